@@ -1,0 +1,75 @@
+# Two commands do all the set-up: `make demo` (build a node's image and boot it) and `make test` (what CI runs).
+# As root, or with sudo, on Debian 12. Settings of tools are in pyproject.toml.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+# What building and booting an image needs; `imgbuild doctor` says it too, and a test compares the two lists.
+RUN_PACKAGES := python3 python3-venv debootstrap debian-archive-keyring gpgv sudo e2fsprogs util-linux mount fdisk dosfstools \
+	mtools systemd procps coreutils tar bash qemu-utils qemu-system-x86 ovmf zstd
+# What the tests use besides: real checkers and real parts.
+TEST_PACKAGES := cloud-init containerd runc containernetworking-plugins shellcheck xorriso grub-common \
+	gcc libc6-dev busybox-static iproute2 procps kmod openssl openssh-client curl createrepo-c git
+
+VENV := .venv
+IMGBUILD := $(VENV)/bin/imgbuild
+DEMO := debian12-efi
+DEMO_LAYERS := --layer distro-containerd --layer container-host
+
+.PHONY: help demo test test-all lint bench packages test-packages clean
+
+help:
+	@echo "make demo      build the image of $(DEMO), boot it in QEMU, print the checks made inside (five to ten minutes)"
+	@echo "make test      everything that CI runs"
+	@echo "make test-all  the slow tests too"
+	@echo "make bench     the figures of docs/explanation/figures.md, measured here"
+
+demo: packages $(VENV)/.run
+	@echo "== building $(DEMO): a Debian root file system takes two to four minutes the first time"
+	$(IMGBUILD) --profile $(DEMO) $(DEMO_LAYERS)
+	@echo "== booting it under emulation: two to four minutes"
+	$(IMGBUILD) boot out/$(DEMO) --check
+
+# Three workers on two cores: one of them waits for an image most of the time.
+test: test-packages $(VENV)/.dev lint
+	$(VENV)/bin/pytest -n 3 --dist loadgroup --durations 20 -m "not slow"
+
+test-all: test-packages $(VENV)/.dev lint
+	$(VENV)/bin/pytest -n 3 --dist loadgroup
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+bench: test-packages $(VENV)/.dev
+	$(VENV)/bin/python -m tests.bench
+
+# apt is asked only for what is not there: the second run needs no network.
+define install
+@missing=""; for p in $(1); do \
+	dpkg-query -W -f '$${db:Status-Status}\n' "$$p" 2>/dev/null | grep -qx installed || missing="$$missing $$p"; done; \
+if [ -n "$$missing" ]; then echo "== installing$$missing"; apt-get update -q; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; fi
+endef
+
+packages:
+	$(call install,$(RUN_PACKAGES))
+
+test-packages:
+	$(call install,$(RUN_PACKAGES) $(TEST_PACKAGES))
+
+$(VENV)/.run: pyproject.toml | packages
+	@echo "== a virtual environment in $(VENV)"
+	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | test-packages
+	@echo "== a virtual environment in $(VENV), with the test tools"
+	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ $(VENV)/.run
+
+clean:
+	rm -rf out $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,151 @@
+"""One build from start to end: read, check, render, write; then the disk image. The order is the promise:
+
+nothing is written before all findings are known, and what needs no root is on disk before the image starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder.checks import check
+from builder.cluster import DEFAULT, Cluster, load_cluster
+from builder.errors import HostError
+from builder.findings import Findings, InvalidInput
+from builder.image.build import ImageRecord, build_image, host_problems, image_id
+from builder.layers import Layered
+from builder.load import Loaded, load
+from builder.outputs import manifest
+from builder.outputs.manifest import GroupRecord
+from builder.outputs.tree import output_folder, swap_group
+from builder.render.verify import check_names
+from builder.rendered import GROUPS, Rendered, render
+from builder.steps import Steps
+
+EPOCH = 1_700_000_000
+"""The time that rendered archives carry unless SOURCE_DATE_EPOCH says otherwise: any fixed second does."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    profile: str
+    layers: Sequence[str] = ()
+    sets: Sequence[str] = ()
+    mode: str | None = None
+    cluster: Path | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """A request whose input is without errors."""
+
+    loaded: Loaded
+    cluster: Cluster
+    rendered: Rendered
+
+
+def source_date_epoch() -> int:
+    """The second that archives carry (reproducible-builds.org/specs/source-date-epoch).
+
+    Raises:
+        HostError: SOURCE_DATE_EPOCH is no number.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return EPOCH
+    if not text.isascii() or not text.isdigit() or len(text) > 11:
+        raise HostError(f"SOURCE_DATE_EPOCH is {text!r}", "set it to seconds since 1970, or unset it")
+    return int(text)
+
+
+def prepare(request: Request, findings: Findings) -> Input:
+    """Read, check and render; every finding is in ``findings``.
+
+    Raises:
+        InvalidInput: there are errors.
+    """
+    loaded = load(request.profile, request.layers, request.sets, request.mode, findings)
+    cluster: Cluster = DEFAULT
+    layered: Layered | None = None
+    if request.cluster is not None:
+        found = load_cluster(request.cluster, findings)
+        if found is not None:
+            cluster, layered = found
+    if loaded is None:
+        raise InvalidInput(findings)
+    check(loaded, cluster, layered, findings)
+    if findings.errors:
+        raise InvalidInput(findings)
+    rendered = render(loaded, cluster, source_date_epoch(), findings)
+    if findings.errors:
+        raise InvalidInput(findings)
+    return Input(loaded, cluster, rendered)
+
+
+def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path, fresh: bool) -> Path:
+    """Write everything to ``output``/NAME and give that folder.
+
+    Raises:
+        HostError: the host cannot; the image's problems come after all else is written.
+    """
+    loaded, rendered = ready.loaded, ready.rendered
+    place = output / loaded.name
+    # A stock node boots the distribution's own image: there is none to build.
+    image = image and loaded.profile.mode == "baked"
+    problems = host_problems(loaded.profile, loaded.target, place, cache) if image else []
+    for problem in problems:
+        steps.note(f"there will be no disk image: {problem.what}")
+    wanted = image_id(loaded.profile, loaded.target, rendered.install, rendered.node)
+    with output_folder(place) as folder:
+        groups: dict[str, GroupRecord]
+        with steps.step(f"Write {place}"):
+            for name in GROUPS:
+                swap_group(folder, name, rendered.groups[name], rendered.run)
+            groups = {name: GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}) for name in GROUPS}
+            kept = _kept_image(folder)
+            manifest.write(folder, loaded, {**groups, **kept}, wanted)
+        if not image:
+            return place
+        if problems:
+            why = "; ".join(p.what for p in problems)
+            hints = "\n".join(dict.fromkeys(p.hint for p in problems))
+            raise HostError(f"the disk image was not built, all else is in {place}: {why}", hints)
+        record = build_image(loaded, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh)
+        _add_boot_files(folder, ready, record)
+        groups["image"] = GroupRecord(wanted, record.described())
+        with steps.step("Write the manifest"):
+            manifest.write(folder, loaded, groups, wanted)
+    return place
+
+
+def _described(ready: Input) -> dict[str, Any]:
+    """What `boot` and `serve` must know of the nodes: their MACs in order, and the checks a node must report."""
+    profile, target = ready.loaded.profile, ready.loaded.target
+    return {
+        "nodes": {
+            node.name: [i.mac for i in node.network.interfaces] if node.network else [m for m in [node.mac] if m]
+            for node in ready.cluster.nodes
+        },
+        "checks": sorted(check_names(profile, target)),
+    }
+
+
+def _kept_image(folder: Path) -> dict[str, GroupRecord]:
+    """The image of an earlier run stays, and the manifest says what it was made from."""
+    try:
+        old = manifest.read_manifest(folder)["groups"]["image"]
+    except (HostError, KeyError):
+        return {}
+    more = {k: v for k, v in old.items() if k not in ("run", "files")}
+    return {"image": GroupRecord(str(old["run"]), more)}
+
+
+def _add_boot_files(folder: Path, ready: Input, record: ImageRecord) -> None:
+    """Kernel and initramfs of the image go to pxe/, which is swapped in whole like any group."""
+    group = {**ready.rendered.groups["pxe"], **record.boot_files()}
+    swap_group(folder, "pxe", group, ready.rendered.run)

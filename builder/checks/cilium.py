@@ -1,0 +1,216 @@
+"""Cilium: the chart against kernel and Helm, its keys and words, and what goes with what.
+
+Charts refuse next to nothing (facts/cilium.md): an unknown key, a wrong word and a combination that the agent dies
+of all render. The tables are in profiles/versions/cilium.yaml.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from packaging.version import Version
+
+from builder.checks.combinations import combinations
+from builder.checks.context import Context
+from builder.checks.pins import pinned
+from builder.derive import kernel_facts, minor, version, versions
+from builder.findings import Path
+from builder.layers import closest
+
+_VALUES: Path = ("cilium", "values")
+
+
+def check(context: Context) -> None:
+    """All findings about ``cilium`` and ``helm``."""
+    profile = context.profile
+    if profile.helm.enabled:
+        pinned(context, "IB603", ("helm",), profile.helm.version, profile.helm.urls, "helm")
+    if not profile.cilium.enabled:
+        return
+    if not profile.kubernetes.enabled:
+        context.error(
+            "IB601", ("cilium", "enabled"), "Cilium without Kubernetes: nothing would install it",
+            "set cilium.enabled: false, as the layer container-host does",
+        )  # fmt: skip
+    if not profile.helm.enabled:
+        context.error("IB602", ("helm", "enabled"), "Cilium's chart is installed by helm", "set helm.enabled: true")
+    release = Version(minor(profile.cilium.version))
+    charts = versions("cilium")["charts"]
+    if not Version(charts["first"]) <= release <= Version(charts["last"]):
+        context.warning(
+            "IB604", ("cilium", "version"),
+            f"the charts {charts['first']} to {charts['last']} were tried, not {profile.cilium.version}",
+            f"take one of those; the keys below are checked as if it were {charts['last']}",
+        )  # fmt: skip
+    release = min(max(release, Version(charts["first"])), Version(charts["last"]))
+    _helm(context, str(release))
+    _kernel(context, str(release))
+    leaves = dict(flat(profile.cilium.values))
+    _keys(context, release, leaves)
+    _words(context, leaves)
+    _native_cidr(context, leaves)
+    _images(context, leaves)
+    combinations(context, leaves)
+
+
+def flat(values: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Every mapping, list and plain value with its path; null takes a key out, as in Helm."""
+    for key, value in values.items():
+        path = (*above, key)
+        if value is None:
+            continue
+        yield path, value
+        if isinstance(value, dict):
+            yield from flat(value, path)
+
+
+def _helm(context: Context, chart: str) -> None:
+    oldest = versions("cilium")["helm"].get(chart)
+    helm = context.profile.helm
+    if oldest is not None and helm.enabled and version(helm.version) < version(oldest):
+        context.error(
+            "IB605", ("helm", "version"), f"helm {helm.version} cannot render the chart of Cilium {chart}",
+            f"take helm {oldest} or later, with its URL and sha256 (3.16.4 and later were tried)",
+        )  # fmt: skip
+
+
+def _kernel(context: Context, chart: str) -> None:
+    profile, target = context.profile, context.target
+    facts = kernel_facts(profile, target)
+    if facts is None:
+        return
+    release = version(profile.kernel.version or facts.version)
+    wanted = versions("cilium")["kernel"][chart]
+    patched = target.family == "el" and profile.kernel.flavour == "distribution" and "enterprise" in wanted
+    oldest = version(wanted["enterprise"] if patched else wanted["upstream"])
+    if release < oldest:
+        context.error(
+            "IB606", ("cilium", "version"), f"Cilium {chart} wants kernel {oldest} or later, this node has {release}",
+            "take a newer kernel.flavour, or an older cilium.version",
+        )  # fmt: skip
+    for key, oldest_text in versions("cilium")["features"].items():
+        path = tuple(key.split("."))
+        if _at(profile.cilium.values, path) is True and release < version(oldest_text):
+            context.error(
+                "IB607", (*_VALUES, *path), f"{key} needs kernel {oldest_text}, this node has {release}: "
+                "the agent goes without, with one line in its log", f"set {key}: false, or take a newer kernel",
+            )  # fmt: skip
+
+
+def _at(values: Mapping[str, object], path: Path) -> object:
+    here: Any = values
+    for part in path:
+        here = here.get(part) if isinstance(here, dict) else None
+    return here
+
+
+def _keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
+    table = versions("cilium")
+    known: list[str] = table["known"].split()
+    for path in leaves:
+        name = ".".join(map(str, path))
+        row = table["keys"].get(name)
+        if row is not None:
+            _row(context, release, path, row)
+        elif len(path) > 1:
+            continue
+        elif "." in str(path[0]) and str(path[0]).split(".")[0] in known:
+            first, _, rest = str(path[0]).partition(".")
+            context.error(
+                "IB610", (*_VALUES, *path), f"{path[0]} is no key: only helm's --set takes dots apart",
+                f"write {first}: {{{rest}: …}}, nested",
+            )  # fmt: skip
+        elif path[0] not in known:
+            context.warning(
+                "IB611", (*_VALUES, *path), f"no key {path[0]} is known in Cilium's charts; helm says nothing",
+                closest(str(path[0]), known) or "look it up in the chart's values.yaml",
+            )  # fmt: skip
+
+
+def _row(context: Context, release: Version, path: Path, row: Mapping[str, str]) -> None:
+    name, where = ".".join(map(str, path)), (*_VALUES, *path)
+    chart, use = context.profile.cilium.version, row.get("use")
+    out = f"set cilium.values.{name} to null to take it out"
+    if "since" in row and release < Version(row["since"]):
+        if "before" in row:
+            return  # render.cilium writes it under the name that this chart has
+        hint = f"{out}, or take a later chart"
+        context.error("IB612", where, f"the chart {chart} does not know {name} yet, and ignores it", hint)
+    elif "until" in row and release > Version(row["until"]):
+        if row["after"] == "redundant":
+            context.warning("IB614", where, f"{name} does nothing in the chart {chart}", out)
+        else:
+            end = "refuses" if row["after"] == "fails" else "ignores"
+            context.error("IB613", where, f"the chart {chart} {end} {name}", f"write {use} instead" if use else out)
+    elif "deprecated" in row and release >= Version(row["deprecated"]):
+        context.warning("IB614", where, f"{name} is the old name since {row['deprecated']}", f"write {use} instead")
+
+
+def _words(context: Context, leaves: Mapping[Path, object]) -> None:
+    table = versions("cilium")
+    for path, value in leaves.items():
+        name, where = ".".join(map(str, path)), (*_VALUES, *path)
+        allowed = table["enums"].get(name)
+        if allowed is not None and value not in allowed:
+            words = ", ".join(a for a in allowed if a)
+            context.error(
+                "IB615", where, f"{value!r} is no {name}; the chart renders it, the agent does not start",
+                closest(str(value), allowed) or f"write one of {words}",
+            )  # fmt: skip
+        for kind, fits in (
+            ("boolean", isinstance(value, bool)),
+            ("integer", isinstance(value, int) and not isinstance(value, bool)),
+            ("mapping", isinstance(value, dict)),
+        ):
+            if name in table["kinds"][kind] and not fits:
+                said = "true or false" if kind == "boolean" else f"{'an' if kind == 'integer' else 'a'} {kind}"
+                context.error("IB616", where, f"{name} is {said} in the chart, not {value!r:.60}", f"write {said}")
+
+
+def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
+    pods = ipaddress.ip_network(context.profile.kubernetes.pod_cidr)
+    for key in ("ipv4NativeRoutingCIDR", "ipv6NativeRoutingCIDR"):
+        value = leaves.get((key,))
+        if value is None:
+            continue
+        fix = "take it out: imgbuild sets it to kubernetes.pod_cidr"
+        try:
+            native = ipaddress.ip_network(str(value), strict=False)
+        except ValueError:
+            context.error("IB617", (*_VALUES, key), f"{value!r:.60} is no network", fix)
+            continue
+        if native.version == pods.version and not pods.subnet_of(native):  # type: ignore[arg-type]
+            context.error(
+                "IB617", (*_VALUES, key),
+                f"{native} does not hold the pods' {pods}: traffic between pods would be masqueraded", fix,
+            )  # fmt: skip
+    path = ("ipam", "operator", "clusterPoolIPv4PodCIDRList")
+    pool = leaves.get(path)
+    if pool is not None and pods.version == 4:
+        listed = pool if isinstance(pool, list) else str(pool).split()
+        if str(pods) not in listed:
+            context.error(
+                "IB618", (*_VALUES, *path), f"the pool {', '.join(map(str, listed))} is not kubernetes.pod_cidr {pods}",
+                "take it out: imgbuild sets it to kubernetes.pod_cidr",
+            )  # fmt: skip
+
+
+def _images(context: Context, leaves: Mapping[Path, object]) -> None:
+    path = ("operator", "image", "repository")
+    name = leaves.get(path)
+    if isinstance(name, str) and name.endswith("-generic"):
+        context.error(
+            "IB619", (*_VALUES, *path), f"the chart adds -generic itself: it would pull {name}-generic",
+            f"write {name.removesuffix('-generic')}",
+        )  # fmt: skip
+    # The digests in a chart are those of quay.io's images; a mirror that repacks them has others.
+    for above in ((), ("operator",)):
+        repository, digest = leaves.get((*above, "image", "repository")), leaves.get((*above, "image", "useDigest"))
+        if isinstance(repository, str) and not repository.startswith("quay.io/cilium/") and digest is not False:
+            context.warning(
+                "IB620", (*_VALUES, *above, "image", "repository"),
+                f"{repository} is a mirror, and the chart asks for quay.io's digest",
+                f"set cilium.values.{'.'.join((*above, 'image', 'useDigest'))}: false unless the mirror keeps digests",
+            )  # fmt: skip

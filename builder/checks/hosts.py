@@ -1,0 +1,208 @@
+"""The cluster file's nodes: names, MACs, addresses, how interfaces, bonds and VLANs hang together, roles."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from builder.checks.context import Context, inside, parts
+from builder.cluster import Addresses, Node, NodeNetwork
+from builder.findings import Path, Severity
+from builder.layers import closest
+
+
+def check(context: Context) -> None:
+    """All findings about the cluster's nodes."""
+    _unique(context, "IB401", "host name", _names(context))
+    _unique(context, "IB402", "MAC", _macs(context))
+    _unique(context, "IB403", "address", _addresses(context))
+    _roles(context)
+    for number, node in enumerate(context.cluster.nodes):
+        if node.network is not None:
+            path: Path = ("nodes", number, "network")
+            _links(context, path, node.network)
+            _routes(context, path, node, node.network)
+
+
+def _unique(context: Context, code: str, what: str, found: Iterator[tuple[Path, str]]) -> None:
+    seen: dict[str, Path] = {}
+    for path, value in found:
+        if value in seen:
+            first = context.cluster_layered.mark(seen[value]) if context.cluster_layered is not None else None
+            context.cluster_finding(
+                code, path, f"the {what} {value} is taken already{f' ({first})' if first else ''}", "give each its own"
+            )
+        seen.setdefault(value, path)
+
+
+def _names(context: Context) -> Iterator[tuple[Path, str]]:
+    for number, node in enumerate(context.cluster.nodes):
+        yield ("nodes", number, "name"), node.name
+
+
+def _macs(context: Context) -> Iterator[tuple[Path, str]]:
+    for number, node in enumerate(context.cluster.nodes):
+        own = [i.mac for i in node.network.interfaces] if node.network else []
+        if node.mac is not None and node.mac not in own:
+            yield ("nodes", number, "mac"), node.mac
+        for index, mac in enumerate(own):
+            yield ("nodes", number, "network", "interfaces", index, "mac"), mac
+
+
+def _addresses(context: Context) -> Iterator[tuple[Path, str]]:
+    for number, node in enumerate(context.cluster.nodes):
+        for place, _, carried in parts(node):
+            for index, address in enumerate(carried.addresses):
+                path = ("nodes", number, "network", *place, "addresses", index)
+                yield path, str(ipaddress.ip_interface(address).ip)
+
+
+def _roles(context: Context) -> None:
+    cluster = context.cluster
+    masters = [n for n, node in enumerate(cluster.nodes) if node.role == "control-plane"]
+    if not context.profile.kubernetes.enabled:
+        return
+    if not masters:
+        context.cluster_finding(
+            "IB410", ("nodes", 0, "role"), "no node is a control plane", "set role: control-plane on one of them"
+        )
+    if len(masters) > 1 and cluster.endpoint is None:
+        context.cluster_finding(
+            "IB411", ("nodes", masters[1], "role"),
+            f"{len(masters)} control planes and no endpoint: the others could never join",
+            "set endpoint: HOST:PORT, an address that reaches all of them",
+        )  # fmt: skip
+    if len(masters) > 1 or len(masters) < len(cluster.nodes):
+        number = next(n for n in range(len(cluster.nodes)) if n not in masters[:1])
+        context.cluster_finding(
+            "IB412", ("nodes", number), f"{cluster.nodes[number].name} does not join by itself yet",
+            "join it with `kubeadm token create --print-join-command`; a later release does it", Severity.INFO,
+        )  # fmt: skip
+    if cluster.endpoint is not None and not 0 < int(cluster.endpoint.rpartition(":")[2]) < 65536:
+        context.cluster_finding("IB413", ("endpoint",), f"{cluster.endpoint} has no port", "ports are 1 to 65535")
+
+
+def _links(context: Context, path: Path, network: NodeNetwork) -> None:
+    say = context.cluster_finding
+    interfaces = {i.name: n for n, i in enumerate(network.interfaces)}
+    below = {i.name: i.mtu for i in network.interfaces} | {b.name: b.mtu for b in network.bonds}
+    names: set[str] = set()
+    for place, name, _ in parts(Node(name="x", network=network)):
+        if name in names:
+            say("IB404", (*path, *place, "name"), f"{name} stands twice on this node", "give each a name of its own")
+        if name == "lo":
+            say("IB404", (*path, *place, "name"), "lo is the loopback interface", "take another name")
+        names.add(name)
+    ports: dict[str, str] = {}
+    for number, bond in enumerate(network.bonds):
+        for index, port in enumerate(bond.interfaces):
+            here = (*path, "bonds", number, "interfaces", index)
+            if port not in interfaces:
+                hint = closest(port, list(interfaces)) or f"this node has {', '.join(interfaces)}"
+                say("IB405", here, f"{bond.name} wants {port}, which is no interface of this node", hint)
+                continue
+            if port in ports:
+                say("IB406", here, f"{port} is a port of {ports[port]} already", "an interface is in one bond only")
+            ports[port] = bond.name
+            carried = network.interfaces[interfaces[port]]
+            if carried.addresses or carried.dhcp or carried.gateway or carried.routes:
+                say(
+                    "IB407", (*path, "interfaces", interfaces[port]), f"{port} is in {bond.name} and has addresses",
+                    f"move them to {bond.name}",
+                )  # fmt: skip
+    tags: dict[tuple[str, int], str] = {}
+    for number, vlan in enumerate(network.vlans):
+        here = (*path, "vlans", number)
+        if vlan.link not in below:
+            hint = closest(vlan.link, list(below)) or f"this node has {', '.join(below)}"
+            say("IB405", (*here, "link"), f"{vlan.name} wants {vlan.link}, no interface or bond of this node", hint)
+            continue
+        if vlan.link in ports:
+            say("IB406", (*here, "link"), f"{vlan.link} is a port of {ports[vlan.link]}", f"link: {ports[vlan.link]}")
+        if (vlan.link, vlan.id) in tags:
+            say(
+                "IB404",
+                (*here, "id"),
+                f"VLAN {vlan.id} on {vlan.link} is {tags[vlan.link, vlan.id]} already",
+                "keep one",
+            )
+        tags[vlan.link, vlan.id] = vlan.name
+        limit = below[vlan.link] or 1500
+        if vlan.mtu is not None and vlan.mtu > limit:
+            say(
+                "IB408",
+                (*here, "mtu"),
+                f"{vlan.mtu} is more than {vlan.link} carries ({limit})",
+                f"raise {vlan.link}'s mtu",
+            )
+
+
+def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> None:
+    say = context.cluster_finding
+    every = list(parts(node))
+    used = {port for bond in network.bonds for port in bond.interfaces} | {vlan.link for vlan in network.vlans}
+    dhcp = any(carried.dhcp for _, _, carried in every)
+    if not dhcp and not any(carried.addresses for _, _, carried in every):
+        say(
+            "IB420",
+            path,
+            f"{node.name} has a static network without any address",
+            "give one, or take network: out for DHCP",
+        )
+        return
+    gateways = 0
+    for place, name, carried in every:
+        here = (*path, *place)
+        if not carried.dhcp and not carried.addresses and name not in used:
+            say(
+                "IB421", here, f"{name} has no address, no DHCP, and nothing uses it", "give it one, or take it out",
+                Severity.WARNING,
+            )  # fmt: skip
+        networks = [ipaddress.ip_interface(a).network for a in carried.addresses]
+        ways = [((*here, "gateway"), carried.gateway)] if carried.gateway else []
+        ways += [((*here, "routes", n, "via"), route.via) for n, route in enumerate(carried.routes)]
+        for where, address in ways:
+            assert address is not None  # noqa: S101  (a gateway that is there)
+            if not any(inside(address, n) for n in networks) and not carried.dhcp:
+                said = ", ".join(map(str, networks)) or "none"
+                say(
+                    "IB422",
+                    where,
+                    f"{address} is in no network of {name} ({said})",
+                    "give an address next to the node's own",
+                )
+            elif any(str(ipaddress.ip_interface(a).ip) == address for a in carried.addresses):
+                say("IB422", where, f"{address} is the node's own address", "give the router's")
+        for index, written in enumerate(carried.addresses):
+            _host_part(context, (*here, "addresses", index), written)
+        gateways += _defaults(carried)
+    if not dhcp and not gateways:
+        say("IB423", path, f"{node.name} has no default gateway", "set gateway: on one interface", Severity.WARNING)
+    if gateways > 1:
+        say(
+            "IB424", path, f"{node.name} has {gateways} default gateways: which one wins is left to chance",
+            "keep one; reach other networks by routes:", Severity.WARNING,
+        )  # fmt: skip
+    if not dhcp and not network.dns:
+        say("IB425", path, f"{node.name} has no DNS server", "set dns: on it", Severity.WARNING)
+
+
+def _defaults(carried: Addresses) -> int:
+    """How many default routes of the more common family an interface brings."""
+    ways = [carried.gateway] if carried.gateway else []
+    ways += [r.via for r in carried.routes if ipaddress.ip_network(r.to).prefixlen == 0]
+    return max(sum(ipaddress.ip_address(w).version == v for w in ways) for v in (4, 6))
+
+
+def _host_part(context: Context, path: Path, written: str) -> None:
+    interface = ipaddress.ip_interface(written)
+    network = interface.network
+    narrow = network.prefixlen >= network.max_prefixlen - 1
+    if interface.ip.is_loopback or interface.ip.is_multicast or interface.ip.is_unspecified:
+        context.cluster_finding(
+            "IB426", path, f"{written} is no address for an interface", "give the node's own address"
+        )
+    elif not narrow and interface.ip == network.network_address:
+        context.cluster_finding("IB426", path, f"{written} is the network itself", "give an address in it")
+    elif not narrow and interface.version == 4 and interface.ip == network.broadcast_address:
+        context.cluster_finding("IB426", path, f"{written} is the network's broadcast address", "give another one")

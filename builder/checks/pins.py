@@ -1,0 +1,38 @@
+"""A version, its URLs and its checksum belong together: whoever changes one and not the others is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from builder.checks.context import Context
+from builder.findings import Path
+
+_VERSION = re.compile(r"(?<![0-9.])v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9])")
+
+
+def pinned(context: Context, code: str, path: Path, version: str, urls: Sequence[str], what: str) -> None:
+    """Findings about an archive at ``path`` that has version, urls and sha256."""
+    others: set[str] = set()
+    for index, url in enumerate(urls):
+        found = _VERSION.findall(url)
+        if found and version not in url:
+            others.add(found[-1])
+            context.error(
+                code, (*path, "urls", index), f"{what}: version says {version}, but this URL is of {found[-1]}",
+                f"give the URL of {version} and its sha256, or set the version back to {found[-1]}",
+            )  # fmt: skip
+    version_mark, sum_mark = context.mark(*path, "version"), context.mark(*path, "sha256")
+    if others or version_mark is None or sum_mark is None:
+        return
+    ours = "profiles/base.yaml"
+    if sum_mark.file.endswith(ours) and not version_mark.file.endswith(ours) and _changed(context, path):
+        context.error(
+            code, (*path, "sha256"), f"{what}: version says {version}, but the sha256 is that of another version",
+            f"give the sha256 of {version} beside its URLs",
+        )  # fmt: skip
+
+
+def _changed(context: Context, path: Path) -> bool:
+    history = context.loaded.layered.history.get((*path, "version"), [])
+    return len({value for _, value in history}) > 1

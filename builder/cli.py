@@ -1,0 +1,264 @@
+"""The command line. No logic here: it reads words, calls one function each, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from builder import __version__
+from builder.build import Request, prepare, write
+from builder.compare import explain, unified
+from builder.errors import ImgbuildError
+from builder.findings import Findings, InvalidInput, findings_json, print_findings
+from builder.layers import shipped
+from builder.steps import JsonSteps, PlainSteps, Steps, TerminalSteps
+
+Command = Callable[..., Any]
+
+
+class Says:
+    """Where words go: results to standard output, progress and findings to standard error."""
+
+    def __init__(self, form: str) -> None:
+        self.json = form == "json"
+        self.out = Console(soft_wrap=True, highlight=False)
+        self.err = Console(stderr=True, highlight=False)
+
+    def steps(self) -> Steps:
+        """Progress in the form asked for."""
+        if self.json:
+            return JsonSteps(sys.stderr)
+        return TerminalSteps(self.err) if self.err.is_terminal else PlainSteps(sys.stderr)
+
+    def findings(self, findings: Findings, *, to_output: bool = False) -> None:
+        """All findings; as JSON they are the command's output only where findings are what was asked for."""
+        if self.json:
+            print(findings_json(findings.items), file=sys.stdout if to_output else sys.stderr)
+        elif findings.items:
+            print_findings(self.err, findings.items)
+
+    def error(self, error: ImgbuildError) -> None:
+        """One error and its fix, in red on a terminal."""
+        self.err.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        for line in error.hint.splitlines():
+            self.err.print(f"  [green]fix:[/green] {escape(line)}", soft_wrap=True)
+
+
+def input_options(required: bool) -> Callable[[Command], Command]:
+    """The options that say what to build, the same for every command."""
+
+    def decorate(command: Command) -> Command:
+        options = [
+            click.option("--profile", "-p", metavar="NAME|FILE", required=required, help="What to build."),
+            click.option("--layer", "-l", "layers", metavar="NAME|FILE", multiple=True, help="Lay this over it."),
+            click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Set one value (YAML)."),
+            click.option("--cluster", metavar="FILE", type=click.Path(path_type=Path), help="The cluster's nodes."),
+            click.option("--mode", type=click.Choice(["baked", "stock"]), help="Image with all in it, or plain image."),
+            click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For machines."),
+        ]
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def ends_well(command: Command) -> Command:
+    """Turn errors into messages and exit codes: 1 input, 2 usage, 3 environment."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        says = Says(kwargs.get("form", "text"))
+        try:
+            return command(*args, **kwargs)
+        except InvalidInput as error:
+            says.findings(error.findings, to_output=context_is_check())
+            sys.exit(error.exit_code)
+        except ImgbuildError as error:
+            says.error(error)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            says.error(ImgbuildError("interrupted", "what was there before is as it was; run it again"))
+            sys.exit(3)
+        except BrokenPipeError:
+            # The reader has gone (imgbuild ... | head): nothing to tell, and Python must not try to flush either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(3)
+        except OSError as error:
+            says.error(
+                ImgbuildError(
+                    f"{error.filename or type(error).__name__}: {error.strerror or error}", "mend that and retry"
+                )
+            )
+            sys.exit(3)
+
+    return run
+
+
+def context_is_check() -> bool:
+    """Whether findings are what the user asked for: `imgbuild check`."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name == "check"
+
+
+def cache_dir() -> Path:
+    """IMGBUILD_CACHE, else imgbuild/ in the user's cache folder (XDG base directory specification)."""
+    own = os.environ.get("IMGBUILD_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgbuild"
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@input_options(required=False)
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
+              help="The result goes to a folder in it, named after the profile.")  # fmt: skip
+@click.option("--no-image", is_flag=True, help="Seeds, cloud, PXE and elements only: no root, no network.")
+@click.option("--fresh", is_flag=True, help="Build the root file system anew, even if it is in the cache.")
+@click.version_option(__version__, prog_name="imgbuild")
+@click.pass_context
+@ends_well
+def main(
+    context: click.Context,
+    profile: str | None,
+    layers: tuple[str, ...],
+    sets: tuple[str, ...],
+    cluster: Path | None,
+    mode: str | None,
+    form: str,
+    output: Path,
+    no_image: bool,
+    fresh: bool,
+) -> None:
+    """Bake a Kubernetes node: disk image, seed ISO, PXE files and cloud user-data from one profile.
+
+    \b
+    imgbuild --profile centos7-efi              everything
+    imgbuild --profile centos7-efi --no-image   what needs no root
+    """
+    if context.invoked_subcommand is not None:
+        if profile or layers or sets or cluster or mode or no_image or fresh:
+            raise click.UsageError(f"put the options behind the command: imgbuild {context.invoked_subcommand} …")
+        return
+    if profile is None:
+        raise click.UsageError(f"--profile is missing; imgbuild ships {', '.join(shipped('profiles'))}")
+    says = Says(form)
+    findings = Findings()
+    ready = prepare(Request(profile, layers, sets, mode, cluster), findings)
+    says.findings(findings)
+    place = write(ready, output, says.steps(), image=not no_image, cache=cache_dir(), fresh=fresh)
+    says.out.print(str(place))
+
+
+@main.command()
+def profiles() -> None:
+    """List the profiles, layers and targets that imgbuild ships."""
+    for kind in ("profiles", "layers", "targets"):
+        click.echo(f"{kind}: {', '.join(shipped(kind))}")
+
+
+@main.command(name="check")
+@input_options(required=True)
+@ends_well
+def check_command(
+    profile: str, layers: tuple[str, ...], sets: tuple[str, ...], cluster: Path | None, mode: str | None, form: str
+) -> None:
+    """Say everything that is wrong with the input, and write nothing."""
+    says = Says(form)
+    findings = Findings()
+    prepare(Request(profile, layers, sets, mode, cluster), findings)
+    says.findings(findings, to_output=True)
+    if not findings.items and not says.json:
+        says.out.print("no findings")
+
+
+@main.command(name="explain")
+@click.argument("key")
+@input_options(required=True)
+@ends_well
+def explain_command(
+    key: str,
+    profile: str,
+    layers: tuple[str, ...],
+    sets: tuple[str, ...],
+    cluster: Path | None,
+    mode: str | None,
+    form: str,
+) -> None:
+    """Say what KEY is and which file and line set it, each that did."""
+    findings = Findings()
+    for line in explain(Request(profile, layers, sets, mode, cluster), key, findings):
+        click.echo(line)
+    if findings.errors:
+        raise InvalidInput(findings)
+
+
+@main.command(name="diff")
+@click.argument("a")
+@click.argument("b")
+@click.option("--layer", "-l", "layers", metavar="NAME|FILE", multiple=True, help="Lay this over both.")
+@click.option("--mode", type=click.Choice(["baked", "stock"]))
+@ends_well
+def diff_command(a: str, b: str, layers: tuple[str, ...], mode: str | None) -> None:
+    """Show how the node files of two profiles differ. Secrets are never shown."""
+    for line in unified(Request(a, layers, (), mode), Request(b, layers, (), mode)):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="End with 0 only if every check in the guest passes.")
+@click.option("--node", metavar="NAME", help="Whose seed it boots with; by default the first.")
+@click.option("--mixed", is_flag=True, help="Boot even if image and seeds are of different runs.")
+@click.option("--seconds", type=click.IntRange(10, 7200), default=600, show_default=True, help="Give up after.")
+@click.option("--memory", type=click.IntRange(512, 65536), default=2048, show_default=True, help="MiB.")
+@click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@ends_well
+def boot(
+    folder: Path,
+    check: bool,
+    node: str | None,
+    mixed: bool,
+    seconds: int,
+    memory: int,
+    accel: Literal["tcg", "kvm"],
+    form: str,
+) -> None:
+    """Boot the image in FOLDER (such as out/debian12-efi) in QEMU with its seed."""
+    # Here and not at the top: what only a boot needs would make every command slower to start.
+    from builder.machine.command_line import boot_folder
+
+    says = Says(form)
+    ok = boot_folder(
+        folder,
+        says.steps(),
+        says.out,
+        check=check,
+        node=node,
+        mixed_runs=mixed,
+        seconds=seconds,
+        memory_mib=memory,
+        accel=accel,
+        as_json=says.json,
+    )
+    sys.exit(0 if ok else 3)
+
+
+@main.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@ends_well
+def doctor(form: str) -> None:
+    """Say what this host has and lacks for building and booting images."""
+    from builder.doctor import examine, print_rows
+
+    says = Says(form)
+    rows = examine(cache_dir())
+    print_rows(says.out, rows, as_json=says.json)
+    sys.exit(0 if all(row.ok for row in rows) else 3)

@@ -1,0 +1,136 @@
+"""The cluster file: the nodes, their roles and addresses. It changes seeds only, never the image."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path as FilePath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from builder.fields import Address, Cidr, DnsName, HostName, Model, pattern
+from builder.findings import Findings
+from builder.layers import Layered
+from builder.load import validate
+from builder.source import read
+
+
+def _interface_address(value: str) -> str:
+    if "/" not in value:
+        raise ValueError(f"the prefix length is missing: {value}/24")
+    try:
+        if "%" in value:
+            raise ValueError(value)
+        return str(ipaddress.ip_interface(value))
+    except ValueError as error:
+        raise ValueError("an address with its prefix length is wanted, such as 192.168.1.10/24") from error
+
+
+Mac = Annotated[
+    str,
+    pattern(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", "a MAC is six pairs of hexadecimal digits: 52:54:00:12:34:56"),
+    AfterValidator(str.lower),
+]
+InterfaceName = Annotated[
+    str, pattern(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", "an interface name has at most 15 letters, digits, . _ -")
+]
+InterfaceAddress = Annotated[str, AfterValidator(_interface_address)]
+Mtu = Annotated[int, Field(ge=576, le=9216)]
+
+
+def _no_default(value: str) -> str:
+    if value == "default":
+        raise ValueError("write gateway: for the default route, or to: 0.0.0.0/0 (cloud-init < 25.3 drops default)")
+    return value
+
+
+class Route(Model):
+    """A static route; ``to`` is a network (0.0.0.0/0 for all: never the word default, cloud-init < 25.3)."""
+
+    to: Annotated[Cidr, BeforeValidator(_no_default)]
+    via: Address
+    metric: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+
+
+class Addresses(Model):
+    """What an interface, a bond or a VLAN carries. Empty and without DHCP: a port of a bond or VLAN."""
+
+    dhcp: bool = False
+    addresses: list[InterfaceAddress] = []
+    gateway: Address | None = None
+    routes: list[Route] = []
+    mtu: Mtu | None = None
+
+
+class Interface(Addresses):
+    """A physical interface, found by its MAC and given ``name``."""
+
+    name: InterfaceName
+    mac: Mac
+
+
+class Bond(Addresses):
+    """A bond of interfaces."""
+
+    name: InterfaceName
+    interfaces: Annotated[list[InterfaceName], Field(min_length=1)]
+    mode: Literal[
+        "balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"
+    ] = "active-backup"
+    miimon: Annotated[int, Field(ge=1, le=10_000, description="milliseconds")] = 100
+
+
+class Vlan(Addresses):
+    """A VLAN on an interface or a bond."""
+
+    name: InterfaceName
+    id: Annotated[int, Field(ge=1, le=4094)]
+    link: InterfaceName
+
+
+class NodeNetwork(Model):
+    """Static network of one node. A node without it uses DHCP."""
+
+    interfaces: Annotated[list[Interface], Field(min_length=1)]
+    bonds: list[Bond] = []
+    vlans: list[Vlan] = []
+    dns: list[Address] = []
+    search: list[DnsName] = []
+
+
+class Node(Model):
+    """One machine. ``mac`` is that of the interface it boots from over PXE; by default its first interface's."""
+
+    name: HostName
+    role: Literal["control-plane", "worker"] = "control-plane"
+    mac: Mac | None = None
+    network: NodeNetwork | None = None
+
+    @property
+    def boot_mac(self) -> str | None:
+        """The MAC that PXE files go by."""
+        return self.mac or (self.network.interfaces[0].mac if self.network else None)
+
+
+class Cluster(Model):
+    """The nodes of one cluster. ``endpoint`` is the control plane's host:port, where it is not the node itself."""
+
+    name: DnsName
+    endpoint: Annotated[str, pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?:[0-9]{1,5}", "host:port is wanted")] | None = None
+    nodes: Annotated[list[Node], Field(min_length=1)]
+
+
+DEFAULT = Cluster(name="imgbuild", nodes=[Node(name="node1")])
+"""Without a cluster file: one control plane by DHCP."""
+
+
+def load_cluster(path: FilePath, findings: Findings) -> tuple[Cluster, Layered] | None:
+    """Read a cluster file; every problem goes to ``findings``."""
+    document = read(path, findings)
+    if document is None:
+        return None
+    layered = Layered()
+    layered.lay(document)
+    before = len(findings.errors)
+    cluster = validate(Cluster, layered.data, layered, findings)
+    return (cluster, layered) if cluster is not None and len(findings.errors) == before else None

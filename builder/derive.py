@@ -1,0 +1,137 @@
+"""What follows from a profile and its target: versions inside versions, the pause image, cgroup, kernel arguments.
+
+One place, so that checks and rendering never disagree. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import yaml
+from packaging.version import InvalidVersion, Version
+
+from builder.data import data_dir
+from builder.profile import Profile
+from builder.target import KernelFacts, Target
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def versions(name: str) -> dict[str, Any]:
+    """A table of profiles/versions/: "kubernetes", "nerdctl-full", "cilium" or "cloud-init".
+
+    Our own files, which need no places: libyaml reads them ten times as fast. A test compares with ``source.read``.
+    """
+    text = (data_dir("profiles") / "versions" / f"{name}.yaml").read_text(encoding="utf-8")
+    table: dict[str, Any] = yaml.load(text, Loader=_LOADER)  # noqa: S506 - both are safe loaders
+    return table
+
+
+def version(text: str) -> Version:
+    """``text`` as a comparable version; what distributions append (``~rc1``, ``+dfsg``) is cut off."""
+    try:
+        return Version(text.split("~")[0].split("+")[0])
+    except InvalidVersion:  # 6.9.7-1.el7
+        digits = re.match(r"[0-9]+(\.[0-9]+)*", text)
+        return Version(digits[0] if digits else "0")
+
+
+def minor(text: str) -> str:
+    """ "1.34.11" -> "1.34"."""
+    return ".".join(text.split(".")[:2])
+
+
+@dataclass(frozen=True)
+class KubernetesFacts:
+    """One minor of Kubernetes (profiles/versions/kubernetes.yaml)."""
+
+    pause: str
+    kubeadm_api: Literal["v1beta3", "v1beta4"]
+    cgroup_v1: Literal["yes", "override", "never"]
+    bridge_nf_call: bool
+    conntrack: bool
+
+
+def kubernetes_facts(release: str) -> KubernetesFacts | None:
+    """The facts of that release's minor; None: imgbuild does not know it."""
+    row = versions("kubernetes")["minors"].get(minor(release))
+    return KubernetesFacts(**row) if row else None
+
+
+def kernel_facts(profile: Profile, target: Target) -> KernelFacts | None:
+    """The kernel flavour that the profile asks for; None: the target has no such flavour."""
+    return target.kernels.get(profile.kernel.flavour)
+
+
+def containerd_version(profile: Profile, target: Target) -> str | None:
+    """The containerd that will run; None: unknown (the profile must say)."""
+    if profile.containerd.source == "distribution":
+        return target.containerd_package
+    archive = profile.containerd.nerdctl_full
+    if archive.containerd is not None:
+        return archive.containerd
+    row = versions("nerdctl-full")["versions"].get(archive.version)
+    return str(row["containerd"]) if row else None
+
+
+def containerd_config_version(release: str) -> Literal[2, 3]:
+    """containerd 2.x reads version 3; 1.x version 2 (containerd docs/cri/config.md)."""
+    return 3 if version(release) >= Version("2.0.0") else 2
+
+
+_DEFAULT_SANDBOX = (  # containerd's own default at its tags: what a node without Kubernetes keeps
+    ("2.3", "registry.k8s.io/pause:3.10.2"),
+    ("2.2", "registry.k8s.io/pause:3.10.1"),
+    ("2.0", "registry.k8s.io/pause:3.10"),
+    ("1.7", "registry.k8s.io/pause:3.8"),
+    ("1.6", "registry.k8s.io/pause:3.6"),
+)
+
+
+def sandbox_image(profile: Profile, target: Target) -> str:
+    """The pause image with its tag: the one that kubeadm of this Kubernetes wants, so that both agree."""
+    facts = kubernetes_facts(profile.kubernetes.version) if profile.kubernetes.enabled else None
+    default = _DEFAULT_SANDBOX[-1][1]
+    release = version(containerd_version(profile, target) or "0")
+    for start, image in _DEFAULT_SANDBOX:
+        if release >= Version(start):
+            default = image
+            break
+    tag = facts.pause if facts else default.rpartition(":")[2]
+    name = profile.containerd.sandbox_image or f"{profile.kubernetes.image_repository}/pause"
+    return f"{name}:{tag}"
+
+
+def cgroup(profile: Profile, target: Target) -> Literal["v1", "v2"]:
+    """The hierarchy that the node boots with.
+
+    ``auto``: v2 where the target's systemd has it and the kernel has it in full: kubelet wants 5.8
+    (kubernetes.io, "About cgroup v2"), and from 6.12 on kernel-ml has no cpuset for v1.
+    """
+    if profile.kernel.cgroup != "auto":
+        return profile.kernel.cgroup
+    if target.cgroup.default == "v2":
+        return "v2"
+    facts = kernel_facts(profile, target)
+    if target.cgroup.v2_arguments is not None and facts is not None and version(facts.version) >= Version("5.8"):
+        return "v2"
+    return target.cgroup.default
+
+
+def kernel_arguments(profile: Profile, target: Target) -> list[str]:
+    """Everything behind ``root=`` on the kernel's command line, in a fixed order."""
+    out = ["net.ifnames=0"] if profile.kernel.interface_names == "kernel" else []
+    if cgroup(profile, target) == "v2" and target.cgroup.default == "v1":
+        out += target.cgroup.v2_arguments or []
+    if cgroup(profile, target) == "v1" and target.cgroup.default == "v2":
+        out.append("systemd.unified_cgroup_hierarchy=0")
+    return [*out, *profile.kernel.arguments]
+
+
+def cloud_init_version(profile: Profile, target: Target) -> Version:
+    """The cloud-init that reads the seed: the cloud image's in stock mode, the built one in baked mode."""
+    return Version(target.cloud_init.stock if profile.mode == "stock" else target.cloud_init.baked)

@@ -1,0 +1,28 @@
+"""The errors that end a run, and the exit code of each (DESIGN.md, "Command line")."""
+
+from __future__ import annotations
+
+
+class ImgbuildError(Exception):
+    """A run that cannot go on.
+
+    ``str(error)`` says what is wrong, ``hint`` how to mend it. Neither ever holds a secret.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ImgbuildError):
+    """The command line asks for something that does not exist (exit code 2)."""
+
+    exit_code = 2
+
+
+class HostError(ImgbuildError):
+    """The host cannot do it: a missing tool, no root, no space, no mirror, a failed build (exit code 3)."""
+
+    exit_code = 3

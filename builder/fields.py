@@ -1,0 +1,156 @@
+"""The kinds of values that a profile and a cluster file hold: each checks its text and tells the fix.
+
+Sources: RFC 1123 (host names), bootparam(7), sysctl.d(5), crypt(5), sshd(8) AUTHORIZED_KEYS, the distribution spec of
+image references.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+class Model(BaseModel):
+    """Frozen, no unknown keys, no silent conversion ("1" is not 1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
+
+
+def pattern(regex: str, what: str) -> AfterValidator:
+    """A validator that wants the whole value to match ``regex``; ``what`` tells the fix."""
+    compiled = re.compile(regex)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(what)
+        return value
+
+    return AfterValidator(check)
+
+
+def _cidr(value: str) -> str:
+    try:
+        if "%" in value:
+            raise ValueError(value)
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise ValueError("a network in CIDR form is wanted, such as 10.244.0.0/16") from error
+    if str(network) != value:
+        raise ValueError(f"host bits are set: the network is {network}")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        if "%" in value:  # a zone: Python takes any text there
+            raise ValueError(value)
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise ValueError("an IP address is wanted, such as 192.168.1.10") from error
+
+
+def _url(value: str) -> str:
+    if not re.fullmatch(r"(https?|file)://[^\s\"'`$\\<>{}\x00-\x1f\x7f]+", value):
+        raise ValueError("a URL is wanted: http://, https:// or file://, without spaces and quotes")
+    try:
+        parts = urlsplit(value)
+        if parts.port == 0 or (parts.scheme != "file" and not parts.hostname):
+            raise ValueError(value)
+    except ValueError as error:
+        raise ValueError("a URL is wanted with a host, such as https://example.org/path") from error
+    return value
+
+
+def no_boolean(value: object) -> object:
+    """``value``, unless it is true or false: pydantic takes true for 1 in a Literal, also in strict mode."""
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+def _one_line(value: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("one line without control characters is wanted")
+    return value
+
+
+def _minor_url(value: str) -> str:
+    _url(value.replace("{minor}", "1.34"))
+    return value
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+Address = Annotated[str, AfterValidator(_address)]
+Url = Annotated[str, AfterValidator(_url)]
+MinorUrl = Annotated[str, AfterValidator(_minor_url)]
+"""A URL in which {minor} stands for Kubernetes' minor, such as 1.34."""
+Line = Annotated[str, AfterValidator(_one_line)]
+Sha256 = Annotated[str, pattern(r"[0-9a-f]{64}", "a sha256 is 64 lower-case hexadecimal digits")]
+Version = Annotated[str, pattern(r"[0-9]+\.[0-9]+\.[0-9]+([-+~][0-9A-Za-z.~+-]+)?", "a version looks like 1.34.11")]
+HostName = Annotated[
+    str,
+    pattern(
+        r"(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        "a host name has lower-case letters, digits and dashes, at most 63 (RFC 1123; Kubernetes takes no other)",
+    ),
+]
+DnsName = Annotated[
+    str,
+    pattern(
+        r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",
+        "a DNS name has lower-case letters, digits, dashes and dots",
+    ),
+]
+RegistryHost = Annotated[
+    str,
+    pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|_default", "a registry is a host, or host:port"),
+]
+Image = Annotated[
+    str,
+    pattern(
+        r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
+        "an image repository is host/path, without a slash at the end",
+    ),
+]
+AbsolutePath = Annotated[
+    str,
+    pattern(r"(/[A-Za-z0-9_@%+=:,-][A-Za-z0-9._@%+=:,-]*|/\.[A-Za-z0-9_-][A-Za-z0-9._-]*)+",
+             "an absolute path is wanted, without spaces, .. and a slash at the end"),
+]  # fmt: skip
+FileMode = Annotated[str, pattern(r"0?[0-7]{3,4}", 'a mode is three or four octal digits in quotes: "0644"')]
+ModuleName = Annotated[str, pattern(r"[A-Za-z0-9_-]+", "a kernel module has letters, digits, _ and -")]
+PackageName = Annotated[str, pattern(r"[A-Za-z0-9][A-Za-z0-9.+_:~=*-]*", "this is no package name")]
+SysctlKey = Annotated[
+    str,
+    pattern(
+        r"[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+",
+        "no glob: systemd 219 and 239 ignore net.ipv4.conf.*.x, and sysctl -p fails on it; "
+        "network.rp_filter covers every interface",
+    ),
+]
+UserName = Annotated[str, pattern(r"[a-z_][a-z0-9_-]{0,31}", "a user name has lower-case letters, digits, _ and -")]
+KernelArg = Annotated[
+    str, pattern(r"[A-Za-z0-9_.,:=/@%+-]+", "a kernel argument has no spaces, quotes or shell characters")
+]
+ZoneName = Annotated[
+    str, pattern(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", "a time zone is a name such as Asia/Shanghai or UTC")
+]
+SshKey = Annotated[
+    str,
+    pattern(
+        r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
+        r" [A-Za-z0-9+/]{40,}={0,3}( [^\x00-\x1f\x7f]*)?",
+        "a public key line is wanted, as in ~/.ssh/id_ed25519.pub",
+    ),
+]
+PasswordHash = Annotated[
+    str,
+    pattern(
+        r"\$(5|6|y|2[aby])\$[./A-Za-z0-9$=,]{20,}",
+        "a hash is wanted, never the password: `openssl passwd -6` makes one",
+    ),
+]

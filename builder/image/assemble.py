@@ -1,0 +1,161 @@
+"""A bootable disk from a root file system and node files, without mounting anything.
+
+No loop device, device-mapper or vfat of the host's kernel: it works in a container and in CI. Root is needed
+for the files' owners and to run the target's own grub-mkimage in its root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.errors import HostError
+from builder.image import grub
+from builder.image.bootproof import BootProof, prove
+from builder.image.command import no_space, run
+from builder.image.esp import write_esp
+from builder.image.layout import MIB, DiskLayout
+from builder.image.overlay import enable_units, inside, lay
+from builder.image.partition import make_root, write_table
+from builder.image.rootfs import Rootfs
+from builder.image.scratch import scratch
+from builder.nodefile import NodeTree
+from builder.steps import Steps
+
+# What must exist for the guest's first process; diskimage-builder's tar leaves proc and sys out altogether.
+_MOUNT_POINTS = {
+    "dev": 0o755,
+    "proc": 0o555,
+    "sys": 0o555,
+    "run": 0o755,
+    "tmp": 0o1777,
+    "mnt": 0o755,
+    "boot/efi": 0o700,
+}
+
+
+def assemble(
+    rootfs: Rootfs,
+    layout: DiskLayout,
+    tree: NodeTree,
+    kernel_args: Sequence[str],
+    output: Path,
+    work: Path,
+    steps: Steps,
+) -> BootProof:
+    """Write the qcow2 ``output`` and give what its boot loader was proven to start.
+
+    ``work`` is a folder for what lies around meanwhile (about three times the root file system); it is cleared
+    at the end, and by the next run after a kill. ``output`` appears whole or not at all. Raises HostError: no
+    root, no space, a unit that does not exist, a disk that would not boot.
+    """
+    if os.geteuid() != 0:
+        raise HostError("a disk image can only be made as root", "run imgbuild with sudo, or with --no-image")
+    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or rootfs.tar.stat().st_mtime)
+    try:
+        with scratch(work, "assemble") as folder:
+            root = folder / "root"
+            with steps.step("Unpack the root file system"):
+                unpack(rootfs.tar, root)
+            with steps.step("Lay the node files over it"):
+                lay(root, tree, epoch)
+                enable_units(root, tree)
+                versions = configure(root, layout, kernel_args)
+            with steps.step("Make the disk"):
+                disk = folder / "disk.raw"
+                make_disk(disk, root, layout, folder, epoch)
+            with steps.step("Prove what it boots"):
+                proof = prove(disk, layout, versions[0], folder)
+                steps.note(f"{layout.firmware} starts {proof.kernel}")
+            with steps.step("Compress it"):
+                convert(disk, output)
+    except OSError as err:
+        if err.errno in {28, 122}:  # ENOSPC, EDQUOT
+            raise no_space("make the disk image") from err
+        raise
+    return proof
+
+
+def unpack(tar: Path, root: Path) -> None:
+    """Unpack the root file system's tar with owners, modes, capabilities and labels.
+
+    The device nodes in it are the build host's: diskimage-builder binds /dev while it packs.
+    """
+    root.mkdir()
+    argv: list[str | Path] = ["tar", "--extract", "--file", tar, "--directory", root, "--numeric-owner"]
+    argv += ["--same-owner", "--same-permissions", "--xattrs", "--xattrs-include=*"]
+    run([*argv, "--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*"], what="unpack the root file system")
+    for name, mode in _MOUNT_POINTS.items():
+        path = inside(root, f"/{name}")
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(mode)
+
+
+def configure(root: Path, layout: DiskLayout, kernel_args: Sequence[str]) -> list[str]:
+    """Write what depends on this disk: fstab, boot menu, its settings; take out what belongs to the build host.
+
+    Gives the kernels' versions, newest first.
+    """
+    boot = layout.boot
+    versions = grub.kernel_versions(root, boot)
+    fstab = [f"UUID={layout.root_uuid}\t/\text4\t{boot.root_options}\t0 1"]
+    if layout.firmware == "efi":
+        esp = f"{layout.esp_id[:4]}-{layout.esp_id[4:]}"
+        # nofail: a running node does not need it, and must come up to be mended.
+        fstab.append(f"UUID={esp}\t{layout.esp_mount}\tvfat\tumask=0077,nofail\t0 0")
+    _write(root, "/etc/fstab", "".join(f"{line}\n" for line in fstab).encode())
+    _write(root, boot.defaults_file, grub.defaults(layout, kernel_args).encode())
+    _write(root, f"{boot.grub_dir}/grub.cfg", grub.menu(layout, versions, kernel_args).encode(), 0o600)
+    # grubenv can be a link to the ESP, which a BIOS GRUB cannot follow: always a file of its own here.
+    _write(root, f"{boot.grub_dir}/grubenv", grub.environment_block(), 0o600)
+
+    # Empty, not "uninitialized" and not missing: those two make systemd enable every unit it knows at first boot.
+    _write(root, "/etc/machine-id", b"", 0o444)
+    for key in inside(root, "/etc/ssh/x").parent.glob("ssh_host_*"):
+        key.unlink()
+    if not inside(root, "/etc/resolv.conf").is_symlink():
+        _write(root, "/etc/resolv.conf", b"")
+    return versions
+
+
+def make_disk(disk: Path, root: Path, layout: DiskLayout, work: Path, epoch: int) -> None:
+    """Write the raw disk: root file system, partition table, boot loader."""
+    core = grub.core_image(root, layout)
+    grub.install_files(root, layout, core)
+    with disk.open("wb") as out:
+        out.truncate(layout.size_mib * MIB)
+    make_root(disk, layout, root, work, epoch)
+    write_table(disk, layout)
+    if layout.firmware == "bios":
+        grub.write_boot_sector(disk, root, layout, core)
+    else:
+        write_esp(disk, layout, core, work, epoch)
+    shutil.rmtree(root)
+
+
+def convert(disk: Path, output: Path) -> None:
+    """Compress the raw ``disk`` to the qcow2 ``output``, which appears whole or not at all.
+
+    zstd compresses six times faster than zlib to the same size; QEMU reads it from 5.1 on.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(f".{output.name}.part")
+    argv: list[str | Path] = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c"]
+    try:
+        run([*argv, "-o", "compression_type=zstd", disk, part], what="compress the disk image")
+        with part.open("rb") as done:
+            os.fsync(done.fileno())
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(root: Path, path: str, content: bytes, mode: int = 0o644) -> None:
+    """Write one file of ours; a link at its place is replaced."""
+    place = inside(root, path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.write_bytes(content)
+    place.chmod(mode)

@@ -1,0 +1,133 @@
+"""A profile's disk image, from the cached root file system to the group image/ of the output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from builder.data import data_dir
+from builder.derive import kernel_arguments
+from builder.errors import HostError
+from builder.image.assemble import assemble
+from builder.image.bootproof import BootProof
+from builder.image.layout import disk_layout
+from builder.image.mirror import DebianMirrors, debian_mirrors
+from builder.image.requirements import Lack, lacks
+from builder.image.rootfs import Rootfs, RootfsPlan, build_rootfs, cached, forget
+from builder.load import Loaded
+from builder.nodefile import NodeTree, digest
+from builder.outputs.elements import elements_of
+from builder.outputs.manifest import run_id
+from builder.outputs.tree import OutFile, new_group
+from builder.profile import Profile
+from builder.steps import Steps
+from builder.target import Target
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What came of the image build."""
+
+    proof: BootProof
+    rootfs: Rootfs
+
+    def described(self) -> dict[str, Any]:
+        """For the manifest: what it boots, and every package."""
+        packages = {package.name: package.version for package in self.rootfs.packages}
+        return {
+            "kernel": self.proof.kernel,
+            "command_line": self.proof.command_line,
+            "rootfs": self.rootfs.key,
+            "packages": dict(sorted(packages.items())),
+        }
+
+    def boot_files(self) -> dict[str, OutFile]:
+        """Kernel and initramfs for PXE, as the disk has them."""
+        return {"vmlinuz": OutFile(self.proof.kernel_file), "initrd.img": OutFile(self.proof.initrd_file)}
+
+
+def image_id(profile: Profile, target: Target, install: NodeTree, node: NodeTree) -> str:
+    """The id of the image that this input wants: it depends on profile and layers, never on cluster or node."""
+    layout = profile.image.model_dump_json().encode()
+    arguments = " ".join(kernel_arguments(profile, target)).encode()
+    return run_id(digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments)
+
+
+def host_problems(profile: Profile, target: Target, folder: Path, cache: Path) -> Sequence[Lack]:
+    """Everything that keeps the disk image from being built here, known before anything is written."""
+    if not target.image.buildable:
+        what = f"imgbuild does not build the disk image of {target.name} yet"
+        return [Lack(what, "use --no-image, or --mode stock with the distribution's own cloud image")]
+    return lacks(cache, folder, profile.firmware)
+
+
+def build_image(
+    loaded: Loaded, install: NodeTree, node: NodeTree, run: str, folder: Path, cache: Path, steps: Steps, *, fresh: bool
+) -> ImageRecord:
+    """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
+
+    ``fresh``: do not take the root file system's cache.
+
+    Raises:
+        HostError: the host, a mirror or the build; the old image is as it was.
+    """
+    profile, target = loaded.profile, loaded.target
+    plan = rootfs_plan(profile, target, install, cache, steps)
+    if fresh:
+        forget(plan.key, cache)
+    rootfs = build_rootfs(plan, cache, steps)
+    size, esp = profile.image.size_mib, profile.image.esp_mib
+    layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp)
+    with new_group(folder, "image", run) as group:
+        output = group / f"{loaded.name}.qcow2"
+        proof = assemble(rootfs, layout, node, kernel_arguments(profile, target), output, cache / "work", steps)
+    return ImageRecord(proof, rootfs)
+
+
+def rootfs_plan(profile: Profile, target: Target, install: NodeTree, cache: Path, steps: Steps) -> RootfsPlan:
+    """What this profile's root file system is made of, with the mirrors that answer now.
+
+    Raises:
+        HostError: no mirror answers, and none did when the root file system in the cache was built.
+    """
+
+    def plan(mirrors: DebianMirrors) -> RootfsPlan:
+        environment = {**target.image.environment, **mirrors.environment()}
+        return RootfsPlan(target.id, elements_of(target), data_dir("elements"), install, environment)
+
+    release = target.image.environment["DIB_RELEASE"]
+    wanted = _first(profile.repositories.distribution, target, "distribution", profile)
+    security = _first(profile.repositories.security, target, "security", profile)
+    known = cache / "mirrors" / f"{run_id(release.encode(), wanted.encode(), security.encode())}.json"
+    try:
+        mirrors = debian_mirrors(release, wanted, security=security)
+    except HostError:
+        # Without a network an image can still be made of a root file system that is in the cache.
+        try:
+            old = plan(DebianMirrors(**_read(known)))
+        except (OSError, ValueError, TypeError):
+            old = None
+        if old is None or cached(old.key, cache) is None:
+            raise
+        steps.note("the mirror does not answer: going on with the root file system in the cache")
+        return old
+    known.parent.mkdir(parents=True, exist_ok=True)
+    known.write_text(json.dumps(asdict(mirrors)))
+    return plan(mirrors)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    data: Mapping[str, Any] = json.loads(path.read_text())
+    return {**data, "components": tuple(data["components"])}
+
+
+def _first(own: list[str] | None, target: Target, kind: str, profile: Profile) -> str:
+    """The profile's first mirror, else the target's for the region; empty: the host's own."""
+    if own:
+        return own[0].rstrip("/")
+    mirrors = getattr(target.repositories, kind)
+    listed: list[str] = getattr(mirrors, profile.repositories.region) if mirrors else []
+    return listed[0].rstrip("/") if listed else ""

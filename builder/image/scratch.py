@@ -1,0 +1,52 @@
+"""Working folders that a killed run leaves to the next one to clear."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def scratch(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder ``PREFIX-…`` below ``parent``, removed at the end.
+
+    Folders of the same prefix whose owner is gone are removed first: each owner holds a lock that the kernel
+    drops with the process, so nothing depends on process ids or ages.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    sweep(parent, prefix)
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=parent))
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep(parent: Path, prefix: str) -> list[Path]:
+    """Remove the working folders below ``parent`` that nobody owns any more; gives what was removed."""
+    gone = []
+    for folder in sorted(parent.glob(f"{prefix}-*")):
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue  # not ours, or made this very moment
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            gone.append(folder)
+        finally:
+            os.close(lock)
+    return gone

@@ -1,0 +1,82 @@
+"""A file as it lands on a node: rendered once, then laid into an image, sent by cloud-init, or shown."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class NodeFile:
+    """One regular file on the node, owned by root:root.
+
+    ``mode`` is the permission bits (0o644). ``secret`` marks content that must never be logged, shown or
+    written with permissions other than 0600.
+    """
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        pure = PurePosixPath(self.path)
+        if not pure.is_absolute() or ".." in pure.parts or str(pure) != self.path:
+            raise ValueError(f"a node file needs a plain absolute path, not {self.path!r}")
+
+
+@dataclass(frozen=True)
+class NodeLink:
+    """One symbolic link on the node (cloud-init cannot write one: stock mode makes it in apply)."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True)
+class NodeTree:
+    """Everything imgbuild lays onto a node beside packages.
+
+    ``enable`` and ``mask`` name systemd units. A unit in ``enable`` that does not exist on the node is an
+    error there, never skipped.
+    """
+
+    files: tuple[NodeFile, ...] = ()
+    links: tuple[NodeLink, ...] = ()
+    enable: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+
+    def __add__(self, other: NodeTree) -> NodeTree:
+        both = {f.path for f in self.files} & {f.path for f in other.files}
+        if both:
+            raise ValueError(f"two sources for {', '.join(sorted(both))}")
+        return NodeTree(
+            tuple(sorted((*self.files, *other.files), key=lambda f: f.path)),
+            tuple(sorted((*self.links, *other.links), key=lambda n: n.path)),
+            tuple(dict.fromkeys((*self.enable, *other.enable))),
+            tuple(dict.fromkeys((*self.mask, *other.mask))),
+        )
+
+    def by_path(self) -> Mapping[str, NodeFile]:
+        """The files, by their path on the node."""
+        return {f.path: f for f in self.files}
+
+
+def digest(tree: NodeTree, *more: bytes) -> str:
+    """The sha256 (hex) of a tree and of ``more``: the same input gives the same digest on every host."""
+    sha = hashlib.sha256()
+    for part in _parts(tree):
+        sha.update(len(part).to_bytes(8, "big") + part)
+    for part in more:
+        sha.update(len(part).to_bytes(8, "big") + part)
+    return sha.hexdigest()
+
+
+def _parts(tree: NodeTree) -> Iterable[bytes]:
+    for f in sorted(tree.files, key=lambda f: f.path):
+        yield from (f.path.encode(), oct(f.mode).encode(), f.content)
+    for link in sorted(tree.links, key=lambda n: n.path):
+        yield from (link.path.encode(), link.target.encode())
+    yield from (u.encode() for u in (*tree.enable, "--", *tree.mask))

@@ -1,0 +1,116 @@
+"""manifest.json: what was made, of what, and where each value came from. It never holds a secret."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder import __version__
+from builder.errors import HostError
+from builder.findings import format_path
+from builder.layers import Layered
+from builder.load import Loaded
+from builder.outputs.tree import RUN_FILE, OutFile, group_run, replace_file
+from builder.profile import is_private
+
+NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """``run`` is the digest of what the group was made from; ``more`` is what the group adds (packages, versions)."""
+
+    run: str
+    more: Mapping[str, Any]
+
+
+def run_id(*parts: bytes) -> str:
+    """The id of a run: a digest of its input, so that the same input gives the same tree, byte for byte."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "big") + part)
+    return sha.hexdigest()[:32]
+
+
+def values(layered: Layered) -> dict[str, Any]:
+    """Every leaf of the profile: its value and its place."""
+    out: dict[str, Any] = {}
+    for path, history in sorted(layered.history.items(), key=lambda item: [str(p) for p in item[0]]):
+        mark, value = history[-1]
+        if not path or (isinstance(value, (dict, list)) and value):
+            continue
+        out[format_path(path)] = {"value": "(set)" if is_private(path) else value, "from": str(mark)}
+    return out
+
+
+def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wanted_image: str) -> None:
+    """Write the manifest of what lies in ``folder`` now; it is the last thing a run writes."""
+    described = {}
+    for name, record in sorted(groups.items()):
+        files = {
+            str(path.relative_to(folder)): {
+                "sha256": _sha256(path),
+                "size": path.stat().st_size,
+                "mode": f"{path.stat().st_mode & 0o7777:04o}",
+            }
+            for path in sorted((folder / name).rglob("*"))
+            if path.is_file() and path.name != RUN_FILE and not _kept_by_boot(path.relative_to(folder / name))
+        }
+        described[name] = {"run": record.run, **record.more, "files": files}
+    data = {
+        "imgbuild": __version__,
+        "profile": loaded.name,
+        "target": loaded.target.id,
+        "firmware": loaded.profile.firmware,
+        "mode": loaded.profile.mode,
+        "image_wanted": wanted_image,
+        "groups": described,
+        "values": values(loaded.layered),
+    }
+    text = json.dumps(data, indent=1, ensure_ascii=False, sort_keys=False) + "\n"
+    replace_file(folder / NAME, OutFile(text.encode()))
+
+
+def _kept_by_boot(path: Path) -> bool:
+    """`imgbuild boot` keeps its console log and screenshot beside the image; they are no output of a build."""
+    return any(part.endswith(".boot") for part in path.parts)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an output folder.
+
+    Raises:
+        HostError: there is none, or it is no manifest of imgbuild's.
+    """
+    try:
+        data = json.loads((folder / NAME).read_text())
+    except (OSError, ValueError) as error:
+        hint = "give the folder that a build wrote, such as out/debian12-efi"
+        raise HostError(f"{folder} holds no {NAME}: {error}", hint) from error
+    if not isinstance(data, dict) or not isinstance(data.get("groups"), dict):
+        raise HostError(f"{folder / NAME} is no manifest of imgbuild's", "build it again")
+    return data
+
+
+def mixed(folder: Path, manifest: Mapping[str, Any]) -> Sequence[str]:
+    """Why the groups in ``folder`` do not belong together; empty: they do."""
+    reasons = []
+    for name, group in sorted(manifest["groups"].items()):
+        found = group_run(folder, name)
+        if found is None:
+            reasons.append(f"{name}/ is not there any more")
+        elif found != group.get("run"):
+            reasons.append(f"{name}/ is of another run than the manifest (a run was cut off)")
+    image = manifest["groups"].get("image")
+    if image is not None and image.get("run") != manifest.get("image_wanted"):
+        reasons.append("image/ was built from another profile than the rest (--no-image since then?)")
+    return reasons

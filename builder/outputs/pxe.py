@@ -1,0 +1,129 @@
+"""pxe/: boot.ipxe, a GRUB file a MAC, and a seed folder a node that cloud-init reads over HTTP.
+
+The seed argument is ``ds=nocloud-net;s=…/``: ``ds=nocloud`` with a URL does nothing before cloud-init 23.2, and the
+slash at the end is needed before 23.1. GRUB takes an unquoted ``;`` for the end of the command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from builder.cluster import Cluster, Node
+from builder.derive import cloud_init_version, kernel_arguments, version, versions
+from builder.findings import Finding, Severity
+from builder.outputs.pxenet import command_line, network_arguments, network_findings
+from builder.profile import Profile
+from builder.render.templates import environment
+from builder.target import Target
+
+KERNEL, INITRD = "vmlinuz", "initrd.img"
+"""Names of the kernel and the initramfs in pxe/; both come from the disk image, once one is built."""
+ANY = "any"
+"""The seed folder for a machine whose MAC is in no node: that of the one node without a MAC."""
+SEED = ("user-data", "meta-data", "vendor-data")
+
+
+def folder(node: Node) -> str | None:
+    """The node's folder, as matchbox and iPXE's ``${mac:hexhyp}`` write it; None: it has no MAC to go by."""
+    return f"mac-{node.boot_mac.replace(':', '-')}" if node.boot_mac else None
+
+
+def fallback(cluster: Cluster) -> Node | None:
+    """The node that machines with an unknown MAC become: the only one without a MAC, if there is just one."""
+    without = [node for node in cluster.nodes if node.boot_mac is None]
+    return without[0] if len(without) == 1 else None
+
+
+def pxe_files(
+    profile: Profile, target: Target, cluster: Cluster, seeds: Mapping[str, Mapping[str, bytes]]
+) -> dict[str, bytes]:
+    """Everything below pxe/ but kernel and initramfs. ``seeds``: NoCloud files by node name."""
+    made = environment("cloudinit")
+    entries = [
+        {
+            "name": node.name,
+            "mac": node.boot_mac,
+            "folder": where,
+            "network": " ".join(network_arguments(profile, target, node)),
+        }
+        for node in cluster.nodes
+        for where in [folder(node) or (ANY if node is fallback(cluster) else None)]
+        if where is not None
+    ]
+    context = {
+        "arguments": " ".join(dict.fromkeys([*kernel_arguments(profile, target), *profile.pxe.console])),
+        "cluster": cluster.name,
+        "commands": target.boot.linux[profile.firmware],
+        "entries": [entry for entry in entries if entry["mac"]],
+        "initrd": INITRD,
+        "kernel": KERNEL,
+        "other": next((entry for entry in entries if not entry["mac"]), None),
+        "target": target.name,
+        "url": profile.pxe.url,
+    }
+    out = {
+        "boot.ipxe": made.get_template("pxe/boot.ipxe.j2").render(context).encode(),
+        "README.txt": made.get_template("pxe/README.txt.j2").render(context).encode(),
+        "grub/grub.cfg": made.get_template("pxe/grub.cfg.j2").render(context, shown=entries, wait=10).encode(),
+    }
+    grub = made.get_template("pxe/grub.cfg.j2")
+    for node in cluster.nodes:
+        where = folder(node) or (ANY if node is fallback(cluster) else None)
+        if where is None:
+            continue
+        if node.boot_mac is not None:
+            shown = [entry for entry in entries if entry["folder"] == where]
+            name = f"grub/grub.cfg-01-{node.boot_mac.replace(':', '-')}"
+            out[name] = grub.render(context, shown=shown, other=None, wait=2).encode()
+        names = (*SEED, "network-config") if _fetches_network(profile, target) else SEED
+        for name in names:
+            if name in seeds[node.name]:
+                out[f"{where}/{name}"] = seeds[node.name][name]
+    return out
+
+
+def _fetches_network(profile: Profile, target: Target) -> bool:
+    return cloud_init_version(profile, target) >= version(versions("cloud-init")["since"]["network_config_http"])
+
+
+def pxe_findings(profile: Profile, target: Target, cluster: Cluster) -> list[Finding]:
+    """What a user should know of this pxe/ before serving it."""
+    out: list[Finding] = []
+    without = [node.name for node in cluster.nodes if node.boot_mac is None]
+    if len(without) > 1:
+        out.append(
+            Finding(
+                "IB801",
+                Severity.WARNING,
+                f"no PXE files for {', '.join(without)}: several nodes have no MAC, nothing tells them apart",
+                "give each node a mac: in the cluster file",
+                "nodes",
+            )
+        )
+    for node in cluster.nodes:
+        if node.boot_mac is not None and node.network is not None:
+            out += network_findings(profile, target, node)
+    release = cloud_init_version(profile, target)
+    if profile.pxe.url is not None and not profile.pxe.url.startswith(("http://", "https://")):
+        out.append(
+            Finding(
+                "IB805",
+                Severity.ERROR,
+                f"pxe.url is {profile.pxe.url}: a node that boots over the network has no such file",
+                "give the http:// address where pxe/ will be served",
+                "pxe.url",
+            )
+        )
+    longest = max((len(command_line(profile, target, node)) for node in cluster.nodes), default=0)
+    if longest > 2047:
+        out.append(
+            Finding(
+                "IB804",
+                Severity.WARNING,
+                f"a PXE kernel command line has {longest} characters; x86 kernels cut it at 2047 and cloud-init "
+                f"{release} then reads a broken network configuration",
+                "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO",
+                "nodes",
+            )
+        )
+    return out

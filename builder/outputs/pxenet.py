@@ -1,0 +1,122 @@
+"""The network of a node that boots by PXE with static addresses, on the kernel's command line.
+
+Two readers need it before any seed can be fetched: the initramfs (``ip=``) and cloud-init. cloud-init up to 24.2 never
+reads network-config from an HTTP seed, and any cloud-init needs the network up to fetch one, so the same
+network-config travels as ``network-config=`` (base64 of gzip; cloudinit/net/cmdline.py, read_kernel_cmdline_config in
+19.4 to 24.4), which goes before every other source.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+
+from builder.cluster import Addresses, Node, NodeNetwork
+from builder.derive import cloud_init_version, kernel_arguments
+from builder.findings import Finding, Severity
+from builder.outputs.cloud import gzipped
+from builder.profile import Profile
+from builder.render.network import devices, network_config
+from builder.target import Target
+
+
+def network_arguments(profile: Profile, target: Target, node: Node) -> list[str]:
+    """Kernel arguments that bring up the node's network; none for DHCP."""
+    config = network_config(profile, target, node)
+    if config is None or node.network is None:
+        return []
+    early = _dracut(node, node.network) if target.family == "el" else _initramfs_tools(node, node.network)
+    return [*early, f"network-config={base64.b64encode(gzipped(config)).decode()}"]
+
+
+def command_line(profile: Profile, target: Target, node: Node) -> str:
+    """About what the boot loader hands to the kernel for this node: for its length."""
+    seed = f"ds=nocloud-net;s={profile.pxe.url or 'http://255.255.255.255:65535/pxe/'}mac-00-00-00-00-00-00/"
+    console = [argument for argument in profile.pxe.console if argument not in kernel_arguments(profile, target)]
+    return " ".join([*kernel_arguments(profile, target), *console, seed, *network_arguments(profile, target, node)])
+
+
+def uplink(network: NodeNetwork) -> Addresses | None:
+    """The device with the first IPv4 address, one with a gateway before others."""
+    with_v4 = [d for d in devices(network) if _v4(d)]
+    return next((d for d in with_v4 if d.gateway and ":" not in d.gateway), with_v4[0] if with_v4 else None)
+
+
+def _v4(device: Addresses) -> list[ipaddress.IPv4Interface]:
+    found = [ipaddress.ip_interface(address) for address in device.addresses]
+    return [address for address in found if isinstance(address, ipaddress.IPv4Interface)]
+
+
+def _ip(device: Addresses, host: str, name: str) -> str:
+    """``ip=`` of kernel and dracut: client, peer, gateway, netmask, host name, interface, how."""
+    address = _v4(device)[0]
+    gateway = device.gateway if device.gateway and ":" not in device.gateway else ""
+    return f"ip={address.ip}::{gateway}:{address.netmask}:{host}:{name}:none"
+
+
+def _dracut(node: Node, network: NodeNetwork) -> list[str]:
+    """dracut.cmdline(7), in the words of dracut 033 (CentOS 7): name servers are arguments of their own."""
+    device = uplink(network)
+    if device is None:
+        return []
+    name = str(getattr(device, "name", ""))
+    out = []
+    parent = next((vlan.link for vlan in network.vlans if vlan.name == name), name)
+    bond = next((b for b in network.bonds if b.name == parent), None)
+    ports = bond.interfaces if bond else [parent]
+    # Never with the kernel's own names: dracut.cmdline(7) says that they then collide.
+    named = [i for i in network.interfaces if i.name in ports and not re.fullmatch(r"eth[0-9]+", i.name)]
+    out += [f"ifname={i.name}:{i.mac}" for i in named]
+    if bond is not None:
+        out.append(f"bond={bond.name}:{','.join(bond.interfaces)}:mode={bond.mode},miimon={bond.miimon}")
+    if parent != name:
+        out.append(f"vlan={name}:{parent}")
+    out.append(_ip(device, node.name, name))
+    return out + [f"nameserver={server}" for server in network.dns]
+
+
+def _initramfs_tools(node: Node, network: NodeNetwork) -> list[str]:
+    """initramfs-tools(7) and ipconfig of klibc: an interface only, two IPv4 name servers at the end."""
+    device = uplink(network)
+    if device is None or not any(device is interface for interface in network.interfaces):
+        return []
+    servers = [server for server in network.dns if ":" not in server][:2]
+    ip = _ip(device, node.name, str(getattr(device, "name", "")))
+    return ["".join([ip, *(f":{server}" for server in servers)])]
+
+
+def network_findings(profile: Profile, target: Target, node: Node) -> list[Finding]:
+    """What becomes of this node's static network over PXE."""
+    network = node.network
+    if network is None:
+        return []
+    release = cloud_init_version(profile, target)
+    said = network_arguments(profile, target, node)
+    out = [
+        Finding(
+            "IB802",
+            Severity.INFO,
+            f"{node.name}: over PXE its static network is on the kernel's command line (network-config="
+            f"{' and ip=' if len(said) > 1 else ''}): cloud-init {release} needs it before it can fetch a seed",
+            "nothing to do; the seed ISO carries network-config as a file",
+            "nodes",
+        )
+    ]
+    if len(said) == 1:
+        device = uplink(network)
+        why = (
+            "it has no IPv4 address"
+            if device is None
+            else f"{target.name}'s initramfs makes no bond and no VLAN ({getattr(device, 'name', '')})"
+        )
+        out.append(
+            Finding(
+                "IB803",
+                Severity.WARNING,
+                f"{node.name}: no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
+                "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
+                "nodes",
+            )
+        )
+    return out

@@ -1,0 +1,155 @@
+"""The output folder: groups of files, each swapped in whole, so that a killed run leaves the old group or the new.
+
+A group carries its run's id in a file of its own (`.run`); the manifest, written last, says which ids belong
+together. A folder is 0700, a file 0600 or 0644.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import HostError
+
+RUN_FILE = ".run"
+_NEW = ".new-"
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_AT_FDCWD = -100
+
+
+@dataclass(frozen=True)
+class OutFile:
+    """One file of the output; ``mode`` 0o600 where it holds anything private."""
+
+    content: bytes
+    mode: int = 0o644
+
+
+Group = Mapping[str, OutFile]
+"""Path below the group's folder -> file."""
+
+
+@contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """The output folder, locked against a second imgbuild; what a killed run left behind is cleared away.
+
+    Raises:
+        HostError: it cannot be made or written, or another imgbuild holds it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+        lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise HostError(f"cannot write to {path}: {error.strerror}", "give another folder with --output") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HostError(
+                f"another imgbuild is writing to {path}", "wait for it, or give another --output"
+            ) from error
+        for left in path.glob(f"{_NEW}*"):
+            _remove(left)
+        yield path
+    finally:
+        os.close(lock)
+
+
+def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
+    """Write a group beside the old one and exchange the two in one step.
+
+    Raises:
+        HostError: the disk is full or the folder cannot be written; the old group is as it was.
+    """
+    with new_group(folder, name, run) as fresh:
+        for relative, file in sorted(files.items()):
+            write_file(fresh / relative, file)
+
+
+@contextmanager
+def new_group(folder: Path, name: str, run: str) -> Iterator[Path]:
+    """A fresh folder to fill; it takes the group's place when the block ends without an error."""
+    fresh = Path(tempfile.mkdtemp(prefix=f"{_NEW}{name}-", dir=folder))
+    try:
+        try:
+            yield fresh
+            write_file(fresh / RUN_FILE, OutFile(f"{run}\n".encode()))
+            _exchange(fresh, folder / name)
+        except OSError as error:
+            hint = "free some space and run again" if error.errno == errno.ENOSPC else "check the folder's permissions"
+            raise HostError(f"cannot write {folder / name}: {error.strerror}; the old one is kept", hint) from error
+    finally:
+        if fresh.exists():
+            _remove(fresh)
+
+
+def write_file(path: Path, file: OutFile) -> None:
+    """Write one new file with its mode from the first byte on.
+
+    Not flushed to the disk one by one: after a power cut the manifest's sums tell what is damaged, and all of it is
+    made anew in a second.
+    """
+    for parent in reversed(path.parents):
+        if not parent.exists():
+            parent.mkdir(mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, file.mode)
+        stream.write(file.content)
+
+
+def replace_file(path: Path, file: OutFile) -> None:
+    """Put a file in another's place in one step."""
+    fresh = path.with_name(f"{_NEW}{path.name}")
+    fresh.unlink(missing_ok=True)
+    try:
+        write_file(fresh, file)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise HostError(f"cannot write {path}: {error.strerror}; the old one is kept", "free some space") from error
+
+
+def group_run(folder: Path, name: str) -> str | None:
+    """The id of the run that wrote this group; None: the group is not there."""
+    try:
+        return (folder / name / RUN_FILE).read_text().strip()
+    except OSError:
+        return None
+
+
+def _exchange(fresh: Path, place: Path) -> None:
+    if not place.exists():
+        fresh.rename(place)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    exchange = getattr(libc, "renameat2", None)  # glibc 2.28
+    if exchange is not None and exchange(
+        _AT_FDCWD, os.fsencode(fresh), _AT_FDCWD, os.fsencode(place), _RENAME_EXCHANGE
+    ) == 0:  # fmt: skip
+        return
+    # A file system without the exchange: two renames, with the old group back in place if the second fails.
+    old = fresh.with_name(f"{fresh.name}-old")
+    place.rename(old)
+    try:
+        fresh.rename(place)
+    except OSError:
+        old.rename(place)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

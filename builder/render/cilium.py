@@ -1,0 +1,117 @@
+"""Cilium's chart values for one cluster: the profile's, under the names of the chart asked for, and what follows.
+
+Which chart takes which key is data (profiles/versions/cilium.yaml), measured by rendering real charts.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+from typing import Any
+
+import yaml
+
+from builder import derive
+from builder.cluster import Cluster, Node
+from builder.profile import Profile
+
+
+def cilium_values(profile: Profile, cluster: Cluster, node: Node | None) -> dict[str, Any]:
+    """The values for ``helm upgrade --install``. ``node`` is the control plane that installs Cilium.
+
+    What the profile says wins over what is derived. A key that this chart knows under an older name is written
+    under that name; one that it does not know at all is left as it is: `check` speaks about it.
+    """
+    values: dict[str, Any] = copy.deepcopy(dict(profile.cilium.values))
+    keys: dict[str, dict[str, Any]] = derive.versions("cilium")["keys"]
+    release = derive.version(derive.minor(profile.cilium.version))
+    for new, row in keys.items():
+        if "before" in row and release < derive.version(str(row["since"])):
+            _rename(values, new, row["before"])
+    for key, value in _derived(profile, cluster, node).items():
+        _default(values, key, value)
+    return values
+
+
+def api_server(profile: Profile, cluster: Cluster, node: Node | None) -> tuple[str, int] | None:
+    """Where the API server is reached: the cluster's endpoint, or the node's own address if it is known."""
+    if cluster.endpoint:
+        host, _, port = cluster.endpoint.rpartition(":")
+        return host, int(port)
+    address = advertise_address(profile, node) if node else None
+    return (address, profile.kubernetes.api_port) if address else None
+
+
+def advertise_address(profile: Profile, node: Node | None) -> str | None:
+    """The profile's, else the node's first static address; None: kubeadm takes that of the default route."""
+    if profile.kubernetes.advertise_address:
+        return profile.kubernetes.advertise_address
+    network = node.network if node else None
+    if network is None:
+        return None
+    carriers = [*network.interfaces, *network.bonds, *network.vlans]
+    # The interface with the gateway comes first: the others may be storage or management.
+    carriers.sort(key=lambda carrier: carrier.gateway is None)
+    for carrier in carriers:
+        for address in carrier.addresses:
+            return str(ipaddress.ip_interface(address).ip)
+    return None
+
+
+def values_yaml(profile: Profile, cluster: Cluster, node: Node | None) -> bytes:
+    """/etc/imgbuild/cilium-values.yaml."""
+    head = f"# imgbuild: values for the chart cilium {profile.cilium.version}\n"
+    body = yaml.safe_dump(cilium_values(profile, cluster, node), sort_keys=True, allow_unicode=True)
+    return (head + body).encode()
+
+
+def _derived(profile: Profile, cluster: Cluster, node: Node | None) -> dict[str, Any]:
+    kubernetes = profile.kubernetes
+    derived: dict[str, Any] = {
+        # It must hold the pod network: what goes there is not masqueraded.
+        "ipv4NativeRoutingCIDR": kubernetes.pod_cidr,
+        "ipam.operator.clusterPoolIPv4PodCIDRList": [kubernetes.pod_cidr],
+        "kubeProxyReplacement": not kubernetes.kube_proxy,
+    }
+    where = api_server(profile, cluster, node)
+    if where is not None:
+        derived["k8sServiceHost"], derived["k8sServicePort"] = where
+    return derived
+
+
+def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str] | None:
+    """The mapping that holds the last part of a dotted key, if it is there."""
+    *parents, last = key.split(".")
+    here: Any = values
+    for part in parents:
+        here = here.get(part) if isinstance(here, dict) else None
+    return (here, last) if isinstance(here, dict) and last in here else None
+
+
+def _default(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key unless it is there; a parent that is no mapping is the user's business."""
+    *parents, last = key.split(".")
+    here = values
+    for part in parents:
+        below = here.setdefault(part, {})
+        if not isinstance(below, dict):
+            return
+        here = below
+    here.setdefault(last, value)
+
+
+def _rename(values: dict[str, Any], new: str, old: str) -> None:
+    """Move a value to its older name, unless the user wrote that one too; empty parents go."""
+    found = _find(values, new)
+    if found is None:
+        return
+    holder, last = found
+    value = holder.pop(last)
+    _default(values, old, value)
+    parts = new.split(".")[:-1]
+    while parts:
+        place = _find(values, ".".join(parts))
+        if place is None or place[0][place[1]] != {}:
+            break
+        del place[0][place[1]]
+        parts.pop()

@@ -1,0 +1,125 @@
+"""What imgbuild-verify expects on the node, and the names of its checks."""
+
+from __future__ import annotations
+
+from builder import derive
+from builder.profile import Profile
+from builder.render import containerd
+from builder.render.templates import render
+from builder.target import Target
+
+UNREQUIRED = frozenset({"clock"})
+"""Checks that say "skipped" on a sound node too: the clock is not synchronised without a network."""
+
+
+def check_names(profile: Profile, target: Target) -> frozenset[str]:
+    """The checks that imgbuild-verify makes for this profile and that a sound node with its seed passes."""
+    return frozenset(check_list(profile, target)) - UNREQUIRED
+
+
+def check_list(profile: Profile, target: Target) -> list[str]:
+    """All checks in the order in which the node makes them. "name:argument" calls check_name with its argument."""
+    names = ["kernel", "boot-default", "cloud-init", "hostname"]
+    if profile.users:
+        names.append("users")
+    if any(user.ssh_keys for user in profile.users):
+        names.append("ssh-keys")
+    names += ["root-grown", "time-zone", "chrony", "clock"]
+    if modules(profile):  # bash 4.2 with -u takes an empty list for an unset one
+        names.append("modules")
+    names += [f"sysctl:{key}" for key, _, _ in sysctls(profile)]
+    names.append("rp-filter")
+    if profile.bpffs.enabled:
+        names.append("bpffs")
+    names.append("cgroup")
+    if not profile.swap.enabled:
+        names.append("no-swap")
+    if target.selinux and profile.selinux.mode is not None:
+        names.append("selinux")
+    if profile.firewall.disabled and target.services.firewall:
+        names.append("firewall")
+    if profile.network.unmanaged and "NetworkManager" in target.network_daemons:
+        names.append("network-manager")
+    if "systemd-networkd" in target.network_daemons:
+        names.append("networkd")
+    names += ["containerd", "containerd-plugins", "containerd-config", "cni", "crictl"]
+    if any(profile.containerd.registries.values()):
+        names.append("registries")
+    if profile.containerd.stargz.enabled:
+        names.append("stargz")
+    if profile.containerd.buildkit.enabled:
+        names.append("buildkit")
+    if profile.kubernetes.enabled:
+        names += ["kubelet", "kubeadm", "kubectl"]
+    if profile.helm.enabled:
+        names.append("helm")
+    return [*names, "failed-units", "ordering-cycles"]
+
+
+def modules(profile: Profile) -> list[str]:
+    """The modules to load at boot: stargz mounts layers through FUSE."""
+    more = ["fuse"] if profile.containerd.stargz.enabled else []
+    return list(dict.fromkeys([*profile.kernel.modules, *more]))
+
+
+def sysctl_path(key: str) -> str:
+    """The file below /proc/sys. sysctl.d(5): where the first separator is a dot, dots and slashes swap."""
+    first = next(c for c in key if c in "./")
+    return key if first == "/" else key.translate(str.maketrans("./", "/."))
+
+
+def sysctls(profile: Profile) -> list[tuple[str, str, str]]:
+    """Key, path below /proc/sys and value of each sysctl that is set; null in the profile takes one away."""
+    network = profile.network
+    rows = {key: str(value) for key, value in profile.kernel.sysctl.items() if value is not None}
+    rows |= {f"net.ipv4.conf.{name}.rp_filter": str(network.rp_filter) for name in ("all", "default")}
+    return [(key, sysctl_path(key), " ".join(value.split())) for key, value in sorted(rows.items())]
+
+
+def verify_conf(profile: Profile, target: Target) -> bytes:
+    """/etc/imgbuild/verify.conf."""
+    registries = [name for name, registry in profile.containerd.registries.items() if registry is not None]
+    kernel = derive.kernel_facts(profile, target)
+    efi_dir = f"/boot/efi/EFI/{target.boot.efi_vendor}"
+    values: list[tuple[str, str | list[str]]] = [
+        ("packages", "dpkg" if target.package_manager == "apt" else "rpm"),
+        ("kernel_owner", kernel.owner if kernel else "kernel*"),
+        ("kernel_version", profile.kernel.version or ""),
+        ("bls", "yes" if target.boot.bls else "no"),
+        ("grub_dir", target.boot.grub_dir),
+        ("grub_efi_dir", efi_dir),
+        ("zone", profile.time.zone),
+        ("chrony_unit", target.services.chrony),
+        ("chrony_conf", target.paths.chrony),
+        ("ntp_servers", list(profile.time.ntp_servers)),
+        ("ntp_rivals", list(target.services.ntp_rivals)),
+        ("modules", modules(profile)),
+        ("rp_filter", str(profile.network.rp_filter)),
+        ("cgroup", derive.cgroup(profile, target)),
+        ("selinux", profile.selinux.mode or ""),
+        ("firewall", list(target.services.firewall)),
+        ("unmanaged", list(profile.network.unmanaged)),
+        ("containerd_version", derive.containerd_version(profile, target) or ""),
+        ("containerd_plugins", _plugins(profile)),
+        ("registries", sorted(registries)),
+        ("stargz_root", profile.containerd.stargz.root),
+        ("buildkit_root", profile.containerd.buildkit.root),
+        ("buildkit_snapshotter", profile.containerd.buildkit.snapshotter),
+        ("crictl_endpoint", profile.crictl.endpoint),
+        ("kubernetes_version", profile.kubernetes.version),
+        ("helm_version", profile.helm.version),
+    ]
+    return render(
+        "node",
+        "etc/imgbuild/verify.conf.j2",
+        checks=check_list(profile, target),
+        values=values,
+        sysctls=sysctls(profile),
+        containerd_config=containerd.expectations(containerd.config(profile, target)),
+    )
+
+
+def _plugins(profile: Profile) -> list[str]:
+    options = profile.containerd
+    names = ["cri", options.snapshotter, *(["stargz"] if options.stargz.enabled else [])]
+    return list(dict.fromkeys(names))

@@ -1,0 +1,63 @@
+"""YAML text that every PyYAML from 3.10 (CentOS 7) on reads back exactly.
+
+Written here and not by PyYAML's dumper: a literal block keeps scripts readable in user-data and lets gzip see them,
+where the dumper falls back to one long quoted line at the first trailing space.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+# PyYAML before 5.1 refuses what lies beyond the basic plane and takes NEL, LS and PS for line breaks.
+_PLAIN = re.compile("[\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*")
+_MIME = re.compile("mime-version:", re.IGNORECASE)
+_ESCAPE = re.compile('[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]|["\\\\]')
+
+
+def carries(text: str) -> bool:
+    """Whether a literal block holds ``text`` exactly.
+
+    ``MIME-Version:`` in the first 4096 bytes makes cloud-init take the whole of user-data for a mail
+    (cloudinit/user_data.py, convert_string), so it must not stand there as it is.
+    """
+    return _PLAIN.fullmatch(text) is not None and _MIME.search(text) is None
+
+
+def quote(value: object) -> str:
+    """``value`` as a double-quoted YAML scalar on one line."""
+
+    def escape(found: re.Match[str]) -> str:
+        char = found[0]
+        if char in '"\\':
+            return f"\\{char}"
+        code = ord(char)
+        return f"\\x{code:02X}" if code < 0x100 else f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
+
+    text = _ESCAPE.sub(escape, str(value))
+    return '"' + _MIME.sub(lambda found: found[0][:-1] + "\\x3A", text) + '"'
+
+
+def block(text: str, indent: int) -> str:
+    """``text`` as a literal block whose lines start at column ``indent``, two to the right of their parent.
+
+    What no block can carry becomes a quoted scalar.
+    """
+    if not text.strip("\n") or not carries(text):
+        return quote(text)
+    head = "|" + ("2" if text[0] in " \t\n" else "")
+    head += "+" if text.endswith("\n\n") else "" if text.endswith("\n") else "-"
+    body = text[:-1] if text.endswith("\n") else text
+    pad = " " * indent
+    return "\n".join([head, *(pad + line if line else "" for line in body.split("\n"))])
+
+
+def content(raw: bytes, indent: int) -> list[str]:
+    """The lines of a `write_files` item that say what is in the file: as text where that is exact, else base64."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = None
+    if text is not None and carries(text):
+        return [f"content: {block(text, indent + 2)}"]
+    return ["encoding: b64", f"content: {base64.b64encode(raw).decode()}"]

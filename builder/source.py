@@ -1,0 +1,260 @@
+"""YAML in, plain values out, each with the place it came from.
+
+Read with the YAML 1.2 core schema (``yes`` is a string, ``1:30`` is a string), without tags and merge keys.
+What YAML takes in silence and a user regrets is a finding: a key given twice, a number with a leading zero.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from builder.findings import Findings, Mark, Path, format_path
+
+MAX_BYTES = 1 << 20
+MAX_VALUES = 20_000  # aliases of aliases grow exponentially ("billion laughs"); ours has 400
+MAX_DEPTH = 60
+MAX_FINDINGS = 100  # a reader: nobody reads more of one file, and a hostile file has 100 000
+
+# Longer ones are checksums, never amounts: they stay text.
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"(?=.{1,24}$)[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,2})?")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+|0[oO][0-7]+")
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML's own, as PyYAML counts them; not str.splitlines'
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+_SECRET = re.compile(r"(?i)((?:password|passwd|secret|token|private)[^:=]{0,30}[:=]).+")
+_KEYWORDS: dict[str, object] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML mapping. ``marks`` holds the place of every key's value, ``key_marks`` of the key itself."""
+
+    data: dict[str, Any]
+    marks: Mapping[Path, Mark]
+    key_marks: Mapping[Path, Mark] = field(default_factory=dict)
+    name: str = ""
+
+
+class _Reader:
+    def __init__(self, file: str, lines: list[str], findings: Findings) -> None:
+        self.file, self.lines, self.findings = file, lines, findings
+        self.said = 0
+        self.marks: dict[Path, Mark] = {}
+        self.key_marks: dict[Path, Mark] = {}
+        self.count = 0
+
+    def mark(self, node: yaml.Node) -> Mark:
+        return _mark(self.file, self.lines, node.start_mark.line, node.start_mark.column)
+
+    def value(self, node: yaml.Node, path: Path, open_nodes: frozenset[int] = frozenset()) -> Any:
+        self.count += 1
+        self.marks[path] = self.mark(node)
+        if id(node) in open_nodes or self.count > MAX_VALUES or len(path) > MAX_DEPTH:
+            what = "an alias inside itself" if id(node) in open_nodes else "too many or too deeply nested values"
+            if self.count <= MAX_VALUES + 1 or id(node) in open_nodes:
+                self._add("IB104", f"{what} in this file", path, node, "write the values out")
+            self.count = MAX_VALUES + 1
+            return None
+        inside = open_nodes | {id(node)}
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, inside)
+        if isinstance(node, yaml.SequenceNode):
+            self._refuse_tag(node, path)
+            return [self.value(child, (*path, i), inside) for i, child in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path, inside: frozenset[int]) -> dict[str, Any]:
+        self._refuse_tag(node, path)
+        out: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._add("IB103", "a key must be plain text", path, key_node, "quote it")
+                continue
+            key = key_node.value
+            here = (*path, key)
+            self._refuse_tag(key_node, here)
+            if _NOT_TEXT.search(key):
+                self._add("IB103", "this key holds a character that no text file has", path, key_node, "take it out")
+                continue
+            if key == "<<" and key_node.style is None:
+                self._add("IB103", "merge keys (<<) are not read", here, key_node, "use extends: or a layer")
+                continue
+            if key in out:
+                first = self.key_marks[here]
+                self._add(
+                    "IB102",
+                    f"the key {format_path(here)} stands twice, first in line {first.line}: YAML would take the last",
+                    here, key_node, "keep one of them",
+                )  # fmt: skip
+                continue
+            self.key_marks[here] = self.mark(key_node)
+            out[key] = self.value(value_node, here, inside)
+        return out
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        text = str(node.value)
+        self._refuse_tag(node, path)
+        if _NOT_TEXT.search(text):
+            self._add("IB103", "this text holds a character that no text file has", path, node, "take it out")
+            return ""
+        # A quoted or block scalar is text, whatever it looks like.
+        if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+            return text
+        if text in _KEYWORDS:
+            return _KEYWORDS[text]
+        if _LEADING_ZERO.fullmatch(text):
+            self._add(
+                "IB105",
+                f"{text} has a leading zero: YAML versions disagree whether that is octal",
+                path, node, f'write it in quotes: "{text}"',
+            )  # fmt: skip
+            return text
+        if _INT.fullmatch(text):
+            return int(text)
+        if _FLOAT.fullmatch(text):
+            return float(text)
+        return text
+
+    def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
+        if node.tag != _UNTAGGED:
+            self._add("IB103", f"YAML tags ({node.tag}) are not read", path, node, "take the tag out")
+
+    def _add(self, code: str, message: str, path: Path, node: yaml.Node, hint: str) -> None:
+        self.said += 1
+        if self.said <= MAX_FINDINGS:
+            self.findings.add(code, message, hint=hint, key=format_path(path), mark=self.mark(node))
+        elif self.said == MAX_FINDINGS + 1:
+            self.findings.add(
+                "IB104", f"over {MAX_FINDINGS} problems in this file", mark=self.mark(node),
+                hint="mend those above first",
+            )  # fmt: skip
+
+
+_UNTAGGED = "?"
+
+
+class _TooMuchError(Exception):
+    def __init__(self, mark: yaml.Mark) -> None:
+        super().__init__()
+        self.mark = mark
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader without implicit types: scalars keep their text, `_Reader` gives them their type.
+
+    The pure Python one on purpose: libyaml's binding overflows the C stack on deep nesting.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.nodes = self.depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Stop while reading, not after: a megabyte of hostile YAML takes minutes to compose."""
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > 2 * MAX_VALUES or self.depth > MAX_DEPTH + 2:
+            raise _TooMuchError(self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        """Called for nodes that carry no tag only; so an explicit ``!!str`` is told from none."""
+        return _UNTAGGED
+
+
+def mask(line: str) -> str:
+    """A line as it may be shown: what stands behind a key that smells of a secret is left out."""
+    return _SECRET.sub(r"\1 (not shown)", line)
+
+
+def _mark(file: str, lines: list[str], line: int, column: int) -> Mark:
+    return Mark(file, line + 1, column + 1, lines[line] if line < len(lines) else "")
+
+
+def _place(file: str, lines: list[str], text: str, position: int) -> Mark:
+    """The place of the character at ``position``."""
+    before = _LINE_BREAK.split(text[:position])
+    return _mark(file, lines, len(before) - 1, len(before[-1]))
+
+
+def parse(text: str, file: str, findings: Findings) -> Document | None:
+    """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read."""
+    lines = [mask(line) for line in _LINE_BREAK.split(text)]
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        where = error.problem_mark or error.context_mark
+        mark = _mark(file, lines, where.line, where.column) if where else Mark(file, 1, 1)
+        said = " ".join(p for p in (error.context, error.problem) if p)
+        hint = "indent with spaces, not tabs" if "\\t" in said else "check indentation, colons and quotes near here"
+        findings.add("IB101", f"this is not YAML: {said}", hint=hint, mark=mark)
+        return None
+    except yaml.reader.ReaderError as error:
+        said = f"the character U+{ord(error.character) if isinstance(error.character, str) else error.character:04X}"
+        findings.add(
+            "IB101", f"this is not YAML: {said} is not allowed in it", mark=_place(file, lines, text, error.position),
+            hint="take it out, or write it as an escape in double quotes",
+        )  # fmt: skip
+        return None
+    except _TooMuchError as error:
+        mark = _mark(file, lines, error.mark.line, error.mark.column)
+        findings.add("IB104", "too many or too deeply nested values", mark=mark, hint="write the values out")
+        return None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # PyYAML lets chr() of an escape such as "\UFFFFFFFF" through.
+        findings.add("IB101", f"this is not YAML: {error}", mark=Mark(file, 1, 1), hint="look at its escapes (\\U…)")
+        return None
+    if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and node.style is None):
+        return Document({}, {(): Mark(file, 1, 1)}, {}, file)
+    reader = _Reader(file, lines, findings)
+    if not isinstance(node, yaml.MappingNode):
+        findings.add(
+            "IB103", "a file of imgbuild's is a mapping of keys to values",
+            hint="start it with a line such as `extends: centos7-efi`", mark=reader.mark(node),
+        )  # fmt: skip
+        return None
+    data = reader.value(node, ())
+    return Document(data, reader.marks, reader.key_marks, file)
+
+
+def read(path: FilePath, findings: Findings, name: str | None = None) -> Document | None:
+    """Read one YAML file; ``name`` is how messages call it. Every problem is a finding, none an exception."""
+    name = name or str(path)
+    here = Mark(name, 1, 1)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
+        said = error.strerror if isinstance(error, OSError) else "this is no path"
+        findings.add("IB100", f"cannot read {name}: {said}", mark=here, hint="check the path and its permissions")
+        return None
+    if len(raw) > MAX_BYTES:
+        findings.add("IB100", f"{name} is over {MAX_BYTES} bytes", mark=here, hint="a profile is a small text file")
+        return None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        mark = Mark(name, line, error.start - raw.rfind(b"\n", 0, error.start))
+        findings.add("IB100", f"{name} is not UTF-8 text", mark=mark, hint="a profile is a text file in YAML")
+        return None
+    if "\0" in text:
+        findings.add("IB100", f"{name} is a binary file", mark=here, hint="a profile is a text file in YAML")
+        return None
+    return parse(text, name, findings)

@@ -1,0 +1,151 @@
+# shellcheck shell=bash disable=SC2154 # set by verify.conf
+# Time, modules, sysctls, network, SELinux, firewall, swap.
+
+check_time_zone() {
+    local link
+    link=$(readlink "$R/etc/localtime") || link=''
+    if [[ ! -e $R/usr/share/zoneinfo/$zone ]]; then
+        fail "$zone" "there is no such zone in /usr/share/zoneinfo" "is tzdata installed?"
+    else
+        expect "$zone" "${link##*/zoneinfo/}" "timedatectl set-timezone $zone"
+    fi
+}
+
+check_chrony() {
+    local servers rival
+    servers=$(awk '$1 == "server" || $1 == "pool" { printf "%s%s", (n++ ? " " : ""), $2 }' "$R$chrony_conf") || servers=''
+    if ! active "$chrony_unit"; then
+        fail "active" "$chrony_unit is not" "systemctl status $chrony_unit"
+        return
+    fi
+    for rival in ${ntp_rivals[@]+"${ntp_rivals[@]}"}; do
+        if active "$rival"; then
+            fail "chrony alone" "$rival runs too" "systemctl mask --now $rival"
+            return
+        fi
+    done
+    expect "${ntp_servers[*]}" "$servers" "see $chrony_conf"
+}
+
+# Never required: a machine without a network has no time source.
+check_clock() {
+    local status
+    status=$(chronyc -n tracking 2>/dev/null | awk -F ' *: ' '$1 == "Leap status" { print $2 }') || status=''
+    if [[ $status == Normal ]]; then
+        pass "synchronised" "synchronised"
+    else
+        skip "synchronised" "${status:-chronyc does not answer} (no time source is reached)"
+    fi
+}
+
+check_modules() {
+    local module missing=''
+    for module in "${modules[@]}"; do
+        [[ -d $R/sys/module/${module//-/_} ]] && continue
+        grep -qsE "/${module//[-_]/[-_]}\.ko" "$R/lib/modules/$(uname -r)/modules.builtin" && continue
+        missing+=" $module"
+    done
+    expect "${modules[*]}" "${missing:+missing:}${missing:-${modules[*]}}" "modprobe$missing; see systemd-modules-load"
+}
+
+check_sysctl() {
+    local i value
+    for ((i = 0; i < ${#sysctls[@]}; i += 3)); do
+        [[ ${sysctls[i]} == "$1" ]] || continue
+        # tabs and blanks alike separate the numbers of one key
+        read -r -a value < <(slurp "/proc/sys/${sysctls[i + 1]}") || value=()
+        expect "${sysctls[i + 2]}" "${value[*]-no such key}" "see systemd-sysctl and /etc/sysctl.d"
+        return
+    done
+}
+
+check_rp_filter() {
+    local file name all value wrong='' count=0
+    all=$(slurp /proc/sys/net/ipv4/conf/all/rp_filter)
+    for file in "$R"/proc/sys/net/ipv4/conf/*/rp_filter; do
+        name=${file%/rp_filter}
+        name=${name##*/}
+        value=$(cat "$file" 2>/dev/null) || continue
+        count=$((count + 1))
+        # Effective is the larger one.
+        if ((all > value)); then
+            value=$all
+        fi
+        [[ $value == "$rp_filter" ]] || wrong+="$name=$value "
+    done
+    if ((count == 0)); then
+        fail "$rp_filter" "no interface has a value"
+    elif [[ -n $wrong ]]; then
+        fail "$rp_filter on each interface" "${wrong% }" "/usr/libexec/imgbuild/rp-filter"
+    else
+        pass "$rp_filter on each interface" "$rp_filter on $count"
+    fi
+}
+
+check_bpffs() {
+    local type
+    type=$(awk '$2 == "/sys/fs/bpf" { print $3 }' "$R/proc/mounts" | tail -n 1)
+    expect "bpf" "${type:-not mounted}" "systemctl status sys-fs-bpf.mount"
+}
+
+check_cgroup() {
+    local type
+    type=$(stat -fc %T "$R/sys/fs/cgroup")
+    case $type in
+        cgroup2fs) type=v2 ;;
+        tmpfs) type=v1 ;;
+    esac
+    expect "$cgroup" "$type" "systemd.unified_cgroup_hierarchy on the kernel's command line decides"
+}
+
+check_no_swap() {
+    local swaps
+    swaps=$(awk 'NR > 1 { printf "%s%s", (n++ ? " " : ""), $1 }' "$R/proc/swaps")
+    expect "none" "${swaps:-none}" "swapoff -a, and its lines in /etc/fstab"
+}
+
+check_selinux() {
+    local running='' file
+    file=$(awk -F = '$1 == "SELINUX" { print $2 }' "$R/etc/selinux/config" 2>/dev/null) || file=''
+    if has getenforce; then
+        running=$(getenforce)
+        running=${running,,}
+    fi
+    if [[ $file != "$selinux" ]]; then
+        fail "$selinux" "/etc/selinux/config says ${file:-nothing}" "set SELINUX=$selinux"
+    else
+        expect "$selinux" "${running:-getenforce is missing}" "setenforce, or a reboot"
+    fi
+}
+
+check_firewall() {
+    local unit running=''
+    for unit in "${firewall[@]}"; do
+        if active "$unit"; then
+            running+=" $unit"
+        fi
+    done
+    expect "off" "${running:-off}" "systemctl mask --now$running"
+}
+
+check_network_manager() {
+    local config name missing=''
+    if ! active NetworkManager.service; then
+        skip "leaves Cilium's interfaces alone" "NetworkManager does not run"
+        return
+    fi
+    config=$(NetworkManager --print-config 2>/dev/null | grep '^unmanaged-devices') || config=''
+    for name in "${unmanaged[@]}"; do
+        [[ $config == *"interface-name:$name"* ]] || missing+=" $name"
+    done
+    expect "unmanaged: ${unmanaged[*]}" "${missing:+managed:}${missing:-unmanaged: ${unmanaged[*]}}" \
+        "see /etc/NetworkManager/conf.d"
+}
+
+check_networkd() {
+    local value
+    value=$(systemd-analyze cat-config systemd/networkd.conf 2>/dev/null |
+        awk -F = '$1 == "ManageForeignRoutes" || $1 == "ManageForeignRoutingPolicyRules" { last[$1] = $2 }
+            END { print last["ManageForeignRoutes"] " " last["ManageForeignRoutingPolicyRules"] }') || value=''
+    expect "no no" "$value" "see /etc/systemd/networkd.conf.d (foreign routes, foreign rules)"
+}

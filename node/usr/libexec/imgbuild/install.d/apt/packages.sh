@@ -1,0 +1,79 @@
+# Packages by apt: what the steps need of a package manager. Sourced by lib/install.sh.
+# shellcheck shell=bash
+
+export DEBIAN_FRONTEND=noninteractive
+
+apt_get() {
+    apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2 -o Dpkg::Use-Pty=0 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+# apt-get update ends with 0 when a mirror is dead; with Error-Mode=any it does not.
+pm_refresh() {
+    retry "reading the package lists" apt_get -o APT::Update::Error-Mode=any update ||
+        die "no package list: the mirrors named above do not answer; see /etc/apt/sources.list and sources.list.d"
+}
+
+# pm_install NAME...: from the package lists (NAME=VERSION and -t SUITE work as with apt-get), without recommends.
+# What apt cannot resolve is final; only the download is tried again.
+pm_install() {
+    apt_get --no-install-recommends --simulate install "$@" > /dev/null ||
+        die "apt cannot install: $* (its own words stand above)"
+    retry "the download of packages" apt_get --no-install-recommends --download-only install "$@" ||
+        die "packages could not be downloaded: $*"
+    apt_get --no-install-recommends install "$@"
+    # apt's archives are of no use once installed, and fill a small disk.
+    apt-get clean
+    keep_names
+}
+
+# systemd-resolved turns resolv.conf into a link to what only a running system has: the build still needs names.
+keep_names() {
+    local kept=/etc/.resolv.conf.systemd-resolved.bak
+    if in_image && [ -L /etc/resolv.conf ] && [ ! -e /etc/resolv.conf ] && [ -f "$kept" ]; then
+        mv -f "$kept" /etc/resolv.conf
+    fi
+}
+
+# pm_version NAME: the version of an installed package; nothing and 1 where it is not installed.
+pm_version() {
+    local status
+    # shellcheck disable=SC2016 # dpkg-query expands these
+    status=$(dpkg-query --show --showformat='${db:Status-Abbrev}${Version}\n' "$1" 2> /dev/null) || return 1
+    status=$(sed -n 's/^[ih]i *//p' <<< "$status")
+    [ -n "$status" ] && printf '%s\n' "${status%%$'\n'*}"
+}
+
+# pm_verify NAME...: each is really installed, at the version asked for; the version is printed.
+pm_verify() {
+    local name wanted version missing=()
+    for name in "$@"; do
+        wanted=*
+        case $name in *=*) wanted=${name#*=} ;; esac
+        version=$(pm_version "${name%%=*}") || version=
+        # shellcheck disable=SC2254 # a pattern is meant: 1.35.8-*
+        case $version in
+            '') missing+=("$name") ;;
+            $wanted) log "installed: ${name%%=*} $version" ;;
+            *) missing+=("$name (installed: $version)") ;;
+        esac
+    done
+    [ "${#missing[@]}" -eq 0 ] || die "not installed although apt ended well: ${missing[*]}"
+}
+
+# pm_pinned VERSION NAME...: install just that version and hold it.
+pm_pinned() {
+    local version=$1 name names=()
+    shift
+    for name in "$@"; do
+        names+=("$name=$version-*")
+    done
+    pm_install --allow-change-held-packages "${names[@]}"
+    pm_verify "${names[@]}"
+    pm_hold "$@"
+}
+
+# pm_hold NAME...: an upgrade of everything leaves these alone.
+pm_hold() { apt-mark hold "$@" > /dev/null; }
+
+pm_remove() { apt_get purge "$@"; }

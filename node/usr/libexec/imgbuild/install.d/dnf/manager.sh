@@ -1,0 +1,22 @@
+# dnf and boot loader entries (BLS): what differs on CentOS 8. Sourced by lib/packages.sh.
+# shellcheck shell=bash
+
+manager() { dnf -y --setopt=strict=1 --setopt=best=1 --setopt=install_weak_deps=0 "$@"; }
+
+manager_refresh() { manager makecache; }
+
+# kernel_default RELEASE: there is an entry for this kernel, and the boot loader starts it. kernel-install writes none
+# where /etc/machine-id is empty, and ends with 0.
+kernel_default() {
+    local release=$1 entry environment=/boot/grub2/grubenv
+    entry=$(find /boot/loader/entries -name "*-$release.conf" 2> /dev/null || true)
+    [ -n "$entry" ] || die "installing $release made no entry in /boot/loader/entries"
+    [ "$(wc -l <<< "$entry")" -eq 1 ] || die "there are several entries for $release: ${entry//$'\n'/, }"
+    entry=${entry##*/}
+    entry=${entry%.conf}
+    if ! grep -qx "saved_entry=$entry" "$environment" 2> /dev/null; then
+        notice "installing $release left another kernel the default: changing it"
+        grub2-editenv "$environment" set "saved_entry=$entry"
+    fi
+    grep -qx "saved_entry=$entry" "$environment" || die "$environment does not name $entry as its default"
+}

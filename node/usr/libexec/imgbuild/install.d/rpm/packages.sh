@@ -1,0 +1,74 @@
+# Packages by yum or dnf: what the steps need of a package manager. Sourced by lib/install.sh.
+# shellcheck shell=bash
+
+# shellcheck source=lib/manager.sh
+. /usr/libexec/imgbuild/lib/manager.sh
+# shellcheck source=lib/keys.sh
+. /usr/libexec/imgbuild/lib/keys.sh
+
+REPO_FILE=/etc/yum.repos.d/imgbuild.repo
+
+# The distribution's own repository files name mirrors that are gone: each of their repositories is switched off.
+# The files stay, changed, so that an update of the package that owns them leaves them alone.
+only_our_repositories() {
+    local file
+    for file in /etc/yum.repos.d/*.repo; do
+        if [ "$file" != "$REPO_FILE" ] && grep -q 'centos\.org' "$file"; then
+            sed -i -e '/^[[:space:]]*enabled[[:space:]]*=/d' -e '/^[[:space:]]*\[.*\]/a enabled=0' "$file"
+        fi
+    done
+}
+
+pm_refresh() {
+    if ! retry "reading the package lists" manager_refresh; then
+        sed -n 's/^\(baseurl=\|[[:space:]]\{1,\}\)\([a-z]*:\/\/.*\)/imgbuild: tried \2/p' "$REPO_FILE" >&2
+        die "no package list: at least one repository answers at none of the addresses above ($REPO_FILE)"
+    fi
+}
+
+# pm_install NAME...: options of yum and dnf work too.
+pm_install() {
+    retry "the installation of packages" manager install "$@" || die "packages could not be installed: $*"
+}
+
+# pm_version NAME: the version of an installed package, or of what provides it; nothing and 1 where there is none.
+pm_version() {
+    case $1 in
+        *'*'*)
+            rpm -qa --qf '%{VERSION}-%{RELEASE}\n' "$1" | grep .
+            return
+            ;;
+    esac
+    rpm -q --qf '%{VERSION}-%{RELEASE}\n' "$1" 2> /dev/null | grep -v 'not installed' ||
+        rpm -q --whatprovides --qf '%{VERSION}-%{RELEASE}\n' "$1" 2> /dev/null | grep -v 'no package provides'
+}
+
+# pm_verify NAME...: each is really installed, at the version that its name may hold; the version is printed.
+pm_verify() {
+    local name version missing=()
+    for name in "$@"; do
+        version=$(pm_version "$name") || version=
+        if [ -z "$version" ]; then
+            missing+=("$name")
+        else
+            log "installed: $name ${version//$'\n'/, }"
+        fi
+    done
+    [ "${#missing[@]}" -eq 0 ] || die "not installed although the package manager ended well: ${missing[*]}"
+}
+
+pm_remove() { manager remove "$@"; }
+
+# pm_pinned VERSION NAME...: install just that version. The repository file excludes them from every other update.
+pm_pinned() {
+    local version=$1 name names=()
+    shift
+    for name in "$@"; do
+        names+=("$name-$version")
+    done
+    pm_install --disableexcludes=kubernetes "${names[@]}"
+    pm_verify "${names[@]}"
+}
+
+# Held already: exclude= in the repository file.
+pm_hold() { :; }

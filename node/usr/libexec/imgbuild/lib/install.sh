@@ -1,0 +1,73 @@
+# Shared by install, its steps and setup. Bash 4.2, no Python, no jq. Sourced, never run.
+# shellcheck shell=bash disable=SC2034
+
+export LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
+# What imgbuild keeps on the node: which archives are unpacked, how far setup came.
+STATE=/var/lib/imgbuild
+# What others may read: the kernel that was installed.
+SHARE=/usr/share/imgbuild
+RETRIES=${IMGBUILD_RETRIES:-3}
+RETRY_SECONDS=${IMGBUILD_RETRY_SECONDS:-10}
+
+log() { printf 'imgbuild: %s\n' "$*"; }
+notice() { printf 'imgbuild: notice: %s\n' "$*" >&2; }
+die() {
+    printf 'imgbuild: error: %s\n' "$*" >&2
+    exit 1
+}
+
+# True in the chroot of an image build, where services must not start and traces of the build are removed.
+in_image() { [ "${IMGBUILD_IN_IMAGE:-0}" = 1 ]; }
+
+# A command that fails without a word of its own is named, with its line.
+set -E
+trap 'printf "imgbuild: error: %s, line %s: %s\n" "$0" "$LINENO" "$BASH_COMMAND" >&2' ERR
+
+# retry WHAT COMMAND...: for what needs the network. Bounded; says each failure.
+retry() {
+    local what=$1 try
+    shift
+    for ((try = 1; try <= RETRIES; try++)); do
+        if "$@"; then
+            return 0
+        fi
+        if [ "$try" -lt "$RETRIES" ]; then
+            notice "$what failed (try $try of $RETRIES), again in $RETRY_SECONDS s"
+            sleep "$RETRY_SECONDS"
+        fi
+    done
+    notice "$what failed $RETRIES times"
+    return 1
+}
+
+# write FILE: standard input becomes FILE, whole or not at all.
+write() {
+    mkdir -p "${1%/*}"
+    cat > "$1.imgbuild-new"
+    chmod 0644 "$1.imgbuild-new"
+    mv -f "$1.imgbuild-new" "$1"
+}
+
+# has_modules RELEASE LIST DRIVER...: each driver is in LIST (the initramfs's files) or built into the kernel.
+has_modules() {
+    local release=$1 list=$2 driver name missing=()
+    shift 2
+    for driver in "$@"; do
+        name=${driver//_/[-_]}
+        if ! grep -Eq "/$name\.ko(\.(gz|xz|zst))?$" "$list" "/lib/modules/$release/modules.builtin"; then
+            missing+=("$driver")
+        fi
+    done
+    if [ "${#missing[@]}" -gt 0 ]; then
+        die "the initramfs of $release lacks ${missing[*]}: it is made for the machine that built it and" \
+            "would not boot elsewhere"
+    fi
+}
+
+# shellcheck source=/dev/null
+. /etc/imgbuild/install.conf
+# shellcheck source=lib/packages.sh
+. /usr/libexec/imgbuild/lib/packages.sh

@@ -1,0 +1,1 @@
+"""Tests of imgbuild; folders mirror builder/."""

@@ -1,0 +1,49 @@
+"""One request against the real profiles, and the findings it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.checks import check
+from builder.cluster import DEFAULT, load_cluster
+from builder.findings import Finding, Findings
+from builder.load import load
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
+ADMIN = f"users=[{{name: admin, sudo: true, ssh_keys: ['{KEY}']}}]"
+"""A user who can log in, so that IB450 keeps quiet."""
+
+
+def findings(
+    profile: str,
+    sets: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    cluster: Path | None = None,
+    mode: str | None = None,
+) -> list[Finding]:
+    """All findings of one request, as `imgbuild check` collects them."""
+    found = Findings()
+    loaded = load(profile, layers, [ADMIN, *sets], mode, found)
+    nodes, layered = DEFAULT, None
+    if cluster is not None:
+        read = load_cluster(cluster, found)
+        if read is not None:
+            nodes, layered = read
+    if loaded is not None:
+        check(loaded, nodes, layered, found)
+    return found.items
+
+
+def codes(found: Sequence[Finding]) -> set[str]:
+    """The codes alone."""
+    return {f.code for f in found}
+
+
+def well_formed(found: Sequence[Finding]) -> None:
+    """Each finding has a place, a key, a message without a line break, and a fix."""
+    for finding in found:
+        assert finding.mark is not None, finding
+        assert finding.mark.line >= 1 and finding.mark.column >= 1
+        assert finding.key and finding.message and finding.hint, finding
+        assert "\n" not in finding.message

@@ -1,0 +1,154 @@
+"""Findings about the cluster file: one file that gives each, and one close by that does not."""
+
+# ruff: noqa: E501  (a table: long lines read better than wrapped rows)
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.findings import Severity
+from tests.checks.helpers import codes, findings, well_formed
+
+ETH0 = "{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}"
+ETH1 = "{name: eth1, mac: '52:54:00:00:00:02'}"
+ETH2 = "{name: eth2, mac: '52:54:00:00:00:03'}"
+BOND = "{name: bond0, interfaces: [eth1, eth2], addresses: [10.9.0.1/24]}"
+
+
+def net(*interfaces: str, bonds: str = "", vlans: str = "", dns: str = "1.1.1.1") -> str:
+    """A node's network in flow style."""
+    return f"{{interfaces: [{', '.join(interfaces)}], bonds: [{bonds}], vlans: [{vlans}], dns: [{dns}]}}"
+
+
+def cluster(*nodes: str, more: str = "") -> str:
+    """A cluster file, a line a node."""
+    return f"name: c\n{more}nodes:\n" + "".join(f"  - {node}\n" for node in nodes)
+
+
+def one(network: str) -> str:
+    """A cluster of one node with this network."""
+    return cluster(f"{{name: a, network: {network}}}")
+
+
+GOOD = one(net(ETH0))
+BONDED = one(net(ETH0, ETH1, ETH2, bonds=BOND))
+
+ROWS: list[tuple[str, str, str]] = [
+    ("IB401", cluster("{name: a}", "{name: a, role: worker}"), cluster("{name: a}", "{name: b, role: worker}")),
+    ("IB402", one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:01', dhcp: true}")),
+     one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:0a', dhcp: true}"))),
+    ("IB402", cluster("{name: a, mac: '52:54:00:AA:00:01'}", "{name: b, role: worker, mac: '52:54:00:aa:00:01'}"),
+     cluster("{name: a, mac: '52:54:00:AA:00:01'}", "{name: b, role: worker, mac: '52:54:00:aa:00:02'}")),
+    ("IB403", cluster(f"{{name: a, network: {net(ETH0)}}}",
+                      f"{{name: b, role: worker, network: {net(ETH0.replace(':01', ':09'))}}}"),
+     cluster(f"{{name: a, network: {net(ETH0)}}}",
+             f"{{name: b, role: worker, network: {net(ETH0.replace(':01', ':09').replace('1.10/', '1.11/'))}}}")),
+    ("IB403", one(net("{name: eth0, mac: '52:54:00:00:00:01', addresses: ['fd00::1/64', 'fd00:0:0::1/64'], gateway: 'fd00::2'}")),
+     one(net("{name: eth0, mac: '52:54:00:00:00:01', addresses: ['fd00::1/64', 'fd00:0:0::3/64'], gateway: 'fd00::2'}"))),
+    ("IB404", one(net(ETH0, ETH1.replace("eth1", "eth0").replace("}", ", addresses: [10.9.0.1/24]}"))), BONDED),
+    ("IB404", one(net(ETH0.replace("eth0", "lo"))), GOOD),
+    ("IB404", one(net(ETH0, vlans="{name: v1, id: 5, link: eth0, addresses: [10.1.0.1/24]}, "
+                      "{name: v2, id: 5, link: eth0, addresses: [10.2.0.1/24]}")),
+     one(net(ETH0, vlans="{name: v1, id: 5, link: eth0, addresses: [10.1.0.1/24]}, "
+             "{name: v2, id: 6, link: eth0, addresses: [10.2.0.1/24]}"))),
+    ("IB405", one(net(ETH0, ETH1, bonds=BOND.replace("eth2", "eth9"))), BONDED),
+    ("IB405", one(net(ETH0, vlans="{name: v1, id: 5, link: eht0, addresses: [10.1.0.1/24]}")), GOOD),
+    ("IB406", one(net(ETH0, ETH1, ETH2, bonds=f"{BOND}, {{name: bond1, interfaces: [eth2], addresses: [10.8.0.1/24]}}")), BONDED),
+    ("IB406", one(net(ETH0, ETH1, ETH2, bonds=BOND, vlans="{name: v, id: 5, link: eth1, addresses: [10.1.0.1/24]}")),
+     one(net(ETH0, ETH1, ETH2, bonds=BOND, vlans="{name: v, id: 5, link: bond0, addresses: [10.1.0.1/24]}"))),
+    ("IB407", one(net(ETH0, ETH1, bonds=BOND.replace("eth2", "eth0"))), BONDED),
+    ("IB408", one(net(ETH0, vlans="{name: v, id: 5, link: eth0, mtu: 9000, addresses: [10.1.0.1/24]}")),
+     one(net(ETH0.replace("name:", "mtu: 9000, name:"), vlans="{name: v, id: 5, link: eth0, mtu: 9000, addresses: [10.1.0.1/24]}"))),
+    ("IB410", cluster("{name: a, role: worker}"), cluster("{name: a}")),
+    ("IB411", cluster("{name: a}", "{name: b}"), cluster("{name: a}", "{name: b}", more="endpoint: 'vip:6443'\n")),
+    ("IB412", cluster("{name: a}", "{name: b, role: worker}"), cluster("{name: a}")),
+    ("IB413", cluster("{name: a}", more="endpoint: 'vip:99999'\n"), cluster("{name: a}", more="endpoint: 'vip:443'\n")),
+    ("IB420", one(net(ETH1)), GOOD),
+    ("IB421", one(net(ETH0, ETH1)), BONDED),
+    ("IB422", one(net(ETH0.replace("192.168.1.1}", "192.168.2.1}"))), GOOD),
+    ("IB422", one(net(ETH0.replace("192.168.1.1}", "192.168.1.10}"))), GOOD),
+    ("IB422", one(net(ETH0.replace("}", ", routes: [{to: 10.0.0.0/8, via: 172.16.0.1}]}"))),
+     one(net(ETH0.replace("}", ", routes: [{to: 10.0.0.0/8, via: 192.168.1.2}]}")))),
+    ("IB423", one(net(ETH0.replace(", gateway: 192.168.1.1", ""))),
+     one(net(ETH0.replace(", gateway: 192.168.1.1", ", routes: [{to: 0.0.0.0/0, via: 192.168.1.1}]")))),
+    ("IB424", one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24], gateway: 10.0.0.1}")),
+     one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24]}"))),
+    ("IB425", one(net(ETH0, dns="")), GOOD),
+    ("IB426", one(net(ETH0.replace("1.10/24", "1.0/24"))), one(net(ETH0.replace("1.10/24", "1.0/31")))),
+    ("IB426", one(net(ETH0.replace("1.10/24", "1.255/24"))), GOOD),
+    ("IB426", one(net("{name: eth0, mac: '52:54:00:00:00:01', addresses: [127.0.0.2/8], gateway: 127.0.0.1}")), GOOD),
+    ("IB221", one(net(ETH0.replace("192.168.1.", "10.244.7."))), GOOD),
+    ("IB221", one(net(ETH0.replace("192.168.1.", "10.96.7."))), GOOD),
+]  # fmt: skip
+
+
+def _run(tmp_path: Path, text: str) -> set[str]:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(text)
+    found = findings("centos7-efi", cluster=file)
+    well_formed(found)
+    assert all(f.mark is not None and f.mark.file == str(file) for f in found)
+    return codes(found)
+
+
+@pytest.mark.parametrize(("code", "bad", "good"), ROWS, ids=[f"{r[0]}-{n}" for n, r in enumerate(ROWS)])
+def test_each_finding_about_nodes(code: str, bad: str, good: str, tmp_path: Path) -> None:
+    # That a worker does not join by itself is said wherever there is one.
+    assert _run(tmp_path, bad) - {"IB412"} == {code} - {"IB412"}
+    assert code in _run(tmp_path, bad)
+    assert _run(tmp_path, good) <= {"IB412"} - {code}
+
+
+def test_severities(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(cluster("{name: a}", "{name: b, role: worker}"))
+    assert [f.severity for f in findings("centos7-efi", cluster=file)] == [Severity.INFO]
+    file.write_text(one(net(ETH0, dns="")))
+    assert [f.severity for f in findings("centos7-efi", cluster=file)] == [Severity.WARNING]
+
+
+def test_a_container_host_has_no_roles(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(cluster("{name: a, role: worker}", "{name: b, role: worker}"))
+    assert findings("debian12-efi", layers=["container-host"], cluster=file) == []
+
+
+def test_more_nodes_than_the_pods_network_has_room_for(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(cluster("{name: a}", *(f"{{name: w{n}, role: worker}}" for n in range(4))))
+    found = findings("centos7-efi", ["kubernetes.pod_cidr=10.244.0.0/22"], cluster=file)
+    assert codes(found) == {"IB222", "IB412"}
+    assert codes(findings("centos7-efi", ["kubernetes.pod_cidr=10.244.0.0/21"], cluster=file)) == {"IB412"}
+
+
+def test_one_advertised_address_for_two_control_planes(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(cluster("{name: a}", "{name: b}", more="endpoint: 'vip:6443'\n"))
+    assert codes(findings("centos7-efi", ["kubernetes.advertise_address=192.168.1.2"], cluster=file)) == {
+        "IB226",
+        "IB412",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['"a\'b"', '"a\\nb"', '"{{ 1 }}"', "'${x}'", "'$(reboot)'", "-a", "a-", "A", '"a;b"', "ä", "a.b", "a" * 64, "''"],
+)
+def test_a_host_name_is_a_label_and_nothing_else(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f"name: c\nnodes:\n  - name: {name}\n")
+    (found,) = findings("centos7-efi", cluster=file)
+    assert found.code == "IB113"
+    assert found.key == "nodes[0].name"
+    assert found.mark is not None and (found.mark.line, found.mark.column) == (3, 11)
+    assert "RFC 1123" in found.hint
+
+
+@pytest.mark.parametrize("address", ["'fe80::1%$(reboot)/64'", '"fe80::1%\\n/64"', "10.0.0.1", "10.0.0.1/33", "1/24"])
+def test_an_address_carries_nothing_else(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(one(net(f"{{name: eth0, mac: '52:54:00:00:00:01', addresses: [{address}]}}")))
+    (found,) = findings("centos7-efi", cluster=file)
+    assert (found.code, found.key) == ("IB113", "nodes[0].network.interfaces[0].addresses[0]")

@@ -1,0 +1,81 @@
+"""What tests of several rooms share: images built once by the real command, and the order that keeps cores busy."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.machine.testdisk import RUN
+
+LAYERS = ("--layer", "distro-containerd", "--layer", "container-host")
+USER_LAYER = """\
+users:
+  - name: ops
+    sudo: true
+    ssh_keys: ["{key}"]
+run: ['{run}']
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes comes first, each on a worker of its own, and all else runs beside it.
+
+    pytest-xdist (--dist loadgroup) gives its workers the groups in this order.
+    """
+    first = ("test_debian12_boots_and_all_checks_pass[bios", "test_debian12_boots_and_all_checks_pass[efi")
+
+    def rank(item: pytest.Item) -> int:
+        for place, name in enumerate(first):
+            if item.name.startswith(name):
+                item.add_marker(pytest.mark.xdist_group(name))
+                return place
+        if item.get_closest_marker("image"):
+            item.add_marker(pytest.mark.xdist_group("image"))
+            return len(first)
+        return len(first) + 1
+
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run's that all workers see."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def debian12_image(shared_folder: Path) -> Callable[[str], Path]:
+    """Build debian12-FIRMWARE with the real command, once a run, and give its output folder."""
+
+    def build(firmware: str) -> Path:
+        with (shared_folder / "images.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            out = shared_folder / "out" / f"debian12-{firmware}"
+            if not list(out.glob("image/*.qcow2")):
+                layer = shared_folder / "user.yaml"
+                layer.write_text(USER_LAYER.format(key=_public_key(shared_folder), run=RUN))
+                imgbuild = str(Path(sys.executable).with_name("imgbuild"))
+                command = [imgbuild, "--profile", f"debian12-{firmware}", *LAYERS, "--layer", str(layer)]
+                done = subprocess.run(
+                    [*command, "--output", str(out.parent)], capture_output=True, text=True, timeout=1500
+                )
+                assert done.returncode == 0, done.stdout + done.stderr
+        return out
+
+    return build
+
+
+def _public_key(folder: Path) -> str:
+    key = folder / "id_ed25519"
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key)], check=True)
+    return key.with_suffix(".pub").read_text().strip()

@@ -1,0 +1,1 @@
+"""What tests use to speak to containerd through CRI."""

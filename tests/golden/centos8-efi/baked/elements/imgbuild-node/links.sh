@@ -1,0 +1,9 @@
+#!/bin/bash
+# What files alone cannot say: links, and the units that are on and off.
+set -euo pipefail
+mkdir -p /etc
+ln -sfnT ../usr/share/zoneinfo/UTC /etc/localtime
+mkdir -p /usr/bin
+ln -sfnT ../libexec/imgbuild/verify /usr/bin/imgbuild-verify
+systemctl enable chronyd.service imgbuild-rp-filter.service stargz-snapshotter.service containerd.service buildkit.service kubelet.service imgbuild-report.timer
+systemctl mask firewalld.service swap.target

@@ -1,0 +1,58 @@
+"""What the image tests share: one real root file system, built once and kept in the cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.cli import cache_dir
+from builder.image.rootfs import Rootfs, RootfsPlan, build_rootfs
+from tests.image.plan import ELEMENTS, install_tree, shared_plan
+from tests.image.recorder import Recorder
+
+
+@pytest.fixture(scope="session")
+def rootfs() -> Rootfs:
+    """The shared Debian 12 root file system; minutes on a first run, nothing after."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    return build_rootfs(shared_plan(), cache_dir(), Recorder())
+
+
+@pytest.fixture
+def tiny(rootfs: Rootfs, tmp_path: Path) -> Callable[[str], RootfsPlan]:
+    """Plans whose base comes from the cached tar: a whole diskimage-builder run in seconds."""
+    elements = tmp_path / "elements"
+    shutil.copytree(ELEMENTS / "imgbuild-install", elements / "imgbuild-install")
+    own = Path(__file__).parent / "elements" / "imgbuild-test-base"
+    shutil.copytree(own, elements / "imgbuild-test-base")
+
+    def plan(script: str) -> RootfsPlan:
+        return RootfsPlan(
+            target="tiny",
+            elements=("imgbuild-test-base", "imgbuild-install"),
+            elements_dir=elements,
+            install=install_tree(script),
+            environment={
+                "IMGBUILD_TEST_TAR": str(rootfs.tar),
+                "DIB_DISTRIBUTION_MIRROR": "http://mirror.invalid/debian",
+            },
+        )
+
+    return plan
+
+
+@pytest.fixture
+def loops() -> Callable[[Path], str]:
+    """The loop devices that are attached to files below a folder, as losetup lists them."""
+
+    def listed(folder: Path) -> str:
+        out = subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True).stdout
+        return "\n".join(line for line in out.splitlines() if str(folder) in line or "dib_image" in line)
+
+    return listed

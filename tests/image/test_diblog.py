@@ -1,0 +1,72 @@
+"""The cause of a failure in diskimage-builder's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.image import diblog
+
+_STAMP = "2026-11-23 01:42:43.854 | "
+_TRAP = [
+    "+ diskimage_builder/lib/img-functions:trap_cleanup:36 :   exitval=100",
+    "+ diskimage_builder/lib/img-functions:trap_cleanup:37 :   cleanup",
+    "Unmount /x/mnt/proc",
+    "+ diskimage_builder/lib/img-functions:trap_cleanup:38 :   exit 100",
+]
+
+
+def _log(*lines: str) -> list[str]:
+    return [_STAMP + line for line in (*lines, *_TRAP)]
+
+
+def test_errors_before_the_trap_without_the_trace() -> None:
+    lines = _log(
+        "Reading package lists...", "+ 50-x:main:9 : apt-get install nosuch", "E: Unable to locate package nosuch"
+    )
+    assert diblog.cause(lines) == ["E: Unable to locate package nosuch"]
+
+
+def test_the_last_words_where_nothing_looks_like_an_error() -> None:
+    assert diblog.cause(_log("one", "two")) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("E: Failed to fetch http://m/x  Temporary failure resolving 'm'", "the mirror http://m could not be reached"),
+        ("tar: ./usr: Cannot write: No space left on device", "ran out of space"),
+        ("E: Release signed by unknown key (key id 4D64FEC119C20290)", "not signed by a key"),
+        ("losetup: cannot find an unused loop device", "no free loop device"),
+        ("E: something else", "diskimage-builder failed while it was to install packages (exit code 1)"),
+    ],
+)
+def test_known_causes_have_their_own_words(line: str, says: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("\n".join(_log("before", line)))
+    error = diblog.failure(log, 1, "http://m", "install packages")
+    assert says in str(error)
+    assert str(log) in error.hint
+
+
+def test_progress_follows_phases_and_packages() -> None:
+    progress = diblog.Progress()
+    notes = list(
+        progress.feed(
+            [
+                _STAMP + "Running hooks from /b/hooks/root.d",
+                _STAMP + "I: Extracting libc6...",
+                _STAMP + "dib-run-parts Running /tmp/in_target.d/install.d/50-imgbuild-install",
+                _STAMP + "Unpacking chrony (4.3-2) ...",
+                _STAMP + "+ /lib/disk-image-create:main:1 : sudo tar -C /b/mnt -cf root.tar",
+            ]
+        )
+    )
+    assert notes == [
+        "bootstrap the distribution",
+        "bootstrap the distribution: extracting libc6",
+        "install packages",
+        "install packages: unpacking chrony",
+        "pack it",
+    ]

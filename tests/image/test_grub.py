@@ -1,0 +1,107 @@
+"""GRUB's boot sector, core image and menu, without a disk."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builder.errors import HostError, ImgbuildError
+from builder.image import bootmenu, grub
+from builder.image.layout import DiskLayout, disk_layout
+from builder.image.partition import read_table, write_table
+from tests.image.plan import DEBIAN
+
+_KEY = "ab" * 32
+
+
+def _layout(firmware: str = "bios") -> DiskLayout:
+    return disk_layout(_KEY, "efi" if firmware == "efi" else "bios", 512, DEBIAN)
+
+
+def test_identifiers_come_from_the_root_file_systems_key() -> None:
+    one, same, other = _layout(), _layout("efi"), disk_layout("cd" * 32, "bios", 512, DEBIAN)
+    assert one.root_uuid == same.root_uuid
+    assert len({one.root_uuid, one.disk_uuid, one.esp_uuid, one.bios_uuid, other.root_uuid}) == 5
+    assert re.fullmatch(r"[0-9A-F]{8}", one.esp_id)
+
+
+def test_the_boot_sector_keeps_what_belongs_to_the_disk() -> None:
+    disk = bytes(range(256)) * 2
+    made = grub.patch_boot_sector(b"\xeb" * 512, disk, 2048)
+    assert struct.unpack_from("<Q", made, 0x5C) == (2048,)
+    assert made[0x64] == 0xFF
+    assert made[0x66:0x68] == b"\x90\x90"
+    assert made[0x1B8:0x1FE] == disk[0x1B8:0x1FE]
+    assert made[0x1FE:] == b"\xeb\xeb"
+
+
+def test_the_core_image_lists_its_own_sectors() -> None:
+    made = grub.patch_core(b"\x52" * 1300, 2048)
+    assert len(made) == 3 * 512
+    assert struct.unpack_from("<QHH", made, 500) == (2049, 2, 0x820)
+    assert made[1300:] == b"\0" * 236
+
+
+@pytest.mark.parametrize("firmware", ["bios", "efi"])
+def test_the_table_is_read_back_as_planned(firmware: str, tmp_path: Path) -> None:
+    layout = _layout(firmware)
+    disk = tmp_path / "disk"
+    with disk.open("wb") as out:
+        out.truncate(layout.size_mib << 20)
+    write_table(disk, layout)
+    boot, root = read_table(disk)
+    assert (boot.start, root.start) == (1 << 20, layout.root_offset)
+    assert root.start + root.size == (layout.size_mib - 1) << 20
+    assert root.uuid.lower() == layout.root_uuid
+    assert subprocess.run(["sfdisk", "--verify", disk], capture_output=True, check=False).returncode == 0
+
+
+def test_versions_sort_as_numbers() -> None:
+    versions = ["6.1.0-9-amd64", "6.12.95+deb12-amd64", "6.1.0-56-amd64", "6.12.9+deb12-amd64", "6.12.95~rc1-amd64"]
+    assert sorted(versions, key=grub.version_key, reverse=True) == [
+        "6.12.95+deb12-amd64",
+        "6.12.95~rc1-amd64",
+        "6.12.9+deb12-amd64",
+        "6.1.0-56-amd64",
+        "6.1.0-9-amd64",
+    ]
+
+
+def test_the_menu_is_one_that_grub_understands_and_starts_the_newest(tmp_path: Path) -> None:
+    text = grub.menu(_layout(), ["6.12.1", "6.1.2"], ["net.ifnames=0", "console=ttyS0,115200"])
+    (tmp_path / "grub.cfg").write_text(text)
+    if shutil.which("grub-script-check"):
+        subprocess.run(["grub-script-check", tmp_path / "grub.cfg"], check=True)
+    entry = bootmenu.default(text)
+    assert entry.words("linux")[0] == "/boot/vmlinuz-6.12.1"
+    assert entry.words("initrd") == ["/boot/initrd.img-6.12.1"]
+    advanced = bootmenu.parse(text)[1]
+    assert [e.words("linux")[0] for e in advanced.entries] == ["/boot/vmlinuz-6.12.1", "/boot/vmlinuz-6.1.2"]
+
+
+def test_a_default_by_name_in_a_submenu_or_saved_or_missing() -> None:
+    text = grub.menu(_layout(), ["6.12.1", "6.1.2"], [])
+    uuid = _layout().root_uuid
+    path = f"gnulinux-advanced-{uuid}>gnulinux-6.1.2-advanced-{uuid}"
+    by_name = text.replace('default="0"', f'default="{path}"')
+    assert bootmenu.default(by_name).words("linux")[0] == "/boot/vmlinuz-6.1.2"
+    saved = text.replace('default="0"', 'default="${saved_entry}"')
+    block = f"# GRUB Environment Block\nsaved_entry={path}\n".encode().ljust(1024, b"#")
+    assert bootmenu.default(saved, block).words("linux")[0] == "/boot/vmlinuz-6.1.2"
+    with pytest.raises(HostError, match="no entry '7'"):
+        bootmenu.default(text.replace('default="0"', 'default="7"'))
+
+
+@pytest.mark.parametrize("arg", ["a b", 'x="y"', "$HOME", "a;reboot", "a\nb", "", "a'b", "x#y"])
+def test_a_kernel_argument_that_grub_would_read_differently(arg: str) -> None:
+    with pytest.raises(ImgbuildError, match="kernel argument"):
+        grub.command_line([arg])
+
+
+def test_an_environment_block_has_1024_bytes() -> None:
+    assert len(grub.environment_block()) == 1024

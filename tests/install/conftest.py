@@ -1,0 +1,55 @@
+"""Fixtures of the install scripts' tests."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.install.room import Room
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    """An empty fake root."""
+    if os.geteuid() != 0:
+        pytest.skip("a chroot needs root")
+    return Room(tmp_path / "room")
+
+
+@dataclass
+class Mirror:
+    """A real HTTP server on the loopback interface."""
+
+    folder: Path
+    url: str
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[Mirror]:
+    """Serves ``mirror.folder``; ``mirror.asked`` are the paths that were asked for."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            asked.append(self.path)
+
+        def log_error(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class has
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield Mirror(folder, f"http://127.0.0.1:{server.server_address[1]}", asked)
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,0 +1,91 @@
+"""A fake root for the install scripts: the host's own user land under an overlay, stand-ins first on PATH."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from builder.findings import Findings
+from builder.load import Loaded, load
+from builder.nodefile import NodeTree
+from builder.render.install import install_tree
+
+STANDIN = Path(__file__).parent / "standins" / "standin.py"
+EL_TOOLS = ("yum", "dnf", "rpm", "grubby", "lsinitrd", "grub2-editenv", "systemctl", "gpg", "uname")
+
+# $1 the room, then the command. The overlay lives in this run's own mount namespace and is gone with it.
+_ENTER = """
+set -e
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t proc proc "$1/root/proc"
+mount --bind /dev "$1/root/dev"
+mount -t tmpfs tmpfs "$1/root/tmp"
+root=$1/root
+shift
+exec chroot "$root" "$@"
+"""
+
+
+def loaded(profile: str, *layers: str, sets: tuple[str, ...] = (), mode: str | None = None) -> Loaded:
+    """A profile of ours, valid."""
+    findings = Findings()
+    found = load(profile, layers, sets, mode, findings)
+    assert found is not None, [str(item) for item in findings.items]
+    return found
+
+
+def tree(profile: str, *layers: str, sets: tuple[str, ...] = (), mode: str | None = None) -> NodeTree:
+    """Its install tree."""
+    found = loaded(profile, *layers, sets=sets, mode=mode)
+    return install_tree(found.profile, found.target)
+
+
+class Room:
+    """One fake root. What was written stays from one run to the next."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("upper", "work", "root"):
+            (folder / name).mkdir(parents=True)
+        self.upper = folder / "upper"
+        self.write("/standin/calls", "")
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        place = self.upper / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        place.chmod(mode)
+
+    def read(self, path: str) -> str:
+        return (self.upper / path.lstrip("/")).read_text()
+
+    def lay(self, tree: NodeTree) -> None:
+        for file in tree.files:
+            self.write(file.path, file.content.decode(), file.mode)
+
+    def stand_in(self, *names: str) -> None:
+        for name in names:
+            self.write(f"/usr/local/sbin/{name}", STANDIN.read_text(), 0o755)
+
+    def world(self, **files: str) -> None:
+        for name, text in files.items():
+            self.write(f"/standin/{name}", text)
+
+    def run(self, *command: str, image: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        own = {"IMGBUILD_IN_IMAGE": "1" if image else "0", "IMGBUILD_RETRY_SECONDS": "0", "IMGBUILD_NETWORK_TRIES": "1"}
+        return subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "bash", "-c", _ENTER, "enter", self.folder, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, **own, **env},
+        )
+
+    def step(self, name: str, *, image: bool = True) -> subprocess.CompletedProcess[str]:
+        """One step of install.d, by itself."""
+        return self.run("bash", f"/usr/libexec/imgbuild/install.d/{name}", image=image)
+
+    def calls(self) -> list[str]:
+        return self.read("/standin/calls").splitlines()

@@ -1,0 +1,224 @@
+"""Archives from outside: addresses in order, sums, members that climb out, a second run. Real curl, real tar."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.install.conftest import Mirror
+from tests.install.room import Room, tree
+
+PROGRAM = b'#!/bin/sh\n[ "$1" = --version ]\n'
+HELM = b"#!/bin/sh\necho v3.18.4\n"
+Change = Callable[[dict[str, bytes | str]], None]
+
+
+def archive(members: dict[str, bytes | str]) -> bytes:
+    """A tar.gz; text is the target of a symbolic link."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.mode = 0o755
+            info.uid = info.gid = 1001
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                tar.addfile(info)
+            else:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def nerdctl_full(change: Change | None = None) -> bytes:
+    """Laid out as upstream's."""
+    members: dict[str, bytes | str] = {f"bin/{n}": PROGRAM for n in ("containerd", "runc", "nerdctl", "ctr")}
+    members["libexec/cni/bridge"] = b"bridge"
+    members["lib/systemd/system/containerd.service"] = b"[Service]\n"
+    sums = {f"./{name}": content for name, content in members.items() if isinstance(content, bytes)}
+    sums["./bin/buildkit-cni-bridge"] = b"bridge"
+    members["bin/buildkit-cni-bridge"] = "../libexec/cni/bridge"
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(sums.items())]
+    members["share/doc/nerdctl-full/SHA256SUMS"] = "".join(lines).encode()
+    if change is not None:
+        change(members)
+    return archive(members)
+
+
+def lay(room: Room, content: bytes, *urls: str, profile: str = "debian12-efi") -> None:
+    listed = ", ".join(f'"{url}"' for url in urls)
+    prefix = "containerd.nerdctl_full"
+    room.lay(
+        tree(profile, sets=(f"{prefix}.urls=[{listed}]", f"{prefix}.sha256={hashlib.sha256(content).hexdigest()}"))
+    )
+
+
+@pytest.fixture
+def dead() -> str:
+    """An address where nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/nerdctl-full.tar.gz"
+
+
+def test_unpacked_whole_with_its_links(room: Room, mirror: Mirror) -> None:
+    content = nerdctl_full()
+    (mirror.folder / "n.tgz").write_bytes(content)
+    lay(room, content, f"{mirror.url}/n.tgz")
+    done = room.step("40-containerd")
+    assert done.returncode == 0, done.stderr
+    link = room.upper / "usr/local/bin/buildkit-cni-bridge"
+    assert link.readlink() == Path("../libexec/cni/bridge")
+    program = room.upper / "usr/local/bin/containerd"
+    assert (program.stat().st_uid, program.stat().st_mode & 0o777) == (0, 0o755)
+    assert not list((room.upper / "var/cache/imgbuild").iterdir())
+
+
+def test_a_second_run_fetches_nothing(room: Room, mirror: Mirror) -> None:
+    content = nerdctl_full()
+    (mirror.folder / "n.tgz").write_bytes(content)
+    lay(room, content, f"{mirror.url}/n.tgz")
+    assert room.step("40-containerd").returncode == 0
+    mirror.asked.clear()
+    done = room.step("40-containerd")
+    assert done.returncode == 0
+    assert "in place" in done.stdout
+    assert not mirror.asked
+    (room.upper / "usr/local/bin/runc").write_text("somebody else's")
+    assert room.step("40-containerd").returncode == 0
+    assert mirror.asked == ["/n.tgz"]
+    assert (room.upper / "usr/local/bin/runc").read_bytes() == PROGRAM
+
+
+def test_a_dead_address_moves_on_to_the_next(room: Room, mirror: Mirror, dead: str) -> None:
+    content = nerdctl_full()
+    (mirror.folder / "n.tgz").write_bytes(content)
+    lay(room, content, dead, f"{mirror.url}/missing.tgz", f"{mirror.url}/n.tgz")
+    done = room.step("40-containerd")
+    assert done.returncode == 0, done.stderr
+    assert f"{dead} failed (try 1 of 3)" in done.stderr
+    assert mirror.asked.count("/missing.tgz") == 1  # 404 is final
+
+
+def test_a_wrong_sum_is_never_unpacked(room: Room, mirror: Mirror, dead: str) -> None:
+    (mirror.folder / "n.tgz").write_bytes(nerdctl_full() + b"more")
+    lay(room, nerdctl_full(), dead, f"{mirror.url}/n.tgz")
+    done = room.step("40-containerd")
+    assert done.returncode == 1
+    assert f"tried {dead}: could not be fetched" in done.stderr
+    assert f"tried {mirror.url}/n.tgz: the file there has sha256" in done.stderr
+    assert not (room.upper / "usr/local/bin/containerd").exists()
+    assert not list((room.upper / "var/cache/imgbuild").iterdir())
+
+
+def test_a_wrong_sum_at_the_first_address_tries_the_second(room: Room, mirror: Mirror) -> None:
+    content = nerdctl_full()
+    (mirror.folder / "old.tgz").write_bytes(b"stale")
+    (mirror.folder / "n.tgz").write_bytes(content)
+    lay(room, content, f"{mirror.url}/old.tgz", f"{mirror.url}/n.tgz")
+    assert room.step("40-containerd").returncode == 0
+
+
+def test_a_part_that_does_not_fit_is_thrown_away(room: Room, mirror: Mirror) -> None:
+    content = nerdctl_full()
+    (mirror.folder / "n.tgz").write_bytes(content)
+    lay(room, content, f"{mirror.url}/n.tgz")
+    place = room.upper / "var/cache/imgbuild/nerdctl-full-2.3.5.tar.gz.part"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"x" * (len(content) + 10))
+    done = room.step("40-containerd")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_fetched_before_is_used(room: Room, mirror: Mirror) -> None:
+    content = nerdctl_full()
+    lay(room, content, f"{mirror.url}/n.tgz")
+    place = room.upper / "var/cache/imgbuild/nerdctl-full-2.3.5.tar.gz"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    assert room.step("40-containerd").returncode == 0
+    assert not mirror.asked
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("../outside", b"x", "leads out of the folder"),
+        ("bin/../../outside", b"x", "leads out of the folder"),
+        ("/etc/outside", b"x", "leads out of the folder"),
+        ("bin/link", "/etc/passwd", "is a link to /etc/passwd"),
+        ("bin/link", "../../etc/passwd", "is a link to ../../etc/passwd"),
+    ],
+)
+def test_members_that_climb_out_are_refused(
+    room: Room, mirror: Mirror, name: str, content: bytes | str, said: str
+) -> None:
+    packed = nerdctl_full(lambda members: members.update({name: content}))
+    (mirror.folder / "n.tgz").write_bytes(packed)
+    lay(room, packed, f"{mirror.url}/n.tgz")
+    done = room.step("40-containerd")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (room.upper / "usr/local/bin/containerd").exists()
+
+
+def test_files_that_are_not_what_the_archive_says(room: Room, mirror: Mirror) -> None:
+    packed = nerdctl_full(lambda members: members.update({"bin/runc": PROGRAM + b"#"}))
+    (mirror.folder / "n.tgz").write_bytes(packed)
+    lay(room, packed, f"{mirror.url}/n.tgz")
+    done = room.step("40-containerd")
+    assert done.returncode == 1
+    assert "is not what nerdctl-full 2.3.5 says it holds" in done.stderr
+
+
+def test_a_program_that_does_not_run_here(room: Room, mirror: Mirror) -> None:
+    def other_libc(members: dict[str, bytes | str]) -> None:
+        members["bin/containerd"] = b"#!/lib/ld-of-another-libc.so\n"
+        del members["share/doc/nerdctl-full/SHA256SUMS"]
+        sums = {n: c if isinstance(c, bytes) else b"bridge" for n, c in members.items()}
+        lines = [f"{hashlib.sha256(c).hexdigest()}  ./{n}\n" for n, c in sums.items()]
+        members["share/doc/nerdctl-full/SHA256SUMS"] = "".join(lines).encode()
+
+    packed = nerdctl_full(other_libc)
+    (mirror.folder / "n.tgz").write_bytes(packed)
+    lay(room, packed, f"{mirror.url}/n.tgz")
+    done = room.step("40-containerd")
+    assert done.returncode == 1
+    assert "/usr/local/bin/containerd does not run here" in done.stderr
+
+
+@pytest.mark.parametrize(("program", "code"), [(HELM, 0), (HELM.replace(b"18", b"9"), 1)])
+def test_helm(room: Room, mirror: Mirror, program: bytes, code: int) -> None:
+    packed = archive({"linux-amd64/helm": program, "linux-amd64/LICENSE": b"x"})
+    (mirror.folder / "h.tgz").write_bytes(packed)
+    sums = f"helm.sha256={hashlib.sha256(packed).hexdigest()}"
+    room.lay(tree("debian12-efi", sets=(f'helm.urls=["{mirror.url}/h.tgz"]', sums)))
+    done = room.step("60-helm")
+    assert done.returncode == code, done.stderr
+    assert not (room.upper / "usr/local/bin/LICENSE").exists()
+    if code:
+        assert "holds helm v3.9.4" in done.stderr
+    else:
+        mirror.asked.clear()
+        assert room.step("60-helm").returncode == 0
+        assert not mirror.asked
+
+
+def test_kubernetes_as_pinned_binaries(room: Room, mirror: Mirror) -> None:
+    (mirror.folder / "kubelet").write_bytes(PROGRAM)
+    one = f"{{urls: ['{mirror.url}/kubelet'], sha256: {hashlib.sha256(PROGRAM).hexdigest()}}}"
+    sets = ("kubernetes.source=binaries", f"kubernetes.binaries={{kubelet: {one}, kubeadm: {one}}}")
+    room.lay(tree("debian12-efi", sets=sets))
+    done = room.step("50-kubernetes")
+    assert done.returncode == 0, done.stderr
+    for name in ("kubelet", "kubeadm"):
+        assert (room.upper / "usr/local/bin" / name).stat().st_mode & 0o777 == 0o755
+    mirror.asked.clear()
+    assert room.step("50-kubernetes").returncode == 0
+    assert not mirror.asked

@@ -1,0 +1,176 @@
+"""The steps on CentOS with stand-ins: what its tools pass over in silence must end the installation with a message."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.nodefile import NodeTree
+from tests.install.room import EL_TOOLS, Room, loaded, tree
+
+KERNELS = {"centos7-efi": "6.9.7-1.el7.elrepo", "centos8-efi": "7.1.9-1.el8.elrepo"}
+OLD = "3.10.0-1160.el7"
+KEYS = {
+    "RPM-GPG-KEY-CentOS-7": "6341AB2753D78A78A7C27BB124C6A8A7F4A80EB5",
+    "RPM-GPG-KEY-centosofficial": "unknown",
+    "RPM-GPG-KEY-elrepo.org": "96C0104F631547311E0BB1AE309BC305BAADAE52",
+    "RPM-GPG-KEY-v2-elrepo.org": "B8A755874DA240C9DAC4E71551600989EAA31D4A",
+    "RPM-GPG-KEY-kubernetes": "unknown",
+}
+STOCK_REPO = """[base]
+name=CentOS-7 - Base
+mirrorlist=http://mirrorlist.centos.org/?release=7&arch=$basearch&repo=os
+[updates]
+mirrorlist=http://mirrorlist.centos.org/?release=7&arch=$basearch&repo=updates
+enabled = 1
+"""
+
+
+def names(profile: str) -> list[str]:
+    target = loaded(profile).target
+    return [*target.packages.base, *target.packages.image, *target.packages.kubernetes, *target.packages.stargz,
+            *target.packages.selinux]  # fmt: skip
+
+
+def el(room: Room, profile: str, *, mode: str = "baked", faults: str = "", sets: tuple[str, ...] = ()) -> NodeTree:
+    """An EL base: one old kernel, mirrors that have everything, keys in place."""
+    files = tree(profile, mode=mode, sets=sets)
+    room.lay(files)
+    room.stand_in(*EL_TOOLS)
+    version = loaded(profile).profile.kubernetes.version
+    offers = [f"{name} 1.0-1" for name in names(profile)]
+    offers += [f"{name} {version}-150500.1.1" for name in ("kubelet", "kubeadm", "kubectl", "cri-tools")]
+    offers += [f"kernel-ml {KERNELS[profile]}", "kernel-ml 5.0.0-1.elrepo"][::-1]
+    room.world(offers="\n".join(offers) + "\n", installed=f"kernel {OLD}\nfirewalld 1-1\n", faults=faults)
+    for name, fingerprint in KEYS.items():
+        room.write(f"/etc/pki/rpm-gpg/{name}", fingerprint + "\n")
+    room.write("/etc/yum.repos.d/CentOS-Base.repo", STOCK_REPO)
+    room.write("/etc/machine-id", "")
+    room.write("/boot/grub2/grubenv", f"saved_entry=old-{OLD}\n")
+    if profile.startswith("centos8"):
+        room.write("/boot/loader/entries/old.conf", "old\n")
+    else:
+        room.write("/boot/grub2/grub.cfg", f"\tlinux16 /boot/vmlinuz-{OLD}.x86_64 ro\n")
+    return files
+
+
+def steps(room: Room, *wanted: str, image: bool = True) -> str:
+    """Run steps that must succeed; what they said."""
+    said = ""
+    for step in wanted:
+        done = room.step(step, image=image)
+        assert done.returncode == 0, f"{step}: {done.stderr}"
+        said += done.stdout + done.stderr
+    return said
+
+
+def failed(room: Room, step: str, *, image: bool = True) -> str:
+    done = room.step(step, image=image)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("profile", sorted(KERNELS))
+def test_an_image_from_base_to_clean(room: Room, profile: str) -> None:
+    el(room, profile, sets=("base.remove=[firewalld, not-there]",))
+    order = ("10-repositories", "20-packages", "30-kernel", "50-kubernetes", "90-clean")
+    steps(room, *order)
+    release = f"{KERNELS[profile]}.x86_64"
+    assert room.read("/usr/share/imgbuild/kernel") == release + "\n"
+    installed = room.read("/standin/installed").splitlines()
+    assert f"kernel-ml {KERNELS[profile]}" in installed
+    assert not [line for line in installed if line.startswith(("kernel ", "firewalld "))]
+    assert room.read("/etc/machine-id") == ""
+    if profile.startswith("centos8"):
+        assert room.read("/boot/grub2/grubenv").endswith(f"-{release}\n")
+    before = room.read("/standin/installed")
+    steps(room, *order)  # again: nothing changes
+    assert room.read("/standin/installed") == before
+
+
+def test_stock_repositories_stay_off(room: Room) -> None:
+    el(room, "centos7-efi")
+    steps(room, "10-repositories", "10-repositories")
+    text = room.read("/etc/yum.repos.d/CentOS-Base.repo")
+    assert text.count("enabled=0") == text.count("[") == 2
+    assert "enabled = 1" not in text
+    assert "gpgcheck=1" in room.read("/etc/yum.repos.d/imgbuild.repo")
+
+
+def test_a_user_s_own_repository_is_left_alone(room: Room) -> None:
+    el(room, "centos7-efi")
+    room.write("/etc/yum.repos.d/mine.repo", "[mine]\nbaseurl=http://192.0.2.1/\n")
+    steps(room, "10-repositories")
+    assert room.read("/etc/yum.repos.d/mine.repo") == "[mine]\nbaseurl=http://192.0.2.1/\n"
+
+
+def test_dead_mirrors_are_listed(room: Room) -> None:
+    el(room, "centos7-efi", faults="dead\n")
+    said = failed(room, "10-repositories")
+    assert "failed 3 times" in said
+    assert "tried https://vault.centos.org/7.9.2009/os/$basearch/" in said
+    assert "tried https://archive.kernel.org/centos-vault/7.9.2009/os/$basearch/" in said
+
+
+def test_a_missing_key_says_where_to_get_it(room: Room) -> None:
+    el(room, "centos7-efi")
+    (room.upper / "etc/pki/rpm-gpg/RPM-GPG-KEY-elrepo.org").unlink()
+    said = failed(room, "10-repositories")
+    assert "https://www.elrepo.org/RPM-GPG-KEY-elrepo.org" in said
+    assert "96C0104F631547311E0BB1AE309BC305BAADAE52" in said
+
+
+def test_another_key_is_refused(room: Room) -> None:
+    el(room, "centos7-efi")
+    room.write("/etc/pki/rpm-gpg/RPM-GPG-KEY-elrepo.org", "0" * 40 + "\n")
+    assert "is not the key with the fingerprint 96C0104F" in failed(room, "10-repositories")
+
+
+@pytest.mark.parametrize("profile", sorted(KERNELS))
+def test_a_package_that_is_forgotten_with_exit_0(room: Room, profile: str) -> None:
+    el(room, profile, faults="forgets gdisk\n")
+    assert "not installed although the package manager ended well: gdisk" in failed(room, "20-packages")
+
+
+def test_a_name_that_no_mirror_has(room: Room) -> None:
+    el(room, "centos7-efi", sets=("packages.install=[no-such-thing]",))
+    assert "No package no-such-thing available." in failed(room, "20-packages")
+
+
+@pytest.mark.parametrize(("profile", "image"), [("centos7-efi", True), ("centos7-efi", False), ("centos8-efi", True)])
+def test_a_kernel_without_an_entry(room: Room, profile: str, image: bool) -> None:
+    el(room, profile, mode="baked" if image else "stock", faults="no-entry\n")
+    said = failed(room, "30-kernel", image=image)
+    assert "has no entry for 6.9.7" in said or "made no entry" in said
+
+
+def test_an_empty_machine_id_outside_of_an_image_is_not_passed_over(room: Room) -> None:
+    el(room, "centos8-efi", mode="stock")
+    assert "made no entry in /boot/loader/entries" in failed(room, "30-kernel", image=False)
+
+
+def test_a_host_only_initramfs(room: Room) -> None:
+    el(room, "centos7-efi", faults="host-only\n")
+    assert "lacks virtio_blk virtio_net virtio_scsi nvme" in failed(room, "30-kernel")
+
+
+def test_one_kernel_version(room: Room) -> None:
+    el(room, "centos7-efi", sets=("kernel.version=5.0.0",))
+    steps(room, "30-kernel")
+    assert room.read("/usr/share/imgbuild/kernel") == "5.0.0-1.elrepo.x86_64\n"
+
+
+def test_a_running_node_keeps_its_old_kernel_and_its_identity(room: Room) -> None:
+    el(room, "centos7-efi", mode="stock")
+    room.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+    steps(room, "10-repositories", "20-packages", "30-kernel", "90-clean", image=False)
+    installed = room.read("/standin/installed")
+    assert f"kernel {OLD}" in installed
+    assert "cloud-init" not in installed
+    assert room.read("/etc/machine-id").startswith("0123")
+    assert not [call for call in room.calls() if " upgrade" in call]
+
+
+def test_kubernetes_at_another_version_is_not_taken(room: Room) -> None:
+    el(room, "centos7-efi")
+    room.world(offers="kubelet 1.33.0-1\nkubeadm 1.33.0-1\nkubectl 1.33.0-1\n", installed="", faults="")
+    assert "kubelet-1.34.11" in failed(room, "50-kubernetes")

@@ -1,0 +1,164 @@
+"""setup on a stock cloud image: its stages, what a failure or a power cut leaves, and its one reboot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.install.room import Room, tree
+
+KERNEL = "6.12.1-amd64"
+ARGUMENT = next(word for word in Path("/proc/cmdline").read_text().split() if word.isalnum() or "=" in word)
+SETUP = "/usr/libexec/imgbuild/setup"
+DONE = "var/lib/imgbuild/setup.done"
+REBOOT = "run/imgbuild/reboot-needed"
+
+
+@pytest.fixture
+def node(room: Room) -> Room:
+    """A stock node whose install and apply are stand-ins that write down that they ran."""
+    room.lay(tree("debian12-efi", "distro-containerd", "container-host", mode="stock"))
+    room.stand_in("systemctl", "uname")
+    for name in ("install", "apply", "boot-arguments"):
+        room.write(
+            f"/usr/libexec/imgbuild/{name}", f"#!/bin/bash\necho {name} >> /standin/ran\n. /standin/{name}\n", 0o755
+        )
+        room.write(f"/standin/{name}", "")
+    room.world(running=KERNEL, ran="")
+    room.write("/usr/share/imgbuild/kernel", KERNEL + "\n")
+    room.write("/etc/imgbuild/setup.conf", f"KERNEL_ARGUMENTS=({ARGUMENT!r})\n")
+    return room
+
+
+def setup(node: Room, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return node.run("bash", SETUP, *arguments, image=False)
+
+
+def ran(node: Room) -> list[str]:
+    said = node.read("/standin/ran").split()
+    node.world(ran="")
+    return said
+
+
+def status(node: Room) -> dict[str, Any]:
+    found = json.loads(node.read("/run/imgbuild/status.json"))
+    assert isinstance(found, dict)
+    return found
+
+
+def power_cut(node: Room) -> None:
+    """What /run held is gone."""
+    for path in (node.upper / "run/imgbuild").iterdir():
+        path.unlink()
+
+
+def test_the_right_kernel_runs_already(node: Room) -> None:
+    done = setup(node)
+    assert done.returncode == 0, done.stderr
+    assert ran(node) == ["install", "boot-arguments", "apply"]
+    assert (status(node)["stage"], status(node)["state"]) == ("finished", "ok")
+    assert (node.upper / DONE).exists()
+    assert not (node.upper / REBOOT).exists()
+    assert node.calls()[-1] == "systemctl disable --quiet imgbuild-setup.service"
+    assert "this node is set up" in node.read("/var/log/imgbuild/setup.log")
+    assert setup(node, "--boot").returncode == 0
+    assert ran(node) == []
+
+
+def test_one_reboot_into_another_kernel(node: Room) -> None:
+    node.world(running="6.1.0-old")
+    assert setup(node).returncode == 0
+    assert ran(node) == ["install", "boot-arguments"]
+    assert (node.upper / REBOOT).exists()
+    assert status(node)["state"] == "rebooting"
+    assert "systemctl enable --quiet imgbuild-setup.service" in node.calls()
+    assert "systemctl reboot" not in node.calls()  # cloud-init's power_state does it
+    power_cut(node)
+    node.world(running=KERNEL)
+    assert setup(node, "--boot").returncode == 0
+    assert ran(node) == ["apply"]
+    assert (node.upper / DONE).exists()
+
+
+def test_a_reboot_that_changed_nothing_is_no_circle(node: Room) -> None:
+    node.world(running="6.1.0-old")
+    setup(node)
+    power_cut(node)
+    done = setup(node, "--boot")
+    assert done.returncode == 1
+    assert "still" in done.stderr or "runs 6.1.0-old" in done.stderr
+    assert not (node.upper / REBOOT).exists()
+    assert "systemctl reboot" not in node.calls()
+    assert status(node)["stage"] == "kernel"
+
+
+def test_a_missing_kernel_argument_takes_the_reboot_too(node: Room) -> None:
+    node.write("/etc/imgbuild/setup.conf", "KERNEL_ARGUMENTS=(systemd.unified_cgroup_hierarchy=1)\n")
+    done = setup(node)
+    assert done.returncode == 0
+    assert "new arguments: systemd.unified_cgroup_hierarchy=1" in done.stderr
+    assert (node.upper / REBOOT).exists()
+
+
+def test_what_failed_is_gone_on_with_at_the_next_boot(node: Room) -> None:
+    node.write("/standin/install", "echo 'imgbuild: error: no \"mirror\" \\ answers' >&2; exit 4\n")
+    done = setup(node)
+    assert done.returncode == 1
+    assert ran(node) == ["install"]
+    found = status(node)
+    assert (found["stage"], found["state"]) == ("packages", "failed")
+    assert found["error"] == 'no "mirror" \\ answers (exit code 4)'
+    assert "systemctl enable --quiet imgbuild-setup.service" in node.calls()
+    power_cut(node)
+    node.write("/standin/install", "")
+    node.world(running="6.1.0-old")
+    assert setup(node, "--boot").returncode == 0
+    assert ran(node) == ["install", "boot-arguments"]
+    assert node.calls()[-1] == "systemctl reboot"  # no cloud-init here to do it
+
+
+def test_a_power_cut_in_the_middle(node: Room) -> None:
+    node.write("/standin/boot-arguments", "kill -9 $PPID $$\n")
+    assert setup(node).returncode != 0
+    power_cut(node)
+    ran(node)
+    node.write("/standin/boot-arguments", "")
+    assert setup(node, "--boot").returncode == 0
+    assert ran(node) == ["boot-arguments", "apply"]
+
+
+def test_other_settings_install_again(node: Room) -> None:
+    setup(node)
+    ran(node)
+    node.write("/etc/imgbuild/install.conf", node.read("/etc/imgbuild/install.conf") + "# changed\n")
+    assert setup(node).returncode == 0
+    assert ran(node) == ["install", "boot-arguments", "apply"]
+
+
+def test_a_new_instance_applies_its_files_again(node: Room) -> None:
+    setup(node)
+    ran(node)
+    assert setup(node).returncode == 0
+    assert ran(node) == ["apply"]
+
+
+def test_only_one_at_a_time(node: Room) -> None:
+    hold = f"mkdir -p /run/imgbuild; flock /run/imgbuild/setup.lock bash {SETUP}"
+    done = node.run("bash", "-c", hold, image=False)
+    assert done.returncode == 0
+    assert "running already" in done.stderr
+    assert ran(node) == []
+
+
+def test_the_unit(tmp_path: Path) -> None:
+    files = tree("centos7-bios", mode="stock").by_path()
+    unit = tmp_path / "imgbuild-setup.service"
+    text = files["/etc/systemd/system/imgbuild-setup.service"].content.decode()
+    unit.write_text(text.replace("/usr/libexec/imgbuild/setup --boot", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "imgbuild-setup" not in done.stderr

@@ -1,0 +1,57 @@
+"""Debian packages that tests unpack, from the mirror that this host's apt is set up with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """Where downloaded packages stay from run to run."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "imgbuild-tests" / "debs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def candidate(package: str) -> str:
+    """The version that apt would install; AssertionError if it knows none."""
+    shown = _run("apt-cache", "policy", package)
+    version = next((line.split()[1] for line in shown.splitlines() if "Candidate:" in line), "(none)")
+    assert version != "(none)", f"apt knows no package {package}: run apt-get update"
+    return version
+
+
+def download(package: str) -> Path:
+    """The package's file, downloaded if its newest version isn't in the cache yet."""
+    version = candidate(package)
+    pattern = f"{package}_{version.replace(':', '%3a')}_*.deb"
+    folder = cache_dir()
+    if not list(folder.glob(pattern)):
+        subprocess.run(["apt-get", "download", "-q", f"{package}={version}"], cwd=folder, check=True, timeout=300)
+    (found,) = folder.glob(pattern)
+    return found
+
+
+def depends_on(package: str) -> str:
+    """The first package that ``package``, a metapackage, depends on."""
+    shown = _run("apt-cache", "show", "--no-all-versions", package)
+    line = next(line for line in shown.splitlines() if line.startswith("Depends:"))
+    return line.split()[1].rstrip(",")
+
+
+def unpack(deb: Path, folder: Path) -> Path:
+    """Unpack the package's files below ``folder``, once."""
+    if not folder.exists():
+        part = folder.with_name(f"{folder.name}.{os.getpid()}")
+        subprocess.run(["dpkg-deb", "-x", str(deb), str(part)], check=True, timeout=120)
+        try:
+            part.rename(folder)
+        except OSError:  # another test process was faster
+            subprocess.run(["rm", "-r", str(part)], check=True)
+    return folder
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout

@@ -1,0 +1,194 @@
+"""imgbuild-verify on a fake root with stand-in commands: sound nodes pass, and each check fails for its reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.machine.report import parse_line, parse_verify
+from builder.render.verify import check_list, check_names
+from tests.node.conftest import CASES, HOST, loaded
+from tests.node.fakenode import RESULT, Node
+
+USER = ["users=[{name: ops, ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0vqjJd0N5k0y3sY9bJ8e3V me@x]}]"]
+
+
+@pytest.mark.parametrize(("name", "layers"), CASES)
+def test_a_sound_node_passes(tmp_path: Path, name: str, layers: list[str]) -> None:
+    found = loaded(name, layers)
+    checks = Node(tmp_path, found).checks()
+    assert {n: c["found"] for n, c in checks.items() if c["ok"] is not True} == {}
+    assert list(checks) == check_list(found.profile, found.target)
+    assert check_names(found.profile, found.target) == set(checks) - {"clock"}
+
+
+Break = Callable[[Node], object]
+BREAKS: list[tuple[str, str, Break]] = [
+    ("debian12-efi", "kernel", lambda n: n.answer("uname", "6.1.0-9-amd64\n")),
+    ("debian12-efi", "kernel", lambda n: n.answer("dpkg", "nothing: /x\n")),
+    ("debian12-efi", "kernel", lambda n: n.write("/boot/vmlinuz-6.13.0-amd64", "")),
+    ("centos7-bios", "kernel", lambda n: n.answer("rpm", "kernel\n")),
+    ("debian12-efi", "boot-default", lambda n: n.write("/boot/grub/grub.cfg", "")),
+    ("centos8-efi", "boot-default", lambda n: n.write("/boot/loader/entries/zz.conf", "linux /vmlinuz-9\n") and
+        n.write("/boot/grub2/grubenv", "")),
+    ("debian12-efi", "cloud-init", lambda n: (n.root / "run/cloud-init/result.json").unlink()),
+    ("debian12-efi", "cloud-init", lambda n: n.write("/run/cloud-init/result.json", RESULT % "DataSourceNone")),
+    ("debian12-efi", "cloud-init", lambda n: n.write(
+        "/run/cloud-init/result.json", '{"v1": {"datasource": "DataSourceNoCloud", "errors": ["a \\"b\\" [c]"]}}')),
+    ("debian12-efi", "hostname", lambda n: n.write("/proc/sys/kernel/hostname", "localhost\n")),
+    ("debian12-efi", "root-grown", lambda n: n.write("/sys/devices/pci0/block/vda/size", "80000000\n")),
+    ("debian12-efi", "root-grown", lambda n: n.answer("df", "x\n4000000000\n")),
+    ("debian12-efi", "time-zone", lambda n: (n.root / "usr/share/zoneinfo/UTC").unlink()),
+    ("debian12-efi", "chrony", lambda n: n.inactive("chrony.service")),
+    ("debian12-efi", "chrony", lambda n: n.answer("systemctl,is-active --quiet systemd-timesyncd.service", "")),
+    ("centos7-efi", "chrony", lambda n: n.write("/etc/chrony.conf", "server evil.example.com\n")),
+    ("debian12-efi", "modules", lambda n: (n.root / "sys/module/overlay").rmdir()),
+    ("centos7-efi", "sysctl:net.ipv4.ip_forward", lambda n: n.write("/proc/sys/net/ipv4/ip_forward", "0\n")),
+    ("centos7-efi", "sysctl:net.bridge.bridge-nf-call-iptables",
+        lambda n: (n.root / "proc/sys/net/bridge/bridge-nf-call-iptables").unlink()),
+    ("centos7-efi", "rp-filter", lambda n: n.write("/proc/sys/net/ipv4/conf/eth0/rp_filter", "1\n")),
+    ("centos7-efi", "bpffs", lambda n: n.write("/proc/mounts", "")),
+    ("centos8-efi", "cgroup", lambda n: n.answer("stat", "tmpfs\n")),
+    ("centos8-efi", "no-swap", lambda n: n.write("/proc/swaps", "Filename Type\n/dev/vda3 partition 1 0 -2\n")),
+    ("centos8-efi", "selinux", lambda n: n.answer("getenforce", "Enforcing\n")),
+    ("centos8-efi", "selinux", lambda n: n.write("/etc/selinux/config", "SELINUX=enforcing\n")),
+    ("centos8-efi", "firewall", lambda n: n.answer("systemctl,is-active --quiet firewalld.service", "")),
+    ("centos8-efi", "network-manager", lambda n: n.answer("NetworkManager", "unmanaged-devices=interface-name:lxc*\n")),
+    ("debian12-efi", "networkd", lambda n: n.answer("systemd-analyze", "ManageForeignRoutes=yes\n")),
+    ("debian12-efi", "containerd", lambda n: n.inactive("containerd.service")),
+    ("debian12-efi", "containerd", lambda n: n.answer("ctr,version", "Server:\n  Version: 1.5.0\n")),
+    ("debian12-efi", "containerd-plugins", lambda n: n.answer("ctr,plugins", "x cri linux/amd64 error\n")),
+    ("debian12-efi", "containerd-config", lambda n: n.dump("version = 2\n")),
+    ("debian12-efi", "containerd-config", lambda n: n.answer("containerd", "", 1)),
+    ("debian12-efi", "cni", lambda n: (n.root / "opt/cni/bin/bridge").unlink()),
+    ("debian12-efi", "registries", lambda n: (n.root / "etc/containerd/certs.d/quay.io/hosts.toml").unlink()),
+    ("debian12-efi", "stargz", lambda n: n.inactive("stargz-snapshotter.service")),
+    ("debian12-efi", "buildkit",
+        lambda n: n.answer("systemctl,show --property=ExecStart buildkit.service", "argv[]=buildkitd ;")),
+    ("debian12-efi", "crictl", lambda n: n.write("/etc/crictl.yaml", "")),
+    ("debian12-efi", "kubelet", lambda n: n.answer("systemctl,is-enabled", "", 1)),
+    ("debian12-efi", "kubeadm", lambda n: n.answer("kubeadm", "v1.2.3\n")),
+    ("debian12-efi", "kubectl", lambda n: (n.stand_ins / "bin/kubectl").unlink()),
+    ("debian12-efi", "helm", lambda n: n.answer("helm", "", 1)),
+    ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "● a.service loaded failed failed\n")),
+    ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "", 1)),
+    ("debian12-efi", "ordering-cycles", lambda n: n.answer("journalctl", "", 1)),
+    ("debian12-efi", "ordering-cycles",
+        lambda n: n.answer("journalctl", "sysinit.target: Found ordering cycle on x.service/start\n")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("profile", "check", "spoil"), BREAKS)
+def test_each_check_fails_alone(tmp_path: Path, profile: str, check: str, spoil: Break) -> None:
+    node = Node(tmp_path, loaded(profile))
+    spoil(node)
+    failed = {name: one for name, one in node.checks().items() if one["ok"] is not True}
+    # A kernel that does not run is not the default entry either.
+    assert set(failed) - {"boot-default"} == {check} - {"boot-default"}
+    assert check in failed
+    assert failed[check]["expected"] != failed[check]["found"]
+
+
+def test_every_check_has_a_test_that_breaks_it() -> None:
+    names = {name for case in CASES for name in check_list(loaded(*case).profile, loaded(*case).target)}
+    kinds = {name.partition(":")[0] for name in names}
+    assert kinds - {check.partition(":")[0] for _, check, _ in BREAKS} == {"clock"}
+
+
+def test_users_and_keys(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi", sets=USER))
+    node.answer("getent", "ops:x:1000:1000::/home/ops:/bin/bash\n")
+    node.write("/home/ops/.ssh/authorized_keys", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0vqjJd0N5k0y3sY9bJ8e3V\n")
+    checks = node.checks()
+    assert checks["users"]["ok"] is True
+    assert checks["ssh-keys"]["ok"] is True
+    node.write("/home/ops/.ssh/authorized_keys", "ssh-ed25519 AAAAC3 other\n")
+    assert node.checks()["ssh-keys"]["ok"] is False
+    node.answer("getent", "", 2)
+    assert node.checks()["users"]["ok"] is False
+
+
+def test_without_a_seed_nothing_is_claimed(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi", sets=USER))
+    (node.root / "etc/imgbuild/seed.conf").unlink()
+    checks = node.checks()
+    assert [checks[name]["ok"] for name in ("hostname", "users", "ssh-keys")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("default", "saved", "wanted"),
+    [
+        ("0", "", "R"),
+        ("2", "", "2.6.32"),
+        ("1>1", "", "3.10.0"),
+        ("Old", "", "2.6.32"),
+        ("gnulinux-3.10.0-advanced-1", "", "3.10.0"),
+        ("gnulinux-advanced-1>gnulinux-3.10.0-advanced-1", "", "3.10.0"),
+        ("${saved_entry}", "Advanced options>Debian, with Linux 3.10.0", "3.10.0"),
+        ("${saved_entry}", "2", "2.6.32"),
+        ("${saved_entry}", "", "R"),
+        ("nobody", "", "no entry was found"),
+    ],
+)
+def test_default_entry_of_a_grub_menu(tmp_path: Path, default: str, saved: str, wanted: str) -> None:
+    node = Node(tmp_path, loaded("debian12-efi"))
+    config = node.root / "boot/grub/grub.cfg"
+    config.write_text(config.read_text().replace('set default="0"', f'set default="{default}"'))
+    node.write("/boot/grub/grubenv", f"# GRUB Environment Block\nsaved_entry={saved}\n######")
+    assert node.checks()["boot-default"]["found"] == wanted.replace("R", node.release)
+
+
+def test_default_entry_of_a_grub_menu_on_the_esp(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("centos7-efi"))
+    esp = (node.root / "boot/grub2/grub.cfg").read_text()
+    node.write("/sys/firmware/efi/runtime", "")
+    node.write("/boot/efi/EFI/centos/grub.cfg", esp.replace('"0"', '"Old"'))
+    assert node.checks()["boot-default"]["found"] == "2.6.32"
+    # One that only goes on to /boot does not count.
+    node.write("/boot/efi/EFI/centos/grub.cfg", "configfile /boot/grub2/grub.cfg\n")
+    assert node.checks()["boot-default"]["ok"] is True
+
+
+NASTY = 'a"b\\c\td\x01\x1f\x7f\x1b[31m $(touch /tmp/x) `id` {{ x }} é 日本'
+
+
+def test_json_survives_nasty_values(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi", HOST))
+    node.write("/proc/sys/kernel/hostname", NASTY.encode() + b"\xff\xfe\n")
+    done = node.run("verify", "--json")
+    assert json.loads(done.stdout)["hostname"] == NASTY
+    (check,) = (c for c in parse_verify(parse_line(done.stdout)) if c.name == "hostname")
+    assert check.ok is False
+    text = node.run("verify").stdout
+    assert b"\x1b" not in text
+    assert b"\x01" not in text
+
+
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi", HOST))
+    node.answer("journalctl", "ordering cycle é\n" * 5000)
+    assert len(node.checks()["ordering-cycles"]["found"]) <= 2000
+
+
+def test_table_and_colours(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi", HOST))
+    done = node.run("verify")
+    assert done.returncode == 0
+    assert b"checks, 0 failed" in done.stdout
+    node.write("/proc/swaps", "Filename\n/swap file 1\n")
+    done = node.run("verify")
+    assert done.returncode == 1
+    assert b"FAIL  no-swap" in done.stdout
+    assert b"swapoff -a" in done.stdout
+    main, other = pty.openpty()
+    env = {"PATH": f"{node.stand_ins / 'bin'}:/usr/bin:/bin", "IMGBUILD_ROOT": str(node.root), "TERM": "xterm"}
+    env["STAND_INS"] = str(node.stand_ins)
+    subprocess.run([node.root / "usr/libexec/imgbuild/verify"], env=env, stdout=other, timeout=60)
+    assert b"\x1b[31mFAIL" in os.read(main, 65536)
+    assert node.run("verify", "--jason").returncode == 2

@@ -1,0 +1,143 @@
+"""Groups are swapped in whole: after a kill, a full disk or an error the old one or the new one is there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from builder.errors import HostError
+from builder.outputs.tree import OutFile, group_run, new_group, output_folder, replace_file, swap_group, write_file
+
+OLD = {"a/user-data": OutFile(b"old", 0o600), "b": OutFile(b"old b")}
+NEW = {"a/user-data": OutFile(b"new", 0o600), "c": OutFile(b"new c", 0o755)}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_group_takes_the_others_place(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "out") as folder:
+        swap_group(folder, "nodes", OLD, "run1")
+        swap_group(folder, "nodes", NEW, "run2")
+    assert contents(folder / "nodes") == {"a/user-data": b"new", "c": b"new c", ".run": b"run2\n"}
+    assert group_run(folder, "nodes") == "run2"
+    assert group_run(folder, "cloud") is None
+    assert sorted(p.name for p in folder.iterdir()) == [".lock", "nodes"]
+
+
+def test_modes_hold_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o000)
+    try:
+        with output_folder(tmp_path / "out") as folder:
+            swap_group(folder, "nodes", NEW, "run")
+    finally:
+        os.umask(before)
+    modes = {str(p.relative_to(tmp_path)): p.stat().st_mode & 0o777 for p in sorted((tmp_path / "out").rglob("*"))}
+    assert modes["out/nodes"] == modes["out/nodes/a"] == 0o700
+    assert modes["out/nodes/a/user-data"] == 0o600
+    assert modes["out/nodes/c"] == 0o755
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_an_error_while_writing_keeps_the_old_group(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "out") as folder:
+        swap_group(folder, "nodes", OLD, "run1")
+        with pytest.raises(RuntimeError), new_group(folder, "nodes", "run2") as fresh:
+            write_file(fresh / "half", OutFile(b"half"))
+            raise RuntimeError
+        assert contents(folder / "nodes")["a/user-data"] == b"old"
+        assert sorted(p.name for p in folder.iterdir()) == [".lock", "nodes"]
+
+
+def test_a_second_imgbuild_is_refused(tmp_path: Path) -> None:
+    with (
+        output_folder(tmp_path / "out"),
+        pytest.raises(HostError, match="another imgbuild"),
+        output_folder(tmp_path / "out"),
+    ):
+        pass
+
+
+def test_a_file_in_the_way_is_an_error_with_a_fix(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(HostError, match="cannot write to") as caught, output_folder(tmp_path / "out"):
+        pass
+    assert "--output" in caught.value.hint
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "link").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        write_file(tmp_path / "link", OutFile(b"x"))
+    replace_file(tmp_path / "link", OutFile(b"x"))
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "link").is_symlink()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from builder.outputs.tree import OutFile, output_folder, swap_group
+with output_folder(Path(sys.argv[1])) as folder:
+    for number in range(1_000_000):
+        run = f"run{number}"
+        swap_group(folder, "nodes", {f"{n}/file": OutFile(run.encode()) for n in range(20)}, run)
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.003, 0.011, 0.02])
+def test_kill_9_leaves_one_whole_group(tmp_path: Path, delay: float) -> None:
+    out = tmp_path / "out"
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(out)], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    for _ in range(3):
+        writer.stdout.readline()
+    time.sleep(delay)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+    run = group_run(out, "nodes")
+    assert run is not None
+    files = contents(out / "nodes")
+    assert len(files) == 21
+    assert {text.decode().strip() for text in files.values()} == {run}
+    # The next run clears away what the killed one left.
+    with output_folder(out) as folder:
+        assert sorted(p.name for p in folder.iterdir()) == [".lock", "nodes"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a small file system of its own")
+def test_a_full_disk_keeps_the_old_group(tmp_path: Path) -> None:
+    script = """
+set -e
+mount -t tmpfs -o size=256k none "$1"
+"$2" - "$1" <<'PY'
+import sys
+from pathlib import Path
+from builder.errors import HostError
+from builder.outputs.tree import OutFile, output_folder, swap_group
+with output_folder(Path(sys.argv[1]) / "out") as folder:
+    swap_group(folder, "nodes", {"a": OutFile(b"old")}, "run1")
+    try:
+        swap_group(folder, "nodes", {"a": OutFile(b"x" * 1_000_000)}, "run2")
+    except HostError as error:
+        print("said:", error, "/", error.hint)
+    print(sorted(str(p.relative_to(folder)) for p in folder.rglob("*")), (folder / "nodes/a").read_bytes())
+PY
+"""
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", script, "sh", str(tmp_path), sys.executable],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "No space left on device; the old one is kept / free some space" in done.stdout
+    assert "['.lock', 'nodes', 'nodes/.run', 'nodes/a'] b'old'" in done.stdout

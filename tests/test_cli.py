@@ -1,0 +1,179 @@
+"""The command line as a user calls it: whole processes, exit codes, what lies on disk afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from builder.layers import shipped
+
+Done = subprocess.CompletedProcess[str]
+IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
+
+
+# A user namespace in which root is user 1000: no privilege is left, and the test's own folders stay reachable.
+NO_ROOT = ("unshare", "--user", "--map-user=1000")
+
+
+def imgbuild(*words: str, cwd: Path, through: Sequence[str] = (), **environment: str) -> Done:
+    env = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run([*through, IMGBUILD, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("mode", ["baked", "stock"])
+@pytest.mark.parametrize("profile", shipped("profiles"))
+def test_every_profile_without_root_and_network(profile: str, mode: str, tmp_path: Path) -> None:
+    """In a network namespace that has nothing but a loopback that is down."""
+    done = imgbuild(
+        "--profile", profile, "--mode", mode, "--no-image", cwd=tmp_path, through=(*NO_ROOT, "--net")
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out" / profile
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert sorted(p.name for p in out.iterdir()) == [".lock", "cloud", "elements", "manifest.json", "nodes", "pxe"]
+    assert sorted(p.name for p in (out / "nodes/node1").iterdir()) == [
+        "meta-data", "seed.iso", "user-data", "vendor-data",
+    ]  # fmt: skip
+    assert manifest["values"]["firmware"]["from"].startswith(f"profiles/{profile}.yaml:")
+    for record in manifest["groups"].values():
+        for path, file in record["files"].items():
+            assert (out / path).stat().st_mode & 0o7777 == int(file["mode"], 8)
+    for path in (out / "nodes").rglob("*"):
+        if path.is_file() and path.name != ".run":
+            assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_same_input_gives_the_same_tree(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        done = imgbuild("--profile", "centos8-efi", "--no-image", "--output", name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert listing(tmp_path / "a") == listing(tmp_path / "b")
+
+
+def test_errors_in_the_input_write_nothing(tmp_path: Path) -> None:
+    done = imgbuild(
+        "--profile", "centos7-efi", "--no-image", "--set", "kubernets.version=1.30",
+        "--set", "kubernetes.version=1.36.4", "--layer", "chian", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert 'did you mean "kubernetes"?' in done.stderr
+    assert 'did you mean "china"?' in done.stderr
+    assert "--set:1:1" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert "Traceback" not in done.stderr
+
+
+def test_findings_as_json(tmp_path: Path) -> None:
+    done = imgbuild("check", "--profile", "centos7-efi", "--set", "x=1", "--format", "json", cwd=tmp_path)
+    assert done.returncode == 1
+    [finding] = [f for f in json.loads(done.stdout) if f["severity"] == "error"]
+    assert (finding["code"], finding["severity"], finding["file"], finding["line"]) == ("IB111", "error", "--set", 1)
+
+
+@pytest.mark.parametrize("profile", ["centos7-efi", "centos8-bios"])
+def test_centos_says_up_front_that_it_builds_no_image(profile: str, tmp_path: Path) -> None:
+    done = imgbuild("--profile", profile, cwd=tmp_path)
+    assert done.returncode == 3
+    first, _, rest = done.stderr.partition("> Write")
+    assert "there will be no disk image: imgbuild does not build the disk image of CentOS" in first
+    assert "the disk image was not built, all else is in out/" in rest
+    assert "use --no-image, or --mode stock" in rest
+    assert (tmp_path / "out" / profile / "nodes/node1/seed.iso").is_file()
+    assert not (tmp_path / "out" / profile / "image").exists()
+
+
+def test_usage_errors_end_with_2(tmp_path: Path) -> None:
+    assert imgbuild(cwd=tmp_path).returncode == 2
+    assert imgbuild("--frobnicate", cwd=tmp_path).returncode == 2
+    assert imgbuild("explain", "kubernets", "--profile", "centos7-efi", cwd=tmp_path).returncode == 2
+    assert imgbuild("--profile", "centos7-efi", "check", cwd=tmp_path).returncode == 2
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = imgbuild("--profile", "debian12-efi", "--no-image", "--output", "file", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "give another folder with --output" in done.stderr
+
+
+def test_explain_tells_every_place(tmp_path: Path) -> None:
+    done = imgbuild("explain", "time.zone", "--profile", "centos7-efi", "--layer", "china", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, last = done.stdout.splitlines()
+    assert first.startswith('time.zone = "UTC"  (profiles/base.yaml:')
+    assert last.startswith('time.zone = "Asia/Shanghai"  (profiles/layers/china.yaml:')
+
+
+def test_diff_shows_what_a_profile_changes(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        'extends: centos8-efi\nkernel: {sysctl: {vm.swappiness: 7}}\n'
+        'files: [{path: /etc/mine, content: "hello\\n"}]\n'
+    )  # fmt: skip
+    done = imgbuild("diff", "centos8-efi", "mine.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    added = [line for line in done.stdout.splitlines() if line.startswith("+") and not line.startswith("+++")]
+    assert any("vm.swappiness" in line and "7" in line for line in added)
+    assert "+hello" in added
+    assert imgbuild("diff", "centos8-efi", "centos8-efi", cwd=tmp_path).stdout == ""
+
+
+def test_secrets_stay_out_of_words_and_manifest(tmp_path: Path) -> None:
+    secret = "$6$saltsalt$" + "Zq9" * 20
+    (tmp_path / "mine.yaml").write_text(
+        f"extends: debian12-efi\nusers: [{{name: ops, hashed_password: '{secret}'}}]\n"
+        'files: [{path: /etc/token, content: "s3cr3t-token", mode: "0600"}]\nrun: ["echo s3cr3t-run"]\n'
+    )  # fmt: skip
+    done = imgbuild("--profile", "mine.yaml", "--no-image", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr + (tmp_path / "out/mine/manifest.json").read_text()
+    explained = imgbuild("explain", "users", "--profile", "mine.yaml", cwd=tmp_path).stdout
+    for word in (secret, "s3cr3t"):
+        assert word not in said + explained
+    carriers = [p for p in (tmp_path / "out").rglob("*") if p.is_file() and b"s3cr3t" in p.read_bytes()]
+    assert carriers
+    for path in carriers:
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_mixed_tree_is_not_booted(tmp_path: Path) -> None:
+    assert imgbuild("--profile", "debian12-efi", "--no-image", cwd=tmp_path).returncode == 0
+    (tmp_path / "out/debian12-efi/pxe/.run").write_text("other\n")
+    done = imgbuild("boot", "out/debian12-efi", "--check", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "pxe/ is of another run than the manifest" in done.stderr
+    assert imgbuild("boot", "nowhere", cwd=tmp_path).returncode == 3
+
+
+def test_without_root_all_but_the_image_is_written(tmp_path: Path) -> None:
+    done = imgbuild("--profile", "debian12-efi", cwd=tmp_path, through=NO_ROOT, IMGBUILD_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 3
+    first, _, rest = done.stderr.partition("> Write")
+    assert "there will be no disk image: not root" in first
+    assert "fix: run imgbuild with sudo" in rest
+    assert (tmp_path / "out/debian12-efi/nodes/node1/seed.iso").is_file()
+    assert (tmp_path / "out/debian12-efi/manifest.json").is_file()
+
+
+def test_a_dead_mirror_is_named_and_the_old_image_stays(tmp_path: Path) -> None:
+    image = tmp_path / "out/debian12-efi/image/debian12-efi.qcow2"
+    image.parent.mkdir(parents=True)
+    image.write_text("the last good one")
+    done = imgbuild(
+        "--profile", "debian12-efi", "--layer", "distro-containerd", "--layer", "container-host",
+        "--set", "repositories.distribution=[http://127.0.0.1:9/debian]", cwd=tmp_path,
+        IMGBUILD_CACHE=str(tmp_path / "cache"),
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "the Debian mirror http://127.0.0.1:9/debian does not answer" in done.stderr
+    assert "name another mirror in the profile" in done.stderr
+    assert image.read_text() == "the last good one"

@@ -1,0 +1,40 @@
+"""What follows from profile and target."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.data import data_dir
+from builder.derive import cgroup, versions
+from builder.findings import Findings
+from builder.load import load
+from builder.source import read
+
+TABLES = sorted(p.stem for p in (data_dir("profiles") / "versions").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_fast_reader_reads_what_the_careful_one_does(name: str) -> None:
+    findings = Findings()
+    document = read(data_dir("profiles") / "versions" / f"{name}.yaml", findings)
+    assert document is not None
+    assert findings.items == []
+    assert versions(name) == document.data
+
+
+@pytest.mark.parametrize(
+    ("profile", "flavour", "hierarchy"),
+    [
+        ("centos7-efi", "kernel-ml", "v1"),
+        ("centos7-efi", "kernel-lt", "v1"),
+        ("centos8-efi", "kernel-ml", "v2"),
+        ("centos8-efi", "kernel-lt", "v2"),
+        ("centos8-efi", "distribution", "v1"),
+        ("debian12-efi", "newest", "v2"),
+        ("debian12-efi", "distribution", "v2"),
+    ],
+)
+def test_the_hierarchy_follows_systemd_and_kernel(profile: str, flavour: str, hierarchy: str) -> None:
+    given = load(profile, (), (f"kernel.flavour={flavour}",), None, Findings())
+    assert given is not None
+    assert cgroup(given.profile, given.target) == hierarchy

@@ -1,0 +1,199 @@
+"""From the command line's words to a typed profile."""
+
+# ruff: noqa: E501  (a table: long lines read better than wrapped rows)
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from builder.findings import Finding, Findings, Severity
+from builder.layers import shipped
+from builder.load import Loaded, load
+
+
+def run(
+    profile: str, sets: tuple[str, ...] = (), layers: tuple[str, ...] = (), mode: str | None = None
+) -> tuple[Loaded | None, list[Finding]]:
+    """One load and its findings."""
+    findings = Findings()
+    return load(profile, layers, sets, mode, findings), findings.items
+
+
+def good(profile: str, *sets: str, layers: tuple[str, ...] = (), mode: str | None = None) -> Loaded:
+    """One load without findings."""
+    loaded, found = run(profile, sets, layers, mode)
+    assert loaded is not None and found == []
+    return loaded
+
+
+@pytest.mark.parametrize("profile", shipped("profiles"))
+@pytest.mark.parametrize("mode", [None, "baked", "stock"])
+def test_each_shipped_profile_loads(profile: str, mode: str | None) -> None:
+    loaded = good(profile, mode=mode)
+    target, _, firmware = profile.partition("-")
+    assert (loaded.name, loaded.target.id, loaded.profile.firmware) == (profile, target, firmware)
+    assert loaded.profile.mode == (mode or "baked")
+
+
+@pytest.mark.parametrize("layer", shipped("layers"))
+def test_each_shipped_layer_lies_on_each_profile(layer: str) -> None:
+    for profile in shipped("profiles"):
+        good(profile, layers=(layer,))
+
+
+def test_the_order_base_target_profile_layers_set(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("extends: centos8-efi\nhelm: {enabled: false}\ntime: {zone: Etc/UTC}\n")
+    (tmp_path / "l1.yaml").write_text("time: {zone: Asia/Tokyo}\nimage: {size_mib: 5000}\n")
+    (tmp_path / "l2.yaml").write_text("image: {size_mib: 6000}\n")
+    loaded = good(
+        str(tmp_path / "p.yaml"), "image.size_mib=7000", "image.size_mib=8000",
+        layers=(str(tmp_path / "l1.yaml"), str(tmp_path / "l2.yaml")),
+    )  # fmt: skip
+    profile = loaded.profile
+    assert (profile.kubernetes.version, profile.helm.enabled) == ("1.35.8", False)
+    assert (profile.time.zone, profile.image.size_mib, loaded.name) == ("Asia/Tokyo", 8000, "p")
+    files = [mark.file.rpartition("/")[2] for mark, _ in loaded.layered.history[("image", "size_mib")]]
+    assert files == ["base.yaml", "l1.yaml", "l2.yaml", "--set", "--set"]
+    mark = loaded.layered.mark(("kubernetes", "version"))
+    assert mark is not None and mark.file == "profiles/targets/centos8.yaml"
+
+
+def test_a_target_set_late_brings_its_own_defaults() -> None:
+    assert good("centos7-efi", "target=debian12").profile.kernel.flavour == "newest"
+    assert good("centos7-efi", "target=debian12", "kernel.flavour=x").profile.kernel.flavour == "x"
+
+
+def test_profiles_are_frozen_and_every_value_has_a_place() -> None:
+    loaded = good("debian12-efi")
+    with pytest.raises(ValidationError):
+        loaded.profile.mode = "stock"
+
+    def every(value: object, path: tuple[str | int, ...]) -> None:
+        mark = loaded.layered.mark(path)
+        assert path == () or (mark is not None and mark.line >= 1 and path in loaded.layered.history)
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, child in items:
+            every(child, (*path, key))
+
+    every(loaded.layered.data, ())
+
+
+def test_a_file_without_a_suffix_or_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").write_text("extends: centos7-efi\n")
+    (tmp_path / "other.yaml").write_text("extends: centos7-efi\n")
+    monkeypatch.chdir(tmp_path)
+    assert good("mine").name == good("./mine").name == "mine"
+    (found,) = run("other")[1]
+    assert found.code == "IB106" and found.hint == 'did you mean "other.yaml"?'
+
+
+def test_ours_is_not_shadowed_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "centos7-efi.yaml").write_text("extends: debian12-bios\n")
+    (tmp_path / "centos7-bios").write_text("extends: debian12-bios\n")
+    (tmp_path / "china.yaml").write_text("time: {zone: UTC}\n")
+    monkeypatch.chdir(tmp_path)
+    loaded, found = run("centos7-efi", layers=("china",))
+    assert loaded is not None and loaded.target.id == "centos7" and loaded.profile.time.zone == "Asia/Shanghai"
+    assert [(f.code, f.severity, f.key) for f in found] == [
+        ("IB114", Severity.WARNING, "--profile"), ("IB114", Severity.WARNING, "--layer"),
+    ]  # fmt: skip
+    assert good("centos7-efi.yaml").target.id == "debian12"
+    assert good("centos7-bios").target.id == "centos7"
+    # extends: of a file of the same name means ours, not itself
+    (tmp_path / "centos7-efi.yaml").write_text("extends: centos7-efi\n")
+    assert good("centos7-efi.yaml").target.id == "centos7"
+
+
+SETS = [
+    ("kernel.flavor=x", "IB111", 'did you mean "flavour"?'),
+    ("users=[{nam: x, name: y}]", "IB111", 'did you mean "name"?'),
+    ('containerd.registries."a.org"={server: "https://a.org", mirrors: [], mirorrs: []}', "IB111", 'did you mean "mirrors"?'),
+    ("kubernetes.binaries={kubelet: {urls: ['https://a.org'], sha: x, sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}", "IB111", 'did you mean "sha256"?'),
+    ("zzz=1", "IB111", "known here: "),
+    ("kubernetes.version=1.30", "IB113", 'write it in quotes: "1.30"'),
+    ("kubernetes.version=stable", "IB113", "a version looks like 1.34.11"),
+    ("kernel.secure_boot=yes", "IB113", "write true"),
+    ('kernel.secure_boot="off"', "IB113", "write false"),
+    ("kernel.cgroup=aut", "IB113", 'did you mean "auto"?'),
+    ("network.rp_filter=true", "IB113", "a number is wanted, not true or false"),
+    ("network.rp_filter=3", "IB113", "write one of 0, 1 or 2"),
+    ("files=[{path: /etc/x, content: '', mode: 420}]", "IB113", 'write it in quotes: "420"'),
+    ("files=[{path: /etc/x, content: '', mode: rw-r--r--}]", "IB113", 'a mode is three or four octal digits in quotes: "0644"'),
+    ("files=[{path: /etc/../x, content: ''}]", "IB113", "an absolute path is wanted"),
+    ("files=[{path: etc/x, content: ''}]", "IB113", "an absolute path is wanted"),
+    ("users=[{name: Bob}]", "IB113", "a user name has lower-case letters"),
+    ("users=[{name: b, hashed_password: hunter2}]", "IB113", "a hash is wanted, never the password"),
+    ("users=[{name: b, ssh_keys: ['ssh-rsa AAAA\\nroot']}]", "IB113", "a public key line is wanted"),
+    ("kubernetes.pod_cidr=10.244.1.0/16", "IB113", "host bits are set: the network is 10.244.0.0/16"),
+    ("kubernetes.pod_cidr=all", "IB113", "a network in CIDR form is wanted"),
+    ("kubernetes.pod_cidr='fe80::%a/64'", "IB113", "a network in CIDR form is wanted"),
+    ("kubernetes.advertise_address='fe80::1%$(x)'", "IB113", "an IP address is wanted"),
+    ('kernel.sysctl."net.ipv4.conf.lxc*.rp_filter"=0', "IB113", "no glob"),
+    ("kernel.sysctl.a/b=1.5", "IB113", 'write it in quotes: "1.5"'),
+    ("kernel.arguments=['a b']", "IB113", "a kernel argument has no spaces"),
+    ("time.ntp_servers=[]", "IB113", "add one"),
+    ("cilium.repository='https://[x'", "IB113", "a URL is wanted with a host"),
+    ("cilium.repository=https://", "IB113", "a URL is wanted"),
+    ("cilium.repository='https://a.org:99999/'", "IB113", "a URL is wanted with a host"),
+    ('cilium.repository="https://a.org/\\e[31m"', "IB113", "a URL is wanted"),
+    ("image.size_mib=1e4", "IB113", "change it: a whole number is wanted"),
+    ("kernel=[]", "IB113", "change it: a mapping of keys to values is wanted"),
+    ("kernel.modules=overlay", "IB113", "change it: a list is wanted"),
+    ("mode=frozen", "IB113", "write one of"),
+    ("target=[x]", "IB113", "change it: text is wanted"),
+    ("target=null", "IB109", "extend one of ours"),
+    ("target=centos77", "IB109", 'did you mean "centos7"?'),
+    ("target=../targets/centos7", "IB109", "imgbuild ships centos7"),
+    (f"target={'x' * 300}", "IB109", "imgbuild ships"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("argument", "code", "hint"), SETS, ids=[row[0][:50] for row in SETS])
+def test_each_wrong_value_gives_one_finding_with_its_fix(argument: str, code: str, hint: str) -> None:
+    _, found = run("centos7-efi", (argument,))
+    assert [f.code for f in found] == [code]
+    assert hint in found[0].hint
+    assert found[0].mark is not None
+    assert found[0].key and "hunter2" not in repr(found)
+
+
+def test_what_fits_is_still_checked_beside_what_does_not() -> None:
+    loaded, found = run(
+        "centos7-efi", ("kernel.flavor=x", "firmware=uefi", "users=[{nam: x}]", "time.zone=[]", "image.size_mib=5000")
+    )
+    assert {f.code for f in found} == {"IB111", "IB112", "IB113"}
+    assert loaded is not None and loaded.profile.image.size_mib == 5000
+    assert (loaded.profile.time.zone, loaded.profile.users, loaded.profile.firmware) == ("UTC", [], "efi")
+
+
+def test_a_hundred_thousand_wrong_keys_end_soon() -> None:
+    keys = ", ".join(f"k{n}: 1" for n in range(3000))
+    _, found = run("centos7-efi", (f"kernel={{{keys}}}",))
+    assert 100 <= len(found) <= 130
+
+
+words = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["v1", "10.0.0.0/8"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2),
+    max_leaves=5,
+)  # fmt: skip
+PLACES = (
+    "target firmware mode time time.zone time.ntp_servers[0] kernel kernel.sysctl kernel.sysctl.a/b kernel.arguments "
+    "containerd containerd.registries containerd.registries.x containerd.nerdctl_full.urls kubernetes "
+    "kubernetes.binaries kubernetes.binaries.kubelet cilium.values users users[0] users[0].ssh_keys files files[0] "
+    "run[0] cloud.providers pxe image.size_mib base extends"
+)
+places = st.sampled_from(PLACES.split())
+
+
+@given(st.lists(st.tuples(places, words), min_size=1, max_size=3))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_load_never_raises(pairs: list[tuple[str, object]]) -> None:
+    loaded, found = run("centos7-efi", tuple(f"{place}={value!r}" for place, value in pairs))
+    assert loaded is not None or any(f.severity is Severity.ERROR for f in found)
+    assert all(f.hint and f.message for f in found)
