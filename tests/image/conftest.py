@@ -49,10 +49,24 @@ def tiny(rootfs: Rootfs, tmp_path: Path) -> Callable[[str], RootfsPlan]:
 
 @pytest.fixture
 def loops() -> Callable[[Path], str]:
-    """The loop devices that are attached to files below a folder, as losetup lists them."""
+    """The loop devices attached to files below a folder, as losetup lists them; other builds' are left out.
+
+    Once the mount namespace of a build is gone its tmpfs has no path any more ("/dib_image…"): what is left of it
+    is known by the number of its file system, seen while the path was still there.
+    """
+    seen: set[str] = set()
 
     def listed(folder: Path) -> str:
-        out = subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True).stdout
-        return "\n".join(line for line in out.splitlines() if str(folder) in line or "dib_image" in line)
+        argv = ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-MAJ:MIN,BACK-FILE"]
+        out = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        found = []
+        for line in out.splitlines():
+            _, number, file = [*line.split(maxsplit=2), "", ""][:3]  # one that goes this moment has no file any more
+            if file.startswith(f"{folder}/"):
+                seen.add(number)
+            elif not (file.startswith("/dib_image") and number in seen):
+                continue
+            found.append(line)
+        return "\n".join(found)
 
     return listed
