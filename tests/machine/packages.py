@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -28,10 +32,24 @@ def download(package: str) -> Path:
     version = candidate(package)
     pattern = f"{package}_{version.replace(':', '%3a')}_*.deb"
     folder = cache_dir()
-    if not list(folder.glob(pattern)):
-        subprocess.run(["apt-get", "download", "-q", f"{package}={version}"], cwd=folder, check=True, timeout=300)
-    (found,) = folder.glob(pattern)
+    with _locked(folder):
+        if not list(folder.glob(pattern)):
+            # Into a folder of its own: a download that was cut off must not be taken for a package.
+            with tempfile.TemporaryDirectory(dir=folder) as fresh:
+                argv = ["apt-get", "download", "-q", "-o", "Acquire::Retries=3", f"{package}={version}"]
+                subprocess.run(argv, cwd=fresh, check=True, timeout=300)
+                for deb in Path(fresh).glob(pattern):
+                    deb.rename(folder / deb.name)
+        (found,) = folder.glob(pattern)
     return found
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One test process at a time: two that download one package write into one file."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def depends_on(package: str) -> str:
