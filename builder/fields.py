@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from builder.openpgp import public_key
+
 
 class Model(BaseModel):
     """Frozen, no unknown keys, no silent conversion ("1" is not 1)."""
@@ -147,6 +149,8 @@ SshKey = Annotated[
         "a public key line is wanted, as in ~/.ssh/id_ed25519.pub",
     ),
 ]
+PublicKey = Annotated[str, AfterValidator(public_key)]
+"""An OpenPGP public key, ASCII-armoured."""
 PasswordHash = Annotated[
     str,
     pattern(

@@ -263,7 +263,7 @@ def _words(item: ErrorDetails, mark: Mark | None, *, secret: bool) -> tuple[str,
         repr(value) if not isinstance(value, (dict, list)) else f"a {'mapping' if isinstance(value, dict) else 'list'}"
     )
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    if secret:
+    if secret or "PRIVATE KEY" in shown:
         value, shown = "", "this value (not shown)"
     if kind == "value_error":
         return f"{shown} does not do", str(item["ctx"]["error"])

@@ -24,6 +24,7 @@ from builder.fields import (
     ModuleName,
     PackageName,
     PasswordHash,
+    PublicKey,
     RegistryHost,
     Sha256,
     SshKey,
@@ -44,6 +45,18 @@ class Time(Model):
     ntp_servers: Annotated[list[DnsName], Field(min_length=1)]
 
 
+OwnKeys = Annotated[list[PublicKey], Field(min_length=1)]
+
+
+class RepositoryKeys(Model):
+    """The keys that a repository's packages are checked with. Null: the target's own."""
+
+    distribution: OwnKeys | None
+    elrepo: OwnKeys | None
+    epel: OwnKeys | None
+    kubernetes: OwnKeys | None
+
+
 class Repositories(Model):
     """Where packages come from; lists are tried in order. Null: the target's own list for ``region``."""
 
@@ -54,6 +67,7 @@ class Repositories(Model):
     epel: list[Url] | None
     epel_enabled: bool
     kubernetes: list[MinorUrl] | None
+    keys: RepositoryKeys
 
 
 class Packages(Model):

@@ -355,8 +355,8 @@ _ALIASES = {
     "Image": "image name without tag", "AbsolutePath": "absolute path", "FileMode": "mode in quotes",
     "ModuleName": "module name", "PackageName": "package name", "SysctlKey": "sysctl", "UserName": "user name",
     "KernelArg": "kernel argument", "ZoneName": "time zone", "SshKey": "public SSH key",
-    "PasswordHash": "password hash", "Mac": "MAC", "InterfaceName": "interface name", "Mtu": "576 to 9216",
-    "InterfaceAddress": "address with prefix length",
+    "PasswordHash": "password hash", "PublicKey": "OpenPGP public key", "Mac": "MAC",
+    "InterfaceName": "interface name", "Mtu": "576 to 9216", "InterfaceAddress": "address with prefix length",
 }  # fmt: skip
 
 

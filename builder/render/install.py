@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from builder.derive import kernel_arguments, kernel_facts
 from builder.nodefile import NodeFile, NodeTree
 from builder.profile import Profile
-from builder.render.repositories import apt_sources, repository_settings, rpm_repositories
+from builder.render.repositories import apt_sources, key_files, repository_keys, repository_settings, rpm_repositories
 from builder.render.templates import render, static
 from builder.target import Target
 
@@ -62,7 +62,7 @@ def _steps(profile: Profile, target: Target) -> Iterable[NodeFile]:
         yield _script("install.d/10-repositories", "install.d/apt/10-repositories", context=context)
     else:
         yield _script("install.d/10-repositories", "install.d/rpm/10-repositories")
-    if family == "rpm" or "KUBERNETES_KEYS" in repository_settings(profile, target):
+    if family == "rpm" or repository_keys(profile, target):
         yield _script("lib/keys.sh", "lib/keys.sh", mode=0o644)
     yield _script("install.d/20-packages", "install.d/any/20-packages")
     yield _script("install.d/30-kernel", f"install.d/{family}/30-kernel")
@@ -90,6 +90,7 @@ def _setup(profile: Profile, target: Target) -> Iterable[NodeFile]:
 
 def _system_files(profile: Profile, target: Target) -> Iterable[NodeFile]:
     """What must lie there before the first package is installed."""
+    yield from key_files(profile, target)
     if target.package_manager == "apt":
         path = "etc/initramfs-tools/conf.d/imgbuild"
         yield NodeFile(f"/{path}", static("node", path))
@@ -105,7 +106,7 @@ def _system_files(profile: Profile, target: Target) -> Iterable[NodeFile]:
     facts = kernel_facts(profile, target)
     assert facts is not None  # noqa: S101 - the checks refuse a flavour that the target lacks
     kernel = "etc/sysconfig/kernel"
-    default = facts.packages[0] + ("-core" if target.boot.bls else "")
+    default = facts.packages[0] + ("-core" if target.boot.menu == "bls" else "")
     yield NodeFile(f"/{kernel}", render("node", f"{kernel}.j2", package=default))
 
 

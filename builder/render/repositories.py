@@ -5,11 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.derive import kernel_facts, minor
+from builder.nodefile import NodeFile
+from builder.openpgp import dearmour, key_facts
 from builder.profile import Profile
-from builder.target import Mirrors, RepositoryKey, Target
+from builder.target import Mirrors, Target
 
 KERNEL_REPOSITORY = "elrepo-kernel"
 _HELD = ("kubelet", "kubeadm", "kubectl", "cri-tools", "kubernetes-cni")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key file on the node. ``content`` null: the base image has it. ``fingerprint`` null: nobody knows it."""
+
+    path: str
+    fingerprint: str | None
+    origin: str
+    content: bytes | None
 
 
 @dataclass(frozen=True)
@@ -47,13 +59,49 @@ def repository_urls(profile: Profile, target: Target) -> dict[str, list[str]]:
     return out
 
 
+def repository_keys(profile: Profile, target: Target) -> dict[str, list[Key]]:
+    """The keys of each repository that this node uses: the profile's own, else the target's.
+
+    A key of the profile's own has a path of its own: no package's update puts another in its place.
+    """
+    out: dict[str, list[Key]] = {}
+    for name, urls in repository_urls(profile, target).items():
+        kind = "distribution" if name == "security" else name
+        own = getattr(profile.repositories.keys, kind)
+        if urls and own is not None:
+            out[name] = [_own_key(text, kind, number, target) for number, text in enumerate(own, 1)]
+        elif urls and kind in target.repositories.key_files:
+            version = minor(profile.kubernetes.version)
+            out[name] = [
+                Key(known.path, known.fingerprint, known.origin.replace("{minor}", version), None)
+                for known in target.repositories.key_files[kind]
+            ]
+    return out
+
+
+def _own_key(text: str, kind: str, number: int, target: Target) -> Key:
+    name = f"imgbuild-{kind}-{number}"
+    apt = target.package_manager == "apt"
+    path = f"/etc/apt/keyrings/{name}.asc" if apt else f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}"
+    fingerprint = key_facts(dearmour(text)).fingerprint
+    return Key(path, fingerprint, f"repositories.keys.{kind} of the profile", text.encode())
+
+
+def key_files(profile: Profile, target: Target) -> list[NodeFile]:
+    """The keys that the base image does not bring, as files on the node."""
+    keys = (key for found in repository_keys(profile, target).values() for key in found)
+    return [NodeFile(path, content) for path, content in {k.path: k.content for k in keys}.items() if content]
+
+
 def rpm_repositories(profile: Profile, target: Target) -> list[Repository]:
     """The sections of the repository file, the distribution's first."""
     urls = repository_urls(profile, target)
     minor_version = minor(profile.kubernetes.version)
 
+    found = repository_keys(profile, target)
+
     def keys(kind: str) -> list[str]:
-        return [f"file://{key.path}" for key in target.repositories.key_files[kind]]
+        return [f"file://{key.path}" for key in found[kind]]
 
     out = [
         Repository(
@@ -74,27 +122,31 @@ def rpm_repositories(profile: Profile, target: Target) -> list[Repository]:
     return out
 
 
-def apt_sources(profile: Profile, target: Target) -> dict[str, bool]:
-    """Which parts the repository step has; without an address of its own it leaves the system's alone."""
+def apt_sources(profile: Profile, target: Target) -> dict[str, bool | str]:
+    """Which parts the repository step has; without an address of its own it leaves the system's alone.
+
+    ``own_keys``: which list of install.conf has the profile's keys of the distribution's mirror, if it has any.
+    """
     facts = kernel_facts(profile, target)
     out = {name: bool(urls) for name, urls in repository_urls(profile, target).items()}
-    return out | {"kernel_release": facts is not None and facts.release is not None}
+    mirrors = [name.upper() for name in ("distribution", "security") if out[name]]
+    own_keys = f"{mirrors[0]}_KEYS" if mirrors and profile.repositories.keys.distribution is not None else ""
+    return out | {"kernel_release": facts is not None and facts.release is not None, "own_keys": own_keys}
 
 
 def repository_settings(profile: Profile, target: Target) -> dict[str, str | list[str]]:
     """What the steps read of repositories from install.conf."""
     urls = {name: found for name, found in repository_urls(profile, target).items() if found}
-    known = target.repositories.key_files
+    keys = {name: [_word(key) for key in found] for name, found in repository_keys(profile, target).items()}
     if target.package_manager != "apt":
-        keys = [_key(key, profile) for name in urls for key in known[name]]
-        return {"KEYS": keys, "KERNEL_REPOSITORY": KERNEL_REPOSITORY if "elrepo" in urls else ""}
+        every = [word for found in keys.values() for word in found]
+        return {"KEYS": every, "KERNEL_REPOSITORY": KERNEL_REPOSITORY if "elrepo" in urls else ""}
     facts = kernel_facts(profile, target)
     out: dict[str, str | list[str]] = {"KERNEL_RELEASE": (facts.release or "") if facts else ""}
     out |= {f"{name.upper()}_URLS": found for name, found in urls.items()}
-    return out | {f"{name.upper()}_KEYS": [_key(key, profile) for key in known[name]] for name in urls if name in known}
+    return out | {f"{name.upper()}_KEYS": found for name, found in keys.items()}
 
 
-def _key(key: RepositoryKey, profile: Profile) -> str:
+def _word(key: Key) -> str:
     """One word for bash: where the key lies, its fingerprint (or nothing), where it comes from."""
-    origin = key.origin.replace("{minor}", minor(profile.kubernetes.version))
-    return f"{key.path}|{key.fingerprint or ''}|{origin}"
+    return f"{key.path}|{key.fingerprint or ''}|{key.origin}"

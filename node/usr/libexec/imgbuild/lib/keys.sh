@@ -8,7 +8,7 @@ key_ready() {
         IFS='|' read -r path fingerprint origin <<< "$key"
         [ -s "$path" ] ||
             die "the key $path is missing. Get it from $origin${fingerprint:+, fingerprint $fingerprint}, check it," \
-                "and put it there (the profile's files: does that)"
+                "and give it in the profile (repositories.keys)"
         if [ -z "$fingerprint" ]; then
             notice "$path is taken as it is: imgbuild knows no fingerprint of it"
             continue

@@ -4,8 +4,8 @@
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 output=${1:?say where the tar shall be written: ./build.sh OUTPUT.tar}
-
-
+: "${IMGBUILD_BASE_TAR:?set it to a root file system of CentOS 7, as a tar}"
+export DIB_RELEASE=7
 
 # diskimage-builder copies folders with their modes, and these are for one user only.
 staging=$(mktemp -d)
@@ -19,4 +19,4 @@ export IMGBUILD_INSTALL_TREE=$staging/install
 export IMGBUILD_NODE_TREE=$staging/node
 export IMGBUILD_NODE_LINKS=$here/imgbuild-node/links.sh
 export ELEMENTS_PATH=$here${ELEMENTS_PATH:+:$ELEMENTS_PATH}
-unshare --mount disk-image-create -n -x -t tar -o "${output%.tar}" "${IMGBUILD_BASE_ELEMENT:?imgbuild has no base element for CentOS 7.9.2009 yet: name yours, with its folder in ELEMENTS_PATH}" imgbuild-install imgbuild-node
+unshare --mount disk-image-create -n -x -t tar -o "${output%.tar}" imgbuild-el imgbuild-install imgbuild-node

@@ -1,0 +1,43 @@
+"""Keys made for the tests, by gpg itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key pair in a gpg home of its own."""
+
+    home: Path
+    fingerprint: str
+    public: str
+
+    def gpg(self, *args: str) -> str:
+        return _gpg(self.home, *args)
+
+    def option(self, kind: str) -> str:
+        """It as ``--set`` takes it."""
+        return f"repositories.keys.{kind}={json.dumps([self.public])}"
+
+
+def signer(folder: Path, name: str = "test", *, expires: str = "never") -> Signer:
+    """A new key pair below ``folder``. gpg's agent is asked to end by ``gpgconf``, as gpg itself would."""
+    home = folder / f"gnupg-{name}"
+    home.mkdir(mode=0o700)
+    _gpg(home, "--quick-generate-key", f"{name} <{name}@example.com>", "rsa2048", "sign", expires)
+    public = _gpg(home, "--armor", "--export", f"{name}@example.com")
+    rows = [line.split(":") for line in _gpg(home, "--with-colons", "--list-keys").splitlines()]
+    return Signer(home, next(row[9] for row in rows if row[0] == "fpr"), public)
+
+
+def _gpg(home: Path, *args: str) -> str:
+    command = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "", *args]
+    environment = {**os.environ, "GNUPGHOME": str(home), "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
