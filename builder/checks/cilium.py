@@ -12,6 +12,7 @@ from typing import Any
 
 from packaging.version import Version
 
+from builder.checks.cilium_keys import keys
 from builder.checks.combinations import combinations
 from builder.checks.context import Context
 from builder.checks.pins import pinned
@@ -48,8 +49,8 @@ def check(context: Context) -> None:
     _helm(context, str(release))
     _kernel(context, str(release))
     leaves = dict(flat(profile.cilium.values))
-    _keys(context, release, leaves)
-    _words(context, leaves)
+    keys(context, release, leaves)
+    _words(context, release, leaves)
     _native_cidr(context, leaves)
     _images(context, leaves)
     combinations(context, leaves)
@@ -106,53 +107,13 @@ def _at(values: Mapping[str, object], path: Path) -> object:
     return here
 
 
-def _keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
-    table = versions("cilium")
-    known: list[str] = table["known"].split()
-    for path in leaves:
-        name = ".".join(map(str, path))
-        row = table["keys"].get(name)
-        if row is not None:
-            _row(context, release, path, row)
-        elif len(path) > 1:
-            continue
-        elif "." in str(path[0]) and str(path[0]).split(".")[0] in known:
-            first, _, rest = str(path[0]).partition(".")
-            context.error(
-                "IB610", (*_VALUES, *path), f"{path[0]} is no key: only helm's --set takes dots apart",
-                f"write {first}: {{{rest}: …}}, nested",
-            )  # fmt: skip
-        elif path[0] not in known:
-            context.warning(
-                "IB611", (*_VALUES, *path), f"no key {path[0]} is known in Cilium's charts; helm says nothing",
-                closest(str(path[0]), known) or "look it up in the chart's values.yaml",
-            )  # fmt: skip
-
-
-def _row(context: Context, release: Version, path: Path, row: Mapping[str, str]) -> None:
-    name, where = ".".join(map(str, path)), (*_VALUES, *path)
-    chart, use = context.profile.cilium.version, row.get("use")
-    out = f"set cilium.values.{name} to null to take it out"
-    if "since" in row and release < Version(row["since"]):
-        if "before" in row:
-            return  # render.cilium writes it under the name that this chart has
-        hint = f"{out}, or take a later chart"
-        context.error("IB612", where, f"the chart {chart} does not know {name} yet, and ignores it", hint)
-    elif "until" in row and release > Version(row["until"]):
-        if row["after"] == "redundant":
-            context.warning("IB614", where, f"{name} does nothing in the chart {chart}", out)
-        else:
-            end = "refuses" if row["after"] == "fails" else "ignores"
-            context.error("IB613", where, f"the chart {chart} {end} {name}", f"write {use} instead" if use else out)
-    elif "deprecated" in row and release >= Version(row["deprecated"]):
-        context.warning("IB614", where, f"{name} is the old name since {row['deprecated']}", f"write {use} instead")
-
-
-def _words(context: Context, leaves: Mapping[Path, object]) -> None:
+def _words(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
     table = versions("cilium")
     for path, value in leaves.items():
         name, where = ".".join(map(str, path)), (*_VALUES, *path)
         allowed = table["enums"].get(name)
+        if isinstance(allowed, dict):  # by the first minor that has these words
+            allowed = allowed[max((m for m in allowed if Version(m) <= release), key=Version, default=min(allowed))]
         if allowed is not None and value not in allowed:
             words = ", ".join(a for a in allowed if a)
             context.error(
@@ -162,10 +123,9 @@ def _words(context: Context, leaves: Mapping[Path, object]) -> None:
         for kind, fits in (
             ("boolean", isinstance(value, bool)),
             ("integer", isinstance(value, int) and not isinstance(value, bool)),
-            ("mapping", isinstance(value, dict)),
         ):
             if name in table["kinds"][kind] and not fits:
-                said = "true or false" if kind == "boolean" else f"{'an' if kind == 'integer' else 'a'} {kind}"
+                said = "true or false" if kind == "boolean" else "an integer"
                 context.error("IB616", where, f"{name} is {said} in the chart, not {value!r:.60}", f"write {said}")
 
 

@@ -35,6 +35,8 @@ def combinations(context: Context, leaves: Mapping[Path, object]) -> None:
         "strict",
     )
     masquerade = on("bpf", "masquerade")
+    # imgbuild sets ipv4.enabled and ipv6NativeRoutingCIDR from kubernetes.pod_cidr unless they are said.
+    pods6 = ":" in context.profile.kubernetes.pod_cidr
 
     if not native and on("autoDirectNodeRoutes"):
         say("IB630", ("autoDirectNodeRoutes",), "direct node routes with tunnelling: the agent ends at once",
@@ -55,6 +57,8 @@ def combinations(context: Context, leaves: Mapping[Path, object]) -> None:
             say("IB632", path, "it requires Cilium in kube-proxy's place", "set kubernetes.kube_proxy: false")
         if leaves.get(("enableIPv4Masquerade",)) is not False and not masquerade:
             say("IB632", path, "it requires masquerading in BPF", "set bpf.masquerade: true")
+        if leaves.get(("ipv4", "enabled"), not pods6) is False:
+            say("IB632", path, "it requires IPv4", "set it to false")
     if masquerade and not replaces:
         say("IB633", ("bpf", "masquerade"), "masquerading in BPF requires Cilium in kube-proxy's place",
             "set kubernetes.kube_proxy: false, or bpf.masquerade: false")  # fmt: skip
@@ -69,13 +73,11 @@ def combinations(context: Context, leaves: Mapping[Path, object]) -> None:
         _netkit(context, leaves, release)
     if leaves.get(("k8sServiceHostRef",)) and leaves.get(("k8sServiceHost",)):
         say("IB638", ("k8sServiceHostRef",), "the chart refuses both this and k8sServiceHost", "take one out")
-    if on("ipv6", "enabled") and native and release >= Version("1.18") and not leaves.get(("ipv6NativeRoutingCIDR",)):
-        say(
-            "IB639",
-            ("ipv6", "enabled"),
-            "native routing with IPv6 needs ipv6NativeRoutingCIDR",
-            "give the pods' IPv6 network",
-        )
+    given6 = pods6 or leaves.get(("ipv6NativeRoutingCIDR",)) or on("nativeRoutingCIDRFromClusterPool")
+    if on("ipv6", "enabled") and native and release >= Version("1.18") and not given6:
+        say("IB639", ("ipv6", "enabled"), "native routing with IPv6 needs ipv6NativeRoutingCIDR",
+            "give the pods' IPv6 network")  # fmt: skip
+    _idle(context, leaves, release, replaces=replaces)
     if on("bandwidthManager", "bbr") and not on("bandwidthManager", "enabled"):
         say("IB634", ("bandwidthManager", "bbr"), "bbr does nothing without the bandwidth manager",
             "set bandwidthManager.enabled: true")  # fmt: skip
@@ -87,6 +89,49 @@ def combinations(context: Context, leaves: Mapping[Path, object]) -> None:
             f"{name!r:.60} is no cluster name since 1.16",
             "take at most 32 of a-z, 0-9 and -",
         )
+
+
+def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, replaces: bool) -> None:
+    """What does nothing, or is refused, because of another value."""
+    pairs: tuple[tuple[Path, Path], ...] = (
+        (("hubble", "relay", "enabled"), ("hubble", "enabled")),
+        (("hubble", "ui", "enabled"), ("hubble", "relay", "enabled")),
+    )
+    for path, needs in pairs:
+        standalone = path[1] == "ui" and leaves.get(("hubble", "ui", "standalone", "enabled")) is True
+        missing = leaves.get(needs, needs == ("hubble", "enabled")) is not True
+        if leaves.get(path) is True and missing and not standalone:
+            context.error(
+                "IB641", (*_VALUES, *path), f"the chart refuses {_name(path)} without {_name(needs)}",
+                f"set {_name(needs)}: true, or {_name(path)}: false",
+            )  # fmt: skip
+    idle: list[tuple[Path, str]] = []
+    if leaves.get(("l2podAnnouncements", "enabled")) is not True:
+        # interface is no key from 1.19 on, which is said already.
+        idle += [(("l2podAnnouncements", "interfacePattern"), "without l2podAnnouncements.enabled")]
+        if release <= Version("1.18"):
+            idle += [(("l2podAnnouncements", "interface"), "without l2podAnnouncements.enabled")]
+    if replaces:
+        last = {"externalIPs": "1.16", "hostPort": "1.17", "nodePort": "1.18"}
+        idle += [
+            ((key, "enabled"), "with kubeProxyReplacement: true, which has it on")
+            for key, minor_ in last.items()
+            if release <= Version(minor_)
+        ]
+    if release < Version("1.15") and leaves.get(("routingMode",)):
+        idle.append((("tunnel",), "beside routingMode"))
+    if Version("1.16") <= release < Version("1.18") and leaves.get(("ciliumEndpointSlice", "enabled")) is True:
+        idle.append((("enableCiliumEndpointSlice",), "beside ciliumEndpointSlice.enabled"))
+    for path, why in idle:
+        if leaves.get(path) is not None:
+            context.warning(
+                "IB614", (*_VALUES, *path), f"{_name(path)} does nothing {why}", f"set {_name(path)} to null to take "
+                "it out, or change the other",
+            )  # fmt: skip
+
+
+def _name(path: Path) -> str:
+    return ".".join(map(str, path))
 
 
 def _host_routing(context: Context, leaves: Mapping[Path, object], *, replaces: bool, native: bool) -> None:

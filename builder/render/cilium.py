@@ -67,14 +67,20 @@ def values_yaml(profile: Profile, cluster: Cluster, node: Node | None) -> bytes:
 
 def _derived(profile: Profile, cluster: Cluster, node: Node | None) -> dict[str, Any]:
     kubernetes = profile.kubernetes
+    family = ipaddress.ip_network(kubernetes.pod_cidr).version
     derived: dict[str, Any] = {
         # It must hold the pod network: what goes there is not masqueraded.
-        "ipv4NativeRoutingCIDR": kubernetes.pod_cidr,
-        "ipam.operator.clusterPoolIPv4PodCIDRList": [kubernetes.pod_cidr],
+        f"ipv{family}NativeRoutingCIDR": kubernetes.pod_cidr,
+        f"ipam.operator.clusterPoolIPv{family}PodCIDRList": [kubernetes.pod_cidr],
         "kubeProxyReplacement": not kubernetes.kube_proxy,
     }
+    if family == 6:
+        derived["ipv4.enabled"] = False  # else pods get IPv4 addresses that this cluster has no Service for
+        # The chart's 120 is more than 16 bits below any pod network that kubeadm takes: the operator would end.
+        derived["ipam.operator.clusterPoolIPv6MaskSize"] = 64
     where = api_server(profile, cluster, node)
-    if where is not None:
+    # The chart refuses k8sServiceHost beside k8sServiceHostRef.
+    if where is not None and not profile.cilium.values.get("k8sServiceHostRef"):
         derived["k8sServiceHost"], derived["k8sServicePort"] = where
     return derived
 

@@ -110,6 +110,21 @@ def _values(sets: list[str], cluster: Cluster = DEFAULT) -> dict[str, Any]:
     return cilium_values(loaded("debian12-efi", sets=sets).profile, cluster, cluster.nodes[0])
 
 
+def test_ipv6_pods_have_ipv6_keys_and_the_mask_that_kubeadm_takes() -> None:
+    networks = ["kubernetes.pod_cidr=fd00:10::/48", "kubernetes.service_cidr=fd00:11::/112"]
+    values = _values([*networks, "cilium.values.ipv6.enabled=true"], CLUSTER)
+    assert values["ipv6NativeRoutingCIDR"] == "fd00:10::/48"
+    assert values["ipam"]["operator"] == {"clusterPoolIPv6PodCIDRList": ["fd00:10::/48"], "clusterPoolIPv6MaskSize": 64}
+    assert values["ipv4"] == {"enabled": False}
+    assert "ipv4NativeRoutingCIDR" not in values
+
+
+def test_no_address_beside_k8s_service_host_ref() -> None:
+    """Both together are a `fail` of the chart."""
+    values = _values(["cilium.values.k8sServiceHostRef={name: endpoint, key: host}"], CLUSTER)
+    assert "k8sServiceHost" not in values
+
+
 def test_values_follow_the_cluster() -> None:
     values = _values(["kubernetes.pod_cidr=10.1.0.0/16"])
     assert values["ipv4NativeRoutingCIDR"] == "10.1.0.0/16"
