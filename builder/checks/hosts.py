@@ -150,7 +150,7 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
             "give one, or take network: out for DHCP",
         )
         return
-    gateways = 0
+    gateways = {4: 0, 6: 0}
     for place, name, carried in every:
         here = (*path, *place)
         if not carried.dhcp and not carried.addresses and name not in used:
@@ -175,23 +175,25 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
                 say("IB422", where, f"{address} is the node's own address", "give the router's")
         for index, written in enumerate(carried.addresses):
             _host_part(context, (*here, "addresses", index), written)
-        gateways += _defaults(carried)
-    if not dhcp and not gateways:
+        for way in _defaults(carried):
+            gateways[ipaddress.ip_address(way).version] += 1
+    if not dhcp and not any(gateways.values()):
         say("IB423", path, f"{node.name} has no default gateway", "set gateway: on one interface", Severity.WARNING)
-    if gateways > 1:
-        say(
-            "IB424", path, f"{node.name} has {gateways} default gateways: which one wins is left to chance",
-            "keep one; reach other networks by routes:", Severity.WARNING,
-        )  # fmt: skip
+    for family, count in gateways.items():
+        if count > 1:
+            say(
+                "IB424", path,
+                f"{node.name} has {count} default gateways (IPv{family}): which one wins is left to chance",
+                "keep one; reach other networks by routes:", Severity.WARNING,
+            )  # fmt: skip
     if not dhcp and not network.dns:
         say("IB425", path, f"{node.name} has no DNS server", "set dns: on it", Severity.WARNING)
 
 
-def _defaults(carried: Addresses) -> int:
-    """How many default routes of the more common family an interface brings."""
+def _defaults(carried: Addresses) -> list[str]:
+    """Where the default routes of an interface go."""
     ways = [carried.gateway] if carried.gateway else []
-    ways += [r.via for r in carried.routes if ipaddress.ip_network(r.to).prefixlen == 0]
-    return max(sum(ipaddress.ip_address(w).version == v for w in ways) for v in (4, 6))
+    return ways + [r.via for r in carried.routes if ipaddress.ip_network(r.to).prefixlen == 0]
 
 
 def _host_part(context: Context, path: Path, written: str) -> None:

@@ -75,6 +75,8 @@ ROWS: list[tuple[str, str, str]] = [
      one(net(ETH0.replace(", gateway: 192.168.1.1", ", routes: [{to: 0.0.0.0/0, via: 192.168.1.1}]")))),
     ("IB424", one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24], gateway: 10.0.0.1}")),
      one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24]}"))),
+    ("IB424", one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24], gateway: 10.0.0.1}")),
+     one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: ['2001:db8::2/64'], gateway: '2001:db8::1'}"))),
     ("IB425", one(net(ETH0, dns="")), GOOD),
     ("IB426", one(net(ETH0.replace("1.10/24", "1.0/24"))), one(net(ETH0.replace("1.10/24", "1.0/31")))),
     ("IB426", one(net(ETH0.replace("1.10/24", "1.255/24"))), GOOD),
