@@ -143,7 +143,12 @@ class Mirrors(Model):
 
 
 class RepositoryKey(Model):
-    """A key file on the node; ``fingerprint`` null: none that two sources agree on. ``origin``: where to get it."""
+    """A key file on the node.
+
+    ``fingerprint`` null: none that two sources agree on. ``sources``: the public repositories that do, as
+    OWNER/NAME[@COMMIT]:PATH. ``shipped``: whether node/ has the file; else the base image must. ``origin``: where to
+    get it.
+    """
 
     path: str
     fingerprint: str | None
@@ -151,6 +156,8 @@ class RepositoryKey(Model):
 
 
 class TargetRepositories(Model):
+    sources: list[str] = []
+    shipped: bool = False
     """``layout``: repository id to path below a distribution mirror. ``{minor}`` stands for Kubernetes' minor.
 
     ``key_files``: by repository: "distribution", "elrepo", "epel", "kubernetes".

@@ -7,6 +7,8 @@ from functools import cache
 
 from builder.checks.context import Context
 from builder.layers import closest
+from builder.profile import RepositoryKeys
+from builder.repositories import key_kind, repository_keys
 
 _ARCHIVES = (".qcow2", ".img", ".raw", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".xz", ".iso")
 
@@ -15,6 +17,7 @@ def check(context: Context) -> None:
     """All findings about ``base``, ``repositories``, ``packages`` and ``time``."""
     _base(context)
     _repositories(context)
+    _keys(context)
     _time(context)
 
 
@@ -62,6 +65,32 @@ def _repositories(context: Context) -> None:
             )  # fmt: skip
         if urls and len(set(urls)) != len(urls):
             context.warning("IB435", ("repositories", name), "a repository stands twice", "take one out")
+
+
+def _keys(context: Context) -> None:
+    """Without its key no package of a repository is installed: that must not come to light on the node."""
+    own = context.profile.repositories.keys
+    used = repository_keys(context.profile, context.target)
+    for kind in RepositoryKeys.model_fields:
+        given, path = getattr(own, kind), ("repositories", "keys", kind)
+        if given is None:
+            continue
+        if kind not in map(key_kind, used):
+            context.warning(
+                "IB439", path, f"no address of {kind} is in use, so its keys are not read", "set it to null"
+            )
+        if len(set(given)) != len(given):
+            context.warning("IB435", path, "a key stands twice", "take one out")
+    for name, keys in used.items():
+        # The distribution's own key comes with its base image.
+        for key in keys if name not in ("distribution", "security") else ():
+            if key.content is None:
+                context.error(
+                    "IB437", ("repositories", "keys", name),
+                    f"imgbuild ships no key for {name}, and no base image has one: its packages could not be checked",
+                    f"get it from {key.origin}{f', fingerprint {key.fingerprint},' if key.fingerprint else ''} "
+                    f"and give its text in repositories.keys.{name}",
+                )  # fmt: skip
 
 
 @cache

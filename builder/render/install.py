@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from builder.derive import kernel_arguments, kernel_facts
 from builder.nodefile import NodeFile, NodeTree
 from builder.profile import Profile
-from builder.render.repositories import apt_sources, key_files, repository_keys, repository_settings, rpm_repositories
+from builder.render.repositories import apt_sources, key_files, repository_settings, rpm_repositories
 from builder.render.templates import render, static
+from builder.repositories import repository_keys
 from builder.target import Target
 
 LIBEXEC = "usr/libexec/imgbuild"

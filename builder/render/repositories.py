@@ -1,4 +1,4 @@
-"""Where packages come from: the addresses and keys of each repository that a node uses."""
+"""Where packages come from: repository files, key files, and what the steps are told of both."""
 
 from __future__ import annotations
 
@@ -6,22 +6,12 @@ from dataclasses import dataclass
 
 from builder.derive import kernel_facts, minor
 from builder.nodefile import NodeFile
-from builder.openpgp import dearmour, key_facts
 from builder.profile import Profile
-from builder.target import Mirrors, Target
+from builder.repositories import Key, repository_keys, repository_urls
+from builder.target import Target
 
 KERNEL_REPOSITORY = "elrepo-kernel"
 _HELD = ("kubelet", "kubeadm", "kubectl", "cri-tools", "kubernetes-cni")
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key file on the node. ``content`` null: the base image has it. ``fingerprint`` null: nobody knows it."""
-
-    path: str
-    fingerprint: str | None
-    origin: str
-    content: bytes | None
 
 
 @dataclass(frozen=True)
@@ -34,57 +24,6 @@ class Repository:
     keys: list[str]
     enabled: bool = True
     exclude: tuple[str, ...] = ()
-
-
-def repository_urls(profile: Profile, target: Target) -> dict[str, list[str]]:
-    """The base URLs of each repository that this node uses; an empty list leaves the system's own alone."""
-    repositories, known = profile.repositories, target.repositories
-
-    def choose(own: list[str] | None, shipped: Mirrors | None) -> list[str]:
-        if own is not None:
-            return list(own)
-        return list(getattr(shipped, repositories.region)) if shipped is not None else []
-
-    out = {
-        "distribution": choose(repositories.distribution, known.distribution),
-        "security": choose(repositories.security, known.security),
-        "epel": choose(repositories.epel, known.epel) if repositories.epel_enabled else [],
-        "elrepo": choose(repositories.elrepo, known.elrepo) if profile.kernel.flavour != "distribution" else [],
-        "kubernetes": [],
-    }
-    if profile.kubernetes.enabled and profile.kubernetes.source == "packages":
-        version = minor(profile.kubernetes.version)
-        urls = choose(repositories.kubernetes, known.kubernetes)
-        out["kubernetes"] = [url.replace("{minor}", version) for url in urls]
-    return out
-
-
-def repository_keys(profile: Profile, target: Target) -> dict[str, list[Key]]:
-    """The keys of each repository that this node uses: the profile's own, else the target's.
-
-    A key of the profile's own has a path of its own: no package's update puts another in its place.
-    """
-    out: dict[str, list[Key]] = {}
-    for name, urls in repository_urls(profile, target).items():
-        kind = "distribution" if name == "security" else name
-        own = getattr(profile.repositories.keys, kind)
-        if urls and own is not None:
-            out[name] = [_own_key(text, kind, number, target) for number, text in enumerate(own, 1)]
-        elif urls and kind in target.repositories.key_files:
-            version = minor(profile.kubernetes.version)
-            out[name] = [
-                Key(known.path, known.fingerprint, known.origin.replace("{minor}", version), None)
-                for known in target.repositories.key_files[kind]
-            ]
-    return out
-
-
-def _own_key(text: str, kind: str, number: int, target: Target) -> Key:
-    name = f"imgbuild-{kind}-{number}"
-    apt = target.package_manager == "apt"
-    path = f"/etc/apt/keyrings/{name}.asc" if apt else f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}"
-    fingerprint = key_facts(dearmour(text)).fingerprint
-    return Key(path, fingerprint, f"repositories.keys.{kind} of the profile", text.encode())
 
 
 def key_files(profile: Profile, target: Target) -> list[NodeFile]:
@@ -128,7 +67,7 @@ def apt_sources(profile: Profile, target: Target) -> dict[str, bool | str]:
     ``own_keys``: which list of install.conf has the profile's keys of the distribution's mirror, if it has any.
     """
     facts = kernel_facts(profile, target)
-    out = {name: bool(urls) for name, urls in repository_urls(profile, target).items()}
+    out: dict[str, bool | str] = {name: bool(urls) for name, urls in repository_urls(profile, target).items()}
     mirrors = [name.upper() for name in ("distribution", "security") if out[name]]
     own_keys = f"{mirrors[0]}_KEYS" if mirrors and profile.repositories.keys.distribution is not None else ""
     return out | {"kernel_release": facts is not None and facts.release is not None, "own_keys": own_keys}

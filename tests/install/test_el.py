@@ -11,10 +11,10 @@ KERNELS = {"centos7-efi": "6.9.7-1.el7.elrepo", "centos8-efi": "7.1.9-1.el8.elre
 OLD = "3.10.0-1160.el7"
 KEYS = {
     "RPM-GPG-KEY-CentOS-7": "6341AB2753D78A78A7C27BB124C6A8A7F4A80EB5",
-    "RPM-GPG-KEY-centosofficial": "unknown",
+    "RPM-GPG-KEY-centosofficial": "99DB70FAE1D7CE227FB6488205B555B38483C65D",
     "RPM-GPG-KEY-elrepo.org": "96C0104F631547311E0BB1AE309BC305BAADAE52",
     "RPM-GPG-KEY-v2-elrepo.org": "B8A755874DA240C9DAC4E71551600989EAA31D4A",
-    "RPM-GPG-KEY-kubernetes": "unknown",
+    "RPM-GPG-KEY-kubernetes": "DE15B14486CD377B9E876E1A234654DA9A296436",
 }
 STOCK_REPO = """[base]
 name=CentOS-7 - Base
