@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterator
 
 from builder.checks.context import Context, inside, parts
-from builder.cluster import Addresses, Node, NodeNetwork
+from builder.cluster import Addresses, Node, NodeNetwork, Vlan
+from builder.derive import cloud_init_version, version, versions
 from builder.findings import Path, Severity
 from builder.layers import closest
 
@@ -126,6 +127,8 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
                 f"VLAN {vlan.id} on {vlan.link} is {tags[vlan.link, vlan.id]} already",
                 "keep one",
             )
+        else:
+            _vlan_name(context, (*here, "name"), vlan)
         tags[vlan.link, vlan.id] = vlan.name
         limit = below[vlan.link] or 1500
         if vlan.mtu is not None and vlan.mtu > limit:
@@ -135,6 +138,22 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
                 f"{vlan.mtu} is more than {vlan.link} carries ({limit})",
                 f"raise {vlan.link}'s mtu",
             )
+
+
+def _vlan_name(context: Context, path: Path, vlan: Vlan) -> None:
+    """Enterprise Linux knows a VLAN's id by its name alone; cloud-init's sysconfig writes no VLAN_ID for it."""
+    if context.target.family != "el":
+        return
+    good = [f"{vlan.link}.{vlan.id}"]
+    release = cloud_init_version(context.profile, context.target)
+    if release >= version(versions("cloud-init")["since"]["vlan_parent"]):
+        good.append(f"vlan{vlan.id}")
+    if vlan.name not in good:
+        context.cluster_finding(
+            "IB409", path,
+            f"{context.target.name} with cloud-init {release} takes link and id of a VLAN from its name, "
+            f"and {vlan.name} is not {' or '.join(good)}", f"name it {good[0]}",
+        )  # fmt: skip
 
 
 def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> None:

@@ -49,18 +49,20 @@ ROWS: list[tuple[str, str, str]] = [
      one(net("{name: eth0, mac: '52:54:00:00:00:01', addresses: ['fd00::1/64', 'fd00:0:0::3/64'], gateway: 'fd00::2'}"))),
     ("IB404", one(net(ETH0, ETH1.replace("eth1", "eth0").replace("}", ", addresses: [10.9.0.1/24]}"))), BONDED),
     ("IB404", one(net(ETH0.replace("eth0", "lo"))), GOOD),
-    ("IB404", one(net(ETH0, vlans="{name: v1, id: 5, link: eth0, addresses: [10.1.0.1/24]}, "
+    ("IB404", one(net(ETH0, vlans="{name: eth0.5, id: 5, link: eth0, addresses: [10.1.0.1/24]}, "
                       "{name: v2, id: 5, link: eth0, addresses: [10.2.0.1/24]}")),
-     one(net(ETH0, vlans="{name: v1, id: 5, link: eth0, addresses: [10.1.0.1/24]}, "
-             "{name: v2, id: 6, link: eth0, addresses: [10.2.0.1/24]}"))),
+     one(net(ETH0, vlans="{name: eth0.5, id: 5, link: eth0, addresses: [10.1.0.1/24]}, "
+             "{name: eth0.6, id: 6, link: eth0, addresses: [10.2.0.1/24]}"))),
     ("IB405", one(net(ETH0, ETH1, bonds=BOND.replace("eth2", "eth9"))), BONDED),
-    ("IB405", one(net(ETH0, vlans="{name: v1, id: 5, link: eht0, addresses: [10.1.0.1/24]}")), GOOD),
+    ("IB405", one(net(ETH0, vlans="{name: eht0.5, id: 5, link: eht0, addresses: [10.1.0.1/24]}")), GOOD),
     ("IB406", one(net(ETH0, ETH1, ETH2, bonds=f"{BOND}, {{name: bond1, interfaces: [eth2], addresses: [10.8.0.1/24]}}")), BONDED),
-    ("IB406", one(net(ETH0, ETH1, ETH2, bonds=BOND, vlans="{name: v, id: 5, link: eth1, addresses: [10.1.0.1/24]}")),
-     one(net(ETH0, ETH1, ETH2, bonds=BOND, vlans="{name: v, id: 5, link: bond0, addresses: [10.1.0.1/24]}"))),
+    ("IB406", one(net(ETH0, ETH1, ETH2, bonds=BOND, vlans="{name: eth1.5, id: 5, link: eth1, addresses: [10.1.0.1/24]}")),
+     one(net(ETH0, ETH1, ETH2, bonds=BOND, vlans="{name: bond0.5, id: 5, link: bond0, addresses: [10.1.0.1/24]}"))),
     ("IB407", one(net(ETH0, ETH1, bonds=BOND.replace("eth2", "eth0"))), BONDED),
-    ("IB408", one(net(ETH0, vlans="{name: v, id: 5, link: eth0, mtu: 9000, addresses: [10.1.0.1/24]}")),
-     one(net(ETH0.replace("name:", "mtu: 9000, name:"), vlans="{name: v, id: 5, link: eth0, mtu: 9000, addresses: [10.1.0.1/24]}"))),
+    ("IB408", one(net(ETH0, vlans="{name: eth0.5, id: 5, link: eth0, mtu: 9000, addresses: [10.1.0.1/24]}")),
+     one(net(ETH0.replace("name:", "mtu: 9000, name:"), vlans="{name: eth0.5, id: 5, link: eth0, mtu: 9000, addresses: [10.1.0.1/24]}"))),
+    ("IB409", one(net(ETH0, vlans="{name: vlan5, id: 5, link: eth0, addresses: [10.1.0.1/24]}")),
+     one(net(ETH0, vlans="{name: eth0.5, id: 5, link: eth0, addresses: [10.1.0.1/24]}"))),
     ("IB410", cluster("{name: a, role: worker}"), cluster("{name: a}")),
     ("IB411", cluster("{name: a}", "{name: b}"), cluster("{name: a}", "{name: b}", more="endpoint: 'vip:6443'\n")),
     ("IB412", cluster("{name: a}", "{name: b, role: worker}"), cluster("{name: a}")),
@@ -109,6 +111,24 @@ def test_severities(tmp_path: Path) -> None:
     assert [f.severity for f in findings("centos7-efi", cluster=file)] == [Severity.INFO]
     file.write_text(one(net(ETH0, dns="")))
     assert [f.severity for f in findings("centos7-efi", cluster=file)] == [Severity.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("profile", "mode", "name", "refused"),
+    [
+        ("centos7-efi", "baked", "vlan5", True),
+        ("centos8-efi", "stock", "vlan5", True),  # 20.3 of the cloud image
+        ("centos8-efi", "baked", "vlan5", False),
+        ("centos8-efi", "baked", "storage", True),
+        ("debian12-efi", "baked", "storage", False),
+    ],
+)
+def test_a_vlans_name_says_what_sysconfig_leaves_out(
+    profile: str, mode: str, name: str, refused: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(one(net(ETH0, vlans=f"{{name: {name}, id: 5, link: eth0, addresses: [10.1.0.1/24]}}")))
+    assert ("IB409" in codes(findings(profile, cluster=file, mode=mode))) == refused
 
 
 def test_a_container_host_has_no_roles(tmp_path: Path) -> None:

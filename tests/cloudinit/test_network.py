@@ -11,10 +11,31 @@ import yaml
 from pydantic import TypeAdapter
 
 from builder.cluster import Node, NodeNetwork
+from builder.load import Loaded
 from builder.render.network import network_config
 from builder.target import load_target
 from tests.cloudinit.nodes import BOND, DHCP, STATIC, loaded
 
+ROUTES = STATIC.model_copy(
+    update={
+        "network": NodeNetwork.model_validate(
+            {
+                "interfaces": [
+                    {
+                        "name": "eth0",
+                        "mac": "52:54:00:12:34:56",
+                        "addresses": ["192.0.2.10/24", "2001:db8::10/64"],
+                        "gateway": "192.0.2.1",
+                        "routes": [
+                            {"to": "198.51.100.0/24", "via": "192.0.2.7", "metric": 50},
+                            {"to": "2001:db8:9::/48", "via": "2001:db8::7"},
+                        ],
+                    }
+                ]
+            }
+        )
+    }
+)
 OLD, NEW = ("centos7-efi", "baked"), ("debian12-efi", "baked")
 
 
@@ -50,6 +71,36 @@ def test_dhcp_has_none() -> None:
 )
 def test_the_version_is_what_that_cloud_init_knows_best(which: tuple[str, str], wanted: int) -> None:
     assert yaml.safe_load(config(which, STATIC))["version"] == wanted
+
+
+def _at(given: Loaded, release: str, node: Node) -> dict[str, Any]:
+    """network-config for that target with another cloud-init."""
+    known = given.target.cloud_init.model_copy(update={"baked": release, "stock": release})
+    found = network_config(given.profile, given.target.model_copy(update={"cloud_init": known}), node)
+    assert found is not None
+    made: dict[str, Any] = yaml.safe_load(found)
+    return made
+
+
+def test_enterprise_linux_stays_with_version_1_and_its_routes_with_the_words_of_that_cloud_init() -> None:
+    routes = []
+    for release in ("19.4", "22.1", "23.4", "26.1"):
+        made = _at(loaded("centos8-efi", "baked"), release, ROUTES)
+        assert made["version"] == 1
+        routes.append(made["config"][0]["subnets"][0]["routes"])
+    old = [{"network": "198.51.100.0", "netmask": "255.255.255.0", "gateway": "192.0.2.7", "metric": 50},
+           {"network": "2001:db8:9::", "netmask": "48", "gateway": "2001:db8::7"}]  # fmt: skip
+    new = [{"destination": "198.51.100.0/24", "gateway": "192.0.2.7", "metric": 50},
+           {"destination": "2001:db8:9::/48", "gateway": "2001:db8::7"}]  # fmt: skip
+    assert routes == [old, old, new, new]
+
+
+@pytest.mark.parametrize(("release", "word"), [("22.4.2", "gateway4"), ("25.2", "gateway4"), ("25.3", "routes")])
+def test_the_default_route_is_a_route_as_soon_as_it_works(release: str, word: str) -> None:
+    eth0 = _at(loaded("debian12-efi", "baked"), release, ROUTES)["ethernets"]["eth0"]
+    assert ("gateway4" in eth0) == (word == "gateway4")
+    assert ({"to": "default", "via": "192.0.2.1"} in eth0["routes"]) == (word == "routes")
+    assert eth0["routes"][-1] == {"to": "2001:db8:9::/48", "via": "2001:db8::7"}
 
 
 def test_every_interface_is_found_by_its_mac() -> None:
