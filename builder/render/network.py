@@ -121,7 +121,8 @@ def _version2(network: NodeNetwork, *, gateways: bool) -> dict[str, Any]:
 
 
 def _bond2(bond: Bond) -> dict[str, Any]:
-    parameters = {"mode": bond.mode, "mii-monitor-interval": bond.miimon}
+    # Text for cloud-init's schema (24.1 and later); netplan takes both.
+    parameters = {"mode": bond.mode, "mii-monitor-interval": str(bond.miimon)}
     return {"interfaces": list(bond.interfaces), "parameters": parameters}
 
 

@@ -103,6 +103,13 @@ def test_the_default_route_is_a_route_as_soon_as_it_works(release: str, word: st
     assert eth0["routes"][-1] == {"to": "2001:db8:9::/48", "via": "2001:db8::7"}
 
 
+def test_a_bonds_interval_is_text_as_the_schema_of_later_versions_wants_it() -> None:
+    assert yaml.safe_load(config(NEW, BOND))["bonds"]["bond0"]["parameters"] == {
+        "mode": "802.3ad",
+        "mii-monitor-interval": "100",
+    }
+
+
 def test_every_interface_is_found_by_its_mac() -> None:
     old, new = (yaml.safe_load(config(which, BOND)) for which in (OLD, NEW))
     macs = [interface.mac for interface in BOND.network.interfaces] if BOND.network else []
