@@ -40,14 +40,12 @@ class CloudImage(Model):
 class TargetImage(Model):
     """How the disk image is made. ``base``: null where it is debootstrap.
 
-    ``buildable``: whether imgbuild makes it; ``element``: our base element without ``imgbuild-``, null where
-    there is none yet; ``environment``: what diskimage-builder is told; ``wants``: what the user of an exported
-    build.sh must set, and why.
+    ``element``: our base element without ``imgbuild-``; ``environment``: what diskimage-builder is told; ``wants``:
+    what the user of an exported build.sh must set, and why.
     """
 
     base: CloudImage | None
-    buildable: bool
-    element: str | None = None
+    element: Literal["debian", "el"]
     environment: dict[str, str] = {}
     wants: dict[str, str] = {}
 
@@ -113,16 +111,21 @@ class Boot(Model):
     """Where the release keeps its boot loader, and how its GRUB wants to be spoken to. Paths are on the node.
 
     ``linux``: GRUB's commands that load a kernel and an initramfs. ``mkimage`` is run in the target's own root.
+    ``menu``: what its grub-mkconfig writes: "submenu" starts the newest kernel and keeps the others in a submenu,
+    "saved" starts the one that grubenv names, "bls" the same with an entry a file in /boot/loader/entries.
+    ``signed_efi``: the folder with the distribution's signed shim and GRUB; null: the EFI program is linked here.
     ``defaults_file``: what its grub-mkconfig reads our settings from; ``distributor`` and ``title``: GRUB_DISTRIBUTOR
     and what grub-mkconfig makes of it in the menu. ``kernel_prefix`` is followed by the version, which stands for
-    ``{version}`` in ``initrd``. ``ext4_features``: everything that kernel, e2fsck and GRUB of the release understand;
-    nothing comes from the build host's defaults. ``core_modules``: what is linked into core.img or the EFI program.
+    ``{version}`` in ``initrd`` (and in ``title``). ``ext4_features``: everything that kernel, e2fsck and GRUB of the
+    release understand; nothing comes from the build host's defaults. ``core_modules``: what is linked into core.img
+    or the EFI program.
     """
 
     grub_dir: str
     efi_vendor: str
     linux: dict[Firmware, Annotated[list[str], Field(min_length=2, max_length=2)]]
-    bls: bool
+    menu: Literal["submenu", "saved", "bls"]
+    signed_efi: str | None
     module_dirs: dict[Firmware, str]
     mkimage: str
     defaults_file: str
@@ -153,11 +156,11 @@ class RepositoryKey(Model):
     path: str
     fingerprint: str | None
     origin: str
+    sources: list[str] = []
+    shipped: bool = False
 
 
 class TargetRepositories(Model):
-    sources: list[str] = []
-    shipped: bool = False
     """``layout``: repository id to path below a distribution mirror. ``{minor}`` stands for Kubernetes' minor.
 
     ``key_files``: by repository: "distribution", "elrepo", "epel", "kubernetes".

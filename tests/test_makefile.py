@@ -9,6 +9,13 @@ from builder.image import requirements
 from builder.machine import requirements as machine
 
 ROOT = Path(__file__).parents[1]
+TOOLS = (
+    *requirements._BOTH,
+    *requirements._EFI,
+    *requirements._ROOTFS,
+    *requirements._SELINUX,
+    *(tool for tools in requirements._ELEMENT.values() for tool in tools),
+)
 
 
 def listed(name: str) -> set[str]:
@@ -19,14 +26,12 @@ def listed(name: str) -> set[str]:
 
 
 def test_every_tool_of_a_build_and_a_boot_is_installed() -> None:
-    tools = (*requirements._BOTH, *requirements._EFI, *requirements._ROOTFS)
-    wanted = {tool.package for tool in tools} | set(machine._TOOLS.values()) | {"ovmf", "debian-archive-keyring"}
+    wanted = {tool.package for tool in TOOLS} | set(machine._TOOLS.values()) | {"ovmf", "debian-archive-keyring"}
     assert wanted <= listed("RUN_PACKAGES")
 
 
 def test_what_is_installed_for_a_build_is_used() -> None:
-    tools = (*requirements._BOTH, *requirements._EFI, *requirements._ROOTFS)
-    used = {tool.package for tool in tools} | set(machine._TOOLS.values())
+    used = {tool.package for tool in TOOLS} | set(machine._TOOLS.values())
     assert listed("RUN_PACKAGES") - used == {"ovmf", "debian-archive-keyring", "python3", "python3-venv"}
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import HostError
-from builder.image import grub
+from builder.image import bls, esp, grub, grubmenu, selinux
 from builder.image.bootproof import BootProof, prove
 from builder.image.command import no_space, run
-from builder.image.esp import write_esp
 from builder.image.layout import MIB, DiskLayout
 from builder.image.overlay import enable_units, inside, lay
 from builder.image.partition import make_root, write_table
@@ -62,12 +62,16 @@ def assemble(
             with steps.step("Lay the node files over it"):
                 lay(root, tree, epoch)
                 enable_units(root, tree)
-                versions = configure(root, layout, kernel_args)
+                configure(root, layout)
+                boot = boot_files(root, layout, kernel_args)
+            if layout.selinux:
+                with steps.step("Label the files for SELinux"):
+                    selinux.label(root)
             with steps.step("Make the disk"):
                 disk = folder / "disk.raw"
-                make_disk(disk, root, layout, folder, epoch)
+                make_disk(disk, root, layout, boot, folder, epoch)
             with steps.step("Prove what it boots"):
-                proof = prove(disk, layout, versions[0], folder)
+                proof = prove(disk, layout, boot.kernel, folder)
                 steps.note(f"{layout.firmware} starts {proof.kernel}")
             with steps.step("Compress it"):
                 convert(disk, output)
@@ -93,45 +97,86 @@ def unpack(tar: Path, root: Path) -> None:
         path.chmod(mode)
 
 
-def configure(root: Path, layout: DiskLayout, kernel_args: Sequence[str]) -> list[str]:
-    """Write what depends on this disk: fstab, boot menu, its settings; take out what belongs to the build host.
-
-    Gives the kernels' versions, newest first.
-    """
+def configure(root: Path, layout: DiskLayout) -> None:
+    """Write what depends on this disk and not on its boot loader; take out what belongs to the build host."""
     boot = layout.boot
-    versions = grub.kernel_versions(root, boot)
     fstab = [f"UUID={layout.root_uuid}\t/\text4\t{boot.root_options}\t0 1"]
     if layout.firmware == "efi":
-        esp = f"{layout.esp_id[:4]}-{layout.esp_id[4:]}"
         # nofail: a running node does not need it, and must come up to be mended.
-        fstab.append(f"UUID={esp}\t{layout.esp_mount}\tvfat\tumask=0077,nofail\t0 0")
+        fstab.append(f"UUID={layout.esp_fs_uuid}\t{layout.esp_mount}\tvfat\tumask=0077,nofail\t0 0")
     _write(root, "/etc/fstab", "".join(f"{line}\n" for line in fstab).encode())
-    _write(root, boot.defaults_file, grub.defaults(layout, kernel_args).encode())
-    _write(root, f"{boot.grub_dir}/grub.cfg", grub.menu(layout, versions, kernel_args).encode(), 0o600)
-    # grubenv can be a link to the ESP, which a BIOS GRUB cannot follow: always a file of its own here.
-    _write(root, f"{boot.grub_dir}/grubenv", grub.environment_block(), 0o600)
-
     # Empty, not "uninitialized" and not missing: those two make systemd enable every unit it knows at first boot.
     _write(root, "/etc/machine-id", b"", 0o444)
     for key in inside(root, "/etc/ssh/x").parent.glob("ssh_host_*"):
         key.unlink()
     if not inside(root, "/etc/resolv.conf").is_symlink():
         _write(root, "/etc/resolv.conf", b"")
-    return versions
 
 
-def make_disk(disk: Path, root: Path, layout: DiskLayout, work: Path, epoch: int) -> None:
-    """Write the raw disk: root file system, partition table, boot loader."""
+@dataclass(frozen=True)
+class BootFiles:
+    """What the boot loader's partition gets beside the root file system."""
+
+    kernel: str
+    """The version of the kernel that the disk must start."""
+    core: bytes
+    """GRUB's core image (BIOS), empty where the EFI programs are the distribution's own."""
+    esp: Mapping[str, bytes]
+    """The ESP's files; none on BIOS."""
+
+
+def boot_files(root: Path, layout: DiskLayout, kernel_args: Sequence[str]) -> BootFiles:
+    """Write the boot menu and its settings into the root, and give what goes beside it.
+
+    Raises:
+        HostError: no kernel, no boot entry, no boot loader in the root.
+    """
+    boot = layout.boot
+    kernel, versions = grub.installed_kernel(root), grub.kernel_versions(root, boot)
+    if kernel not in versions:
+        raise HostError(
+            f"the kernel that was installed ({kernel}) is not among {boot.kernel_prefix}{{{','.join(versions)}}}",
+            "look at the step 30-kernel in the build log",
+        )
+    versions.remove(kernel)
+    versions.insert(0, kernel)
+    menu = grubmenu.menu(layout, versions, kernel_args)
+    entry = bls.name_of(root, kernel) if boot.menu == "bls" else grubmenu.entry_title(layout, kernel)
+    environment = grubmenu.environment_block(grubmenu.environment(layout, entry, kernel_args))
+    _write(root, boot.defaults_file, grubmenu.defaults(layout, kernel_args).encode())
+    config, variables = f"{boot.grub_dir}/grub.cfg", f"{boot.grub_dir}/grubenv"
+
+    if layout.firmware == "efi" and boot.signed_efi:
+        files = esp.signed(root, layout, menu, environment)
+        # The ESP is mounted over it: what lies below would take room and be seen by nobody.
+        mount = inside(root, f"{layout.esp_mount}/x").parent
+        shutil.rmtree(mount)
+        mount.mkdir(mode=0o700)
+        inside(root, config).unlink(missing_ok=True)
+        # Where grub2-editenv and kernel-install look; a relative link, as grub2-efi-x64's own.
+        relative = os.path.relpath(f"{boot.signed_efi}/grubenv", boot.grub_dir)
+        inside(root, variables).unlink(missing_ok=True)
+        inside(root, variables).symlink_to(relative)
+        return BootFiles(kernel, b"", files)
+
+    _write(root, config, menu.encode(), 0o600)
+    # grubenv can be a link to the ESP, which a BIOS GRUB cannot follow: always a file of its own here.
+    _write(root, variables, environment, 0o600)
     core = grub.core_image(root, layout)
     grub.install_files(root, layout, core)
+    return BootFiles(kernel, core, esp.linked(core) if layout.firmware == "efi" else {})
+
+
+def make_disk(disk: Path, root: Path, layout: DiskLayout, boot: BootFiles, work: Path, epoch: int) -> None:
+    """Write the raw disk: root file system, partition table, boot loader."""
     with disk.open("wb") as out:
         out.truncate(layout.size_mib * MIB)
     make_root(disk, layout, root, work, epoch)
     write_table(disk, layout)
     if layout.firmware == "bios":
-        grub.write_boot_sector(disk, root, layout, core)
+        grub.write_boot_sector(disk, root, layout, boot.core)
     else:
-        write_esp(disk, layout, core, work, epoch)
+        esp.write_esp(disk, layout, boot.esp, work, epoch)
     shutil.rmtree(root)
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import lzma
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.errors import HostError
-from builder.image import bootmenu, initramfs
+from builder.image import initramfs
+from builder.image.bootmenu import Device, Entry, Menu
 from builder.image.command import run
+from builder.image.esp import FALLBACK, read_esp
 from builder.image.layout import SECTOR, DiskLayout
 from builder.image.partition import Partition, read_table
 
@@ -49,39 +52,30 @@ def prove(disk: Path, layout: DiskLayout, expected: str, work: Path, drivers: It
     if uuid != layout.root_uuid:
         raise _broken(f"the root file system has the UUID {uuid}, not {layout.root_uuid}")
 
-    if layout.firmware == "bios":
-        core = _bios_core(disk, partitions[0], root, layout)
-    else:
-        core = _efi_program(disk, partitions[0])
-    early = _EARLY.search(core)
-    if not early:
-        raise _broken("GRUB's core image holds no command to find the root file system")
-    if early[1].decode() != uuid:
-        raise _broken(f"GRUB looks for the file system {early[1].decode()}, the root file system is {uuid}")
-    prefix = early[2].decode()
-
-    menu = root.read(f"{prefix}/grub.cfg").decode(errors="replace")
-    entry = bootmenu.default(menu, root.read(f"{prefix}/grubenv"))
-    linux = entry.words("linux", "linux16", "linuxefi")
-    initrd = entry.words("initrd", "initrd16", "initrdefi")
-    if not linux or not initrd:
-        raise _broken(f"the menu's entry {entry.title!r} names no kernel or no initramfs")
-    arguments = linux[1:]
+    menus = _menus(disk, layout, partitions[0], root)
+    with _would_not_boot():
+        entries = [menu.default() for menu in menus]
+    entry = entries[0]
+    if any((other.linux, other.initrd) != (entry.linux, entry.initrd) for other in entries):
+        raise _broken("the firmware's own boot entry and the fallback path start different kernels")
+    if not entry.initrd:
+        raise _broken(f"the menu's entry {entry.title!r} names no initramfs")
+    kernel_path, *arguments = entry.linux
     if f"root=UUID={uuid}" not in arguments:
         raise _broken(f"the kernel is told {' '.join(arguments)!r}, which does not name the root file system {uuid}")
 
-    kernel_file = root.read(linux[0])
+    kernel_file = _loaded(root, entry, kernel_path)
     version = kernel_version(kernel_file)
     if version != expected:
         raise _broken(f"the default entry starts kernel {version}, not {expected}")
-    initrd_file = root.read(initrd[0])
+    initrd_file = b"".join(_loaded(root, entry, path) for path in entry.initrd)
     held = initramfs.modules(initrd_file) | _built_in(root, version)
     if missing := sorted(set(drivers) - held):
         raise _broken(
-            f"the initramfs {initrd[0]} lacks {', '.join(missing)}",
+            f"the initramfs {entry.initrd[0]} lacks {', '.join(missing)}",
             "build it for any machine, not for this one (initramfs-tools: MODULES=most, dracut: --no-hostonly)",
         )
-    return BootProof(version, " ".join(arguments), linux[0], initrd[0], kernel_file, initrd_file)
+    return BootProof(version, " ".join(arguments), kernel_path, entry.initrd[0], kernel_file, initrd_file)
 
 
 def kernel_version(image: bytes) -> str:
@@ -91,6 +85,59 @@ def kernel_version(image: bytes) -> str:
     (offset,) = struct.unpack_from("<H", image, 0x20E)
     text = image[offset + 0x200 : offset + 0x200 + 256].split(b"\0", 1)[0]
     return text.decode(errors="replace").split(" ", 1)[0]
+
+
+def _menus(disk: Path, layout: DiskLayout, first: Partition, root: _Ext4) -> list[Menu]:
+    """The boot menu, once for each way on which firmware reaches it. ``first`` is the boot loader's partition."""
+    devices = [Device("root", root.uuid(), root.find, root.names)]
+    if layout.firmware == "efi":
+        devices.append(
+            Device("esp", layout.esp_fs_uuid, lambda path: read_esp(disk, first.start, path), lambda _path: ())
+        )
+        if layout.boot.signed_efi:
+            folders = (FALLBACK.rpartition("/")[0], layout.esp_vendor)
+            return [_signed_menu(disk, layout, first, devices, folder) for folder in folders]
+        core = _efi_program(disk, first, FALLBACK)
+    else:
+        core = _bios_core(disk, first, root, layout)
+    early = _EARLY.search(core)
+    if not early:
+        raise _broken("GRUB's core image holds no command to find the root file system")
+    uuid, prefix = early[1].decode(), early[2].decode()
+    if uuid != layout.root_uuid:
+        raise _broken(f"GRUB looks for the file system {uuid}, the root file system is {layout.root_uuid}")
+    menu = Menu(devices, "root", prefix)
+    with _would_not_boot():
+        menu.run(f"(root){prefix}/grub.cfg")
+    return [menu]
+
+
+def _signed_menu(disk: Path, layout: DiskLayout, first: Partition, devices: list[Device], folder: str) -> Menu:
+    """The menu of a signed GRUB: it reads grub.cfg in the folder that it was itself started from."""
+    shim = FALLBACK if folder == FALLBACK.rpartition("/")[0] else f"{folder}/shimx64.efi"
+    for program in (shim, f"{folder}/grubx64.efi"):
+        _efi_program(disk, first, program)
+    menu = Menu(devices, "esp", folder)
+    with _would_not_boot():
+        menu.run(f"(esp){folder}/grub.cfg")
+    return menu
+
+
+@contextmanager
+def _would_not_boot() -> Iterator[None]:
+    """What the menu's reader finds is what GRUB would stumble over."""
+    try:
+        yield
+    except HostError as error:
+        raise _broken(str(error)) from error
+
+
+def _loaded(root: _Ext4, entry: Entry, path: str) -> bytes:
+    """A file that an entry loads: from the root file system, where imgbuild keeps /boot."""
+    device, slash, rest = path.rpartition(")")
+    if (device or f"({entry.root}") != "(root":
+        raise _broken(f"the menu's entry {entry.title!r} loads {path} from {device or entry.root}, not from the root")
+    return root.read(rest if slash else path)
 
 
 class _Ext4:
@@ -105,17 +152,30 @@ class _Ext4:
         found = re.search(r"^Filesystem UUID:\s+(\S+)$", out, re.MULTILINE)
         return found[1] if found else ""
 
-    def read(self, path: str) -> bytes:
-        """A file's content. debugfs ends with 0 whatever happens: what counts is whether it wrote the file."""
+    def find(self, path: str) -> bytes | None:
+        """A file's content, None where it is missing. debugfs ends with 0 all the same: it writes no file then."""
         target = self._work / "dumped"
         target.unlink(missing_ok=True)
         run(["debugfs", "-R", f'dump "{path}" "{target}"', self._device], what=f"read {path} from the disk")
-        if not target.exists() or not target.stat().st_size:
-            raise _broken(f"{path} is missing or empty on the disk")
         try:
             return target.read_bytes()
+        except FileNotFoundError:
+            return None
         finally:
-            target.unlink()
+            target.unlink(missing_ok=True)
+
+    def read(self, path: str) -> bytes:
+        """A file's content, which must be there."""
+        content = self.find(path)
+        if not content:
+            raise _broken(f"{path} is missing or empty on the disk")
+        return content
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder: debugfs writes /inode/mode/uid/gid/name/size/ a line."""
+        out = run(["debugfs", "-R", f'ls -p "{path}"', self._device], what=f"list {path} on the disk").decode()
+        rows = (line.split("/") for line in out.splitlines())
+        return [row[5] for row in rows if len(row) > 5 and row[5] not in {".", ".."}]
 
 
 def _bios_core(disk: Path, partition: Partition, root: _Ext4, layout: DiskLayout) -> bytes:
@@ -148,11 +208,10 @@ def _bios_core(disk: Path, partition: Partition, root: _Ext4, layout: DiskLayout
         raise _broken(f"GRUB's core image cannot be unpacked: {err}") from err
 
 
-def _efi_program(disk: Path, partition: Partition) -> bytes:
-    argv = ["mcopy", "-n", "-i", f"{disk}@@{partition.start}", "::/EFI/BOOT/BOOTX64.EFI", "-"]
-    program = run(argv, what="read the ESP", env={"MTOOLSRC": "/dev/null", "MTOOLS_SKIP_CHECK": "1"})
+def _efi_program(disk: Path, partition: Partition, path: str) -> bytes:
+    program = read_esp(disk, partition.start, path) or b""
     if program[:2] != b"MZ":
-        raise _broken("EFI/BOOT/BOOTX64.EFI is no EFI program")
+        raise _broken(f"{path[1:]} on the ESP is no EFI program")
     return program
 
 

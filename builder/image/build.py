@@ -12,6 +12,7 @@ from builder.data import data_dir
 from builder.derive import kernel_arguments
 from builder.errors import HostError
 from builder.image.assemble import assemble
+from builder.image.base import base_tar
 from builder.image.bootproof import BootProof
 from builder.image.layout import disk_layout
 from builder.image.mirror import DebianMirrors, debian_mirrors
@@ -58,10 +59,11 @@ def image_id(profile: Profile, target: Target, install: NodeTree, node: NodeTree
 
 def host_problems(profile: Profile, target: Target, folder: Path, cache: Path) -> Sequence[Lack]:
     """Everything that keeps the disk image from being built here, known before anything is written."""
-    if not target.image.buildable:
-        what = f"imgbuild does not build the disk image of {target.name} yet"
-        return [Lack(what, "use --no-image, or --mode stock with the distribution's own cloud image")]
-    return lacks(cache, folder, profile.firmware)
+    found = lacks(cache, folder, profile.firmware, target.image.element, selinux=target.selinux)
+    source = profile.base.source
+    if source and "://" not in source and not Path(source).exists():
+        found.append(Lack(f"the base {source} is not there", "mend base.source; a path counts from the current folder"))
+    return found
 
 
 def build_image(
@@ -80,7 +82,7 @@ def build_image(
         forget(plan.key, cache)
     rootfs = build_rootfs(plan, cache, steps)
     size, esp = profile.image.size_mib, profile.image.esp_mib
-    layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp)
+    layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
     with new_group(folder, "image", run) as group:
         output = group / f"{loaded.name}.qcow2"
         proof = assemble(rootfs, layout, node, kernel_arguments(profile, target), output, cache / "work", steps)
@@ -88,11 +90,16 @@ def build_image(
 
 
 def rootfs_plan(profile: Profile, target: Target, install: NodeTree, cache: Path, steps: Steps) -> RootfsPlan:
-    """What this profile's root file system is made of, with the mirrors that answer now.
+    """What this profile's root file system is made of: on a base, or from the mirror that answers now.
 
     Raises:
-        HostError: no mirror answers, and none did when the root file system in the cache was built.
+        HostError: the base cannot be had; no mirror answers, and none did when the root file system in the cache
+            was built.
     """
+    base = base_tar(profile, target, cache, steps)
+    if base is not None:
+        elements = elements_of(target)
+        return RootfsPlan(target.id, elements, data_dir("elements"), install, target.image.environment, base)
 
     def plan(mirrors: DebianMirrors) -> RootfsPlan:
         environment = {**target.image.environment, **mirrors.environment()}

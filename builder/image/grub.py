@@ -1,4 +1,4 @@
-"""GRUB without grub-install: the core image, the BIOS boot sector, the first grub.cfg.
+"""GRUB without grub-install: the core image and the BIOS boot sector.
 
 grub-install wants a mounted root and real devices. What it does in the end is little: link modules into a
 core image, copy modules into the boot folder, and write two places on the disk. osbuild does the same in its
@@ -10,16 +10,16 @@ from __future__ import annotations
 import re
 import shutil
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
-from builder.errors import HostError, ImgbuildError
+from builder.errors import HostError
 from builder.image.command import run
 from builder.image.layout import MIB, SECTOR, DiskLayout
 from builder.target import Boot
 
 _FORMATS = {"bios": "i386-pc", "efi": "x86_64-efi"}
 _SCRATCH = ".imgbuild-grub"
+_KERNEL = "usr/share/imgbuild/kernel"
 
 # Offsets in boot.img and diskboot.img (grub-core/boot/i386/pc/{boot,diskboot}.S, include/grub/i386/pc/boot.h).
 _KERNEL_SECTOR = 0x5C
@@ -115,83 +115,26 @@ def kernel_versions(root: Path, boot: Boot) -> list[str]:
     return sorted(found, key=version_key, reverse=True)
 
 
+def installed_kernel(root: Path) -> str:
+    """The version of the kernel that the install scripts chose (the step 30-kernel writes it down).
+
+    Raises:
+        HostError: they wrote none.
+    """
+    path = root / _KERNEL
+    text = path.read_text().strip() if path.is_file() else ""
+    if not text:
+        raise HostError(
+            f"the root file system does not say which kernel was installed (/{_KERNEL})",
+            "look at the step 30-kernel in the build log",
+        )
+    return text
+
+
 def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
     """Sorts kernel versions as grub-mkconfig does: numbers as numbers, a tilde before everything."""
     parts = re.findall(r"\d+|~|[^\d~]+", version)
     return (*((2, int(p), "") if p.isdigit() else (-1 if p == "~" else 1, 0, p) for p in parts), (0, 0, ""))
-
-
-def command_line(kernel_args: Sequence[str]) -> str:
-    """Kernel arguments as one line for grub.cfg. Raises ImgbuildError where GRUB's shell would read one differently."""
-    for arg in kernel_args:
-        if not arg or re.search(r"[\s\"'\\$`;&|<>{}#]", arg):
-            raise ImgbuildError(
-                f"the kernel argument {arg!r} cannot be written to the boot menu",
-                "leave out blanks, quotes and the characters \\ $ ` ; & | < > { } #",
-            )
-    return " ".join(kernel_args)
-
-
-def defaults(layout: DiskLayout, kernel_args: Sequence[str]) -> str:
-    """The settings for grub-mkconfig in the node, so that it writes the same menu again after an update."""
-    return (
-        "# Written by imgbuild. Run update-grub (CentOS: grub2-mkconfig) after a change.\n"
-        "GRUB_DEFAULT=0\n"
-        f"GRUB_TIMEOUT={layout.timeout}\n"
-        f'GRUB_DISTRIBUTOR="{layout.boot.distributor}"\n'
-        'GRUB_CMDLINE_LINUX_DEFAULT=""\n'
-        f'GRUB_CMDLINE_LINUX="{command_line(kernel_args)}"\n'
-        'GRUB_TERMINAL="console serial"\n'
-        f'GRUB_SERIAL_COMMAND="serial {layout.serial}"\n'
-        "GRUB_DISABLE_OS_PROBER=true\n"
-        "GRUB_DISABLE_RECOVERY=true\n"
-    )
-
-
-def menu(layout: DiskLayout, versions: Sequence[str], kernel_args: Sequence[str]) -> str:
-    """The first grub.cfg, in the form and with the entry names that grub-mkconfig writes (newest kernel first)."""
-    boot, uuid = layout.boot, layout.root_uuid
-    args = command_line([f"root=UUID={uuid}", "ro", *kernel_args])
-
-    def entry(title: str, name: str, version: str, indent: str) -> str:
-        lines = (
-            f"menuentry '{title}' --class gnu-linux --class os $menuentry_id_option '{name}' {{",
-            "\tinsmod gzio",
-            "\tinsmod part_gpt",
-            "\tinsmod ext2",
-            f"\tsearch --no-floppy --fs-uuid --set=root {uuid}",
-            f"\techo\t'Loading Linux {version} ...'",
-            f"\t{boot.linux[layout.firmware][0]}\t{boot.kernel_prefix}{version} {args}",
-            "\techo\t'Loading initial ramdisk ...'",
-            f"\t{boot.linux[layout.firmware][1]}\t{boot.initrd.format(version=version)}",
-            "}",
-        )
-        return "".join(f"{indent}{line}\n" for line in lines)
-
-    advanced = "".join(
-        entry(f"{boot.title}, with Linux {v}", f"gnulinux-{v}-advanced-{uuid}", v, "\t") for v in versions
-    )
-    return (
-        "# Written by imgbuild for the first boot; grub-mkconfig in the node replaces it at the next kernel update,\n"
-        f"# from {boot.defaults_file} and /etc/grub.d.\n"
-        "if [ -s $prefix/grubenv ]; then\n  set have_grubenv=true\n  load_env\nfi\n"
-        'if [ "${next_entry}" ] ; then\n   set default="${next_entry}"\n   set next_entry=\n'
-        "   save_env next_entry\n   set boot_once=true\n"
-        'else\n   set default="0"\nfi\n'
-        'if [ x"${feature_menuentry_id}" = xy ]; then\n  menuentry_id_option="--id"\n'
-        'else\n  menuentry_id_option=""\nfi\n'
-        f"serial {layout.serial}\nterminal_input console serial\nterminal_output console serial\n"
-        f"set timeout={layout.timeout}\n"
-        + entry(boot.title, f"gnulinux-simple-{uuid}", versions[0], "")
-        + f"submenu 'Advanced options for {boot.title}' $menuentry_id_option 'gnulinux-advanced-{uuid}' {{\n"
-        + advanced
-        + "}\n"
-    )
-
-
-def environment_block() -> bytes:
-    """An empty grubenv: GRUB writes into it in place and needs exactly 1024 bytes."""
-    return b"# GRUB Environment Block\n".ljust(1024, b"#")
 
 
 def _need(root: Path, path: str, what: str) -> None:

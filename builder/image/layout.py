@@ -31,10 +31,22 @@ class DiskLayout:
     seed_uuid: str
     """The seed of ext4's directory hashes: without it mke2fs draws one."""
     esp_mib: int = 64
+    selinux: bool = False
+    """Whether the files get the labels of the root's own policy."""
     timeout: int = 1
     """Seconds that the boot menu waits."""
     serial: str = "--unit=0 --speed=115200"
     esp_mount: str = field(default="/boot/efi")
+
+    @property
+    def esp_vendor(self) -> str:
+        """The distribution's folder on the ESP, with a slash before it; empty where it has no boot loader there."""
+        return (self.boot.signed_efi or "").removeprefix(self.esp_mount)
+
+    @property
+    def esp_fs_uuid(self) -> str:
+        """The ESP's file system UUID, as blkid and GRUB write it."""
+        return f"{self.esp_id[:4]}-{self.esp_id[4:]}"
 
     @property
     def first_mib(self) -> int:
@@ -52,7 +64,9 @@ class DiskLayout:
         return (self.size_mib - 1 - self.first_mib) * MIB
 
 
-def disk_layout(key: str, firmware: Firmware, size_mib: int, boot: Boot, esp_mib: int = 64) -> DiskLayout:
+def disk_layout(
+    key: str, firmware: Firmware, size_mib: int, boot: Boot, esp_mib: int = 64, *, selinux: bool = False
+) -> DiskLayout:
     """The layout of the disk made from the root file system named ``key`` (RootfsPlan.key)."""
 
     def derive(part: str) -> uuid.UUID:
@@ -69,4 +83,5 @@ def disk_layout(key: str, firmware: Firmware, size_mib: int, boot: Boot, esp_mib
         esp_uuid=str(derive("esp-partition")),
         seed_uuid=str(derive("hash-seed")),
         esp_mib=esp_mib,
+        selinux=selinux,
     )

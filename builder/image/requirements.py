@@ -43,7 +43,6 @@ _EFI = (
     Tool("mcopy", "mtools", "fill the EFI system partition"),
 )
 _ROOTFS = (
-    Tool("debootstrap", "debootstrap", "bootstrap Debian"),
     Tool("sudo", "sudo", "diskimage-builder calls it everywhere, as root too"),
     Tool("unshare", "util-linux", "keep the build's mounts to itself"),
     Tool("setpriv", "util-linux", "end the build with imgbuild"),
@@ -53,8 +52,15 @@ _ROOTFS = (
     Tool("findmnt", "util-linux", "diskimage-builder asks for it"),
     Tool("bash", "bash", "diskimage-builder is written in it"),
     Tool("ps", "procps", "diskimage-builder looks for processes in the chroot"),
-    Tool("gpgv", "gpgv", "check the packages' signatures"),
 )
+_ELEMENT = {
+    "debian": (
+        Tool("debootstrap", "debootstrap", "bootstrap Debian"),
+        Tool("gpgv", "gpgv", "check the packages' signatures"),
+    ),
+    "el": (Tool("blkid", "util-linux", "find the base image's root file system"),),
+}
+_SELINUX = (Tool("setfiles", "policycoreutils", "label the files for SELinux"),)
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,16 @@ class Lack:
     hint: str
 
 
-def missing_tools(firmware: Firmware | None = None, *, rootfs: bool = True) -> list[Tool]:
-    """The tools that this host lacks. ``rootfs`` is False when the root file system is in the cache already."""
-    wanted = [*_BOTH, *(_EFI if firmware != "bios" else ()), *(_ROOTFS if rootfs else ())]
+def missing_tools(
+    firmware: Firmware | None = None, element: str | None = None, *, rootfs: bool = True, selinux: bool = True
+) -> list[Tool]:
+    """The tools that this host lacks for one ``element`` (None: for all of ours) and one firmware (None: for both).
+
+    ``rootfs`` is False when the root file system is in the cache already; ``selinux``: whether files are labelled.
+    """
+    wanted = [*_BOTH, *(_EFI if firmware != "bios" else ()), *(_SELINUX if selinux else ())]
+    if rootfs:
+        wanted += [*_ROOTFS, *(tool for name, tools in _ELEMENT.items() if element in {None, name} for tool in tools)]
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
     return [tool for tool in wanted if not shutil.which(tool.name, path=path)]
 
@@ -76,8 +89,10 @@ def lacks(
     cache_dir: Path,
     work: Path,
     firmware: Firmware | None = None,
+    element: str | None = None,
     *,
     rootfs: bool = True,
+    selinux: bool = True,
     checks: Mapping[str, Callable[[], bool]] | None = None,
 ) -> list[Lack]:
     """Everything that keeps this host from building an image, all at once; empty when it can.
@@ -88,11 +103,11 @@ def lacks(
     found: list[Lack] = []
     if not ask["root"]():
         found.append(Lack("not root: owners, device nodes and chroot need it", "run imgbuild with sudo"))
-    if tools := missing_tools(firmware, rootfs=rootfs):
+    if tools := missing_tools(firmware, element, rootfs=rootfs, selinux=selinux):
         names = ", ".join(tool.name for tool in tools)
         packages = " ".join(sorted({tool.package for tool in tools}))
         found.append(Lack(f"missing tools: {names}", f"apt-get install {packages}"))
-    if rootfs and not ask["keyring"]():
+    if rootfs and element in {None, "debian"} and not ask["keyring"]():
         found.append(Lack("no keyring to check Debian's packages with", "apt-get install debian-archive-keyring"))
     if rootfs and not ask["loop"]():
         found.append(

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from builder.errors import HostError
+from builder.image.base import Base
 from builder.image.command import no_space, run
 from builder.image.dibrun import run_dib
 from builder.image.leftovers import clear
@@ -42,6 +43,8 @@ class RootfsPlan:
     """The package part: laid into the chroot, where /usr/libexec/imgbuild/install is then run."""
     environment: Mapping[str, str]
     """What the elements read: release, mirrors. Host paths don't belong here: they would change the key."""
+    base: Base | None = None
+    """What is built on, where that is not packages alone."""
 
     @property
     def key(self) -> str:
@@ -56,6 +59,7 @@ class RootfsPlan:
             "elements": self.elements,
             "environment": dict(sorted(self.environment.items())),
             "diskimage-builder": version("diskimage-builder"),
+            **({"base": self.base.sha256} if self.base else {}),
         }
         sha.update(json.dumps(rest, sort_keys=True).encode())
         return digest(self.install, sha.digest())

@@ -32,15 +32,11 @@ def element_files(target: Target, install: NodeTree, node: NodeTree) -> dict[str
 
 def elements_of(target: Target) -> tuple[str, ...]:
     """The elements that make this target's root file system, in order."""
-    return (*([f"imgbuild-{target.image.element}"] if target.image.element else []), "imgbuild-install")
+    return (f"imgbuild-{target.image.element}", "imgbuild-install")
 
 
 def _build_script(target: Target) -> bytes:
     elements = shlex.join([*elements_of(target), "imgbuild-node"])
-    if target.image.element is None:
-        # diskimage-builder dropped 7 and never archived 8: a base is the user's until we ship ours.
-        why = f"imgbuild has no base element for {target.name} yet: name yours, with its folder in ELEMENTS_PATH"
-        elements = f'"${{IMGBUILD_BASE_ELEMENT:?{why}}}" {elements}'
     environment = "\n".join(f"export {k}={shlex.quote(v)}" for k, v in sorted(target.image.environment.items()))
     wants = "\n".join(f': "${{{name}:?{why}}}"' for name, why in sorted(target.image.wants.items()))
     return f"""#!/bin/bash

@@ -102,7 +102,7 @@ def _system_files(profile: Profile, target: Target) -> Iterable[NodeFile]:
     yield NodeFile(
         f"/{repos}", render("node", f"{repos}.j2", repos=rpm_repositories(profile, target), priority=priority)
     )
-    dracut = "etc/dracut.conf.d/99-imgbuild.conf"
+    dracut = "etc/dracut.conf.d/zzz-imgbuild.conf"
     yield NodeFile(f"/{dracut}", render("node", f"{dracut}.j2", drivers=drivers))
     facts = kernel_facts(profile, target)
     assert facts is not None  # noqa: S101 - the checks refuse a flavour that the target lacks

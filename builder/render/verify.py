@@ -85,7 +85,7 @@ def verify_conf(profile: Profile, target: Target) -> bytes:
         ("packages", "dpkg" if target.package_manager == "apt" else "rpm"),
         ("kernel_owner", kernel.owner if kernel else "kernel*"),
         ("kernel_version", profile.kernel.version or ""),
-        ("bls", "yes" if target.boot.bls else "no"),
+        ("bls", "yes" if target.boot.menu == "bls" else "no"),
         ("grub_dir", target.boot.grub_dir),
         ("grub_efi_dir", efi_dir),
         ("zone", profile.time.zone),

@@ -142,12 +142,13 @@ class Node:
         (self.root / "sys/class/block/vda2").symlink_to("../../devices/pci0/block/vda/vda2")
         unmanaged = ";".join(f"interface-name:{name}" for name in profile.network.unmanaged)
         self.answer("NetworkManager", f"[keyfile]\nunmanaged-devices={unmanaged}\n")
+        self.answer("journalctl", "systemd 219 running in system mode.\nReached target Multi-User System.\n")
         self.answer("systemd-analyze", "ManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n")
 
     def grub(self) -> None:
         """The default entry is the running kernel."""
         boot = self.target.boot
-        if boot.bls:
+        if boot.menu == "bls":
             self.write(f"{boot.grub_dir}/grubenv", f"# GRUB Environment Block\nsaved_entry=abc-{self.release}\n####")
             entry = f"title x\nversion {self.release}\nlinux /boot/vmlinuz-{self.release}\n"
             self.write(f"/boot/loader/entries/abc-{self.release}.conf", entry)

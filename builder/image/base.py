@@ -1,0 +1,262 @@
+"""The base that an EL image is built on: a cloud image, an archive or a folder, made into one tar in the cache.
+
+diskimage-builder dropped CentOS 7 and never archived 8, and both distributions are frozen: what they ship last is a
+cloud image, whose disk layout is of no interest here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from builder.errors import HostError
+from builder.image.command import run
+from builder.image.layout import SECTOR
+from builder.image.scratch import scratch
+from builder.profile import Profile
+from builder.steps import Steps
+from builder.target import Target
+
+_CHUNK = 1 << 20
+_TIMEOUT = 60.0  # seconds without a byte
+_DISKS = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"vhdx": "vhdx"}
+_ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
+_ROOTS = {"xfs": "norecovery", "ext4": "noload", "ext3": "noload", "btrfs": "norecovery"}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A root file system as a tar; ``sha256`` names what it came from."""
+
+    tar: Path
+    sha256: str
+
+
+def base_tar(profile: Profile, target: Target, cache: Path, steps: Steps) -> Base | None:
+    """The profile's base, fetched and unpacked once; None where the target is installed from packages alone.
+
+    Raises:
+        HostError: it cannot be had, its checksum is another, or it holds no root file system.
+    """
+    if target.image.base is None:
+        return None
+    own = profile.base
+    source = own.source or target.image.base.url
+    wanted = own.sha256 if own.source else target.image.base.sha256
+    folder = cache / "base"
+    folder.mkdir(parents=True, exist_ok=True)
+    if Path(source).is_dir():
+        return _of_folder(Path(source), folder, steps)
+    path = _fetched(source, wanted, folder, steps) if "://" in source else Path(source)
+    if wanted is None:
+        raise HostError(f"the base {source} has no checksum", "set base.sha256 (sha256sum FILE)")
+    tar = folder / f"{wanted}.tar"
+    if tar.is_file():
+        steps.note(f"the base {path.name} is in the cache")
+        return Base(tar, wanted)
+    with steps.step(f"Read the base {path.name}"):
+        found = _sum(path)
+        if found != wanted:
+            raise HostError(
+                f"the base {source} has the sha256 {found}, not {wanted}",
+                "it is damaged, cut short or another one: fetch it again, or mend base.sha256",
+            )
+        part = tar.with_suffix(".part")
+        try:
+            _to_tar(path, part, cache / "work")
+            part.replace(tar)
+        finally:
+            part.unlink(missing_ok=True)
+    return Base(tar, wanted)
+
+
+def _fetched(url: str, wanted: str | None, folder: Path, steps: Steps) -> Path:
+    """The file at ``url``, from the cache if it is there; a download that was cut off goes on where it stopped."""
+    path = folder / f"{wanted}-{url.rpartition('/')[2]}"
+    if path.is_file() or (folder / f"{wanted}.tar").is_file():
+        return path
+    part = path.with_name(f"{path.name}.part")
+    with steps.step(f"Fetch {url}"):
+        try:
+            _download(url, part, steps)
+        except (urllib.error.URLError, OSError) as error:
+            raise HostError(
+                f"the base cannot be fetched from {url}: {getattr(error, 'reason', error)}",
+                "fetch it on another machine and set base.source to the file (with base.sha256), or set it to a mirror",
+            ) from error
+        part.replace(path)
+    return path
+
+
+def _download(url: str, part: Path, steps: Steps) -> None:
+    there = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={there}-"} if there else {})  # noqa: S310
+    try:
+        answer = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310 - fields.Url: http and https only
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: the part is whole already, or longer than the file: its checksum will say
+            raise
+        return
+    with answer, part.open("ab" if answer.status == 206 else "wb") as out:
+        total = int(answer.headers.get("Content-Length") or 0) + (there if answer.status == 206 else 0)
+        told = 0
+        while block := answer.read(_CHUNK):
+            out.write(block)
+            percent = out.tell() * 100 // total if total else 0
+            if percent >= told + 10:
+                told = percent - percent % 10
+                steps.note(f"{told} % of {total // _CHUNK} MiB")
+
+
+def _sum(path: Path) -> str:
+    try:
+        with path.open("rb") as data:
+            return hashlib.file_digest(data, "sha256").hexdigest()
+    except OSError as error:
+        raise HostError(f"the base {path} cannot be read: {error.strerror}", "look at base.source") from error
+
+
+def _of_folder(source: Path, folder: Path, steps: Steps) -> Base:
+    """A folder has no checksum of its own: its tar's is taken, so that a changed folder is another base."""
+    with steps.step(f"Read the base {source}"), scratch(folder, "folder") as work:
+        tar = work / "base.tar"
+        _pack(source, tar)
+        digest = _sum(tar)
+        final = folder / f"{digest}.tar"
+        tar.replace(final)
+    return Base(final, digest)
+
+
+def _to_tar(path: Path, tar: Path, work: Path) -> None:
+    with path.open("rb") as data:
+        kind = _kind(data)
+    if kind == "archive":
+        # As it is: GNU tar in the element unpacks what it finds, compressed or not.
+        with suppress(OSError):
+            os.link(path, tar)
+            return
+        run(["cp", "--reflink=auto", path, tar], what=f"copy {path}")
+        return
+    with scratch(work, "base") as folder:
+        disk = folder / "disk.raw"
+        run(["qemu-img", "convert", "-O", "raw", path, disk], what=f"read the disk image {path}")
+        _of_disk(disk, tar, folder)
+
+
+def _kind(data: BinaryIO) -> str:
+    """ "archive" or "disk", by what the file begins with: names lie."""
+    head = data.read(512)
+    if head.startswith(_ARCHIVES):
+        return "archive"
+    data.seek(257)
+    return "archive" if data.read(5) == b"ustar" else "disk"
+
+
+@dataclass(frozen=True)
+class _FileSystem:
+    """One file system of a disk, with what may name it in its fstab."""
+
+    start: int
+    size: int
+    type: str
+    names: tuple[str, ...]
+
+
+def _of_disk(disk: Path, tar: Path, work: Path) -> None:
+    """Pack the root file system of a raw disk, with those that its fstab mounts below it.
+
+    They are mounted read-only in a namespace of their own, which takes its mounts and loop devices with it however
+    this ends. Neither nbd nor device-mapper nor a partition table known to the kernel is needed.
+    """
+    systems = _file_systems(disk)
+    for root in sorted((s for s in systems if s.type in _ROOTS), key=lambda s: -s.size):
+        if not _in(disk, [("/", root)], work, ["sh", "-c", "if [ -e etc/os-release ]; then echo yes; fi"]):
+            continue
+        fstab = _in(disk, [("/", root)], work, ["sh", "-c", "cat etc/fstab || true"]).decode(errors="replace")
+        mounts = [("/", root)]
+        for line in fstab.splitlines():
+            name, place, *_ = [*line.split(), "", ""]
+            below = next((s for s in systems if name in s.names and s.type in _ROOTS), None)
+            if below is not None and place.startswith("/") and place != "/":
+                mounts.append((place, below))
+        _in(disk, mounts, work, [*_TAR, "--file", str(tar), "."])
+        return
+    kinds = ", ".join(s.type or "unknown" for s in systems) or "no file system at all"
+    raise HostError(
+        f"the base holds no root file system that can be read (it has {kinds})",
+        "imgbuild reads ext4, xfs and btrfs on plain partitions: give another image, or an archive of its root",
+    )
+
+
+def _file_systems(disk: Path) -> list[_FileSystem]:
+    size = disk.stat().st_size
+    try:
+        table = json.loads(run(["sfdisk", "--json", disk], what="read the base's partition table"))["partitiontable"]
+    except HostError:
+        places = [(0, size, "")]  # no table: a file system may fill the disk
+    else:
+        sector = int(table.get("sectorsize", SECTOR))
+        places = [(p["start"] * sector, p["size"] * sector, p.get("uuid", "")) for p in table["partitions"]]
+    found = []
+    for start, length, partition in places:
+        argv: list[str | Path] = [
+            "blkid",
+            "--probe",
+            "--offset",
+            str(start),
+            "--size",
+            str(length),
+            "-o",
+            "export",
+            disk,
+        ]
+        try:
+            lines = run(argv, what="look at the base's partitions").decode().splitlines()
+        except HostError:  # blkid ends with 2 where it finds nothing
+            lines = []
+        known = dict(line.split("=", 1) for line in lines if "=" in line)
+        names = [f"{key}={known[key]}" for key in ("UUID", "LABEL") if key in known]
+        names += [f"PARTUUID={partition.lower()}"] if partition else []
+        found.append(_FileSystem(start, length, known.get("TYPE", ""), tuple(names)))
+    return found
+
+
+# $1 the folder; then device, place, type and options of each mount up to "--", then the command.
+_IN = """
+set -eu
+root=$1
+shift
+while [ "$1" != -- ]; do
+    mount -t "$3" -o "$4" "$1" "$root$2"
+    shift 4
+done
+shift
+cd "$root"
+exec "$@"
+"""
+
+
+def _in(disk: Path, mounts: Sequence[tuple[str, _FileSystem]], work: Path, command: Sequence[str]) -> bytes:
+    """Run a command in the root that ``mounts`` (place, file system) make of ``disk``; gives its output."""
+    root = work / "root"
+    root.mkdir(exist_ok=True)
+    argv: list[str | Path] = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _IN, "sh", root]
+    for place, system in mounts:
+        options = f"ro,loop,offset={system.start},sizelimit={system.size},{_ROOTS[system.type]}"
+        argv += [disk, place, system.type, options]
+    return run([*argv, "--", *command], what="read the base's file systems")
+
+
+_TAR = ("tar", "--create", "--numeric-owner", "--xattrs", "--xattrs-include=*")
+
+
+def _pack(source: Path, tar: Path) -> None:
+    run([*_TAR, "--sort=name", "--file", tar, "."], what=f"pack {source}", cwd=source)
