@@ -174,3 +174,35 @@ def test_kubernetes_at_another_version_is_not_taken(room: Room) -> None:
     el(room, "centos7-efi")
     room.world(offers="kubelet 1.33.0-1\nkubeadm 1.33.0-1\nkubectl 1.33.0-1\n", installed="", faults="")
     assert "kubelet-1.34.11" in failed(room, "50-kubernetes")
+
+
+def arguments(room: Room, faults: str = "") -> None:
+    el(room, "centos7-efi", mode="stock", faults=faults)
+    room.write("/usr/share/imgbuild/kernel", f"{KERNELS['centos7-efi']}.x86_64\n")
+    room.write("/etc/default/grub", 'GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX="crashkernel=auto net.ifnames=0"\n')
+
+
+def test_kernel_arguments_reach_the_entries_and_what_makes_them(room: Room) -> None:
+    arguments(room)
+    for _ in range(2):
+        done = room.run("bash", "/usr/libexec/imgbuild/boot-arguments", image=False)
+        assert done.returncode == 0, done.stderr
+    wanted = "net.ifnames=0 console=tty0 console=ttyS0,115200"
+    assert room.read("/standin/arguments") == wanted
+    assert room.read("/etc/default/grub") == f'GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX="crashkernel=auto {wanted}"\n'
+
+
+def test_kernel_arguments_that_grubby_passes_over(room: Room) -> None:
+    arguments(room, faults="no-arguments\n")
+    done = room.run("bash", "/usr/libexec/imgbuild/boot-arguments", image=False)
+    assert done.returncode == 1
+    assert "the boot entry does not give the kernel net.ifnames=0" in done.stderr
+
+
+def test_no_kernel_arguments_at_all(room: Room) -> None:
+    """The list is empty, which bash 4.2 takes for an unset variable."""
+    arguments(room)
+    room.write("/etc/imgbuild/setup.conf", "KERNEL_ARGUMENTS=()\n")
+    done = room.run("bash", "/usr/libexec/imgbuild/boot-arguments", image=False)
+    assert done.returncode == 0, done.stderr
+    assert not [call for call in room.calls() if call.startswith("grubby")]

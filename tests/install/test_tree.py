@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -115,6 +116,42 @@ def test_no_family_finds_the_other_ones_scripts() -> None:
         el = b"".join(f.content for f in tree(f"{release}-efi", mode="stock").files)
         assert not [word for word in (b"apt-get", b"dpkg", b"update-initramfs") if word in el]
     assert b"dnf -y" not in b"".join(f.content for f in tree("centos7-efi").files)
+
+
+def test_setup_has_no_time_limit_on_any_systemd() -> None:
+    """systemd 219 takes TimeoutStartSec=infinity for no time at all: the service ends as it starts."""
+    unit = tree("centos7-efi", mode="stock").by_path()["/etc/systemd/system/imgbuild-setup.service"].content
+    assert b"\nType=oneshot\n" in unit
+    assert b"\nTimeout" not in unit
+
+
+def test_no_list_that_may_be_empty_is_taken_whole() -> None:
+    """bash 4.2 takes "${empty[@]}" for an unset variable. These are never empty where they are used."""
+    never = {
+        *("CONTAINERD_URLS", "HELM_URLS", "IMAGE_PACKAGES", "IMAGE_UNITS", "INITRAMFS_DRIVERS", "KERNEL_PACKAGES"),
+        *("KEYS", "KUBERNETES_BROUGHT", "KUBERNETES_PACKAGES", "PACKAGES", "REMOVE_PACKAGES", "names", "packages"),
+        *("present", "others", "tried", "missing"),  # behind a look at how many there are
+    }
+    for file in tree("centos7-efi", mode="stock").files:
+        if file.path.startswith(BASE):
+            text = file.content.decode()
+            if '[ "${#KERNEL_ARGUMENTS[@]}" -gt 0 ] || exit 0' in text:
+                text = text.replace("KERNEL_ARGUMENTS", "packages")
+            assert set(re.findall(r'(?<!\+)"[^"]*\$\{([A-Za-z_]+)\[[@*]\]\}"', text)) <= never, file.path
+
+
+def test_dracut_takes_no_driver_from_the_base_and_makes_no_rescue_image(tmp_path: Path) -> None:
+    """dracut reads the files of both folders in the order of `sort -V`; a cloud image has a xen.conf."""
+    files = tree("centos8-efi").by_path()
+    (path,) = [Path(p) for p in files if p.startswith("/etc/dracut.conf.d/")]
+    (tmp_path / path.name).write_bytes(files[str(path)].content)
+    (tmp_path / "xen.conf").write_text('add_drivers+=" xen-netfront xen-blkfront "\n')
+    (tmp_path / "02-rescue.conf").write_text('hostonly="yes"\ndracut_rescue_image="yes"\n')
+    script = 'for f in $(ls "$1" | sort -V); do . "$1/$f"; done; echo "$hostonly $dracut_rescue_image $add_drivers"'
+    done = subprocess.run(["bash", "-c", script, "-", tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("no no ")
+    assert "virtio_blk" in done.stdout
+    assert "xen" not in done.stdout
 
 
 def test_setup_reaches_stock_nodes_only() -> None:

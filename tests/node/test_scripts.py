@@ -89,6 +89,19 @@ def test_apply_stops_what_must_not_run_and_leaves_enforcing(tmp_path: Path) -> N
     assert "setenforce 0" in node.log
 
 
+def test_apply_restarts_what_runs_and_no_unit_that_is_not_there(tmp_path: Path) -> None:
+    """CentOS 7's cloud image has no NetworkManager, and systemd's try-restart fails on a unit that is not there."""
+    node = _stock(tmp_path, "centos7-efi", [])
+    node.inactive("NetworkManager.service")
+    for verb in ("restart", "try-restart"):
+        node.answer(f"systemctl,{verb} NetworkManager.service", "", 5)
+    done = node.run("apply")
+    assert done.returncode == 0, done.stderr
+    node = _stock(tmp_path / "another", "centos7-efi", [])
+    assert node.run("apply").returncode == 0
+    assert "systemctl restart NetworkManager.service" in node.log
+
+
 def test_apply_keeps_quiet_about_no_error(tmp_path: Path) -> None:
     node = _stock(tmp_path, "centos7-efi", [])
     node.answer("modprobe,br_netfilter", "modprobe: FATAL\n", 1)

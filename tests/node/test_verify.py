@@ -79,6 +79,7 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "● a.service loaded failed failed\n")),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "", 1)),
     ("debian12-efi", "ordering-cycles", lambda n: n.answer("journalctl", "", 1)),
+    ("centos7-efi", "ordering-cycles", lambda n: n.answer("journalctl", "")),
     ("debian12-efi", "ordering-cycles",
         lambda n: n.answer("journalctl", "sysinit.target: Found ordering cycle on x.service/start\n")),
 ]  # fmt: skip

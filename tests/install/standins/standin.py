@@ -7,7 +7,8 @@ included, and refuses (64) every option that the scripts have no business with. 
 offers      what the mirrors have, "NAME VERSION-RELEASE" a line
 installed   the same of what is installed
 faults      one a line: "forgets NAME" (not installed, yet 0), "no-entry" (a kernel without a boot entry, yet 0),
-            "host-only" (an initramfs without virtio), "dead" (no mirror answers)
+            "host-only" (an initramfs without virtio), "dead" (no mirror answers), "no-arguments" (grubby passes over
+            what it should give the kernel, yet 0)
 calls       what was called, one a line
 """
 
@@ -155,7 +156,11 @@ def rpm() -> int:
 
 def grubby() -> int:
     """EL7's: finds no template in a chroot, adds nothing and says 0, unless told --bad-image-okay."""
-    menu = Path("/boot/grub2/grub.cfg")
+    menu, arguments = Path("/boot/grub2/grub.cfg"), WORLD / "arguments"
+    if "--update-kernel=ALL" in ARGS and not faulty("no-arguments"):
+        arguments.write_text(ARGS[-1].partition("=")[2])
+    if ARGS[0].startswith("--info="):
+        print(f'args="ro {arguments.read_text() if arguments.exists() else ""}"')
     if "--default-kernel" in ARGS:
         default = WORLD / "default"
         print(default.read_text() if default.exists() else "")

@@ -232,6 +232,11 @@ check_ordering_cycles() {
         fail "none" "journalctl fails" "journalctl -b"
         return
     fi
+    # journalctl 219 ends with 0 without a single journal too; of a boot systemd always says something.
+    if [[ -z $lines ]]; then
+        fail "none" "the journal has nothing of this boot" "systemctl status systemd-journald"
+        return
+    fi
     lines=$(grep -i 'ordering cycle' <<<"$lines") || lines=''
     expect "none" "${lines:-none}" "a unit was dropped to break the cycle: journalctl -b | grep -i cycle"
 }
