@@ -53,6 +53,7 @@ def config(profile: Profile, target: Target) -> bytes:
         config_version=containerd_config_version(release),
         # bin_dir is deprecated in 2.1 and gone in 2.4 (containerd RELEASES.md)
         bin_dirs=version(release) >= Version("2.1"),
+        exports=_exports(version(release)),
         root=options.root,
         state=options.state,
         sandbox=sandbox_image(profile, target),
@@ -61,6 +62,11 @@ def config(profile: Profile, target: Target) -> bytes:
         stargz=options.stargz.enabled,
         stargz_root=options.stargz.root,
     )
+
+
+def _exports(release: Version) -> bool:
+    """Whether this containerd has ``exports`` of proxy plugins: 1.6.32, 1.7.16 and later."""
+    return release >= Version("1.7.16") or Version("1.6.32") <= release < Version("1.7")
 
 
 def expectations(content: bytes) -> list[tuple[str, str, str]]:
