@@ -65,6 +65,8 @@ def base_tar(profile: Profile, target: Target, cache: Path, steps: Steps) -> Bas
     with steps.step(f"Read the base {path.name}"):
         found = _sum(path)
         if found != wanted:
+            if folder in path.parents:
+                path.unlink()  # what was fetched; the user's own file is left alone
             raise HostError(
                 f"the base {source} has the sha256 {found}, not {wanted}",
                 "it is damaged, cut short or another one: fetch it again, or mend base.sha256",
@@ -114,6 +116,8 @@ def _download(url: str, part: Path, steps: Steps) -> None:
             if percent >= told + 10:
                 told = percent - percent % 10
                 steps.note(f"{told} % of {total // _CHUNK} MiB")
+        if total and out.tell() < total:
+            raise OSError(f"the connection broke after {out.tell()} of {total} bytes; the next run goes on from there")
 
 
 def _sum(path: Path) -> str:
