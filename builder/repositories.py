@@ -13,12 +13,17 @@ from builder.target import Mirrors, RepositoryKey, Target
 
 @dataclass(frozen=True)
 class Key:
-    """A key file on the node. ``content`` null: the base image must have it. ``fingerprint`` null: nobody knows it."""
+    """A key file on the node.
+
+    ``content`` null: the base image must have it. ``fingerprint`` null: nobody knows it. ``expires``: seconds since
+    1970; null: never, or not known.
+    """
 
     path: str
     fingerprint: str | None
     origin: str
     content: bytes | None
+    expires: int | None = None
 
 
 def repository_urls(profile: Profile, target: Target) -> dict[str, list[str]]:
@@ -70,10 +75,13 @@ def _own_key(text: str, kind: str, number: int, target: Target) -> Key:
     name = f"imgbuild-{kind}-{number}"
     apt = target.package_manager == "apt"
     path = f"/etc/apt/keyrings/{name}.asc" if apt else f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}"
-    fingerprint = key_facts(dearmour(text)).fingerprint
-    return Key(path, fingerprint, f"repositories.keys.{kind} of the profile", text.encode())
+    facts = key_facts(dearmour(text))
+    return Key(path, facts.fingerprint, f"repositories.keys.{kind} of the profile", text.encode(), facts.expires)
 
 
 def _target_key(known: RepositoryKey, version: str) -> Key:
-    content = (data_dir("node") / known.path.lstrip("/")).read_bytes() if known.shipped else None
-    return Key(known.path, known.fingerprint, known.origin.replace("{minor}", version), content)
+    origin = known.origin.replace("{minor}", version)
+    if not known.shipped:
+        return Key(known.path, known.fingerprint, origin, None)
+    content = (data_dir("node") / known.path.lstrip("/")).read_bytes()
+    return Key(known.path, known.fingerprint, origin, content, key_facts(dearmour(content.decode())).expires)

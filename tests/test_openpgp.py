@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ Gpg = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def gpg(tmp_path_factory: pytest.TempPathFactory) -> Gpg:
+def gpg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gpg]:
     """gpg with a home of its own."""
     home = tmp_path_factory.mktemp("gnupg")
     home.chmod(0o700)
@@ -29,7 +29,8 @@ def gpg(tmp_path_factory: pytest.TempPathFactory) -> Gpg:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    return run
+    yield run
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], capture_output=True, check=False)
 
 
 def made(gpg: Gpg, name: str, *, kind: str = "rsa2048", expires: str = "never") -> str:

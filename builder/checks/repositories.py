@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import zoneinfo
+from datetime import UTC, datetime
 from functools import cache
 
 from builder.checks.context import Context
 from builder.layers import closest
+from builder.openpgp import dearmour, key_facts
 from builder.profile import RepositoryKeys
 from builder.repositories import key_kind, repository_keys
 
@@ -81,6 +84,15 @@ def _keys(context: Context) -> None:
             )
         if len(set(given)) != len(given):
             context.warning("IB435", path, "a key stands twice", "take one out")
+        for index, text in enumerate(given):
+            expires = key_facts(dearmour(text)).expires
+            # rpm does not look at the date. Shipped keys that expire are renewed on the node (lib/keys.sh).
+            if context.target.package_manager == "apt" and expires is not None and expires <= time.time():
+                day = datetime.fromtimestamp(expires, UTC).date()
+                context.error(
+                    "IB438", (*path, index), f"this key expired on {day}: apt refuses what it signed",
+                    "get a newer copy from its owner, who may have extended it",
+                )  # fmt: skip
     for name, keys in used.items():
         # The distribution's own key comes with its base image.
         for key in keys if name not in ("distribution", "security") else ():

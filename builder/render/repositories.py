@@ -87,5 +87,5 @@ def repository_settings(profile: Profile, target: Target) -> dict[str, str | lis
 
 
 def _word(key: Key) -> str:
-    """One word for bash: where the key lies, its fingerprint (or nothing), where it comes from."""
-    return f"{key.path}|{key.fingerprint or ''}|{key.origin}"
+    """One word for bash: where the key lies, its fingerprint, where it comes from, when it expires (or nothing)."""
+    return f"{key.path}|{key.fingerprint or ''}|{key.origin}|{key.expires or ''}"

@@ -17,6 +17,7 @@ from builder.load import Loaded, load
 from builder.openpgp import dearmour, key_facts
 from builder.target import RepositoryKey, Target, load_target, target_names
 from tests.checks.helpers import ADMIN, codes, findings, well_formed
+from tests.install.keys import signer
 
 KEYS = [
     pytest.param(key, id=f"{target}-{kind}-{key.path.rpartition('/')[2]}")
@@ -135,3 +136,12 @@ def test_keys_of_what_is_not_in_use_are_said() -> None:
     assert codes(findings("debian12-efi", [option("distribution", example())])) == {"IB439"}
     assert codes(findings("debian12-efi", [option("distribution", example())], ["china"])) == set()
     assert codes(findings("centos7-efi", [option("elrepo", example(), example())])) == {"IB435"}
+
+
+def test_an_expired_key_of_one_s_own(tmp_path: Path) -> None:
+    key = signer(tmp_path, "old", made="20200101T000000", expires="1y")
+    found = findings("debian12-efi", [key.option("kubernetes")])
+    assert [(f.code, f.key) for f in found] == [("IB438", "repositories.keys.kubernetes[0]")]
+    assert "expired on 2020-12-31" in found[0].message
+    well_formed(found)
+    assert findings("centos8-efi", [key.option("kubernetes")]) == []

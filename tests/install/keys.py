@@ -24,12 +24,18 @@ class Signer:
         """It as ``--set`` takes it."""
         return f"repositories.keys.{kind}={json.dumps([self.public])}"
 
+    def extended(self, expires: str) -> str:
+        """The public key with a later date."""
+        self.gpg("--quick-set-expire", self.fingerprint, expires)
+        return self.gpg("--armor", "--export", self.fingerprint)
 
-def signer(folder: Path, name: str = "test", *, expires: str = "never") -> Signer:
-    """A new key pair below ``folder``. gpg's agent is asked to end by ``gpgconf``, as gpg itself would."""
+
+def signer(folder: Path, name: str = "test", *, made: str = "", expires: str = "never") -> Signer:
+    """A new key pair below ``folder``, now or at the time ``made`` (20200101T000000)."""
     home = folder / f"gnupg-{name}"
     home.mkdir(mode=0o700)
-    _gpg(home, "--quick-generate-key", f"{name} <{name}@example.com>", "rsa2048", "sign", expires)
+    then = ["--faked-system-time", f"{made}!"] if made else []
+    _gpg(home, *then, "--quick-generate-key", f"{name} <{name}@example.com>", "rsa2048", "sign", expires)
     public = _gpg(home, "--armor", "--export", f"{name}@example.com")
     rows = [line.split(":") for line in _gpg(home, "--with-colons", "--list-keys").splitlines()]
     return Signer(home, next(row[9] for row in rows if row[0] == "fpr"), public)
@@ -39,5 +45,7 @@ def _gpg(home: Path, *args: str) -> str:
     command = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "", *args]
     environment = {**os.environ, "GNUPGHOME": str(home), "LC_ALL": "C"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    # Its agent would stay for as long as the folder does.
+    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

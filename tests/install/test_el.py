@@ -109,6 +109,8 @@ def test_dead_mirrors_are_listed(room: Room) -> None:
     assert "failed 3 times" in said
     assert "tried https://vault.centos.org/7.9.2009/os/$basearch/" in said
     assert "tried https://archive.kernel.org/centos-vault/7.9.2009/os/$basearch/" in said
+    assert "tried https://mirrors.aliyun.com/elrepo/archive/kernel/el7/x86_64/" in said  # switched off, but wanted
+    assert "tried file:" not in said
 
 
 def test_a_missing_key_says_where_to_get_it(room: Room) -> None:

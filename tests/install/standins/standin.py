@@ -98,7 +98,7 @@ def manager() -> int:
             "--setopt=skip_missing_names_on_update=0",
         }
     else:
-        allowed |= {"--setopt=strict=1", "--setopt=best=1", "--setopt=install_weak_deps=0"}
+        allowed |= {"--setopt=strict=1", "--setopt=best=1", "--setopt=install_weak_deps=0", "-v"}
     words = options(allowed)
     if "-y" not in ARGS:
         refuse("asks, and nobody answers")

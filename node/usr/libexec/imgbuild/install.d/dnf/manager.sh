@@ -3,7 +3,18 @@
 
 manager() { dnf -y --setopt=strict=1 --setopt=best=1 --setopt=install_weak_deps=0 "$@"; }
 
-manager_refresh() { manager makecache; }
+# Left to itself dnf goes from a dead address to the next without a word; with -v it says so, once for each file.
+manager_refresh() {
+    manager -v "$@" makecache 2>&1 | awk '
+        /^error: .*\/repodata\/repomd\.xml/ {
+            sub(/^error: /, "")
+            sub(/ \([a-z]*:[^ ]*\)\.$/, "")
+            if (!said[$0]++) print "imgbuild: notice: an address is passed over: " $0
+            next
+        }
+        /^(error: |DNF version|cachedir:|User-Agent:|Loaded plugins:|repo: )/ { next }
+        { print }'
+}
 
 # kernel_default RELEASE: there is an entry for this kernel, and the boot loader starts it. kernel-install writes none
 # where /etc/machine-id is empty, and ends with 0.

@@ -19,9 +19,10 @@ only_our_repositories() {
     done
 }
 
+# The kernel's repository is switched off outside of its own step: whether it answers is to be known now.
 pm_refresh() {
-    if ! retry "reading the package lists" manager_refresh; then
-        sed -n 's/^\(baseurl=\|[[:space:]]\{1,\}\)\([a-z]*:\/\/.*\)/imgbuild: tried \2/p' "$REPO_FILE" >&2
+    if ! retry "reading the package lists" manager_refresh ${KERNEL_REPOSITORY:+"--enablerepo=$KERNEL_REPOSITORY"}; then
+        awk '/^[^ ]/ { on = sub(/^baseurl=/, "") } on && NF { print "imgbuild: tried " $1 }' "$REPO_FILE" >&2
         die "no package list: at least one repository answers at none of the addresses above ($REPO_FILE)"
     fi
 }

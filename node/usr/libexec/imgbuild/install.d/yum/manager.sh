@@ -6,7 +6,7 @@ manager() {
     yum -y --disableplugin=fastestmirror --setopt=skip_missing_names_on_install=0 --setopt=skip_missing_names_on_update=0 "$@"
 }
 
-manager_refresh() { manager makecache fast; }
+manager_refresh() { manager "$@" makecache fast; }
 
 menu_of() {
     local menu
