@@ -1,7 +1,8 @@
 """pxe/: boot.ipxe, a GRUB file a MAC, and a seed folder a node that cloud-init reads over HTTP.
 
-The seed argument is ``ds=nocloud-net;s=…/``: ``ds=nocloud`` with a URL does nothing before cloud-init 23.2, and the
-slash at the end is needed before 23.1. GRUB takes an unquoted ``;`` for the end of the command.
+The seed argument is ``ds=nocloud-net;s=…/``: ``ds=nocloud`` with a URL does nothing before cloud-init 23.2, and from
+24.1 on the old name is a warning, so it is ``nocloud`` there. The slash at the end is needed before 23.1. GRUB takes an
+unquoted ``;`` for the end of the command.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from builder.cluster import Cluster, Node
 from builder.derive import cloud_init_version, kernel_arguments, version, versions
 from builder.findings import Finding, Severity
-from builder.outputs.pxenet import command_line, network_arguments, network_findings
+from builder.outputs.pxenet import command_line, data_source, network_arguments, network_findings
 from builder.profile import Profile
 from builder.render.templates import environment
 from builder.target import Target
@@ -57,6 +58,7 @@ def pxe_files(
         "entries": [entry for entry in entries if entry["mac"]],
         "initrd": INITRD,
         "kernel": KERNEL,
+        "source": data_source(profile, target),
         "other": next((entry for entry in entries if not entry["mac"]), None),
         "target": target.name,
         "url": profile.pxe.url,

@@ -13,7 +13,7 @@ import ipaddress
 import re
 
 from builder.cluster import Addresses, Node, NodeNetwork
-from builder.derive import cloud_init_version, kernel_arguments
+from builder.derive import cloud_init_version, kernel_arguments, version, versions
 from builder.findings import Finding, Severity
 from builder.outputs.cloud import gzipped
 from builder.profile import Profile
@@ -30,9 +30,16 @@ def network_arguments(profile: Profile, target: Target, node: Node) -> list[str]
     return [*early, f"network-config={base64.b64encode(gzipped(config)).decode()}"]
 
 
+def data_source(profile: Profile, target: Target) -> str:
+    """What this cloud-init calls a NoCloud seed behind a URL."""
+    new = cloud_init_version(profile, target) >= version(versions("cloud-init")["since"]["nocloud_net_old"])
+    return "nocloud" if new else "nocloud-net"
+
+
 def command_line(profile: Profile, target: Target, node: Node) -> str:
     """About what the boot loader hands to the kernel for this node: for its length."""
-    seed = f"ds=nocloud-net;s={profile.pxe.url or 'http://255.255.255.255:65535/pxe/'}mac-00-00-00-00-00-00/"
+    url = profile.pxe.url or "http://255.255.255.255:65535/pxe/"
+    seed = f"ds={data_source(profile, target)};s={url}mac-00-00-00-00-00-00/"
     console = [argument for argument in profile.pxe.console if argument not in kernel_arguments(profile, target)]
     return " ".join([*kernel_arguments(profile, target), *console, seed, *network_arguments(profile, target, node)])
 

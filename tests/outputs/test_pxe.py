@@ -75,6 +75,17 @@ def test_the_seed_argument_is_one_that_every_cloud_init_reads(profile: str) -> N
     assert " ds=nocloud-net;s=${seeds}${node}/ " in script
 
 
+@pytest.mark.parametrize(("release", "name"), [("23.4", "nocloud-net"), ("24.1", "nocloud"), ("26.2", "nocloud")])
+def test_the_seed_has_its_new_name_where_the_old_one_is_a_warning(release: str, name: str) -> None:
+    given = loaded("debian12-efi", "baked", ["pxe.url=http://192.0.2.1/p"])
+    known = given.target.cloud_init.model_copy(update={"baked": release})
+    later = Loaded(given.name, given.profile, given.target.model_copy(update={"cloud_init": known}), given.layered)
+    files = files_of(later, cluster_of(DHCP))
+    assert f" ds={name};s=${{seeds}}${{node}}/ " in files["boot.ipxe"].decode()
+    said = f"'ds={name};s=http://192.0.2.1/p/mac-52-54-00-12-34-56/'"
+    assert said in files["grub/grub.cfg-01-52-54-00-12-34-56"].decode()
+
+
 def test_the_commands_are_those_of_the_targets_grub() -> None:
     for profile, word in (("centos7-bios", "linux16"), ("centos7-efi", "linuxefi"), ("debian12-efi", "linux")):
         text = files_of(loaded(profile, "baked"), cluster_of(DHCP))["grub/grub.cfg"].decode()
