@@ -46,6 +46,7 @@ def user_data(
     """The ``#cloud-config`` of one node, with the files of ``trees`` as literal text."""
     made = environment("cloudinit")
     made.filters.setdefault("quote", quote)
+    made.filters.setdefault("plain", plain)
     files = sorted((f for tree in trees for f in tree.files), key=lambda f: f.path)
     context: dict[str, Any] = {
         "block": block,
@@ -63,6 +64,11 @@ def user_data(
         "version": cloud_init_version(profile, target),
     }
     return made.get_template("user-data.j2").render(context).encode()
+
+
+def plain(key: str) -> str:
+    """An SSH key whose comment is ASCII: cloud-init 19.4 on Python 2 (CentOS 7) ends at another one, without users."""
+    return key.encode("ascii", "replace").decode("ascii")
 
 
 def modules(profile: Profile, target: Target) -> frozenset[str]:

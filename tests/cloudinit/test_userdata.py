@@ -13,7 +13,20 @@ import yaml
 from builder.nodefile import NodeFile, NodeTree
 from builder.render.metadata import meta_data, vendor_data
 from builder.render.userdata import SETUP, Include, modules, unsupported, user_data
-from tests.cloudinit.nodes import BARE, DHCP, HASH, MODES, NODES, PROFILES, RUN, cluster_of, loaded, seed_of, trees_of
+from tests.cloudinit.nodes import (
+    BARE,
+    DHCP,
+    HASH,
+    MODES,
+    NODES,
+    PROFILES,
+    RUN,
+    cluster_of,
+    loaded,
+    seed_of,
+    ssh_key,
+    trees_of,
+)
 
 KEYS = {"hostname", "fqdn", "manage_etc_hosts", "disable_root", "ssh_pwauth", "users", "growpart", "resize_rootfs",
         "bootcmd", "write_files", "runcmd", "power_state"}  # fmt: skip
@@ -74,6 +87,17 @@ def test_users_have_keys_and_hashes_only() -> None:
     assert "sudo" not in console
     assert said["ssh_pwauth"] is False
     assert said["disable_root"] is True
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_keys_comment_is_ascii(profile: str) -> None:
+    """cloud-init 19.4 on Python 2 ends in a UnicodeEncodeError otherwise, and makes none of the users after it."""
+    given = loaded(profile, "baked")
+    key = " ".join(ssh_key().split()[:2])
+    users = [given.profile.users[0].model_copy(update={"ssh_keys": [f"{key} müller@büro"]})]
+    changed = given.profile.model_copy(update={"users": users})
+    said = parsed(user_data(changed, given.target, cluster_of(BARE), BARE, []))
+    assert said["users"][0]["ssh_authorized_keys"] == [f"{key} m?ller@b?ro"]
 
 
 def test_without_users_the_images_own_user_takes_the_clouds_key() -> None:
