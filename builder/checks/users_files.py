@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from packaging.version import Version
+
 from builder.checks.context import Context
+from builder.derive import version
 from builder.findings import Path
 from builder.render.node import node_tree
 
@@ -46,6 +49,14 @@ def _users(context: Context) -> None:
             context.error(
                 "IB452", path, f"{user.name} is an account of the system's own",
                 "take another name, with sudo: true where it shall rule",
+            )  # fmt: skip
+        kind = (user.hashed_password or "$6$").split("$")[1]
+        if kind not in ("5", "6") and version(context.target.glibc) < Version("2.28"):
+            # Later distributions have libxcrypt; glibc's own crypt knows $5$ and $6$ of these.
+            context.error(
+                "IB459", ("users", index, "hashed_password"),
+                f"{context.target.name} cannot check a hash that begins with ${kind}$: {user.name} could not log in",
+                "make one with `openssl passwd -6`",
             )  # fmt: skip
         if len(set(user.ssh_keys)) != len(user.ssh_keys):
             context.warning("IB453", ("users", index, "ssh_keys"), "a key stands twice", "take one out")
