@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from builder.image.base import base_tar
 from builder.image.bootproof import BootProof
 from builder.image.layout import disk_layout
 from builder.image.mirror import DebianMirrors, debian_mirrors
+from builder.image.packages import described
 from builder.image.requirements import Lack, lacks
 from builder.image.rootfs import Rootfs, RootfsPlan, build_rootfs, cached, forget
 from builder.load import Loaded
@@ -37,12 +39,11 @@ class ImageRecord:
 
     def described(self) -> dict[str, Any]:
         """For the manifest: what it boots, and every package."""
-        packages = {package.name: package.version for package in self.rootfs.packages}
         return {
             "kernel": self.proof.kernel,
             "command_line": self.proof.command_line,
             "rootfs": self.rootfs.key,
-            "packages": dict(sorted(packages.items())),
+            "packages": described(self.rootfs.packages),
         }
 
     def boot_files(self) -> dict[str, OutFile]:
@@ -106,11 +107,11 @@ def rootfs_plan(profile: Profile, target: Target, install: NodeTree, cache: Path
         return RootfsPlan(target.id, elements_of(target), data_dir("elements"), install, environment)
 
     release = target.image.environment["DIB_RELEASE"]
-    wanted = _first(profile.repositories.distribution, target, "distribution", profile)
-    security = _first(profile.repositories.security, target, "security", profile)
-    known = cache / "mirrors" / f"{run_id(release.encode(), wanted.encode(), security.encode())}.json"
+    wanted = _listed(profile.repositories.distribution, target, "distribution", profile)
+    security = _listed(profile.repositories.security, target, "security", profile)
+    known = cache / "mirrors" / f"{run_id(release.encode(), *(u.encode() for u in (*wanted, *security)))}.json"
     try:
-        mirrors = debian_mirrors(release, wanted, security=security)
+        mirrors = _answering(release, wanted, security, steps)
     except HostError:
         # Without a network an image can still be made of a root file system that is in the cache.
         try:
@@ -131,10 +132,29 @@ def _read(path: Path) -> Mapping[str, Any]:
     return {**data, "components": tuple(data["components"])}
 
 
-def _first(own: list[str] | None, target: Target, kind: str, profile: Profile) -> str:
-    """The profile's first mirror, else the target's for the region; empty: the host's own."""
-    if own:
-        return own[0].rstrip("/")
+def _answering(release: str, wanted: Sequence[str], security: Sequence[str], steps: Steps) -> DebianMirrors:
+    """The first pair of the listed mirrors that answers; each that does not is named.
+
+    Raises:
+        HostError: none does.
+    """
+    said: dict[str, HostError] = {}
+    for main, guess in product(wanted, security):
+        try:
+            found = debian_mirrors(release, main, security=guess)
+        except HostError as error:
+            said[str(error)] = error
+            continue
+        for words in said:
+            steps.note(f"passed over: {words}")
+        return found
+    if len(said) == 1:
+        raise next(iter(said.values()))
+    raise HostError("none of the mirrors answers: " + "; ".join(said), "name another one in the profile")
+
+
+def _listed(own: list[str] | None, target: Target, kind: str, profile: Profile) -> list[str]:
+    """The profile's mirrors, else the target's for the region; one that is empty stands for the host's own."""
     mirrors = getattr(target.repositories, kind)
-    listed: list[str] = getattr(mirrors, profile.repositories.region) if mirrors else []
-    return listed[0].rstrip("/") if listed else ""
+    listed: list[str] = own or (getattr(mirrors, profile.repositories.region) if mirrors else [])
+    return [url.rstrip("/") for url in listed] or [""]

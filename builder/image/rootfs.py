@@ -17,19 +17,9 @@ from builder.image.base import Base
 from builder.image.command import no_space, run
 from builder.image.dibrun import run_dib
 from builder.image.leftovers import clear
+from builder.image.packages import LIST, Package, read_list
 from builder.nodefile import NodeTree, digest
 from builder.steps import Steps
-
-_PACKAGES = "./usr/share/imgbuild/packages.tsv"
-
-
-@dataclass(frozen=True)
-class Package:
-    """One installed package, as the root file system's own package manager names it."""
-
-    name: str
-    version: str
-    arch: str
 
 
 @dataclass(frozen=True)
@@ -148,10 +138,9 @@ def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, steps: Steps)
 
 
 def _packages(tar: Path) -> tuple[Package, ...]:
-    """The list that the element imgbuild-install wrote at the build's end."""
-    out = run(["tar", "--extract", "--to-stdout", "--file", tar, _PACKAGES], what="read the list of packages")
-    rows = (line.split("\t") for line in out.decode().splitlines())
-    return tuple(Package(*row) for row in rows if len(row) == 3)
+    """The list that the install script wrote at its end."""
+    out = run(["tar", "--extract", "--to-stdout", "--file", tar, f"./{LIST}"], what="read the list of packages")
+    return read_list(out.decode())
 
 
 def _names(key: str, cache_dir: Path) -> tuple[Path, Path]:

@@ -75,6 +75,7 @@ def _steps(profile: Profile, target: Target) -> Iterable[NodeFile]:
         yield _script("install.d/60-helm", "install.d/any/60-helm")
     if _downloads(profile):
         yield _script("lib/archive.sh", "lib/archive.sh", mode=0o644)
+    yield _script("install.d/80-list", "install.d/any/80-list")
     yield _script("install.d/90-clean", f"install.d/{family}/90-clean")
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from builder.errors import HostError
-from builder.image.mirror import AptSource, apt_sources, debian_mirrors
+from builder.image import build
+from builder.image.mirror import AptSource, DebianMirrors, apt_sources, debian_mirrors
+from tests.image.recorder import Recorder
 
 
 def _everything(_uri: str, _suite: str) -> bool:
@@ -96,3 +98,32 @@ def test_a_mirror_without_the_release(apt: Path) -> None:
     (apt / "sources.list").write_text("deb http://mirror.example/debian trixie main\n")
     with pytest.raises(HostError, match="has no bookworm"):
         debian_mirrors("bookworm", apt=apt, ask=lambda _uri, suite: suite != "bookworm")
+
+
+def test_the_list_is_tried_in_order_and_the_dead_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = {"https://b.example/debian", "https://s2.example/security"}
+
+    def ask(main: str, release: str) -> bool:
+        if main not in alive:
+            raise OSError("Connection refused")
+        return True
+
+    def mirrors(release: str, wanted: str, *, security: str) -> DebianMirrors:
+        return debian_mirrors(release, wanted, security=security, ask=ask)
+
+    monkeypatch.setattr(build, "debian_mirrors", mirrors)
+    steps = Recorder()
+    mains = ["https://a.example/debian", "https://b.example/debian"]
+    found = build._answering("bookworm", mains, ["https://s1.example/security", "https://s2.example/security"], steps)
+    assert (found.main, found.security) == ("https://b.example/debian", "https://s2.example/security")
+    said = "\n".join(steps.lines)
+    assert said.count("passed over") == 2
+    assert "a.example" in said
+    assert "s1.example" in said
+
+    with pytest.raises(HostError) as caught:
+        build._answering("bookworm", ["https://a.example/debian", "https://c.example/debian"], [""], steps)
+    assert "a.example" in str(caught.value)
+    assert "c.example" in str(caught.value)
+    with pytest.raises(HostError, match=r"a\.example"):
+        build._answering("bookworm", ["https://a.example/debian"], [""], steps)

@@ -12,12 +12,15 @@ _CONTROL = """Package: {name}
 Version: {version}
 Architecture: all
 Maintainer: nobody <nobody@example.com>
-Description: a package of the tests
+{more}Description: a package of the tests
 """
 
 
-def suite(archive: Path, name: str, key: Signer, *packages: tuple[str, str]) -> None:
-    """dists/NAME of an archive; NAME "/" gives a flat one, as pkgs.k8s.io is."""
+def suite(archive: Path, name: str, key: Signer, *packages: tuple[str, ...]) -> None:
+    """dists/NAME of an archive; NAME "/" gives a flat one, as pkgs.k8s.io is.
+
+    A package is its name, its version and what it depends on.
+    """
     flat = name == "/"
     top = archive if flat else archive / "dists" / name
     listed = top if flat else top / "main" / "binary-amd64"
@@ -35,11 +38,11 @@ def suite(archive: Path, name: str, key: Signer, *packages: tuple[str, str]) -> 
     key.gpg("--output", str(top / "InRelease"), "--clearsign", str(release))
 
 
-def _package(archive: Path, name: str, version: str) -> str:
+def _package(archive: Path, name: str, version: str, *needs: str) -> str:
     """Builds NAME into the archive's pool; its stanza of Packages."""
     tree = archive / "build" / f"{name}-{version}"
     (tree / "DEBIAN").mkdir(parents=True, exist_ok=True)
-    control = _CONTROL.format(name=name, version=version)
+    control = _CONTROL.format(name=name, version=version, more=f"Depends: {', '.join(needs)}\n" if needs else "")
     (tree / "DEBIAN" / "control").write_text(control)
     file = archive / "pool" / f"{name}_{version}_all.deb"
     file.parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from builder.image.packages import read_list
 from builder.nodefile import NodeTree
 from tests.install.room import EL_TOOLS, Room, loaded, tree
 
@@ -72,7 +73,8 @@ def failed(room: Room, step: str, *, image: bool = True) -> str:
 @pytest.mark.parametrize("profile", sorted(KERNELS))
 def test_an_image_from_base_to_clean(room: Room, profile: str) -> None:
     el(room, profile, sets=("base.remove=[firewalld, not-there]",))
-    order = ("10-repositories", "20-packages", "30-kernel", "50-kubernetes", "90-clean")
+    order = ("10-repositories", "20-packages", "30-kernel", "50-kubernetes", "80-list", "90-clean")
+    room.write("/var/cache/imgbuild/base-packages", "kernel\nfirewalld\ntar\n")
     steps(room, *order)
     release = f"{KERNELS[profile]}.x86_64"
     assert room.read("/usr/share/imgbuild/kernel") == release + "\n"
@@ -82,8 +84,12 @@ def test_an_image_from_base_to_clean(room: Room, profile: str) -> None:
     assert room.read("/etc/machine-id") == ""
     if profile.startswith("centos8"):
         assert room.read("/boot/grub2/grubenv").endswith(f"-{release}\n")
+    listed = {p.name: p for p in read_list(room.read("/usr/share/imgbuild/packages.tsv"))}
+    assert {p.name: p.origin for p in listed.values() if p.origin != "profile"} == {"tar": "base"}
+    assert (listed["kernel-ml"].repository, listed["kernel-ml"].version) == ("elrepo-kernel", KERNELS[profile])
+    assert listed["cloud-utils-growpart"].repository == "imgbuild-os"
     before = room.read("/standin/installed")
-    steps(room, *order)  # again: nothing changes
+    steps(room, *(step for step in order if step != "80-list"))  # again: nothing changes
     assert room.read("/standin/installed") == before
 
 

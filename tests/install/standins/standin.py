@@ -99,7 +99,7 @@ def manager() -> int:
         }
     else:
         allowed |= {"--setopt=strict=1", "--setopt=best=1", "--setopt=install_weak_deps=0", "-v"}
-    words = options(allowed)
+    words = options(allowed | {"-C", "-q"})
     if "-y" not in ARGS:
         refuse("asks, and nobody answers")
     if words[0] in ("makecache", "upgrade") and faulty("dead"):
@@ -121,6 +121,16 @@ def manager() -> int:
                 if not faulty("forgets", name) and not versions_of(f"{name}-{version}", "installed"):
                     keep(name, version)
         return 0
+    if words == ["list", "installed"]:  # a base's package has no repository; a long line is broken
+        known = rows("offers")
+        print("Installed Packages")
+        for name, version in rows("installed"):
+            where = {"yum": "installed", "dnf": "@System"}[NAME]
+            if [name, version] in known:
+                where = "@elrepo-kernel" if name.startswith("kernel-ml") else "@imgbuild-os"
+            broken = f"\n{'':40}" if len(name) > 12 else ""
+            print(f"{name}.x86_64{broken} {version} {where}")
+        return 0
     if words[0] == "remove":
         gone = [pair for word in words[1:] for pair in versions_of(word, "installed")]
         left = [row for row in rows("installed") if tuple(row) not in gone]
@@ -131,15 +141,18 @@ def manager() -> int:
     return 0
 
 
+def queried(form: str, name: str, version: str) -> None:
+    text = form.replace("%|EPOCH?{%{EPOCH}:}|", "").replace("%{NAME}", name).replace("%{VERSION}-%{RELEASE}", version)
+    print(text.replace("%{ARCH}", "x86_64").replace("\\t", "\t").replace("\\n", "\n"), end="")
+
+
 def rpm() -> int:
     if ARGS[:1] == ["--import"]:
         return 0 if Path(ARGS[1]).is_file() else 1
     if ARGS[:1] == ["-qa"]:
-        form, pattern = ARGS[2], ARGS[3]
         for name, version in rows("installed"):
-            if fnmatch.fnmatchcase(name, pattern):
-                print(form.replace("%{NAME}", name).replace("%{VERSION}-%{RELEASE}", version)
-                      .replace("%{ARCH}", "x86_64").replace("\\n", ""))  # fmt: skip
+            if fnmatch.fnmatchcase(name, ARGS[3]):
+                queried(ARGS[2], name, version)
         return 0
     if ARGS[:2] == ["-q", "--whatprovides"]:
         print(f"no package provides {ARGS[-1]}")
@@ -147,8 +160,8 @@ def rpm() -> int:
     if ARGS[:2] != ["-q", "--qf"]:
         refuse(shlex.join(ARGS))
     found = versions_of(ARGS[3], "installed")
-    for _, version in found:
-        print(ARGS[2].replace("%{VERSION}-%{RELEASE}", version).replace("%{ARCH}", "x86_64").replace("\\n", ""))
+    for name, version in found:
+        queried(ARGS[2], name, version)
     if not found:
         print(f"package {ARGS[3]} is not installed")
     return 0 if found else 1

@@ -77,3 +77,29 @@ pm_pinned() {
 pm_hold() { apt-mark hold "$@" > /dev/null; }
 
 pm_remove() { apt_get purge "$@"; }
+
+# pm_installed: name, version and architecture of each package, separated by tabs.
+pm_installed() {
+    # shellcheck disable=SC2016 # dpkg-query expands these
+    dpkg-query --show --showformat='${db:Status-Abbrev}\t${Package}\t${Version}\t${Architecture}\n' |
+        sed -n 's/^[ih]i \t//p' | sort
+}
+
+# pm_names NAME...: the installed packages that these names stand for.
+pm_names() {
+    # shellcheck disable=SC2016 # dpkg-query expands these; a virtual name stands for none
+    dpkg-query --show --showformat='${Package}\n' "${@%%=*}" 2> /dev/null || :
+}
+
+# pm_origins: name, version and repository of each package that a repository offers at the installed version. A suite is
+# named by itself, a repository without suites by its address.
+pm_origins() {
+    pm_installed | cut -f 1 | xargs apt-cache policy | awk -v OFS='\t' '
+        /^[^ ]/ { name = $1; sub(/:.*/, "", name); version = "" }
+        /^     [^ ]/ { version = "" }
+        /^ \*\*\* / { version = $2 }
+        /^        / && version != "" && $2 ~ /^[a-z+]+:/ {
+            print name, version, ($3 == "Packages" ? $2 : $3)
+            version = ""
+        }'
+}

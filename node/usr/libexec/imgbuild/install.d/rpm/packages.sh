@@ -32,17 +32,20 @@ pm_install() {
     retry "the installation of packages" manager install "$@" || die "packages could not be installed: $*"
 }
 
-# pm_version NAME: the version of an installed package, or of what provides it; nothing and 1 where there is none.
-pm_version() {
-    case $1 in
+# pm_query FORMAT NAME: what is installed by that name, or provides it; nothing and 1 where there is none.
+pm_query() {
+    case $2 in
         *'*'*)
-            rpm -qa --qf '%{VERSION}-%{RELEASE}\n' "$1" | grep .
+            rpm -qa --qf "$1" "$2" | grep .
             return
             ;;
     esac
-    rpm -q --qf '%{VERSION}-%{RELEASE}\n' "$1" 2> /dev/null | grep -v 'not installed' ||
-        rpm -q --whatprovides --qf '%{VERSION}-%{RELEASE}\n' "$1" 2> /dev/null | grep -v 'no package provides'
+    rpm -q --qf "$1" "$2" 2> /dev/null | grep -v 'not installed' ||
+        rpm -q --whatprovides --qf "$1" "$2" 2> /dev/null | grep -v 'no package provides'
 }
+
+# pm_version NAME: the version of an installed package, or of what provides it; nothing and 1 where there is none.
+pm_version() { pm_query '%{VERSION}-%{RELEASE}\n' "$1"; }
 
 # pm_verify NAME...: each is really installed, at the version that its name may hold; the version is printed.
 pm_verify() {
@@ -73,3 +76,26 @@ pm_pinned() {
 
 # Held already: exclude= in the repository file.
 pm_hold() { :; }
+
+# pm_installed: name, version and architecture of each package, separated by tabs. gpg-pubkey is an imported key.
+pm_installed() {
+    rpm -qa --qf '%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{ARCH}\n' '*' |
+        sed -e '/^gpg-pubkey\t/d' -e 's/\t0:/\t/' | sort
+}
+
+# pm_names NAME...: the installed packages that these names stand for.
+pm_names() {
+    local name
+    for name in "$@"; do
+        pm_query '%{NAME}\n' "$name" || :
+    done
+}
+
+# pm_origins: name, version and repository of each package, as yum and dnf remember it, where they do. Their list breaks
+# long lines.
+pm_origins() {
+    manager -C -q list installed | awk '/^Installed Packages/ { on = 1; next } on { for (i = 1; i <= NF; i++) print $i }' |
+        paste - - - | awk -v OFS='\t' '
+            $3 !~ /^@/ || $3 == "@System" { next }
+            { sub(/\.[^.]*$/, "", $1); sub(/^0:/, "", $2); print $1, $2, substr($3, 2) }'
+}
