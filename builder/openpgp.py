@@ -49,7 +49,7 @@ def public_key(text: str) -> str:
     if set(kinds) != {_PUBLIC}:
         raise ValueError(f"a {_PUBLIC} and nothing else is wanted, not {', '.join(dict.fromkeys(kinds))}")
     if len(kinds) > 1:
-        raise ValueError("give each public key block as an item of its own: rpm reads only the first of a file")
+        raise ValueError("give each public key block as an item of its own: each becomes a file of its own")
     found = _BLOCK.search(text.replace("\r\n", "\n"))
     if found is None:
         raise ValueError("the public key block has no END line: copy the whole of it")
@@ -80,7 +80,9 @@ def key_facts(data: bytes) -> KeyFacts:
             raise ValueError("what stands in the block is no public key")
         if tag == _PRIMARY:
             if fingerprint:
-                raise ValueError("the block holds several keys: give each as an item of its own, rpm reads only one")
+                raise ValueError(
+                    "the block holds several keys: give each as an item of its own, CentOS 7's rpm takes only the first"
+                )
             if len(body) < 7 or body[0] != 4:
                 raise ValueError("an OpenPGP key of version 4 is wanted: rpm of CentOS 7 and 8 reads no other")
             fingerprint = hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest()
