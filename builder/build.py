@@ -101,7 +101,7 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
     for problem in problems:
         steps.note(f"there will be no disk image: {problem.what}")
     wanted = image_id(loaded.profile, loaded.target, rendered.install, rendered.node)
-    with output_folder(place) as folder:
+    with output_folder(place, (*GROUPS, "image")) as folder:
         groups: dict[str, GroupRecord]
         with steps.step(f"Write {place}"):
             for name in GROUPS:

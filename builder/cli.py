@@ -1,4 +1,7 @@
-"""The command line. No logic here: it reads words, calls one function each, and turns errors into exit codes."""
+"""The command line. No logic here: it reads words, calls one function each, and turns errors into exit codes.
+
+What a command needs is imported inside it: half of a run is importing, and Ctrl-C must find us ready even then.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.console import Console
-from rich.markup import escape
+from click.core import ParameterSource
+from rich.text import Text
 
 from builder import __version__
-from builder.build import Request, prepare, write
-from builder.compare import explain, unified
+from builder.console import Console, never_fail_to_encode
 from builder.errors import ImgbuildError
 from builder.findings import Findings, InvalidInput, findings_json, print_findings
 from builder.layers import shipped
@@ -29,8 +31,9 @@ class Says:
 
     def __init__(self, form: str) -> None:
         self.json = form == "json"
-        self.out = Console(soft_wrap=True, highlight=False)
-        self.err = Console(stderr=True, highlight=False)
+        never_fail_to_encode()
+        self.out = Console()
+        self.err = Console(stderr=True)
 
     def steps(self) -> Steps:
         """Progress in the form asked for."""
@@ -47,20 +50,49 @@ class Says:
 
     def error(self, error: ImgbuildError) -> None:
         """One error and its fix, in red on a terminal."""
-        self.err.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        self.err.print(Text.assemble(("error:", "bold red"), f" {error}"))
         for line in error.hint.splitlines():
-            self.err.print(f"  [green]fix:[/green] {escape(line)}", soft_wrap=True)
+            self.err.print(Text.assemble("  ", ("fix:", "green"), f" {line}"))
+
+
+class Place(click.Path):
+    """A path that says something: `--output "$UNSET"` is not the folder one happens to stand in."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; a usage error for an empty one."""
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Commands(click.Group):
+    """Says more than "no such command" where it is known what was meant."""
+
+    later = ("lock", "fetch", "bundle", "serve")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the words name."""
+        name = args[0]
+        if name in self.later:
+            ctx.fail(f"`imgbuild {name}` comes with a later release; this one has {', '.join(self.commands)}")
+        if name in shipped("profiles") or name.endswith((".yaml", ".yml")):
+            ctx.fail(f"a profile is named by an option: imgbuild --profile {name}")
+        return super().resolve_command(ctx, args)
 
 
 def input_options(required: bool) -> Callable[[Command], Command]:
-    """The options that say what to build, the same for every command."""
+    """The options that say which profile, the same for every command."""
 
     def decorate(command: Command) -> Command:
         options = [
             click.option("--profile", "-p", metavar="NAME|FILE", required=required, help="What to build."),
             click.option("--layer", "-l", "layers", metavar="NAME|FILE", multiple=True, help="Lay this over it."),
             click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Set one value (YAML)."),
-            click.option("--cluster", metavar="FILE", type=click.Path(path_type=Path), help="The cluster's nodes."),
             click.option("--mode", type=click.Choice(["baked", "stock"]), help="Image with all in it, or plain image."),
             click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For machines."),
         ]
@@ -69,6 +101,9 @@ def input_options(required: bool) -> Callable[[Command], Command]:
         return command
 
     return decorate
+
+
+cluster_option = click.option("--cluster", metavar="FILE", type=Place(), help="The cluster's nodes.")
 
 
 def ends_well(command: Command) -> Command:
@@ -93,11 +128,8 @@ def ends_well(command: Command) -> Command:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(3)
         except OSError as error:
-            says.error(
-                ImgbuildError(
-                    f"{error.filename or type(error).__name__}: {error.strerror or error}", "mend that and retry"
-                )
-            )
+            where = f"{error.filename}: " if error.filename else "cannot write the output: "
+            says.error(ImgbuildError(f"{where}{error.strerror or error}", "mend that and run it again"))
             sys.exit(3)
 
     return run
@@ -112,12 +144,18 @@ def context_is_check() -> bool:
 def cache_dir() -> Path:
     """IMGBUILD_CACHE, else imgbuild/ in the user's cache folder (XDG base directory specification)."""
     own = os.environ.get("IMGBUILD_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgbuild"
+    if own:
+        return Path(own)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgbuild"
+    except RuntimeError:  # no HOME, and no such user in /etc/passwd
+        return Path.cwd() / ".cache/imgbuild"
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @input_options(required=False)
-@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
+@cluster_option
+@click.option("--output", "-o", type=Place(), default=Path("out"), show_default=True,
               help="The result goes to a folder in it, named after the profile.")  # fmt: skip
 @click.option("--no-image", is_flag=True, help="Seeds, cloud, PXE and elements only: no root, no network.")
 @click.option("--fresh", is_flag=True, help="Build the root file system anew, even if it is in the cache.")
@@ -143,11 +181,13 @@ def main(
     imgbuild --profile centos7-efi --no-image   what needs no root
     """
     if context.invoked_subcommand is not None:
-        if profile or layers or sets or cluster or mode or no_image or fresh:
+        if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
             raise click.UsageError(f"put the options behind the command: imgbuild {context.invoked_subcommand} …")
         return
     if profile is None:
         raise click.UsageError(f"--profile is missing; imgbuild ships {', '.join(shipped('profiles'))}")
+    from builder.build import Request, prepare, write
+
     says = Says(form)
     findings = Findings()
     ready = prepare(Request(profile, layers, sets, mode, cluster), findings)
@@ -157,6 +197,7 @@ def main(
 
 
 @main.command()
+@ends_well
 def profiles() -> None:
     """List the profiles, layers and targets that imgbuild ships."""
     for kind in ("profiles", "layers", "targets"):
@@ -165,11 +206,14 @@ def profiles() -> None:
 
 @main.command(name="check")
 @input_options(required=True)
+@cluster_option
 @ends_well
 def check_command(
     profile: str, layers: tuple[str, ...], sets: tuple[str, ...], cluster: Path | None, mode: str | None, form: str
 ) -> None:
     """Say everything that is wrong with the input, and write nothing."""
+    from builder.build import Request, prepare
+
     says = Says(form)
     findings = Findings()
     prepare(Request(profile, layers, sets, mode, cluster), findings)
@@ -187,13 +231,15 @@ def explain_command(
     profile: str,
     layers: tuple[str, ...],
     sets: tuple[str, ...],
-    cluster: Path | None,
     mode: str | None,
     form: str,
 ) -> None:
     """Say what KEY is and which file and line set it, each that did."""
+    from builder.build import Request
+    from builder.compare import explain
+
     findings = Findings()
-    for line in explain(Request(profile, layers, sets, mode, cluster), key, findings):
+    for line in explain(Request(profile, layers, sets, mode), key, findings):
         click.echo(line)
     if findings.errors:
         raise InvalidInput(findings)
@@ -207,12 +253,15 @@ def explain_command(
 @ends_well
 def diff_command(a: str, b: str, layers: tuple[str, ...], mode: str | None) -> None:
     """Show how the node files of two profiles differ. Secrets are never shown."""
+    from builder.build import Request
+    from builder.compare import unified
+
     for line in unified(Request(a, layers, (), mode), Request(b, layers, (), mode)):
         click.echo(line)
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @click.option("--check", is_flag=True, help="End with 0 only if every check in the guest passes.")
 @click.option("--node", metavar="NAME", help="Whose seed it boots with; by default the first.")
 @click.option("--mixed", is_flag=True, help="Boot even if image and seeds are of different runs.")
@@ -232,7 +281,6 @@ def boot(
     form: str,
 ) -> None:
     """Boot the image in FOLDER (such as out/debian12-efi) in QEMU with its seed."""
-    # Here and not at the top: what only a boot needs would make every command slower to start.
     from builder.machine.command_line import boot_folder
 
     says = Says(form)

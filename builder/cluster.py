@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path as FilePath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from builder.fields import Address, Cidr, DnsName, HostName, Model, pattern
+from builder.fields import Address, Cidr, DnsName, HostName, Model, dns_name, pattern
 from builder.findings import Findings
 from builder.layers import Layered
 from builder.load import validate
@@ -26,11 +27,33 @@ def _interface_address(value: str) -> str:
         raise ValueError("an address with its prefix length is wanted, such as 192.168.1.10/24") from error
 
 
-Mac = Annotated[
-    str,
-    pattern(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", "a MAC is six pairs of hexadecimal digits: 52:54:00:12:34:56"),
-    AfterValidator(str.lower),
-]
+def _mac(value: str) -> str:
+    digits = re.sub("[-:.]", "", value).lower()
+    if not re.fullmatch("[0-9a-f]{12}", digits):
+        raise ValueError("a MAC is six pairs of hexadecimal digits: 52:54:00:12:34:56")
+    mac = ":".join(digits[at : at + 2] for at in range(0, 12, 2))
+    if mac != value.lower():
+        raise ValueError(f"write it {mac}")
+    if int(digits[:2], 16) & 1 or digits == "0" * 12:
+        raise ValueError("give the card's own: no card has this MAC (the first pair is odd, or all are zero)")
+    return mac
+
+
+def _endpoint(value: str) -> str:
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([a-z0-9.-]+)):[0-9]{1,5}", value)
+    try:
+        if found is None:
+            raise ValueError(value)
+        if found[1]:
+            ipaddress.IPv6Address(found[1])
+        else:
+            dns_name(found[2])
+    except ValueError as error:
+        raise ValueError("host:port is wanted: 10.0.0.10:6443, k8s.example.org:6443 or [2001:db8::10]:6443") from error
+    return value
+
+
+Mac = Annotated[str, AfterValidator(_mac)]
 InterfaceName = Annotated[
     str, pattern(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", "an interface name has at most 15 letters, digits, . _ -")
 ]
@@ -116,7 +139,7 @@ class Cluster(Model):
     """The nodes of one cluster. ``endpoint`` is the control plane's host:port, where it is not the node itself."""
 
     name: DnsName
-    endpoint: Annotated[str, pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?:[0-9]{1,5}", "host:port is wanted")] | None = None
+    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     nodes: Annotated[list[Node], Field(min_length=1)]
 
 

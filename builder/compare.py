@@ -12,7 +12,7 @@ from builder.findings import Findings, InvalidInput, format_path
 from builder.layers import closest
 from builder.load import load
 from builder.nodefile import NodeFile
-from builder.profile import is_private
+from builder.private import shown
 
 
 def explain(request: Request, key: str, findings: Findings) -> Iterator[str]:
@@ -34,8 +34,8 @@ def explain(request: Request, key: str, findings: Findings) -> Iterator[str]:
     for name in [key] if key in known and not below else sorted(below):
         for mark, value in layered.history[known[name]]:
             if not (isinstance(value, (dict, list)) and value):
-                shown = "(set)" if is_private(known[name]) else json.dumps(value, ensure_ascii=False, default=str)
-                yield f"{name} = {shown}  ({mark})"
+                text = json.dumps(shown(known[name], value), ensure_ascii=False, default=str)
+                yield f"{name} = {text}  ({mark})"
 
 
 def unified(a: Request, b: Request) -> Iterator[str]:

@@ -37,11 +37,9 @@ def examine(cache: Path) -> list[Row]:
 def print_rows(console: Console, rows: Sequence[Row], *, as_json: bool) -> None:
     """One line a row, the fix below."""
     if as_json:
-        console.print(json.dumps([asdict(row) for row in rows], indent=2), markup=False)
+        console.print(json.dumps([asdict(row) for row in rows], indent=2))
         return
     for row in rows:
-        console.print(
-            f"{'ok     ' if row.ok else 'MISSING'} {row.task}{': ' if row.what else ''}{row.what}", markup=False
-        )
+        console.print(f"{'ok     ' if row.ok else 'MISSING'} {row.task}{': ' if row.what else ''}{row.what}")
         if row.hint:
-            console.print(f"        fix: {row.hint}", markup=False)
+            console.print(f"        fix: {row.hint}")

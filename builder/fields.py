@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -22,8 +23,7 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
 
 
-def pattern(regex: str, what: str) -> AfterValidator:
-    """A validator that wants the whole value to match ``regex``; ``what`` tells the fix."""
+def _matcher(regex: str, what: str) -> Callable[[str], str]:
     compiled = re.compile(regex)
 
     def check(value: str) -> str:
@@ -31,10 +31,23 @@ def pattern(regex: str, what: str) -> AfterValidator:
             raise ValueError(what)
         return value
 
-    return AfterValidator(check)
+    return check
+
+
+def pattern(regex: str, what: str) -> AfterValidator:
+    """A validator that wants the whole value to match ``regex``; ``what`` tells the fix."""
+    return AfterValidator(_matcher(regex, what))
+
+
+dns_name = _matcher(
+    r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",
+    "a DNS name has lower-case letters, digits, dashes and dots",
+)
 
 
 def _cidr(value: str) -> str:
+    if "/" not in value:
+        raise ValueError("a network in CIDR form is wanted, with its prefix length: 10.244.0.0/16")
     try:
         if "%" in value:
             raise ValueError(value)
@@ -42,7 +55,7 @@ def _cidr(value: str) -> str:
     except ValueError as error:
         raise ValueError("a network in CIDR form is wanted, such as 10.244.0.0/16") from error
     if str(network) != value:
-        raise ValueError(f"host bits are set: the network is {network}")
+        raise ValueError(f"write it as the network itself: {network}")
     return value
 
 
@@ -64,6 +77,8 @@ def _url(value: str) -> str:
             raise ValueError(value)
     except ValueError as error:
         raise ValueError("a URL is wanted with a host, such as https://example.org/path") from error
+    if "@" in parts.netloc:
+        raise ValueError("take user and password out: they would lie readable in the image and on every node")
     return value
 
 
@@ -78,6 +93,13 @@ def _one_line(value: str) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
         raise ValueError("one line without control characters is wanted")
     return value
+
+
+def _host(value: str) -> str:
+    try:
+        return _address(value)
+    except ValueError:
+        return dns_name(value)
 
 
 def _minor_url(value: str) -> str:
@@ -96,17 +118,14 @@ Version = Annotated[str, pattern(r"[0-9]+\.[0-9]+\.[0-9]+([-+~][0-9A-Za-z.~+-]+)
 HostName = Annotated[
     str,
     pattern(
-        r"(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?",
-        "a host name has lower-case letters, digits and dashes, at most 63 (RFC 1123; Kubernetes takes no other)",
+        r"(?=.{1,63}$)(?!localhost$|[0-9]+$)[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        "a host name has lower-case letters, digits and dashes, at most 63 (RFC 1123; Kubernetes takes no other); "
+        "localhost and digits alone mean other addresses",
     ),
 ]
-DnsName = Annotated[
-    str,
-    pattern(
-        r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",
-        "a DNS name has lower-case letters, digits, dashes and dots",
-    ),
-]
+DnsName = Annotated[str, AfterValidator(dns_name)]
+Host = Annotated[str, AfterValidator(_host)]
+"""A DNS name or an IP address."""
 RegistryHost = Annotated[
     str,
     pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|_default", "a registry is a host, or host:port"),
@@ -115,23 +134,25 @@ Image = Annotated[
     str,
     pattern(
         r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
-        "an image repository is host/path, without a slash at the end",
+        "an image repository is host/path, without https:// before it, a slash or a tag at its end",
     ),
 ]
 AbsolutePath = Annotated[
     str,
-    pattern(r"(/[A-Za-z0-9_@%+=:,-][A-Za-z0-9._@%+=:,-]*|/\.[A-Za-z0-9_-][A-Za-z0-9._-]*)+",
-             "an absolute path is wanted, without spaces, .. and a slash at the end"),
+    pattern(r"(?=.{2,1024}$)(/[A-Za-z0-9_@%+=:,-][A-Za-z0-9._@%+=:,-]{0,254}|/\.[A-Za-z0-9_-][A-Za-z0-9._-]{0,253})+",
+             "an absolute path is wanted, without spaces, .., a slash at the end and names of over 255 letters"),
 ]  # fmt: skip
 FileMode = Annotated[str, pattern(r"0?[0-7]{3,4}", 'a mode is three or four octal digits in quotes: "0644"')]
 ModuleName = Annotated[str, pattern(r"[A-Za-z0-9_-]+", "a kernel module has letters, digits, _ and -")]
-PackageName = Annotated[str, pattern(r"[A-Za-z0-9][A-Za-z0-9.+_:~=*-]*", "this is no package name")]
+PackageName = Annotated[
+    str, pattern(r"[A-Za-z0-9][A-Za-z0-9.+_:~=*-]*", "a package name has letters, digits and . + _ : ~ = * -")
+]
 SysctlKey = Annotated[
     str,
     pattern(
         r"[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+",
-        "no glob: systemd 219 and 239 ignore net.ipv4.conf.*.x, and sysctl -p fails on it; "
-        "network.rp_filter covers every interface",
+        "a sysctl is a name such as vm.swappiness; no glob: systemd 219 and 239 ignore net.ipv4.conf.*.x, and "
+        "sysctl -p fails on it; network.rp_filter covers every interface",
     ),
 ]
 UserName = Annotated[str, pattern(r"[a-z_][a-z0-9_-]{0,31}", "a user name has lower-case letters, digits, _ and -")]
@@ -139,7 +160,8 @@ KernelArg = Annotated[
     str, pattern(r"[A-Za-z0-9_.,:=/@%+-]+", "a kernel argument has no spaces, quotes or shell characters")
 ]
 ZoneName = Annotated[
-    str, pattern(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", "a time zone is a name such as Asia/Shanghai or UTC")
+    str,
+    pattern(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", "a time zone is a name such as Asia/Shanghai or UTC"),
 ]
 SshKey = Annotated[
     str,

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
+
+from builder.private import is_private_key
 
 Path = tuple[str | int, ...]
 """A key's place in a document: ("kernel", "sysctl", "net.ipv4.ip_forward")."""
@@ -68,7 +70,9 @@ class Findings:
         mark: Mark | None = None,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        """Add one finding; the same finding twice is kept once."""
+        """Add one finding; the same finding twice is kept once. The line of a private value is never shown."""
+        if mark is not None and is_private_key(key):
+            mark = replace(mark, text="")
         self.extend([Finding(code, severity, message, hint, key, mark)])
 
     def extend(self, more: Iterable[Finding]) -> None:
@@ -157,8 +161,8 @@ def _clean(text: str) -> str:
 
 
 def findings_json(findings: Sequence[Finding]) -> str:
-    """All findings as one JSON array."""
-    text = json.dumps(
+    """All findings as one JSON array, in ASCII: whatever the input holds, it reaches any terminal and any pipe."""
+    return json.dumps(
         [
             {
                 "code": f.code,
@@ -173,8 +177,4 @@ def findings_json(findings: Sequence[Finding]) -> str:
             for f in findings
         ],
         indent=2,
-        ensure_ascii=False,
-    )
-    # What UTF-8 cannot hold, and what a terminal takes for a command (C1), as JSON's own escapes.
-    return "".join(f"\\u{ord(c):04x}" if c in "\x7f" or "\x80" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" else c
-                   for c in text)  # fmt: skip
+    ).replace("\x7f", "\\u007f")

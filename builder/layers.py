@@ -19,7 +19,8 @@ import yaml
 
 from builder.data import data_dir
 from builder.findings import Findings, Mark, Path, format_path
-from builder.source import MAX_DEPTH, Document, mask, parse, read
+from builder.private import mask
+from builder.source import MAX_DEPTH, NOT_TEXT, Document, parse, read
 
 MAX_FILES = 100  # "extends: [b, b]" twenty files deep is a million reads
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*$")
@@ -102,12 +103,17 @@ def shipped(kind: str) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base")
 
 
-def find(kind: str, name: str, beside: FilePath | None = None) -> tuple[FilePath, str] | None:
+_EXTENDED = {"profiles": ("profiles", "layers"), "layers": ("layers", "profiles")}
+"""What ``extends:`` may name by its name, in a file of each kind."""
+
+
+def find(kinds: Sequence[str], name: str, beside: FilePath | None = None) -> tuple[FilePath, str] | None:
     """The file that ``name`` means, and how messages call it: one of ours by its name, else a path.
 
     A relative path is taken from ``beside`` (the folder of the file that names it), else from here.
     """
-    if _NAME.match(name) and name in shipped(kind):
+    kind = next((kind for kind in kinds if _NAME.match(name) and name in shipped(kind)), None)
+    if kind is not None:
         folder = data_dir("profiles") if kind == "profiles" else data_dir("profiles") / kind
         path = folder / f"{name}.yaml"
         return path, os.path.relpath(path, data_dir("profiles").parent)
@@ -139,17 +145,21 @@ def closest(word: str, known: Sequence[str]) -> str:
     return f'did you mean "{near[0]}"?' if near else ""
 
 
-def missing(kind: str, name: str, mark: Mark | None, key: str, findings: Findings) -> None:
-    """The finding for a profile, layer or target that is not there."""
-    known = shipped(kind)
+def missing(kinds: Sequence[str], name: str, mark: Mark | None, key: str, findings: Findings) -> None:
+    """The finding for a profile or a layer that is not there."""
+    known = [ours for kind in kinds for ours in shipped(kind)]
     hint = closest(name, known) or "a path to a YAML file works too"
+    for kind in _EXTENDED:
+        if name in shipped(kind):
+            hint = f"{name} is a {kind[:-1]}: --{kind[:-1]} {name}"
     folder = FilePath(mark.file).parent if mark is not None else FilePath()
     for suffix in (".yaml", ".yml"):
         if is_file(folder / f"{name}{suffix}"):
             hint = f'did you mean "{name}{suffix}"?'
     findings.add(
-        "IB106", f'there is no {kind[:-1]} "{name}"; imgbuild ships {", ".join(known)}', hint=hint, key=key, mark=mark
-    )
+        "IB106", f'there is no {" or ".join(kind[:-1] for kind in kinds)} "{name}"; imgbuild ships {", ".join(known)}',
+        hint=hint, key=key, mark=mark,
+    )  # fmt: skip
 
 
 def chain(path: FilePath, name: str, kind: str, findings: Findings) -> list[Document]:
@@ -200,9 +210,10 @@ def _chain(
     open_files = (*above, (_real(path), name))
     for index, parent in enumerate(parents):
         here = document.marks.get(("extends", index), mark)
-        found = find(kind, parent, path.parent)
+        kinds = _EXTENDED.get(kind, (kind,))
+        found = find(kinds, parent, path.parent)
         if found is None:
-            missing(kind, parent, here, "extends", findings)
+            missing(kinds, parent, here, "extends", findings)
             continue
         seen = [file for file, _ in open_files]
         if _real(found[0]) in seen:
@@ -219,6 +230,11 @@ def _chain(
 def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any, Mark] | None:
     """One ``--set a.b[0]."dotted.key"=value``; the value is read as YAML. ``index`` counts from 1."""
     mark = Mark("--set", index, 1, mask(argument))
+    if NOT_TEXT.search(argument):
+        findings.add(
+            "IB108", "--set holds bytes that are no UTF-8 text", mark=mark, hint="write it in UTF-8 (LANG=C.UTF-8)"
+        )
+        return None
     key, equals, text = _split_set(argument)
     if not equals or not key:
         findings.add(
@@ -241,8 +257,9 @@ def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any,
     lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)
     text = f"value: {text}\n" if len(lines) == 1 else "value:\n  " + "\n  ".join(lines) + "\n"
     document = parse(text, "--set", before)
+    quoted = f"text that YAML reads as something else needs quotes that reach us: --set '{key}=\"…\"'"
     for item in before.items:
-        findings.add(item.code, item.message, hint=item.hint, key=key, mark=mark)
+        findings.add(item.code, item.message, hint=quoted if item.code == "IB101" else item.hint, key=key, mark=mark)
     if document is None or before.items:
         return None
     if len(lines) == 1 and _has_comment(text):

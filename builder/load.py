@@ -16,12 +16,12 @@ from pydantic_core import ErrorDetails
 from builder.data import data_dir
 from builder.findings import Findings, Mark, Path, Severity, format_path
 from builder.layers import Layered, chain, closest, find, is_file, lay_set, missing, parse_set, shipped
+from builder.private import NOT_SHOWN, is_private, mask
 from builder.profile import Profile
 from builder.source import MAX_FINDINGS, Document
 from builder.target import Target, load_target, suggest, target_names
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
-_SECRET = re.compile("password|secret|token")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -114,9 +114,9 @@ def _put_back(data: Any, ground: Any, path: Path) -> None:
 
 
 def _documents(name: str, kind: str, findings: Findings) -> list[Document]:
-    found = find(kind, name)
+    found = find((kind,), name)
     if found is None:
-        missing(kind, name, None, f"--{kind[:-1]}", findings)
+        missing((kind,), name, None, f"--{kind[:-1]}", findings)
         return []
     twin = FilePath(f"{name}.yaml")
     if name in shipped(kind) and is_file(twin) and not twin.samefile(found[0]):
@@ -185,18 +185,37 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
     key = format_path(path)
     if item["type"] == "extra_forbidden":
         known = list(_fields_at(model, path[:-1]))
-        hint = closest(str(path[-1]), known) or f"known here: {', '.join(known) or 'nothing'}"
+        hint = closest(str(path[-1]), known) or _quoting(model, path, layered.mark(path))
+        hint = hint or f"known here: {', '.join(known) or 'nothing'}"
         mark = layered.key_marks.get(path) or layered.mark(path)
         findings.add("IB111", f"there is no key {key}", hint=hint, key=key, mark=mark)
         return
     if item["type"] == "missing":
-        findings.add("IB112", f"{key} is missing", key=key, mark=layered.mark(path[:-1]), hint="add it")
+        mark = layered.mark(path[:-1])
+        hint = _quoting(model, path, mark) or "add it"
+        findings.add("IB112", f"{key} is missing", key=key, mark=mark, hint=hint)
         return
     mark = layered.mark(path)
     if item["loc"][-1] == "[key]":  # it is the key that does not fit
         mark = layered.key_marks.get(path) or mark
-    message, hint = _words(item, mark, secret=_SECRET.search(key) is not None)
+    message, hint = _words(item, mark, private=is_private(path))
+    if isinstance(item["input"], dict):
+        hint = _quoting(model, path, mark) or hint
     findings.add("IB113", f"{key}: {message}", hint=hint, key=key, mark=mark)
+
+
+def _quoting(model: type[BaseModel], path: Path, mark: Mark | None) -> str:
+    """The hint for a --set that took a dot inside a name (``docker.io``, ``vm.swappiness``) for one between names."""
+    if mark is None or mark.file != "--set":
+        return ""
+    for end in range(1, len(path)):
+        if get_origin(_annotation_at(model, path[:end])) is dict:
+            head = format_path(path[:end])
+            return f"a name that holds a dot stands in quotes: --set '{head}.\"{_EXAMPLES.get(head, 'a.b')}\"=…'"
+    return ""
+
+
+_EXAMPLES = {"kernel.sysctl": "vm.swappiness", "containerd.registries": "docker.io"}
 
 
 def _real_path(item: ErrorDetails, layered: Layered) -> Path:
@@ -217,6 +236,12 @@ def _real_path(item: ErrorDetails, layered: Layered) -> Path:
 
 def _fields_at(model: type[BaseModel], path: Path) -> Sequence[str]:
     """The keys that a model takes at ``path``, through lists and mappings of models."""
+    here = _annotation_at(model, path)
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _annotation_at(model: type[BaseModel], path: Path) -> Any:
+    """What a model holds at ``path``; None: nothing."""
     here: Any = model
     for part in path:
         if isinstance(here, type) and issubclass(here, BaseModel):
@@ -224,9 +249,7 @@ def _fields_at(model: type[BaseModel], path: Path) -> Sequence[str]:
             here = _bare(field.annotation) if field else None
         else:
             here = _bare(get_args(here)[-1]) if get_args(here) else None
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        return list(here.model_fields)
-    return []
+    return here
 
 
 def _bare(annotation: Any) -> Any:
@@ -254,21 +277,41 @@ _WANTED = {
     "model_type": "a mapping of keys to values is wanted",
     "model_attributes_type": "a mapping of keys to values is wanted",
 }
+_FIXES = {
+    "text is wanted": "write one line of text, in quotes if YAML takes it for something else",
+    "a whole number is wanted": "write decimal digits alone, without quotes",
+    "true or false is wanted": "write true or false",
+    "a list is wanted": "write it in square brackets, or one item a line behind a dash; [] for none",
+    "a mapping of keys to values is wanted": "write its keys below it, or take it out: the defaults then hold",
+}
+_BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 
 
-def _words(item: ErrorDetails, mark: Mark | None, *, secret: bool) -> tuple[str, str]:
+def _as_yaml(value: Any) -> str:
+    """A value as messages call it: in YAML's words, not Python's, and never long."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return mask(text if len(text) <= 80 else text[:77] + "...")
+
+
+def _words(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[str, str]:
     """What is wrong and how to mend it, in imgbuild's words."""
     kind, value = item["type"], item["input"]
-    shown = (
-        repr(value) if not isinstance(value, (dict, list)) else f"a {'mapping' if isinstance(value, dict) else 'list'}"
-    )
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    if secret or "PRIVATE KEY" in shown:
-        value, shown = "", "this value (not shown)"
+    shown = _as_yaml(value)
+    if private or "PRIVATE KEY" in shown:
+        value, shown = "" if isinstance(value, str) else None, f"this value {NOT_SHOWN}"
     if kind == "value_error":
         return f"{shown} does not do", str(item["ctx"]["error"])
     if kind == "too_short":
         return "at least one is wanted", "add one"
+    if kind == "string_too_short":
+        return "text is wanted, and this is empty", "write something, or take it out"
+    if kind in _BOUNDS:
+        word, bound = _BOUNDS[kind]
+        return f"{shown} is out of range", f"write a number of {word} {item['ctx'][bound]}"
     if kind in ("literal_error", "enum"):
         expected = item["ctx"]["expected"]
         choices = [c.strip("'") for c in expected.replace(" or ", ", ").split(", ")]
@@ -281,4 +324,8 @@ def _words(item: ErrorDetails, mark: Mark | None, *, secret: bool) -> tuple[str,
         return f"YAML reads {written} as the number {value}, text is wanted", f'write it in quotes: "{written}"'
     if kind == "bool_type" and str(value) in ("yes", "no", "on", "off"):
         return f"{shown} is text", f"write {'true' if value in ('yes', 'on') else 'false'}"
-    return f"{wanted}, not {shown}", f"change it: {wanted}"
+    if kind == "list_type" and isinstance(value, (str, int)) and value != "" and len(str(value)) < 80:
+        return f"{wanted}, not {shown}", f"put it in square brackets: [{value}]"
+    if kind == "int_type" and isinstance(value, str) and value.isascii() and value.isdigit():
+        return f"{wanted}, not {shown}", "take the quotes off"
+    return f"{wanted}, not {shown}", _FIXES[wanted]

@@ -12,14 +12,18 @@ from pathlib import PurePosixPath
 class NodeFile:
     """One regular file on the node, owned by root:root.
 
-    ``mode`` is the permission bits (0o644). ``secret`` marks content that must never be logged, shown or
-    written with permissions other than 0600.
+    ``mode`` is the permission bits (0o644). A file that not everybody on the node may read is ``secret``: its content
+    must never be logged, shown, put on a web server or written for others to read.
     """
 
     path: str
     content: bytes
     mode: int = 0o644
-    secret: bool = False
+
+    @property
+    def secret(self) -> bool:
+        """Whether its mode keeps others out."""
+        return not self.mode & 0o004
 
     def __post_init__(self) -> None:
         pure = PurePosixPath(self.path)

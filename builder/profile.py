@@ -5,7 +5,6 @@ Every key is described in docs/reference/profile.md; every item of the recipe ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -16,6 +15,7 @@ from builder.fields import (
     Cidr,
     DnsName,
     FileMode,
+    Host,
     Image,
     KernelArg,
     Line,
@@ -42,7 +42,7 @@ class Time(Model):
     """Recipe: "yum install chrony; timedatectl set-timezone"."""
 
     zone: ZoneName
-    ntp_servers: Annotated[list[DnsName], Field(min_length=1)]
+    ntp_servers: Annotated[list[Host], Field(min_length=1)]
 
 
 OwnKeys = Annotated[list[PublicKey], Field(min_length=1)]
@@ -294,11 +294,3 @@ class Profile(Model):
     cloud: Cloud
     pxe: Pxe
     image: DiskImage
-
-
-_PRIVATE_KEYS = frozenset({"hashed_password", "content", "run"})
-
-
-def is_private(path: Sequence[str | int]) -> bool:
-    """Whether the value at this key may be private: it is never shown, logged or put into the manifest."""
-    return any(part in _PRIVATE_KEYS for part in path)

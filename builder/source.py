@@ -6,7 +6,9 @@ What YAML takes in silence and a user regrets is a finding: a key given twice, a
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -15,6 +17,7 @@ from typing import Any
 import yaml
 
 from builder.findings import Findings, Mark, Path, format_path
+from builder.private import mask
 
 MAX_BYTES = 1 << 20
 MAX_VALUES = 20_000  # aliases of aliases grow exponentially ("billion laughs"); ours has 400
@@ -26,8 +29,9 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"(?=.{1,24}$)[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,2})?")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+|0[oO][0-7]+")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML's own, as PyYAML counts them; not str.splitlines'
-_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
-_SECRET = re.compile(r"(?i)((?:password|passwd|secret|token|private)[^:=]{0,30}[:=]).+")
+NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no text file holds: NUL, and what stands for bytes that are no UTF-8."""
+_TEXT = "imgbuild reads a small YAML file: save it as text in UTF-8"
 _KEYWORDS: dict[str, object] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -82,7 +86,7 @@ class _Reader:
             key = key_node.value
             here = (*path, key)
             self._refuse_tag(key_node, here)
-            if _NOT_TEXT.search(key):
+            if NOT_TEXT.search(key):
                 self._add("IB103", "this key holds a character that no text file has", path, key_node, "take it out")
                 continue
             if key == "<<" and key_node.style is None:
@@ -92,7 +96,7 @@ class _Reader:
                 first = self.key_marks[here]
                 self._add(
                     "IB102",
-                    f"the key {format_path(here)} stands twice, first in line {first.line}: YAML would take the last",
+                    f"the key {format_path((key,))} stands twice, first in line {first.line}: YAML would take the last",
                     here, key_node, "keep one of them",
                 )  # fmt: skip
                 continue
@@ -103,7 +107,7 @@ class _Reader:
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         text = str(node.value)
         self._refuse_tag(node, path)
-        if _NOT_TEXT.search(text):
+        if NOT_TEXT.search(text):
             self._add("IB103", "this text holds a character that no text file has", path, node, "take it out")
             return ""
         # A quoted or block scalar is text, whatever it looks like.
@@ -112,11 +116,13 @@ class _Reader:
         if text in _KEYWORDS:
             return _KEYWORDS[text]
         if _LEADING_ZERO.fullmatch(text):
+            octal = text.lower().removeprefix("0o")
+            hint = f'write it in quotes: "{text}"'
+            if octal != text.lower():
+                hint = f'a file\'s mode is written "0{octal}", in quotes; a number in decimal digits: {int(octal, 8)}'
             self._add(
-                "IB105",
-                f"{text} has a leading zero: YAML versions disagree whether that is octal",
-                path, node, f'write it in quotes: "{text}"',
-            )  # fmt: skip
+                "IB105", f"{text} has a leading zero: YAML versions disagree whether that is octal", path, node, hint
+            )
             return text
         if _INT.fullmatch(text):
             return int(text)
@@ -172,11 +178,6 @@ class _Loader(yaml.SafeLoader):
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         """Called for nodes that carry no tag only; so an explicit ``!!str`` is told from none."""
         return _UNTAGGED
-
-
-def mask(line: str) -> str:
-    """A line as it may be shown: what stands behind a key that smells of a secret is left out."""
-    return _SECRET.sub(r"\1 (not shown)", line)
 
 
 def _mark(file: str, lines: list[str], line: int, column: int) -> Mark:
@@ -238,23 +239,28 @@ def read(path: FilePath, findings: Findings, name: str | None = None) -> Documen
     name = name or str(path)
     here = Mark(name, 1, 1)
     try:
-        with path.open("rb") as stream:
+        # Without waiting: a pipe without a writer would hold us for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                hint = "write it to a file first, and name that"
+                findings.add("IB100", f"{name} is a pipe or a device, not a file", mark=here, hint=hint)
+                return None
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
         said = error.strerror if isinstance(error, OSError) else "this is no path"
         findings.add("IB100", f"cannot read {name}: {said}", mark=here, hint="check the path and its permissions")
         return None
     if len(raw) > MAX_BYTES:
-        findings.add("IB100", f"{name} is over {MAX_BYTES} bytes", mark=here, hint="a profile is a small text file")
+        findings.add("IB100", f"{name} is over {MAX_BYTES} bytes", mark=here, hint=_TEXT)
         return None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         mark = Mark(name, line, error.start - raw.rfind(b"\n", 0, error.start))
-        findings.add("IB100", f"{name} is not UTF-8 text", mark=mark, hint="a profile is a text file in YAML")
+        findings.add("IB100", f"{name} is not UTF-8 text", mark=mark, hint=_TEXT)
         return None
     if "\0" in text:
-        findings.add("IB100", f"{name} is a binary file", mark=here, hint="a profile is a text file in YAML")
+        findings.add("IB100", f"{name} is a binary file, or UTF-16", mark=here, hint=_TEXT)
         return None
     return parse(text, name, findings)

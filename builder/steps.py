@@ -10,6 +10,7 @@ from typing import IO, Protocol
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 
 class Steps(Protocol):
@@ -86,7 +87,7 @@ class TerminalSteps:
                 self._status = None
             return
         text, start = self._open[-1]
-        line = f"{text} [dim]{time.monotonic() - start:.0f} s {detail[:80]}[/dim]"
+        line = Text.assemble(text, (f" {time.monotonic() - start:.0f} s {detail[:80]}", "dim"))
         if self._status is None:
             self._status = self._console.status(line)
             self._status.start()
@@ -98,20 +99,19 @@ class TerminalSteps:
         start = time.monotonic()
         self._open.append((text, start))
         self._show()
-        mark = "[red]✗[/red]"
+        mark = ("✗", "red")
         try:
             yield
-            mark = "[green]✓[/green]"
+            mark = ("✓", "green")
         finally:
             self._open.pop()
             indent = "  " * len(self._open)
-            self._console.print(f"{indent}{mark} {text} [dim]{time.monotonic() - start:.1f} s[/dim]")
+            took = (f" {time.monotonic() - start:.1f} s", "dim")
+            self._console.print(Text.assemble(indent, mark, f" {text}", took))
             self._show()
 
     def note(self, text: str) -> None:
-        from rich.markup import escape
-
         if self._open:
-            self._show(escape(text))
+            self._show(text)
         else:
-            self._console.print(escape(text))
+            self._console.print(Text(text))

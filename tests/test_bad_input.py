@@ -83,6 +83,26 @@ ONE_FILE: dict[str, tuple[str | bytes, Sequence[tuple[str, int, int]]]] = {
     "a module with an option": (BASE + "kernel: {modules: ['br_netfilter; reboot']}\n", [("IB113", 2, 20)]),
     "two documents": (BASE + "---\n" + BASE, [("IB101", 2, 1)]),
     "an escape for the terminal": (BASE + 'time: {zone: "\\e[2J"}\n', [("IB113", 2, 14)]),
+    "a URL with a password": (BASE + "cilium: {repository: 'https://bob:hunter2@x.org/'}\n", [("IB113", 2, 22)]),
+    "a bad line beside a private one": (BASE + "files: [{path: x, content: hunter2}]\n", [("IB113", 2, 16)]),
+    "a secret that is no text": (BASE + "run: [echo hunter2, 5]\n", [("IB113", 2, 21)]),
+    "a private text with a tag": (BASE + "run:\n  - !secret hunter2\n", [("IB103", 3, 5)]),
+    "one command, not a list": (BASE + "run: echo hunter2\n", [("IB113", 2, 6)]),
+    "an octal as YAML 1.2 has it": (
+        BASE + "files: [{path: /etc/x, content: y, mode: 0o644}]\n",
+        [("IB105", 2, 42), ("IB113", 2, 42)],
+    ),
+    "a list for a mapping": (BASE + "kernel: [a]\n", [("IB113", 2, 9)]),
+    "null for a mapping": (BASE + "kernel:\n", [("IB113", 2, 8)]),
+    "a date": (BASE + "kubernetes: {version: 2020-01-01}\n", [("IB113", 2, 23)]),
+    "a number with an underscore": (BASE + "crictl: {timeout: 1_0}\n", [("IB113", 2, 19)]),
+    "a number past all bounds": (BASE + "crictl: {timeout: 99999999999999999999}\n", [("IB113", 2, 19)]),
+    "a key that is a list": (BASE + "? [a, b]\n: c\n", [("IB103", 2, 3)]),
+    "an alias of nothing": (BASE + "swap: *x\n", [("IB101", 2, 7)]),
+    "UTF-16 without a mark": (BASE.encode("utf-16-le"), [("IB100", 1, 1)]),
+    "Ctrl-Z at the end": (BASE + "\x1a", [("IB101", 2, 1)]),
+    "deep nesting": (BASE + "a: " + "[" * 500 + "]" * 500 + "\n", [("IB104", 2, 65)]),
+    "null for a profile": ("null\n", [("IB103", 1, 1)]),
     "a number for a name": (BASE + "users: [{name: 007}]\n", [("IB105", 2, 16), ("IB113", 2, 16)]),
 }
 
@@ -134,7 +154,58 @@ def test_a_layer_that_extends_another_is_fine(tmp_path: Path) -> None:
     assert code == 0 and [f["code"] for f in found] == ["IB450"]
 
 
-@pytest.mark.parametrize("name", ['"a\\"b"', '"a\\nb: c"', "'{{ 7 * 7 }}'", "'${HOST}'", "'$(id)'", "'a b'", "A"])
+@pytest.mark.parametrize("option", ["--profile", "--layer", "--cluster"])
+def test_a_pipe_is_not_waited_for(option: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    words = ["--profile", "centos7-efi", option, "pipe.yaml"]
+    assert refused(tmp_path, {}, *words) == [("IB100", "pipe.yaml", 1, 1)]
+
+
+def test_an_argument_that_is_no_text() -> None:
+    for argument in ("a\udcff=1", "time.zone=\udcff", "\udcff"):
+        code, found = imgbuild("--profile", "centos7-efi", "--set", argument)
+        assert code == 1 and [f["code"] for f in found if f["severity"] == "error"] == ["IB108"]
+
+
+def test_a_key_that_stands_twice_in_set_is_called_as_the_user_does() -> None:
+    _, found = imgbuild("--profile", "centos7-efi", "--set", "kernel.sysctl={a.b: 1, a.b: 2}")
+    assert [f["message"] for f in found if f["code"] == "IB102"] == [
+        'the key "a.b" stands twice, first in line 1: YAML would take the last'
+    ]
+
+
+@pytest.mark.parametrize("value", ["a: b", "@x", "`id`", "%x", "- a", "*a"])
+def test_set_says_how_yaml_s_own_letters_are_quoted(value: str) -> None:
+    _, found = imgbuild("--profile", "centos7-efi", "--set", f"kernel.flavour={value}")
+    assert [f["hint"] for f in found if f["code"] == "IB101"] == [
+        "text that YAML reads as something else needs quotes that reach us: --set 'kernel.flavour=\"…\"'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mac", "fix"),
+    [
+        ("52-54-00-00-00-AA", "write it 52:54:00:00:00:aa"), ("5254.0000.00aa", "write it 52:54:00:00:00:aa"),
+        ("01:00:5e:00:00:01", "no card has this MAC"), ("ff:ff:ff:ff:ff:ff", "no card has this MAC"),
+        ("00:00:00:00:00:00", "no card has this MAC"), ("52:54:00:00:00", "six pairs"),
+    ],
+)  # fmt: skip
+def test_a_mac_that_is_none(mac: str, fix: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"name: c\nnodes:\n  - {{name: a, mac: '{mac}'}}\n")
+    code, found = imgbuild("--profile", "centos7-efi", "--cluster", "c.yaml")
+    assert code == 1 and [fix in f["hint"] for f in found if f["code"] == "IB113"] == [True]
+
+
+@pytest.mark.parametrize("endpoint", ["10.0.0.1", "https://a:6443", "[fe80::1%eth0]:6443", "2001:db8::1:6443", "a b:1"])
+def test_an_endpoint_that_is_none(endpoint: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"name: c\nendpoint: '{endpoint}'\nnodes: [{{name: a}}]\n")
+    code, found = imgbuild("--profile", "centos7-efi", "--cluster", "c.yaml")
+    assert code == 1 and [f["code"] for f in found if f["severity"] == "error"] == ["IB113"]
+
+
+@pytest.mark.parametrize(
+    "name", ['"a\\"b"', '"a\\nb: c"', "'{{ 7 * 7 }}'", "'${HOST}'", "'$(id)'", "'a b'", "A", "localhost", "'123'"]
+)
 def test_a_host_name_that_is_none(name: str, tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {"c.yaml": f"name: c\nnodes:\n  - name: {name}\n"}
     found = refused(tmp_path, files, "--profile", "centos7-efi", "--cluster", "c.yaml")

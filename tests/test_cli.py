@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from builder.layers import shipped
+from builder.outputs.manifest import mixed, read_manifest
+from builder.rendered import GROUPS
 
 Done = subprocess.CompletedProcess[str]
 IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
@@ -109,6 +111,129 @@ def test_usage_errors_end_with_2(tmp_path: Path) -> None:
     assert imgbuild("--profile", "centos7-efi", "check", cwd=tmp_path).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lock",), "comes with a later release"), (("fetch", "--profile", "x"), "comes with a later release"),
+        (("bundle",), "comes with a later release"), (("serve", "out"), "comes with a later release"),
+        (("centos7-efi",), "imgbuild --profile centos7-efi"), (("mine.yaml",), "imgbuild --profile mine.yaml"),
+        (("--output", "x", "check", "--profile", "centos7-efi"), "put the options behind the command"),
+        (("--format", "json", "check", "--profile", "centos7-efi"), "put the options behind the command"),
+        (("--output", "", "--profile", "centos7-efi", "--no-image"), "it is empty"),
+        (("check", "--cluster", "", "--profile", "centos7-efi"), "it is empty"), (("boot", ""), "it is empty"),
+    ],
+)  # fmt: skip
+def test_usage_errors_say_what_was_meant(words: Sequence[str], said: str, tmp_path: Path) -> None:
+    done = imgbuild(*words, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["[red]x[/red]", ":bug:", "é 中"])
+def test_the_folder_is_named_as_it_is(name: str, tmp_path: Path) -> None:
+    done = imgbuild("--profile", "centos7-efi", "--no-image", "--output", name, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout == f"{name}/centos7-efi\n"
+    done = imgbuild(
+        "--profile", "centos7-efi", "--no-image", "--output", name, cwd=tmp_path, PYTHONIOENCODING="ascii"
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_terminal_without_our_letters_and_without_a_width(form: str, tmp_path: Path) -> None:
+    words = ("check", "--profile", "centos7-efi", "--format", form, "--set", "time.zone=é")
+    done = imgbuild(*words, cwd=tmp_path, PYTHONIOENCODING="ascii", COLUMNS="0")
+    assert done.returncode == 1 and "IB113" in done.stdout + done.stderr and "Traceback" not in done.stderr
+    assert form == "text" or json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("words", [("profiles",), ("doctor",), ("explain", "kernel", "--profile", "centos7-efi")])
+def test_a_reader_that_has_gone_and_a_full_disk(words: Sequence[str], tmp_path: Path) -> None:
+    script = '"$@" | true; exit "${PIPESTATUS[0]}"'
+    for through in (("bash", "-c", script, "x"), ("bash", "-c", '"$@" >/dev/full', "x")):
+        done = imgbuild(*words, cwd=tmp_path, through=through)
+        assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
+    assert "No space left on device" in done.stderr and "fix:" in done.stderr
+
+
+def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
+    """Half of a run is importing: it must be ended there as well, with our words and 3."""
+    importing = (
+        "import builtins, signal; real = __import__\n"
+        "def hook(name, *rest):\n"
+        "  if name == 'builder.build': signal.raise_signal(signal.SIGINT)\n"
+        "  return real(name, *rest)\n"
+        "builtins.__import__ = hook; from builder.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", importing, "--profile", "centos7-efi", "--no-image"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 3 and "interrupted" in done.stderr and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_home(tmp_path: Path) -> None:
+    """As in a container that runs as a number that nobody knows."""
+    env = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME", "IMGBUILD_CACHE")}
+    words = ["unshare", "--user", "--map-user=4242", IMGBUILD, "--profile", "centos7-efi", "--no-image"]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_second_imgbuild_waits_outside(tmp_path: Path) -> None:
+    words = ("--profile", "centos7-efi", "--no-image")
+    assert imgbuild(*words, cwd=tmp_path).returncode == 0
+    before = listing(tmp_path)
+    done = imgbuild(*words, cwd=tmp_path, through=("flock", "out/centos7-efi/.lock"))
+    assert done.returncode == 3 and "another imgbuild is writing to out/centos7-efi" in done.stderr
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("group", ["nodes", "image"])
+def test_a_folder_of_the_users_own_is_not_swapped_away(group: str, tmp_path: Path) -> None:
+    (tmp_path / f"out/centos7-efi/{group}").mkdir(parents=True)
+    (tmp_path / f"out/centos7-efi/{group}/thesis").write_text("two years\n")
+    done = imgbuild("--profile", "centos7-efi", "--no-image", cwd=tmp_path)
+    assert done.returncode == 3 and "is not of imgbuild's making" in done.stderr
+    assert listing(tmp_path) == {"out/centos7-efi/.lock": b"", f"out/centos7-efi/{group}/thesis": b"two years\n"}
+
+
+def test_killed_at_any_moment_never_leaves_a_tree_that_boot_takes_for_whole(tmp_path: Path) -> None:
+    """kill -9 before each exchange, each removal and the manifest: old group or new, and a mixed tree is seen."""
+    folder, zones = tmp_path / "out/centos7-efi", ("Asia/Tokyo", "Europe/Rome")
+    words = ("--profile", "centos7-efi", "--no-image", "--set")
+    whole = []
+    for zone in zones:
+        assert imgbuild(*words, f"time.zone={zone}", cwd=tmp_path).returncode == 0
+        whole.append({g: listing(folder / g) for g in GROUPS})
+    seen = set()
+    for moment in range(1, 10):
+        script = (
+            "import os, signal, sys; from builder.outputs import tree, manifest; left = [int(sys.argv.pop(1))]\n"
+            "def deadly(real):\n"
+            "  def wrapped(*a, **k):\n"
+            "    left[0] -= 1\n"
+            "    if left[0] == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "    return real(*a, **k)\n"
+            "  return wrapped\n"
+            "tree._exchange = deadly(tree._exchange); manifest.replace_file = deadly(manifest.replace_file)\n"
+            "tree._remove = deadly(tree._remove)\n"
+            "from builder.cli import main; main()"
+        )
+        zone = zones[moment % 2]
+        run = [sys.executable, "-c", script, str(moment), *words, f"time.zone={zone}"]
+        done = subprocess.run(run, cwd=tmp_path, capture_output=True)
+        now = {g: listing(folder / g) for g in GROUPS}
+        assert all(now[g] in (whole[0][g], whole[1][g]) for g in GROUPS)
+        assert now in whole or mixed(folder, read_manifest(folder)), f"killed at {moment}"
+        seen.add(done.returncode)
+        assert imgbuild(*words, f"time.zone={zones[(moment + 1) % 2]}", cwd=tmp_path).returncode == 0
+        assert not mixed(folder, read_manifest(folder)) and not list(folder.glob(".new-*"))
+    assert seen == {0, -9} or seen == {-9}
+
+
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = imgbuild("--profile", "debian12-efi", "--no-image", "--output", "file", cwd=tmp_path)
@@ -149,6 +274,9 @@ def test_secrets_stay_out_of_words_and_manifest(tmp_path: Path) -> None:
     explained = imgbuild("explain", "users", "--profile", "mine.yaml", cwd=tmp_path).stdout
     for word in (secret, "s3cr3t"):
         assert word not in said + explained
+    (tmp_path / "other.yaml").write_text("extends: debian12-efi\n")
+    shown = imgbuild("diff", "other.yaml", "mine.yaml", cwd=tmp_path).stdout
+    assert "+(secret)" in shown and "s3cr3t" not in shown
     carriers = [p for p in (tmp_path / "out").rglob("*") if p.is_file() and b"s3cr3t" in p.read_bytes()]
     assert carriers
     for path in carriers:
@@ -178,6 +306,7 @@ def test_a_dead_mirror_is_named_and_the_old_image_stays(tmp_path: Path) -> None:
     image = tmp_path / "out/debian12-efi/image/debian12-efi.qcow2"
     image.parent.mkdir(parents=True)
     image.write_text("the last good one")
+    (image.parent / ".run").write_text("an earlier one\n")
     done = imgbuild(
         "--profile", "debian12-efi", "--layer", "distro-containerd", "--layer", "container-host",
         "--set", "repositories.distribution=[http://127.0.0.1:9/debian]", cwd=tmp_path,

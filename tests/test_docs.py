@@ -351,7 +351,8 @@ def test_defaults_named_in_the_text_are_the_real_ones(page: Path) -> None:
 
 _ALIASES = {
     "Cidr": "network (CIDR)", "Address": "IP address", "Url": "URL", "Line": "one line of text", "Sha256": "sha256",
-    "Version": "version", "HostName": "host name", "DnsName": "DNS name", "RegistryHost": "registry host",
+    "Version": "version", "HostName": "host name", "DnsName": "DNS name",
+    "Host": "DNS name or IP address", "RegistryHost": "registry host",
     "Image": "image name without tag", "AbsolutePath": "absolute path", "FileMode": "mode in quotes",
     "ModuleName": "module name", "PackageName": "package name", "SysctlKey": "sysctl", "UserName": "user name",
     "KernelArg": "kernel argument", "ZoneName": "time zone", "SshKey": "public SSH key",

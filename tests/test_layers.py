@@ -136,7 +136,7 @@ def test_extends_is_found_beside_the_file_that_says_it(tmp_path: Path) -> None:
     [
         ("{a: 1}", "IB107"), ("1", "IB107"), ("null", "IB107"), ("true", "IB107"), ("[1]", "IB107"), ("[[a]]", "IB107"),
         ("nope", "IB106"), ("''", "IB106"), ("nope.yaml", "IB100"), ('"a\\0b.yaml"', "IB103"), (".", "IB106"),
-        ("../..", "IB106"), ("'*'", "IB106"), ("base", "IB106"), ("china", "IB106"), ("x" * 300, "IB106"),
+        ("../..", "IB106"), ("'*'", "IB106"), ("base", "IB106"), ("x" * 300, "IB106"),
         ("x" * 300 + ".yaml", "IB100"), ("/etc/passwd", "IB103"), ("/etc", "IB106"), ("loop.yaml", "IB100"),
     ],
 )  # fmt: skip

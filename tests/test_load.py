@@ -129,7 +129,9 @@ SETS = [
     ("users=[{name: Bob}]", "IB113", "a user name has lower-case letters"),
     ("users=[{name: b, hashed_password: hunter2}]", "IB113", "a hash is wanted, never the password"),
     ("users=[{name: b, ssh_keys: ['ssh-rsa AAAA\\nroot']}]", "IB113", "a public key line is wanted"),
-    ("kubernetes.pod_cidr=10.244.1.0/16", "IB113", "host bits are set: the network is 10.244.0.0/16"),
+    ("kubernetes.pod_cidr=10.244.1.0/16", "IB113", "write it as the network itself: 10.244.0.0/16"),
+    ("kubernetes.pod_cidr=10.244.0.0", "IB113", "with its prefix length"),
+    ("kubernetes.pod_cidr='FD00::/56'", "IB113", "write it as the network itself: fd00::/56"),
     ("kubernetes.pod_cidr=all", "IB113", "a network in CIDR form is wanted"),
     ("kubernetes.pod_cidr='fe80::%a/64'", "IB113", "a network in CIDR form is wanted"),
     ("kubernetes.advertise_address='fe80::1%$(x)'", "IB113", "an IP address is wanted"),
@@ -141,11 +143,20 @@ SETS = [
     ("cilium.repository=https://", "IB113", "a URL is wanted"),
     ("cilium.repository='https://a.org:99999/'", "IB113", "a URL is wanted with a host"),
     ('cilium.repository="https://a.org/\\e[31m"', "IB113", "a URL is wanted"),
-    ("image.size_mib=1e4", "IB113", "change it: a whole number is wanted"),
-    ("kernel=[]", "IB113", "change it: a mapping of keys to values is wanted"),
-    ("kernel.modules=overlay", "IB113", "change it: a list is wanted"),
+    ("image.size_mib=1e4", "IB113", "write decimal digits alone"),
+    ("image.size_mib='4096'", "IB113", "take the quotes off"),
+    ("image.size_mib=1", "IB113", "write a number of at least 1024"),
+    ("image.esp_mib=2000", "IB113", "write a number of at most 1024"),
+    ("run=['']", "IB113", "write something, or take it out"),
+    ("kernel.sysctl.vm.swappiness=1", "IB113", "a name that holds a dot stands in quotes: --set 'kernel.sysctl.\"vm.swappiness\"=…'"),
+    ("cilium.repository=https://bob:hunter2@a.org/", "IB113", "take user and password out"),
+    (f"files=[{{path: /etc/{'x' * 256}, content: ''}}]", "IB113", "names of over 255 letters"),
+    (f"time.zone={'x' * 65}", "IB113", "a time zone is a name"),
+    ("time.ntp_servers=['fe80::1%eth0']", "IB113", "a DNS name has"),
+    ("kernel=[]", "IB113", "write its keys below it, or take it out"),
+    ("kernel.modules=overlay", "IB113", "put it in square brackets: [overlay]"),
     ("mode=frozen", "IB113", "write one of"),
-    ("target=[x]", "IB113", "change it: text is wanted"),
+    ("target=[x]", "IB113", "write one line of text"),
     ("target=null", "IB109", "extend one of ours"),
     ("target=centos77", "IB109", 'did you mean "centos7"?'),
     ("target=../targets/centos7", "IB109", "imgbuild ships centos7"),
@@ -160,6 +171,35 @@ def test_each_wrong_value_gives_one_finding_with_its_fix(argument: str, code: st
     assert hint in found[0].hint
     assert found[0].mark is not None
     assert found[0].key and "hunter2" not in repr(found)
+
+
+def test_a_dot_inside_a_name_given_to_set() -> None:
+    _, found = run("centos7-efi", ("containerd.registries.docker.io={}",))
+    wanted = "a name that holds a dot stands in quotes: --set 'containerd.registries.\"docker.io\"=…'"
+    assert {f.code for f in found} == {"IB111", "IB112"} and {f.hint for f in found} == {wanted}
+
+
+def test_null_and_true_are_named_as_yaml_has_them() -> None:
+    _, found = run("centos7-efi", ("mode=null", "kernel=null", "time.zone=true"))
+    assert sorted(f.message for f in found) == [
+        "kernel: a mapping of keys to values is wanted, not null", "mode: null is none of 'baked' or 'stock'",
+        "time.zone: text is wanted, not true",
+    ]  # fmt: skip
+
+
+def test_a_layer_s_name_for_a_profile_s_and_the_other_way_round() -> None:
+    _, found = run("china")
+    assert [f.hint for f in found if f.code == "IB106"] == ["china is a layer: --layer china"]
+    _, found = run("centos7-efi", layers=("centos8-efi",))
+    assert [f.hint for f in found] == ["centos8-efi is a profile: --profile centos8-efi"]
+
+
+def test_a_profile_extends_a_layer_and_a_layer_a_profile(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("extends: [centos7-efi, china]\n")
+    assert good(str(tmp_path / "p.yaml")).profile.time.zone == "Asia/Shanghai"
+    (tmp_path / "l.yaml").write_text("extends: debian12-efi\n")
+    loaded, found = run("centos7-efi", layers=(str(tmp_path / "l.yaml"),))
+    assert loaded is not None and loaded.target.id == "debian12" and not found
 
 
 def test_what_fits_is_still_checked_beside_what_does_not() -> None:

@@ -219,11 +219,12 @@ def _host_part(context: Context, path: Path, written: str) -> None:
     interface = ipaddress.ip_interface(written)
     network = interface.network
     narrow = network.prefixlen >= network.max_prefixlen - 1
-    if interface.ip.is_loopback or interface.ip.is_multicast or interface.ip.is_unspecified:
+    ip = interface.ip
+    if ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
         context.cluster_finding(
             "IB426", path, f"{written} is no address for an interface", "give the node's own address"
         )
-    elif not narrow and interface.ip == network.network_address:
+    elif not narrow and ip == network.network_address:
         context.cluster_finding("IB426", path, f"{written} is the network itself", "give an address in it")
-    elif not narrow and interface.version == 4 and interface.ip == network.broadcast_address:
+    elif not narrow and interface.version == 4 and ip == network.broadcast_address:
         context.cluster_finding("IB426", path, f"{written} is the network's broadcast address", "give another one")

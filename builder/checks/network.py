@@ -21,6 +21,12 @@ def check(context: Context) -> None:
         return
     kubernetes = context.profile.kubernetes
     pods, services = ipaddress.ip_network(kubernetes.pod_cidr), ipaddress.ip_network(kubernetes.service_cidr)
+    for key, network in (("pod_cidr", pods), ("service_cidr", services)):
+        if network.is_loopback or network.is_multicast or network.is_link_local or network.is_reserved:
+            context.error(
+                "IB227", ("kubernetes", key), f"{network} holds loopback, link-local, multicast or reserved addresses",
+                "take a private network, such as 10.244.0.0/16 and 10.96.0.0/12",
+            )  # fmt: skip
     _sizes(context, pods, services)
     _overlaps(context, pods, services)
     _advertise(context, pods, services)

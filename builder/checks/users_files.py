@@ -7,16 +7,34 @@ from packaging.version import Version
 from builder.checks.context import Context
 from builder.derive import version
 from builder.findings import Path
+from builder.render.install import install_tree
 from builder.render.node import node_tree
 
-# Accounts that a distribution has: cloud-init would change them, or fail on them.
+# Accounts and groups that a distribution has: cloud-init would change them, or useradd fails on them without a word
+# to the user. "default" is cloud-init's word for the image's own user.
 _SYSTEM = (
     "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody adm shutdown halt "
-    "operator ftp dbus sshd systemd-network systemd-resolve systemd-timesync messagebus chrony polkitd tss"
+    "operator ftp dbus sshd systemd-network systemd-resolve systemd-timesync messagebus chrony polkitd tss "
+    "default sudo wheel users staff input tty disk lp kmem dialout floppy cdrom tape audio video plugdev netdev kvm "
+    "render shadow utmp mem dip src ssh_keys systemd-journal crontab"
 )
 _VOLATILE = ("/run/", "/proc/", "/sys/", "/dev/", "/tmp/")  # noqa: S108
 _IMGBUILD = ("/etc/imgbuild/", "/usr/libexec/imgbuild/")
 _CLOUD_INIT = ("/var/lib/cloud/", "/etc/cloud/")
+# Files that others write: path, whose it is, what to do instead.
+_OWNED = (
+    (
+        ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/sudoers"),
+        "the system's accounts",
+        "say it with users:",
+    ),
+    (("/etc/hostname", "/etc/hosts"), "cloud-init's own", "the host name is the node's name in the cluster file"),
+    (
+        ("/etc/fstab", "/etc/machine-id", "/boot", "/etc/default/grub", "/etc/resolv.conf"),
+        "the image's own",
+        "leave it out",
+    ),
+)
 
 
 def check(context: Context) -> None:
@@ -47,7 +65,7 @@ def _users(context: Context) -> None:
         seen.add(user.name)
         if user.name in _SYSTEM.split():
             context.error(
-                "IB452", path, f"{user.name} is an account of the system's own",
+                "IB452", path, f"{user.name} is an account or a group of the system's own",
                 "take another name, with sudo: true where it shall rule",
             )  # fmt: skip
         kind = (user.hashed_password or "$6$").split("$")[1]
@@ -83,6 +101,9 @@ def _files(context: Context) -> None:
                 "IB455", path, f"{file.path} is cloud-init's own: it has read it before the file is there",
                 "say it in the profile, or take another place",
             )  # fmt: skip
+        for paths, whose, fix in _OWNED:
+            if any(file.path == owned or file.path.startswith(f"{owned}/") for owned in paths):
+                context.error("IB460", path, f"{file.path} is {whose}: the node might not come up with yours", fix)
         mode = int(file.mode, 8)
         if mode & 0o6000:
             context.warning(
@@ -106,10 +127,16 @@ def _ours(context: Context) -> None:
         return  # what does not hold together cannot be rendered
     tree = node_tree(profile.model_copy(update={"files": []}), context.target)
     ours = {f.path for f in tree.files} | {link.path for link in tree.links}
+    packages = {f.path for f in install_tree(profile, context.target).files}
     for index, file in enumerate(profile.files):
         path: Path = ("files", index, "path")
         if file.path.startswith(_IMGBUILD):
             context.error("IB458", path, f"{file.path} is imgbuild's own", "take a place below /opt or /usr/local")
+        elif file.path in packages:
+            context.error(
+                "IB458", path, f"{file.path} decides which packages are installed, before yours is there",
+                "say it with repositories:, kernel: or packages:, or give your file another name",
+            )  # fmt: skip
         elif file.path in ours:
             context.warning(
                 "IB458", path, f"{file.path} takes the place of the one that imgbuild writes from the profile",

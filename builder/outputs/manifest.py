@@ -15,7 +15,7 @@ from builder.findings import format_path
 from builder.layers import Layered
 from builder.load import Loaded
 from builder.outputs.tree import RUN_FILE, OutFile, group_run, replace_file
-from builder.profile import is_private
+from builder.private import shown
 
 NAME = "manifest.json"
 
@@ -43,7 +43,7 @@ def values(layered: Layered) -> dict[str, Any]:
         mark, value = history[-1]
         if not path or (isinstance(value, (dict, list)) and value):
             continue
-        out[format_path(path)] = {"value": "(set)" if is_private(path) else value, "from": str(mark)}
+        out[format_path(path)] = {"value": shown(path, value), "from": str(mark)}
     return out
 
 
@@ -95,7 +95,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         data = json.loads((folder / NAME).read_text())
     except (OSError, ValueError) as error:
         hint = "give the folder that a build wrote, such as out/debian12-efi"
-        raise HostError(f"{folder} holds no {NAME}: {error}", hint) from error
+        why = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise HostError(f"{folder} holds no {NAME}: {why}", hint) from error
     if not isinstance(data, dict) or not isinstance(data.get("groups"), dict):
         raise HostError(f"{folder / NAME} is no manifest of imgbuild's", "build it again")
     return data

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +38,12 @@ Group = Mapping[str, OutFile]
 
 
 @contextmanager
-def output_folder(path: Path) -> Iterator[Path]:
+def output_folder(path: Path, groups: Sequence[str] = ()) -> Iterator[Path]:
     """The output folder, locked against a second imgbuild; what a killed run left behind is cleared away.
 
     Raises:
-        HostError: it cannot be made or written, or another imgbuild holds it.
+        HostError: it cannot be made or written, another imgbuild holds it, or what lies in the place of one of
+            ``groups`` is not of imgbuild's making.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -57,6 +58,10 @@ def output_folder(path: Path) -> Iterator[Path]:
             raise HostError(
                 f"another imgbuild is writing to {path}", "wait for it, or give another --output"
             ) from error
+        for place in (path / name for name in groups):
+            if os.path.lexists(place) and group_run(path, place.name) is None and not _is_empty(place):
+                hint = f"move {place} away, or give another folder with --output"
+                raise HostError(f"{place} is not of imgbuild's making, and would be lost", hint)
         for left in path.glob(f"{_NEW}*"):
             _remove(left)
         yield path
@@ -85,8 +90,7 @@ def new_group(folder: Path, name: str, run: str) -> Iterator[Path]:
             write_file(fresh / RUN_FILE, OutFile(f"{run}\n".encode()))
             _exchange(fresh, folder / name)
         except OSError as error:
-            hint = "free some space and run again" if error.errno == errno.ENOSPC else "check the folder's permissions"
-            raise HostError(f"cannot write {folder / name}: {error.strerror}; the old one is kept", hint) from error
+            raise _kept(folder / name, error) from error
     finally:
         if fresh.exists():
             _remove(fresh)
@@ -116,7 +120,12 @@ def replace_file(path: Path, file: OutFile) -> None:
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise HostError(f"cannot write {path}: {error.strerror}; the old one is kept", "free some space") from error
+        raise _kept(path, error) from error
+
+
+def _kept(path: Path, error: OSError) -> HostError:
+    hint = "free some space and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"look at {path}"
+    return HostError(f"cannot write {path}: {error.strerror}; the old one is kept", hint)
 
 
 def group_run(folder: Path, name: str) -> str | None:
@@ -125,6 +134,10 @@ def group_run(folder: Path, name: str) -> str | None:
         return (folder / name / RUN_FILE).read_text().strip()
     except OSError:
         return None
+
+
+def _is_empty(place: Path) -> bool:
+    return place.is_dir() and not place.is_symlink() and not any(place.iterdir())
 
 
 def _exchange(fresh: Path, place: Path) -> None:

@@ -37,7 +37,7 @@ def api_server(profile: Profile, cluster: Cluster, node: Node | None) -> tuple[s
     """Where the API server is reached: the cluster's endpoint, or the node's own address if it is known."""
     if cluster.endpoint:
         host, _, port = cluster.endpoint.rpartition(":")
-        return host, int(port)
+        return host.strip("[]"), int(port)  # an IPv6 address: the chart wants it without brackets
     address = advertise_address(profile, node) if node else None
     return (address, profile.kubernetes.api_port) if address else None
 

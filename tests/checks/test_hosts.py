@@ -83,6 +83,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("IB426", one(net(ETH0.replace("1.10/24", "1.0/24"))), one(net(ETH0.replace("1.10/24", "1.0/31")))),
     ("IB426", one(net(ETH0.replace("1.10/24", "1.255/24"))), GOOD),
     ("IB426", one(net("{name: eth0, mac: '52:54:00:00:00:01', addresses: [127.0.0.2/8], gateway: 127.0.0.1}")), GOOD),
+    ("IB426", one(net("{name: eth0, mac: '52:54:00:00:00:01', addresses: [240.0.0.2/8], gateway: 240.0.0.1}")), GOOD),
     ("IB221", one(net(ETH0.replace("192.168.1.", "10.244.7."))), GOOD),
     ("IB221", one(net(ETH0.replace("192.168.1.", "10.96.7."))), GOOD),
 ]  # fmt: skip

@@ -38,7 +38,7 @@ pytestmark = [
 
 ODD = NodeTree(
     (
-        NodeFile("/etc/imgbuild-test/raw", bytes(range(256)), 0o600, secret=True),
+        NodeFile("/etc/imgbuild-test/raw", bytes(range(256)), 0o600),
         NodeFile("/etc/imgbuild-test/text", "tab\t, space \n\n ünïcode ✓\n\n\n".encode(), 0o640),
         NodeFile("/etc/imgbuild-test/emoji", "😀 no newline".encode()),
         NodeFile("/etc/imgbuild-test/mail", b"MIME-Version: 1.0\r\nSubject: x\r\n"),

@@ -119,6 +119,11 @@ def test_ipv6_pods_have_ipv6_keys_and_the_mask_that_kubeadm_takes() -> None:
     assert "ipv4NativeRoutingCIDR" not in values
 
 
+def test_an_endpoint_of_ipv6() -> None:
+    values = _values([], Cluster(name="prod", endpoint="[fd00::10]:6443", nodes=[STATIC]))
+    assert (values["k8sServiceHost"], values["k8sServicePort"]) == ("fd00::10", 6443)
+
+
 def test_no_address_beside_k8s_service_host_ref() -> None:
     """Both together are a `fail` of the chart."""
     values = _values(["cilium.values.k8sServiceHostRef={name: endpoint, key: host}"], CLUSTER)

@@ -107,9 +107,7 @@ def test_what_lies_in_the_folder() -> None:
     assert files == cloud_files(given.profile, DHCP, seed, b"#cloud-config\nsmall: 1\n")
 
 
-TREE = NodeTree(
-    (NodeFile("/etc/b", b"two", 0o755), NodeFile("/etc/a", b"one"), NodeFile("/etc/key", b"k", 0o600, secret=True))
-)
+TREE = NodeTree((NodeFile("/etc/b", b"two", 0o755), NodeFile("/etc/a", b"one"), NodeFile("/etc/key", b"k", 0o600)))
 
 
 def test_the_archive_holds_what_is_public_and_follows_the_input_alone() -> None:
