@@ -69,8 +69,11 @@ def _address(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    if not re.fullmatch(r"(https?|file)://[^\s\"'`$\\<>{}\x00-\x1f\x7f]+", value):
-        raise ValueError("a URL is wanted: http://, https:// or file://, without spaces and quotes")
+    # RFC 3986, but for $ and the quotes, which shell, iPXE and GRUB take for their own, and # (apt: a comment).
+    if not re.fullmatch(r"(https?|file)://([A-Za-z0-9._~:/?\[\]@!&()*+,;=-]|%[0-9A-Fa-f]{2})+", value):
+        raise ValueError(
+            "a URL is wanted: http://, https:// or file://, in ASCII, without spaces, quotes, $ and #; others as %20"
+        )
     try:
         parts = urlsplit(value)
         if parts.port == 0 or (parts.scheme != "file" and not parts.hostname):

@@ -245,10 +245,16 @@ class Cloud(Model):
     include_url: Url | None = Field(description="where the user will put cloud/files.tar.gz (stock mode)")
 
 
+def _base_url(value: str) -> str:
+    if ";" in value or "?" in value:
+        raise ValueError("an address to which file names can be added, without ; (it ends cloud-init's seedfrom) and ?")
+    return value if value.endswith("/") else value + "/"
+
+
 class Pxe(Model):
     """``url``: where pxe/ is served from; null: ${cwduri} of iPXE."""
 
-    url: Annotated[Url, AfterValidator(lambda u: u if u.endswith("/") else u + "/")] | None
+    url: Annotated[Url, AfterValidator(_base_url)] | None
     console: list[KernelArg]
 
 
