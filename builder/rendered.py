@@ -14,7 +14,7 @@ from builder.outputs.cloud import cloud_files, cloud_sizes, limit_findings
 from builder.outputs.elements import element_files
 from builder.outputs.include import FILE, include_archive, public, small_user_data
 from builder.outputs.manifest import run_id
-from builder.outputs.pxe import pxe_files, pxe_findings
+from builder.outputs.pxe import pxe_files
 from builder.outputs.seed import seed_iso
 from builder.outputs.tree import Group, OutFile
 from builder.render.cluster_files import seed_tree
@@ -87,7 +87,6 @@ def render(loaded: Loaded, cluster: Cluster, epoch: int, findings: Findings) -> 
             cloud[f"{node.name}/{name}"] = OutFile(content, 0o600)
         rows = cloud_sizes(seed, small)
         findings.extend(limit_findings(profile, node.name, rows, loaded.layered.mark(("cloud", "providers"))))
-    findings.extend(pxe_findings(profile, target, cluster))
     pxe = {
         name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
         for name, content in pxe_files(profile, target, cluster, seeds).items()

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from builder.data import data_dir
 from builder.fields import Model
 from builder.findings import Findings, InvalidInput
-from builder.layers import closest
+from builder.layers import closest, shipped
 from builder.source import read
 
 Firmware = Literal["bios", "efi"]
@@ -224,13 +224,15 @@ def load_target(name: str) -> Target:
     except ValidationError as error:
         for item in error.errors():
             key = ".".join(map(str, item["loc"]))
-            findings.add("IB110", item["msg"], key=key, mark=document.marks.get(tuple(item["loc"])))
+            findings.add(
+                "IB110", item["msg"], key=key, mark=document.marks.get(item["loc"]), hint="install imgbuild again"
+            )
         raise InvalidInput(findings) from error
 
 
 def target_names() -> list[str]:
     """The shipped targets."""
-    return sorted(p.stem for p in (data_dir("profiles") / "targets").glob("*.yaml"))
+    return shipped("targets")
 
 
 def suggest(name: str) -> str:

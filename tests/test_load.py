@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from builder.findings import Finding, Findings, Severity
+from builder.findings import Finding, Findings, InvalidInput, Severity
 from builder.layers import shipped
 from builder.load import Loaded, load
+from builder.target import load_target
 
 
 def run(
@@ -242,3 +243,14 @@ def test_load_never_raises(pairs: list[tuple[str, object]]) -> None:
     loaded, found = run("centos7-efi", tuple(f"{place}={value!r}" for place, value in pairs))
     assert loaded is not None or any(f.severity is Severity.ERROR for f in found)
     assert all(f.hint and f.message for f in found)
+
+
+def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets/mine.yaml").write_text("name: 5\nnonsense: 1\n")
+    monkeypatch.setattr("builder.target.data_dir", lambda room: tmp_path)
+    with pytest.raises(InvalidInput) as caught:
+        load_target.__wrapped__("mine")
+    items = caught.value.findings.items
+    assert {f.code for f in items} == {"IB110"} and {f.hint for f in items} == {"install imgbuild again"}
+    assert {f.key: str(f.mark) for f in items}["name"] == "profiles/targets/mine.yaml:1:7"

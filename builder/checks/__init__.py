@@ -5,7 +5,7 @@ Pure. Each finding has a stable code (docs/reference/findings.md), the key, its 
 
 from __future__ import annotations
 
-from builder.checks import cilium, containerd, hosts, kernel, kubernetes, network, repositories, users_files
+from builder.checks import cilium, containerd, hosts, kernel, kubernetes, network, pxe, repositories, users_files
 from builder.checks.context import Context
 from builder.cluster import Cluster
 from builder.findings import Findings
@@ -20,3 +20,6 @@ def check(loaded: Loaded, cluster: Cluster, cluster_layered: Layered | None, fin
     context = Context(loaded, cluster, cluster_layered, findings)
     for topic in _TOPICS:
         topic.check(context)
+    pxe.check_url(context)
+    if not findings.errors:  # what does not hold together has no command line
+        pxe.check(context)

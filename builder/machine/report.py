@@ -70,10 +70,6 @@ class Lines:
         """Forget half a line: its sender went away in a reboot."""
         self._rest.clear()
 
-    @property
-    def unfinished(self) -> bytes:
-        return bytes(self._rest)
-
 
 def parse_line(line: bytes) -> Message:
     """One line as a message; ReportError when it is none."""

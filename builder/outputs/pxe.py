@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from builder.cluster import Cluster, Node
 from builder.derive import cloud_init_version, kernel_arguments, version, versions
-from builder.findings import Finding, Severity
-from builder.outputs.pxenet import command_line, data_source, network_arguments, network_findings
+from builder.outputs.pxenet import data_source, network_arguments
 from builder.profile import Profile
 from builder.render.templates import environment
 from builder.target import Target
@@ -86,46 +85,3 @@ def pxe_files(
 
 def _fetches_network(profile: Profile, target: Target) -> bool:
     return cloud_init_version(profile, target) >= version(versions("cloud-init")["since"]["network_config_http"])
-
-
-def pxe_findings(profile: Profile, target: Target, cluster: Cluster) -> list[Finding]:
-    """What a user should know of this pxe/ before serving it."""
-    out: list[Finding] = []
-    without = [node.name for node in cluster.nodes if node.boot_mac is None]
-    if len(without) > 1:
-        out.append(
-            Finding(
-                "IB801",
-                Severity.WARNING,
-                f"no PXE files for {', '.join(without)}: several nodes have no MAC, nothing tells them apart",
-                "give each node a mac: in the cluster file",
-                "nodes",
-            )
-        )
-    for node in cluster.nodes:
-        if node.boot_mac is not None and node.network is not None:
-            out += network_findings(profile, target, node)
-    release = cloud_init_version(profile, target)
-    if profile.pxe.url is not None and not profile.pxe.url.startswith(("http://", "https://")):
-        out.append(
-            Finding(
-                "IB805",
-                Severity.ERROR,
-                f"pxe.url is {profile.pxe.url}: a node that boots over the network has no such file",
-                "give the http:// address where pxe/ will be served",
-                "pxe.url",
-            )
-        )
-    longest = max((len(command_line(profile, target, node)) for node in cluster.nodes), default=0)
-    if longest > 2047:
-        out.append(
-            Finding(
-                "IB804",
-                Severity.WARNING,
-                f"a PXE kernel command line has {longest} characters; x86 kernels cut it at 2047 and cloud-init "
-                f"{release} then reads a broken network configuration",
-                "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO",
-                "nodes",
-            )
-        )
-    return out

@@ -14,7 +14,6 @@ import re
 
 from builder.cluster import Addresses, Node, NodeNetwork
 from builder.derive import cloud_init_version, kernel_arguments, version, versions
-from builder.findings import Finding, Severity
 from builder.outputs.cloud import gzipped
 from builder.profile import Profile
 from builder.render.network import devices, network_config
@@ -91,39 +90,3 @@ def _initramfs_tools(node: Node, network: NodeNetwork) -> list[str]:
     servers = [server for server in network.dns if ":" not in server][:2]
     ip = _ip(device, node.name, str(getattr(device, "name", "")))
     return ["".join([ip, *(f":{server}" for server in servers)])]
-
-
-def network_findings(profile: Profile, target: Target, node: Node) -> list[Finding]:
-    """What becomes of this node's static network over PXE."""
-    network = node.network
-    if network is None:
-        return []
-    release = cloud_init_version(profile, target)
-    said = network_arguments(profile, target, node)
-    out = [
-        Finding(
-            "IB802",
-            Severity.INFO,
-            f"{node.name}: over PXE its static network is on the kernel's command line (network-config="
-            f"{' and ip=' if len(said) > 1 else ''}): cloud-init {release} needs it before it can fetch a seed",
-            "nothing to do; the seed ISO carries network-config as a file",
-            "nodes",
-        )
-    ]
-    if len(said) == 1:
-        device = uplink(network)
-        why = (
-            "it has no IPv4 address"
-            if device is None
-            else f"{target.name}'s initramfs makes no bond and no VLAN ({getattr(device, 'name', '')})"
-        )
-        out.append(
-            Finding(
-                "IB803",
-                Severity.WARNING,
-                f"{node.name}: no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
-                "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
-                "nodes",
-            )
-        )
-    return out

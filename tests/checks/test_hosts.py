@@ -4,17 +4,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from builder.findings import Severity
-from tests.checks.helpers import codes, findings, well_formed
+from builder.findings import Finding, Severity
+from tests.checks import helpers
+from tests.checks.helpers import codes, well_formed
 
 ETH0 = "{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}"
 ETH1 = "{name: eth1, mac: '52:54:00:00:00:02'}"
 ETH2 = "{name: eth2, mac: '52:54:00:00:00:03'}"
 BOND = "{name: bond0, interfaces: [eth1, eth2], addresses: [10.9.0.1/24]}"
+
+
+def findings(
+    profile: str, sets: Sequence[str] = (), layers: Sequence[str] = (), *, cluster: Path, mode: str | None = None
+) -> list[Finding]:
+    """All but what pxe/ has to say (IB80x: tests/outputs/test_pxe.py)."""
+    found = helpers.findings(profile, sets, layers, cluster=cluster, mode=mode)
+    return [f for f in found if not f.code.startswith("IB8")]
 
 
 def net(*interfaces: str, bonds: str = "", vlans: str = "", dns: str = "1.1.1.1") -> str:
@@ -175,3 +185,16 @@ def test_an_address_carries_nothing_else(address: str, tmp_path: Path) -> None:
     file.write_text(one(net(f"{{name: eth0, mac: '52:54:00:00:00:01', addresses: [{address}]}}")))
     (found,) = findings("centos7-efi", cluster=file)
     assert (found.code, found.key) == ("IB113", "nodes[0].network.interfaces[0].addresses[0]")
+
+
+def test_what_pxe_says_has_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text("name: c\nnodes:\n  - {name: a}\n  - {name: b, role: worker}\n")
+    places = {f.code: f.mark for f in helpers.findings("centos7-efi", ["pxe.url=http://a.org"], cluster=file)}
+    assert str(places["IB801"]) == f"{file}:3:5"
+    file.write_text(one(net(ETH0)))
+    places = {f.code: f.mark for f in helpers.findings("centos7-efi", cluster=file)}
+    assert places["IB802"] is not None and places["IB802"].file == str(file)
+    # An address that no node can read is said whatever else is wrong.
+    found = {f.code: f.mark for f in helpers.findings("centos7-efi", ["pxe.url=file:///x", "swap.enabled=true"])}
+    assert str(found["IB805"]) == "--set:2:1" and "IB214" in found

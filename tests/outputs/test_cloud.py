@@ -72,7 +72,7 @@ def test_over_a_limit_is_an_error_only_for_a_cloud_that_the_profile_names(provid
     rows = cloud_sizes(seed_of(given, DHCP))
     (finding,) = limit_findings(given.profile, "dhcp1", rows, MARK)
     least = min(row.bytes for row in rows if row.provider == "ec2")
-    assert finding.severity is severity
+    assert finding.code == "IB701" and finding.severity is severity
     assert f"{least - 16_384} over EC2's limit of 16384" in finding.message
     assert "cloud.include_url" in finding.hint
     assert (finding.mark == MARK) is (severity is Severity.ERROR)

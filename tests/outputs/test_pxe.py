@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from builder.checks import pxe
+from builder.checks.context import Context
 from builder.cluster import Cluster, Node
-from builder.findings import Finding, Severity
+from builder.findings import Finding, Findings, Severity
 from builder.load import Loaded
-from builder.outputs.pxe import pxe_files, pxe_findings
+from builder.outputs.pxe import pxe_files
 from builder.outputs.pxenet import network_arguments
 from builder.render.network import network_config
 from tests.cloudinit.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of, loaded, seed_of
@@ -28,7 +30,11 @@ def files_of(given: Loaded, cluster: Cluster) -> dict[str, bytes]:
 
 
 def findings_of(given: Loaded, cluster: Cluster) -> dict[str, Finding]:
-    return {f.code: f for f in pxe_findings(given.profile, given.target, cluster)}
+    found = Findings()
+    context = Context(given, cluster, None, found)
+    pxe.check_url(context)
+    pxe.check(context)
+    return {f.code: f for f in found.items}
 
 
 @pytest.mark.parametrize("url", ["null", "http://192.0.2.1:8080/pxe/"])

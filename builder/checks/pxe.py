@@ -1,0 +1,68 @@
+"""What a user should know of pxe/ before serving it: who gets no files, and what becomes of a static network."""
+
+from __future__ import annotations
+
+from builder.checks.context import Context
+from builder.cluster import Node
+from builder.derive import cloud_init_version
+from builder.findings import Path, Severity
+from builder.outputs.pxenet import command_line, network_arguments, uplink
+
+_LONGEST = 2047
+
+
+def check_url(context: Context) -> None:
+    """The address of pxe/ alone, which can be judged whatever else is wrong."""
+    url = context.profile.pxe.url
+    if url is not None and not url.startswith(("http://", "https://")):
+        context.error(
+            "IB805", ("pxe", "url"), f"pxe.url is {url}: a node that boots over the network has no such file",
+            "give the http:// address where pxe/ will be served",
+        )  # fmt: skip
+
+
+def check(context: Context) -> None:
+    """All findings about booting over the network; for nodes that hold together."""
+    without = [n for n, node in enumerate(context.cluster.nodes) if node.boot_mac is None]
+    if len(without) > 1:
+        names = ", ".join(context.cluster.nodes[n].name for n in without)
+        context.cluster_finding(
+            "IB801", ("nodes", without[0]), f"no PXE files for {names}: several nodes have no MAC, nothing tells them "
+            "apart", "give each node a mac: in the cluster file", Severity.WARNING,
+        )  # fmt: skip
+    for number, node in enumerate(context.cluster.nodes):
+        if node.boot_mac is not None and node.network is not None:
+            _static(context, ("nodes", number, "network"), node)
+
+
+def _static(context: Context, path: Path, node: Node) -> None:
+    profile, target = context.profile, context.target
+    release = cloud_init_version(profile, target)
+    said = network_arguments(profile, target, node)
+    context.cluster_finding(
+        "IB802", path, f"{node.name}: over PXE its static network is on the kernel's command line (network-config="
+        f"{' and ip=' if len(said) > 1 else ''}): cloud-init {release} needs it before it can fetch a seed",
+        "nothing to do; the seed ISO carries network-config as a file", Severity.INFO,
+    )  # fmt: skip
+    if len(said) == 1 and node.network is not None:
+        device = uplink(node.network)
+        why = (
+            "it has no IPv4 address"
+            if device is None
+            else f"{target.name}'s initramfs makes no bond and no VLAN ({getattr(device, 'name', '')})"
+        )
+        context.cluster_finding(
+            "IB803", path,
+            f"{node.name}: no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
+            "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
+            Severity.WARNING,
+        )  # fmt: skip
+    length = len(command_line(profile, target, node))
+    if length > _LONGEST:
+        context.cluster_finding(
+            "IB804", path,
+            f"{node.name}: its PXE kernel command line has {length} characters; x86 kernels cut it at {_LONGEST} and "
+            f"cloud-init {release} then reads a broken network configuration",
+            "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO",
+            Severity.WARNING,
+        )  # fmt: skip
