@@ -292,6 +292,26 @@ def test_a_mixed_tree_is_not_booted(tmp_path: Path) -> None:
     assert imgbuild("boot", "nowhere", cwd=tmp_path).returncode == 3
 
 
+HEAD = '"firmware": "efi", "image_wanted": "x", "groups"'
+DAMAGED = [
+    "", "5", "null", "[]", "{}", '{"groups": 5}', "[" * 100_000, "\0" * 50,
+    f'{{{HEAD}: {{"nodes": 5}}}}', f"{{{HEAD}: {{}}}}",
+    f'{{{HEAD}: {{"nodes": {{"run": "x"}}, "image": {{}}}}}}', f'{{{HEAD}: {{"nodes": {{"run": "x", "nodes": 7}}}}}}',
+    f'{{{HEAD}: {{"nodes": {{"run": "x"}}, "pxe": 5}}}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=[text[:60] for text in DAMAGED])
+def test_a_damaged_manifest_is_said_and_built_over(text: str, tmp_path: Path) -> None:
+    place = tmp_path / "out/debian12-efi/manifest.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(text)
+    done = imgbuild("boot", "out/debian12-efi", cwd=tmp_path)
+    assert done.returncode == 3 and "is no manifest of imgbuild's" in done.stderr and "Traceback" not in done.stderr
+    assert imgbuild("--profile", "debian12-efi", "--no-image", cwd=tmp_path).returncode == 0
+    assert mixed(place.parent, read_manifest(place.parent)) == []
+
+
 def test_without_root_all_but_the_image_is_written(tmp_path: Path) -> None:
     done = imgbuild("--profile", "debian12-efi", cwd=tmp_path, through=NO_ROOT, IMGBUILD_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 3

@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from builder import __version__
 from builder.errors import HostError
@@ -26,6 +28,29 @@ class GroupRecord:
 
     run: str
     more: Mapping[str, Any]
+
+
+class _Group(BaseModel):
+    run: str
+    files: dict[str, Any] = {}
+    nodes: dict[str, list[str]] = {}
+    checks: list[str] = []
+
+
+class _Groups(BaseModel):
+    __pydantic_extra__: dict[str, _Group]
+    model_config = ConfigDict(extra="allow")
+
+    nodes: _Group
+    image: _Group | None = None
+
+
+class _Manifest(BaseModel):
+    """What is relied on of a manifest that was read; a disk or a hand may have damaged it."""
+
+    firmware: Literal["bios", "efi"]
+    image_wanted: str
+    groups: _Groups
 
 
 def run_id(*parts: bytes) -> str:
@@ -92,13 +117,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         HostError: there is none, or it is no manifest of imgbuild's.
     """
     try:
-        data = json.loads((folder / NAME).read_text())
-    except (OSError, ValueError) as error:
+        text = (folder / NAME).read_bytes()
+    except OSError as error:
         hint = "give the folder that a build wrote, such as out/debian12-efi"
-        why = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise HostError(f"{folder} holds no {NAME}: {why}", hint) from error
-    if not isinstance(data, dict) or not isinstance(data.get("groups"), dict):
-        raise HostError(f"{folder / NAME} is no manifest of imgbuild's", "build it again")
+        raise HostError(f"{folder} holds no {NAME}: {error.strerror}", hint) from error
+    try:
+        data: dict[str, Any] = json.loads(text)
+        _Manifest.model_validate(data)
+    except (ValueError, RecursionError) as error:
+        raise HostError(f"{folder / NAME} is no manifest of imgbuild's", "build it again") from error
     return data
 
 
