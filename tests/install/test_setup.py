@@ -69,6 +69,13 @@ def test_the_right_kernel_runs_already(node: Room) -> None:
     assert ran(node) == []
 
 
+def test_waiting_for_the_network_is_said(node: Room) -> None:
+    node.write("/usr/local/sbin/ip", "#!/bin/sh\ncp /run/imgbuild/status.json /standin/seen\n", 0o755)
+    assert setup(node).returncode == 0
+    seen = json.loads(node.read("/standin/seen"))
+    assert (seen["stage"], seen["state"]) == ("network", "running")
+
+
 def test_one_reboot_into_another_kernel(node: Room) -> None:
     node.world(running="6.1.0-old")
     assert setup(node).returncode == 0

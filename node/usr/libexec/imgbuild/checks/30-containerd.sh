@@ -7,7 +7,7 @@ check_containerd() {
         fail "active" "$(systemctl is-active containerd.service || true)" "systemctl status containerd"
         return
     fi
-    version=$(ctr version 2>/dev/null | awk '/^Server:/ { server = 1 } server && $1 == "Version:" { print $2; exit }') ||
+    version=$(ask ctr version | awk '/^Server:/ { server = 1 } server && $1 == "Version:" { print $2; exit }') ||
         version=''
     version=${version#v}
     # Distributions append their own: 1.6.20~ds1
@@ -20,7 +20,7 @@ check_containerd() {
 
 check_containerd_plugins() {
     local bad good
-    bad=$(ctr plugins ls 2>/dev/null | awk -v wanted="${containerd_plugins[*]}" '
+    bad=$(ask ctr plugins ls | awk -v wanted="${containerd_plugins[*]}" '
         { status[$2] = $NF }
         END {
             n = split(wanted, names, " ")
