@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from builder.image import requirements
@@ -40,3 +42,22 @@ def test_the_readme_names_the_two_commands() -> None:
     for command in ("make demo", "make test"):
         assert f"\n    {command}\n" in readme or f"\n{command}\n" in readme
     assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+GROUP = """
+import pytest
+
+@pytest.mark.xdist_group("one")
+@pytest.mark.parametrize("number", range(4))
+def test_nothing(number):
+    pass
+"""
+
+
+def test_groups_of_tests_stay_on_one_worker(tmp_path: Path) -> None:
+    """A pytest that pytest-xdist does not know yet (9.2 with 3.8.0) spreads them over all, without a word."""
+    (tmp_path / "test_group.py").write_text(GROUP)
+    argv = [sys.executable, "-m", "pytest", "--verbose", "-n", "2", "--dist", "loadgroup", "--rootdir", tmp_path]
+    done = subprocess.run([*argv, tmp_path], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(set(re.findall(r"^\[(gw\d)\].*PASSED", done.stdout, re.MULTILINE))) == 1
