@@ -7,6 +7,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +36,13 @@ class Mirror:
 @pytest.fixture
 def mirror(tmp_path: Path) -> Iterator[Mirror]:
     """Serves ``mirror.folder``; ``mirror.asked`` are the paths that were asked for."""
-    folder = tmp_path / "mirror"
+    with serving(tmp_path / "mirror") as served:
+        yield served
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Mirror]:
+    """A mirror of ``folder``, which is made, until the end of the block."""
     folder.mkdir()
     asked: list[str] = []
 
@@ -49,7 +56,9 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield Mirror(folder, f"http://127.0.0.1:{server.server_address[1]}", asked)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield Mirror(folder, f"http://127.0.0.1:{server.server_address[1]}", asked)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -157,6 +157,11 @@ def rpm() -> int:
     if ARGS[:2] == ["-q", "--whatprovides"]:
         print(f"no package provides {ARGS[-1]}")
         return 1
+    if ARGS[:1] == ["-ql"]:
+        owned = [found for wanted in ARGS[1:] for found in versions_of(wanted, "installed")]
+        for _, version in owned:
+            print(f"/boot/vmlinuz-{version}.x86_64")
+        return 0 if len(owned) == len(ARGS) - 1 else 1
     if ARGS[:2] != ["-q", "--qf"]:
         refuse(shlex.join(ARGS))
     found = versions_of(ARGS[3], "installed")

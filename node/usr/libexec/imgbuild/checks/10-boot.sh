@@ -1,12 +1,16 @@
 # shellcheck shell=bash disable=SC2154 # kernel_*, grub_*, bls: set by verify.conf
 # Kernel, boot loader, cloud-init, root file system, systemd.
 
-# Prints the name of the package that owns a file.
+# Prints the name of the package that a kernel came with: $1 its file in /boot. On EL 8 that one can be a copy.
 owner_of() {
+    local original=/lib/modules/${1##*/vmlinuz-}/vmlinuz
     case $packages in
-        rpm) rpm -qf --queryformat '%{NAME}\n' "$1" 2>/dev/null | head -n 1 ;;
-        dpkg) dpkg -S "$1" 2>/dev/null | head -n 1 | cut -d : -f 1 ;;
-    esac
+        rpm)
+            rpm -qf --queryformat '%{NAME}\n' "$1" 2>/dev/null ||
+                rpm -qf --queryformat '%{NAME}\n' "$original" 2>/dev/null
+            ;;
+        dpkg) dpkg -S "$1" 2>/dev/null | cut -d : -f 1 ;;
+    esac | grep -v ' ' | head -n 1
 }
 
 check_kernel() {
