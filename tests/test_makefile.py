@@ -57,18 +57,8 @@ def test_nothing(number):
 def test_groups_of_tests_stay_on_one_worker(tmp_path: Path) -> None:
     """A pytest that pytest-xdist does not know yet (9.2 with 3.8.0) spreads them over all, without a word."""
     (tmp_path / "test_group.py").write_text(GROUP)
-    argv: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--verbose",
-        "-n",
-        "2",
-        "--dist",
-        "loadgroup",
-        "--rootdir",
-        tmp_path,
-    ]
-    done = subprocess.run([*argv, tmp_path], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    words = ["--verbose", "-n", "2", "--dist", "loadgroup", "--rootdir", str(tmp_path), str(tmp_path)]
+    argv = [sys.executable, "-m", "pytest", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(set(re.findall(r"^\[(gw\d)\].*PASSED", done.stdout, re.MULTILINE))) == 1

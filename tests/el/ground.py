@@ -24,7 +24,8 @@ from tests.install.room import tree
 HELD = ("kubelet", "kubeadm", "kubectl")
 DEAD = "http://127.0.0.1:9/gone/"
 OLD = Rpm("kernel-core", "4.18.0", "348", scripts={"/boot/vmlinuz-4.18.0-348": "old\n"})
-"""The kernel that a cloud image brings."""
+BASE = [Rpm("kernel", OLD.version, OLD.release, requires=[OLD.name]), OLD, Rpm("basesystem"), Rpm("mlocate")]
+"""What rpm knows of the base, as it does of a cloud image: an older kernel, and more."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def make_ground(release: str, folder: Path) -> Iterator[Ground]:
     with serving(folder / "mirror") as mirror:
         world = make_world(mirror, release, tar, "0" * 64, folder)
         base = Chroot.unpack(tar, folder / "root")
-        build([Rpm("kernel", OLD.version, OLD.release, requires=[OLD.name]), OLD], base.upper, folder / "build", None)
+        build(BASE, base.upper, folder / "build", None)
         ended(base.run("sh", "-c", "rpm --install --nosignature /*.rpm && rm /*.rpm"))
         ready = Ground(world, base, base, base, "")
         packages = ready.copy(base, folder / "packages")

@@ -16,7 +16,7 @@ import pytest
 from builder.image.bootproof import DRIVERS
 from builder.image.packages import read_list
 from tests.el.chroot import Chroot
-from tests.el.ground import DEAD, OLD, Ground, ended, make_ground
+from tests.el.ground import BASE, DEAD, OLD, Ground, ended, make_ground
 from tests.el.rpms import Rpm
 from tests.el.world import KUBERNETES, as_set
 from tests.install.keys import signer
@@ -54,6 +54,7 @@ def test_a_whole_node(ground: Ground) -> None:
     assert not node.exists(f"/boot/vmlinuz-{OLD.version}-{OLD.release}")
     listed = {p.name: p for p in read_list(node.read("/usr/share/imgbuild/packages.tsv"))}
     assert {name: p.version for name, p in listed.items()} == found
+    assert listed["basesystem"].origin == "base"
     assert (listed["kernel-ml"].repository, listed["kernel-ml"].origin) == ("elrepo-kernel", "profile")
     assert (listed["kubernetes-cni"].repository, listed["kubernetes-cni"].origin) == ("kubernetes", "dependency")
     first = "imgbuild-os" if release == "7" else "imgbuild-BaseOS"
@@ -143,7 +144,21 @@ def test_a_profile_with_another_key_installs_nothing(ground: Ground, tmp_path: P
     said = ended(node.run("/usr/libexec/imgbuild/install"), 1)
     assert "packages could not be installed" in said
     assert "step 20-packages failed" in said
-    assert installed(node).keys() == {"kernel", "kernel-core"}
+    assert installed(node).keys() == {rpm.name for rpm in BASE}
+
+
+def test_a_package_that_needs_what_is_nowhere(ground: Ground, tmp_path: Path) -> None:
+    thing = Rpm("thing", requires=["not-there"])
+    mirror = as_set("repositories.distribution", [ground.mirror_with(thing, tmp_path, ground.world.signer)])
+    node = ground.copy(ground.packages, tmp_path / "copy", mirror, as_set("packages.install", ["thing"]))
+    assert "not-there" in ended(node.step("20-packages"), 1)
+    assert "thing" not in installed(node)
+
+
+def test_packages_of_the_base_that_the_profile_does_not_want(ground: Ground, tmp_path: Path) -> None:
+    node = ground.copy(ground.packages, tmp_path / "copy", as_set("base.remove", ["mlocate", "not-there"]))
+    ended(node.step("20-packages"))
+    assert "mlocate" not in installed(node)
 
 
 def test_a_name_that_no_mirror_has(ground: Ground, tmp_path: Path) -> None:
@@ -173,6 +188,18 @@ def test_a_dead_first_mirror_is_named_and_passed_over(ground: Ground) -> None:
     """On CentOS 7 yum itself says so."""
     passed = [line for line in ground.said.splitlines() if "an address is passed over" in line]
     assert [DEAD in line for line in passed] == [True] * 3  # BaseOS, AppStream, extras
+
+
+def test_a_file_that_the_first_mirror_lacks_comes_from_the_next(ground: Ground, tmp_path: Path) -> None:
+    """A mirror that is not in step: its lists are whole, its files are not."""
+    whole = ground.mirror_with(Rpm("thing"), tmp_path, ground.world.signer)
+    partial = ground.mirror_with(Rpm("thing"), tmp_path / "partial", ground.world.signer)
+    (file,) = (ground.world.mirror.folder / "with-partial").rglob("thing-*.rpm")
+    file.unlink()
+    mirrors = as_set("repositories.distribution", [partial, whole])
+    node = ground.copy(ground.packages, tmp_path / "copy", mirrors, as_set("packages.install", ["thing"]))
+    ended(node.step("20-packages"))
+    assert "thing" in installed(node)
 
 
 @pytest.mark.parametrize("repository", ["distribution", "elrepo", "kubernetes"])
