@@ -161,6 +161,15 @@ def test_packages_of_the_base_that_the_profile_does_not_want(ground: Ground, tmp
     assert "mlocate" not in installed(node)
 
 
+def test_a_package_that_leaves_with_one_of_the_base(ground: Ground, tmp_path: Path) -> None:
+    """What needs a package goes with it, and the package manager ends with 0."""
+    mirror = ground.mirror_with(Rpm("thing", requires=["mlocate"]), tmp_path, ground.world.signer)
+    sets = as_set("packages.install", ["thing"]), as_set("base.remove", ["mlocate"])
+    node = ground.copy(ground.packages, tmp_path / "copy", as_set("repositories.distribution", [mirror]), *sets)
+    said = ended(node.step("20-packages"), 1)
+    assert "removing mlocate (base.remove) took thing along" in said
+
+
 def test_a_name_that_no_mirror_has(ground: Ground, tmp_path: Path) -> None:
     node = ground.copy(ground.packages, tmp_path / "copy", as_set("packages.install", ["no-such-thing"]))
     assert "no-such-thing" in ended(node.step("20-packages"), 1)
