@@ -125,7 +125,7 @@ def test_a_newer_kubelet_waits_for_kubeadm(ground: Ground, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("fault", ["unsigned", "signed by another", "changed"])
 def test_a_package_that_the_repository_s_key_does_not_vouch_for(ground: Ground, tmp_path: Path, fault: str) -> None:
-    keys = {"unsigned": None, "signed by another": signer(tmp_path, "another"), "changed": ground.world.signer}
+    keys = {"unsigned": None, "signed by another": signer("another"), "changed": ground.world.signer}
     thing = Rpm("thing", scripts={"/usr/bin/thing": NOTHING})
     mirror = ground.mirror_with(thing, tmp_path, keys[fault], changed=fault == "changed")
     sets = as_set("repositories.distribution", [mirror]), as_set("packages.install", ["thing"])
@@ -138,7 +138,7 @@ def test_a_package_that_the_repository_s_key_does_not_vouch_for(ground: Ground, 
 
 
 def test_a_profile_with_another_key_installs_nothing(ground: Ground, tmp_path: Path) -> None:
-    other = signer(tmp_path, "another")
+    other = signer("another")
     sets = [other.option(kind) for kind in ("distribution", "elrepo", "kubernetes")]
     node = ground.copy(ground.base, tmp_path / "copy", *sets)
     said = ended(node.run("/usr/libexec/imgbuild/install"), 1)
@@ -202,12 +202,14 @@ def test_a_dead_first_mirror_is_named_and_passed_over(ground: Ground) -> None:
 def test_a_file_that_the_first_mirror_lacks_comes_from_the_next(ground: Ground, tmp_path: Path) -> None:
     """A mirror that is not in step: its lists are whole, its files are not."""
     whole = ground.mirror_with(Rpm("thing"), tmp_path, ground.world.signer)
-    partial = ground.mirror_with(Rpm("thing"), tmp_path / "partial", ground.world.signer)
-    (file,) = (ground.world.mirror.folder / "with-partial").rglob("thing-*.rpm")
+    served = ground.world.mirror.folder
+    shutil.copytree(served / f"with-{tmp_path.name}", served / "partial")
+    (file,) = (served / "partial").rglob("thing-*.rpm")
     file.unlink()
+    partial = whole.replace(f"with-{tmp_path.name}", "partial")
     mirrors = as_set("repositories.distribution", [partial, whole])
     node = ground.copy(ground.packages, tmp_path / "copy", mirrors, as_set("packages.install", ["thing"]))
-    ended(node.step("20-packages"))
+    assert "404" in ended(node.step("20-packages"))
     assert "thing" in installed(node)
 
 
