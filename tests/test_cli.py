@@ -160,9 +160,9 @@ def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
     """Half of a run is importing: it must be ended there as well, with our words and 3."""
     importing = (
         "import builtins, signal; real = __import__\n"
-        "def hook(name, *rest):\n"
+        "def hook(name, *rest, **more):\n"
         "  if name == 'builder.build': signal.raise_signal(signal.SIGINT)\n"
-        "  return real(name, *rest)\n"
+        "  return real(name, *rest, **more)\n"
         "builtins.__import__ = hook; from builder.cli import main; main()"
     )
     done = subprocess.run(

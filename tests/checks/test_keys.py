@@ -139,7 +139,7 @@ def test_keys_of_what_is_not_in_use_are_said() -> None:
 
 
 def test_an_expired_key_of_one_s_own(tmp_path: Path) -> None:
-    key = signer(tmp_path, "old", made="20200101T000000", expires="1y")
+    key = signer("old", made="20200101T000000", expires="1y")
     found = findings("debian12-efi", [key.option("kubernetes")])
     assert [(f.code, f.key) for f in found] == [("IB438", "repositories.keys.kubernetes[0]")]
     assert "expired on 2020-12-31" in found[0].message

@@ -55,7 +55,7 @@ class World:
 
 def make_world(mirror: Mirror, release: str, base: Path, base_sha256: str, work: Path) -> World:
     """Fill the mirror for one release, and write the layer."""
-    key = signer(work)
+    key = signer()
     places = {name: mirror.folder / place for name, place in _places(release).items()}
     layout = load_target(f"centos{release}").repositories.layout
     uname, kernels = kernel(_debian_kernel(), work, bls=release == "8")

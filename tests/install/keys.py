@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +33,11 @@ class Signer:
         return self.gpg("--armor", "--export", self.fingerprint)
 
 
-def signer(folder: Path, name: str = "test", *, made: str = "", expires: str = "never") -> Signer:
-    """A new key pair below ``folder``, now or at the time ``made`` (20200101T000000)."""
-    home = folder / f"gnupg-{name}"
-    home.mkdir(mode=0o700)
+def signer(name: str = "test", *, made: str = "", expires: str = "never") -> Signer:
+    """A new key pair, now or at the time ``made`` (20200101T000000)."""
+    # Not below a test's own folder: the name of a socket holds 107 letters, and gpg's agent gives up on a longer one.
+    home = Path(tempfile.mkdtemp(prefix=f"imgbuild-{name}-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     then = ["--faked-system-time", f"{made}!"] if made else []
     _gpg(home, *then, "--quick-generate-key", f"{name} <{name}@example.com>", "rsa2048", "sign", expires)
     public = _gpg(home, "--armor", "--export", f"{name}@example.com")

@@ -38,7 +38,7 @@ def loaded(profile: str, *layers: str, sets: tuple[str, ...] = (), mode: str | N
     """A profile of ours, valid."""
     findings = Findings()
     found = load(profile, layers, sets, mode, findings)
-    assert found is not None, [str(item) for item in findings.items]
+    assert found is not None and not findings.errors, [str(item) for item in findings.items]
     return found
 
 

@@ -18,13 +18,12 @@ SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Signer]:
+def keys() -> dict[str, Signer]:
     """Three key pairs; one of them made years ago for a year."""
-    folder = tmp_path_factory.mktemp("keys")
     return {
-        "mine": signer(folder, "mine"),
-        "other": signer(folder, "other"),
-        "old": signer(folder, "old", made="20200101T000000", expires="1y"),
+        "mine": signer("mine"),
+        "other": signer("other"),
+        "old": signer("old", made="20200101T000000", expires="1y"),
     }
 
 
@@ -102,7 +101,7 @@ def test_a_mirror_that_another_key_signed_is_not_taken(room: Room, mirror: Mirro
 @pytest.mark.parametrize("served", ["extended", "expired", "another", "nothing"])
 def test_an_expired_key(room: Room, mirror: Mirror, keys: dict[str, Signer], tmp_path: Path, served: str) -> None:
     """apt refuses it; the same key with a later date is taken, and no other."""
-    old = signer(tmp_path, "expires", made="20200101T000000", expires="1y")
+    old = signer("expires", made="20200101T000000", expires="1y")
     expired = old.public
     extended = old.extended("1y")
     offers = {"extended": extended, "expired": expired, "another": keys["other"].public + extended}

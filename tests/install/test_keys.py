@@ -15,9 +15,9 @@ from tests.install.room import Room, tree
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+def mine() -> Signer:
     """A key of the user's own."""
-    return signer(tmp_path_factory.mktemp("keys"), "mine")
+    return signer("mine")
 
 
 def gpgkeys(files: NodeTree) -> dict[str, list[str]]:
@@ -50,7 +50,7 @@ def test_an_own_key_takes_the_place_of_one_repository_s_only(mine: Signer) -> No
 
 
 def test_two_own_keys(mine: Signer, tmp_path: Path) -> None:
-    other = signer(tmp_path, "other")
+    other = signer("other")
     both = f"{mine.option('kubernetes')[:-1]}, {other.option('kubernetes').partition('=')[2][1:]}"
     names = [f"imgbuild-kubernetes-{number}" for number in (1, 2)]
     assert gpgkeys(tree("centos7-efi", sets=(both,)))["kubernetes"] == [

@@ -20,7 +20,7 @@ ELEMENT = "elements/imgbuild-install/finalise.d/97-imgbuild-packages"
 
 
 def test_where_each_package_of_a_debian_comes_from(room: Room, mirror: Mirror) -> None:
-    key = signer(room.folder, "mine")
+    key = signer("mine")
     for name in SUITES:
         suite(mirror.folder / "debian", name, key)
     suite(mirror.folder / "debian", "bookworm", key, ("asked", "1:1.0-1", "brought"), ("brought", "2.0"))

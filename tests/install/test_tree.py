@@ -160,7 +160,7 @@ def test_setup_reaches_stock_nodes_only() -> None:
 
 
 def test_words_of_the_profile_are_quoted(tmp_path: Path) -> None:
-    url = "http://mirror.example.org/a(b)&c;d|e*?"
+    url = "http://mirror.example.org/a(b)&c;d*e?f"
     root = unpacked(tree("centos7-bios", sets=(f'helm.urls=["{url}"]',)), tmp_path)
     script = f". {root}/etc/imgbuild/install.conf; printf '%s' \"${{HELM_URLS[0]}}\""
     done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
