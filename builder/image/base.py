@@ -27,7 +27,6 @@ from builder.target import Target
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0  # seconds without a byte
-_DISKS = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"vhdx": "vhdx"}
 _ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
 _ROOTS = {"xfs": "norecovery", "ext4": "noload", "ext3": "noload", "btrfs": "norecovery"}
 
@@ -182,9 +181,11 @@ def _of_disk(disk: Path, tar: Path, work: Path) -> None:
     """
     systems = _file_systems(disk)
     for root in sorted((s for s in systems if s.type in _ROOTS), key=lambda s: -s.size):
-        if not _in(disk, [("/", root)], work, ["sh", "-c", "if [ -e etc/os-release ]; then echo yes; fi"]):
+        # A blank line first: what is no root file system says nothing at all.
+        look = "if [ -e etc/os-release ]; then echo; cat etc/fstab || true; fi"
+        fstab = _in(disk, [("/", root)], work, ["sh", "-c", look]).decode(errors="replace")
+        if not fstab:
             continue
-        fstab = _in(disk, [("/", root)], work, ["sh", "-c", "cat etc/fstab || true"]).decode(errors="replace")
         mounts = [("/", root)]
         for line in fstab.splitlines():
             name, place, *_ = [*line.split(), "", ""]

@@ -7,21 +7,17 @@ import subprocess
 from pathlib import Path
 
 from builder.nodefile import NodeTree
+from tests.install.room import OWN_DEV
 
 # $1 the folders below, highest first; $2 the copy's own folder; then the command. As in a build, /dev, /proc and /sys
 # are there; all mounts live in this run's own namespace and are gone with it. Nothing resolves a host name.
-_ENTER = """
+_ENTER = f"""
 set -e
+{OWN_DEV}
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 mount -t proc proc "$2/root/proc"
 mount --rbind /sys "$2/root/sys"
-mount -t tmpfs -o mode=755 tmpfs "$2/root/dev"
-while read -r name minor; do mknod -m 666 "$2/root/dev/$name" c 1 "$minor"; done <<< "null 3
-zero 5
-full 7
-random 8
-urandom 9"
-ln -s /proc/self/fd "$2/root/dev/fd"
+own_dev "$2/root/dev"
 mount -t tmpfs tmpfs "$2/root/tmp"
 mount -t tmpfs -o mode=755 tmpfs "$2/root/run"
 root=$2/root

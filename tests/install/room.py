@@ -14,19 +14,26 @@ from builder.render.install import install_tree
 STANDIN = Path(__file__).parent / "standins" / "standin.py"
 EL_TOOLS = ("yum", "dnf", "rpm", "grubby", "lsinitrd", "grub2-editenv", "systemctl", "gpg", "uname")
 
-# $1 the room, then the command. The overlay lives in this run's own mount namespace and is gone with it. So does /dev:
-# what else runs on the machine may change the machine's (apt's fetcher is not root and wants /dev/null).
-_ENTER = """
-set -e
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-mount -t proc proc "$1/root/proc"
-mount -t tmpfs -o mode=755 tmpfs "$1/root/dev"
-while read -r name minor; do mknod -m 666 "$1/root/dev/$name" c 1 "$minor"; done <<< "null 3
+# A /dev of the chroot's own: what else runs on the machine may change the machine's (apt's fetcher is not root and
+# wants /dev/null).
+OWN_DEV = """
+own_dev() {
+    mount -t tmpfs -o mode=755 tmpfs "$1"
+    while read -r name minor; do mknod -m 666 "$1/$name" c 1 "$minor"; done <<< "null 3
 zero 5
 full 7
 random 8
 urandom 9"
-ln -s /proc/self/fd "$1/root/dev/fd"
+    ln -s /proc/self/fd "$1/fd"
+}
+"""
+# $1 the room, then the command. The overlay lives in this run's own mount namespace and is gone with it.
+_ENTER = f"""
+set -e
+{OWN_DEV}
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t proc proc "$1/root/proc"
+own_dev "$1/root/dev"
 mount -t tmpfs tmpfs "$1/root/tmp"
 root=$1/root
 shift
