@@ -99,9 +99,9 @@ class Machine:
 async def running(spec: MachineSpec, *, temp: Path | None = None) -> AsyncIterator[Machine]:
     """Start QEMU stopped before its first instruction (``qmp("cont")`` sets it going), and end it on the way out.
 
-    The overlay and the firmware's variables live in a folder of mode 0700 below ``temp`` (the system's own
-    choice if None) that is removed at the end. HostError when a tool or a file is missing, or when QEMU ends
-    right away.
+    The firmware's variables, and the overlay if it is not to be kept, live in a folder of mode 0700 below ``temp``
+    (the system's own choice if None) that is removed at the end. HostError when a tool or a file is missing, or when
+    QEMU ends right away.
     """
     spec.require_files()
     program = _tool("qemu-system-x86_64")
@@ -197,7 +197,9 @@ def _own_ovmf(work: Path) -> Ovmf:
 
 async def _overlay(spec: MachineSpec, work: Path) -> Path:
     """A qcow2 file over the image, as large as the machine's disk is to be and never smaller than the image."""
-    overlay = work / "disk.qcow2"
+    overlay = spec.overlay.resolve() if spec.overlay else work / "disk.qcow2"
+    if overlay.exists():
+        return overlay
     disk = str(spec.disk.resolve())
     info = json.loads(await _qemu_img(spec, "info", "--output=json", disk))
     if info.get("format") != "qcow2" or "backing-filename" in info:

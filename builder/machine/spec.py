@@ -28,7 +28,9 @@ class DirectKernel:
 class MachineSpec:
     """One virtual machine.
 
-    ``disk`` is a qcow2 image and is never written: the guest writes to an overlay that is thrown away.
+    ``disk`` is a qcow2 image and is never written: the guest writes to an overlay that is thrown away, or, where
+    ``overlay`` names a file, kept there: the next machine with it goes on from that disk, as after a power cut.
+    The firmware's variables are always fresh ones.
     ``disk_size_gib`` is what the guest sees, larger than the image so that its growth can be checked.
     ``extra_disks`` are raw files, read-only to the guest. Each of ``macs`` is one network card; the network
     is QEMU's own (``restrict=on``): DHCP answers, nothing leaves, nothing on the host listens.
@@ -50,6 +52,7 @@ class MachineSpec:
     accel: Literal["tcg", "kvm"] = "tcg"
     smbios: tuple[str, ...] = ()
     direct: DirectKernel | None = None
+    overlay: Path | None = None
 
     def __post_init__(self) -> None:
         for mac in self.macs:

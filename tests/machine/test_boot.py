@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,11 @@ pytestmark = pytest.mark.boot
 REQUIRED = frozenset({"kernel", "swap"})
 
 
-def _boot(tiny: DirectKernel, part: str, steps: Steps, out: Path, seconds: float = 180) -> BootResult:
+def _boot(
+    tiny: DirectKernel, part: str, steps: Steps, out: Path, seconds: float = 180, overlay: Path | None = None
+) -> BootResult:
     return boot(
-        tiny_spec(tiny, part, out.parent), steps, out,
+        replace(tiny_spec(tiny, part, out.parent), overlay=overlay), steps, out,
         check=True, required=REQUIRED, expected={"host.name": "tiny"}, seconds=seconds,
     )  # fmt: skip
 
@@ -65,6 +68,13 @@ def test_a_guest_that_reboots_reports_later(tiny: DirectKernel, steps: Steps, ou
     result = _boot(tiny, "reboot", steps, out)
     assert result.ok, result.failure()
     assert result.boots == 2
+
+
+def test_an_overlay_that_is_kept_is_the_next_machines_disk(
+    tiny: DirectKernel, steps: Steps, out: Path, tmp_path: Path
+) -> None:
+    boots = [_boot(tiny, "reboot", steps, out, overlay=tmp_path / "kept.qcow2").boots for _ in range(2)]
+    assert boots == [2, 1]
 
 
 @pytest.mark.parametrize(
