@@ -1,7 +1,8 @@
 #!/bin/bash
 # Makes of an unpacked Debian root file system a base that goes for CentOS: $1 the root, $2 the release (7 or 8), $3 the
 # folder with the stand-ins. Runs in a mount namespace of its own. Real: rpm, dnf, dracut, systemd, GRUB, cloud-init,
-# NetworkManager, chrony. Stand-ins, which name themselves: kernel-install, new-kernel-pkg, yum 3.4.3, shim, blscfg.
+# NetworkManager, chrony. Stand-ins, which name themselves: kernel-install, new-kernel-pkg, grubby, GRUB's 10_linux, yum
+# 3.4.3, shim, blscfg.
 set -euo pipefail
 root=$1 release=$2 standins=$3
 
@@ -79,21 +80,27 @@ inside systemctl --quiet enable chronyd.service sshd.service
 for name in kernel-install new-kernel-pkg; do
     rm -f "$root/usr/bin/$name"
 done
+install -m 0755 "$standins/10_linux" "$root/etc/grub.d/10_linux"
+rm -f "$root/etc/grub.d/05_debian_theme" "$root"/etc/default/grub
 if [ "$release" = 7 ]; then
     install -m 0755 "$standins/new-kernel-pkg" "$root/usr/sbin/new-kernel-pkg"
+    install -m 0755 "$standins/grubby" "$root/usr/sbin/grubby"
     install -m 0755 "$standins/yum" "$root/usr/bin/yum"
 else
     install -m 0755 "$standins/kernel-install" "$root/usr/bin/kernel-install"
+    install -m 0755 "$standins/grubby-bls" "$root/usr/sbin/grubby"
 fi
 
 # The signed boot loader's places. Debian's GRUB has no blscfg: a function of that name reads the menu entries that the
-# stand-in kernel-install keeps beside the real BLS entries.
+# stand-in kernel-install keeps beside the real BLS entries. Their names get a prefix: a name that begins with a digit, as a
+# machine id may, is a number for Debian's GRUB (EL's has a patch: "Fix menu entry selection based on ID and title").
 modules="part_gpt fat ext2 normal configfile search search_fs_uuid linux echo test loadenv serial terminal all_video gzio
     chain memdisk tar regexp boot ls cat sleep minicmd"
 work=$root/tmp
 cat > "$work/pre.cfg" <<'END'
 function blscfg {
   source ($root)/boot/loader/standin-blscfg.cfg
+  set default="id-${default}"
 }
 regexp --set=1:root '^\(([^)]*)\)' $cmdpath
 set prefix=$cmdpath

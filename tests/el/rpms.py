@@ -18,8 +18,8 @@ from tests.install.keys import Signer
 
 # The scriptlets of ELRepo's own spec files (facts/distributions.md, 1.3).
 EL7_POSTTRANS = """if [ -x /usr/sbin/new-kernel-pkg ]; then
-    /usr/sbin/new-kernel-pkg --package kernel-ml --mkinitrd --dracut --depmod --update {release} || exit $?
-    /usr/sbin/new-kernel-pkg --package kernel-ml --rpmposttrans {release} || exit $?
+    /usr/sbin/new-kernel-pkg --package {flavour} --mkinitrd --dracut --depmod --update {release} || exit $?
+    /usr/sbin/new-kernel-pkg --package {flavour} --rpmposttrans {release} || exit $?
 fi"""
 EL8_POSTTRANS = "/bin/kernel-install add {release} /lib/modules/{release}/vmlinuz || exit $?"
 
@@ -65,27 +65,31 @@ def index(folder: Path) -> None:
     _run(["createrepo_c", "--quiet", "--general-compress-type=gz", folder])
 
 
-def kernel(debian: Path, work: Path, *, bls: bool) -> tuple[str, list[Rpm]]:
-    """kernel-ml around the kernel of an unpacked Debian package; gives its uname and the packages."""
+def kernel(debian: Path, work: Path, *, bls: bool, flavour: str = "kernel-ml") -> tuple[str, list[Rpm]]:
+    """kernel-ml or kernel-lt around the kernel of an unpacked Debian package; gives its uname and the packages."""
     (image,) = (debian / "boot").glob("vmlinuz-*")
     release = image.name.removeprefix("vmlinuz-")
     version, _, patch = release.removesuffix("-cloud-amd64").partition("-")
-    tree = work / "kernel"
+    tree = work / flavour
     shutil.rmtree(tree, ignore_errors=True)
     modules = tree / "lib/modules" / release
     modules.parent.mkdir(parents=True)
     subprocess.run(["cp", "-al", debian / "lib/modules" / release, modules], check=True)
-    own_rpm = functools.partial(Rpm, version=version, release=f"{patch}.elrepo", arch="x86_64")
+    # Installed beside the one that is there, never instead of it: as ELRepo's say it too.
+    own_rpm = functools.partial(
+        Rpm, version=version, release=f"{patch or 1}.elrepo", arch="x86_64", provides=["installonlypkg(kernel)"]
+    )
     if not bls:
         (tree / "boot").mkdir()
         shutil.copy(image, tree / "boot" / image.name)
-        return release, [own_rpm("kernel-ml", tree=tree, posttrans=EL7_POSTTRANS.format(release=release))]
+        posttrans = EL7_POSTTRANS.format(release=release, flavour=flavour)
+        return release, [own_rpm(flavour, tree=tree, posttrans=posttrans)]
     shutil.copy(image, modules / "vmlinuz")
-    own = ["kernel-ml-core", "kernel-ml-modules"]
+    own = [f"{flavour}-{part} = {version}-{patch or 1}.elrepo" for part in ("core", "modules")]
     return release, [
-        own_rpm("kernel-ml", requires=own),
-        own_rpm("kernel-ml-modules"),
-        own_rpm("kernel-ml-core", tree=tree, posttrans=EL8_POSTTRANS.format(release=release)),
+        own_rpm(flavour, requires=own),
+        own_rpm(f"{flavour}-modules"),
+        own_rpm(f"{flavour}-core", tree=tree, posttrans=EL8_POSTTRANS.format(release=release)),
     ]
 
 

@@ -1,4 +1,5 @@
-"""Disk images of CentOS, by the command that users know, from the stand-in base; booted, with the guest's own checks.
+"""Disk images of CentOS, by the command that users know, from the stand-in base; booted, with the guest's own checks,
+and with the kernels that an administrator of the guest installs and chooses.
 
 Real: the profile, diskimage-builder, dnf and rpm, dracut, GRUB, QEMU, cloud-init, containerd. What stands in for what
 is said in base.sh, rpms.py and nerdctl.py.
@@ -6,70 +7,39 @@ is said in base.sh, rpms.py and nerdctl.py.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from builder.build import Request, prepare
+from builder.findings import Findings
+from builder.image.assemble import unpack
+from builder.image.overlay import enable_units, lay
 from builder.image.partition import read_table
 from builder.image.rootfs import Rootfs
-from tests.el.base import base_tar
-from tests.el.world import World, make_world
+from builder.machine import MachineSpec, boot
+from builder.machine.report import Message
+from builder.steps import PlainSteps
+from tests.el.listing import listing
+from tests.el.made import IMGBUILD, OTHER, Made, build, imgbuild, make_image
+from tests.el.update import make_update_disk
 from tests.image.conftest import rootfs as rootfs
-from tests.install.conftest import serving
 
 pytestmark = [pytest.mark.image, pytest.mark.boot]
-
-IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
-OTHER = {"bios": "efi", "efi": "bios"}
-
-
-@dataclass(frozen=True)
-class Made:
-    """One image, and what it was made of."""
-
-    world: World
-    profile: str
-    folder: Path
-    said: str
-    cache: Path
-
-    def disk(self, target: Path) -> Path:
-        """The image as a raw disk."""
-        source = self.folder / "image" / f"{self.profile}.qcow2"
-        subprocess.run(["qemu-img", "convert", "-O", "raw", source, target], check=True)
-        return target
-
-
-def imgbuild(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "IMGBUILD_CACHE": str(cache), "COLUMNS": "200"}
-    return subprocess.run(
-        [IMGBUILD, *words], capture_output=True, text=True, check=False, env=environment, timeout=1500
-    )
-
-
-def build(world: World, firmware: str, folder: Path) -> Made:
-    profile, cache = f"centos{world.release}-{firmware}", folder / "cache"
-    done = imgbuild("--profile", profile, "--layer", world.layer, "--output", folder, cache=cache)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return Made(world, profile, folder / profile, done.stderr, cache)
 
 
 @pytest.fixture(scope="module", params=["8-efi", "7-bios"], ids=["centos8-efi", "centos7-bios"])
 def made(request: pytest.FixtureRequest, rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     release, firmware = request.param.split("-")
     folder = tmp_path_factory.mktemp(f"centos{release}")
-    tar = base_tar(rootfs, release)
-    with tar.open("rb") as data, serving(folder / "mirror") as mirror:
-        digest = hashlib.file_digest(data, "sha256").hexdigest()
-        yield build(make_world(mirror, release, tar, digest, folder), firmware, folder)
+    with make_image(rootfs, release, firmware, folder) as image:
+        yield image
     shutil.rmtree(folder)
 
 
@@ -89,6 +59,33 @@ def test_it_boots_and_every_check_in_the_guest_passes(made: Made) -> None:
     # A check that is not made cannot fail.
     wanted = {"kernel", "boot-default", "cloud-init", "containerd", "kubelet", "helm", "stargz", "root-grown", "bpffs"}
     assert all(states[name] is True for name in wanted)
+
+
+@pytest.mark.parametrize("made", ["8-efi", pytest.param("7-bios", marks=pytest.mark.slow)], indirect=True)
+def test_the_guests_own_tools_change_what_it_boots(made: Made, tmp_path: Path) -> None:
+    """An update, a new menu, a change of default; each boot with fresh firmware variables, as after their loss."""
+    older = made.world.kernel
+    newer, disk = make_update_disk(made.world, tmp_path)
+    (image,), (seed,) = (made.folder / "image").glob("*.qcow2"), (made.folder / "nodes").glob("*/seed.iso")
+    spec = MachineSpec(made.firmware, image, seed, (disk,), overlay=tmp_path / "kept.qcow2")
+    heard = []
+    for _ in range(3):
+        folder = tmp_path / "boot"
+        result = boot(spec, PlainSteps(sys.stderr), folder, check=False, until=told, seconds=1500, temp=tmp_path)
+        heard += [m.body for m in result.messages if told([m])]
+        assert result.powered_off, result.problem
+    # What runs, and the default before and after what was done in this boot.
+    assert [(m.get("running"), m.get("default"), m.get("next")) for m in heard] == [
+        (older, f"/boot/vmlinuz-{older}", f"/boot/vmlinuz-{newer}"),
+        (newer, f"/boot/vmlinuz-{newer}", f"/boot/vmlinuz-{older}"),
+        (older, f"/boot/vmlinuz-{older}", f"/boot/vmlinuz-{older}"),
+    ], heard
+    assert all(m["installed"] == sorted({older, newer}) for m in heard)
+
+
+def told(messages: Sequence[Message]) -> bool:
+    """Whether the guest has said what it had to say."""
+    return any(m.kind == "probe" and m.body["name"] in {"kernels", "error"} for m in messages)
 
 
 def test_the_manifest_has_the_kernel_and_where_each_package_came_from(made: Made) -> None:
@@ -141,7 +138,7 @@ def test_the_boot_loader_lies_where_its_own_tools_look(made: Made, tmp_path: Pat
 
 
 def test_the_other_firmware_is_made_of_the_same_root_file_system(made: Made) -> None:
-    other = build(made.world, OTHER[made.profile.rpartition("-")[2]], made.folder.parent)
+    other = build(made.world, OTHER[made.firmware], made.folder.parent)
     assert "is in the cache" in other.said
     assert "diskimage-builder" not in other.said
     assert f"starts {made.world.kernel}" in other.said
@@ -150,3 +147,26 @@ def test_the_other_firmware_is_made_of_the_same_root_file_system(made: Made) -> 
 def test_a_dead_first_mirror_is_said(made: Made) -> None:
     (log,) = (made.cache / "logs").glob("*.log")
     assert "http://127.0.0.1:9/gone/" in log.read_text()
+
+
+@pytest.mark.parametrize("made", ["7-bios", pytest.param("8-efi", marks=pytest.mark.slow)], indirect=True)
+def test_the_exported_elements_give_the_same_tree(made: Made, tmp_path: Path) -> None:
+    """With a stock disk-image-create, by build.sh: what imgbuild puts on the disk before there is a boot loader."""
+    script = made.folder / "elements" / "build.sh"
+    assert "-t tar" in script.read_text()
+    path = os.pathsep.join((str(Path(IMGBUILD).parent), os.environ["PATH"]))
+    environment = {**os.environ, "PATH": path, "HOME": str(tmp_path), "IMGBUILD_BASE_TAR": str(made.world.base)}
+    argv = [script, tmp_path / "theirs.tar"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, timeout=900)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+    (tar,) = (made.cache / "rootfs").glob("*.tar")
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    unpack(tar, ours)
+    node = prepare(Request(made.profile, made.layers), Findings()).rendered.node
+    lay(ours, node, 0)
+    enable_units(ours, node)
+    unpack(tmp_path / "theirs.tar", theirs)
+    mine, other = listing(ours), listing(theirs)
+    assert {"etc/imgbuild/node.conf", "usr/share/imgbuild/packages.tsv"} <= mine.keys()
+    assert {p: (mine.get(p), other.get(p)) for p in mine.keys() | other.keys() if mine.get(p) != other.get(p)} == {}

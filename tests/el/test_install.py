@@ -257,6 +257,21 @@ def test_an_initramfs_for_this_machine_only(ground: Ground, tmp_path: Path) -> N
     assert "lacks virtio_" in said
 
 
+def test_the_long_term_kernel(ground: Ground, tmp_path: Path) -> None:
+    node = quick(ground, tmp_path, "kernel.flavour=kernel-lt")
+    if ground.world.release == "7":
+        menu(node)  # of the base
+    said = ended(node.step("30-kernel"))
+    found = installed(node)
+    assert "kernel-lt" in found
+    assert "kernel-ml" not in found
+    assert node.read("/usr/share/imgbuild/kernel") == f"{ground.world.kernel}\n"
+    assert ground.world.kernel in node.read("/boot/grub2/grubenv")
+    assert f"DEFAULTKERNEL=kernel-lt{'-core' if ground.world.release == '8' else ''}\n" in node.read(
+        "/etc/sysconfig/kernel"
+    ), said
+
+
 def test_a_kernel_without_files(ground: Ground, tmp_path: Path) -> None:
     node = quick(ground, tmp_path)
     node.write("/usr/bin/dracut", NOTHING, 0o755)

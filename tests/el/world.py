@@ -47,6 +47,8 @@ class World:
     layer: Path
     """The layer's file; tests lay another one over it to break something."""
     signer: Signer
+    base: Path
+    """The tar that the layer names."""
 
     def folder(self, repository: str) -> Path:
         """Where a repository's packages lie: "distribution", "elrepo" or "kubernetes"."""
@@ -59,6 +61,7 @@ def make_world(mirror: Mirror, release: str, base: Path, base_sha256: str, work:
     places = {name: mirror.folder / place for name, place in _places(release).items()}
     layout = load_target(f"centos{release}").repositories.layout
     uname, kernels = kernel(_debian_kernel(), work, bls=release == "8")
+    kernels += kernel(_debian_kernel(), work, bls=release == "8", flavour="kernel-lt")[1]
     # What the packages with scriptlets want; the profile does not ask for it by name.
     shell = Rpm("bash", provides=["/bin/sh"])
     build([shell, *(Rpm(name) for name in _names(release))], places["distribution"], work / "build", key)
@@ -97,7 +100,7 @@ def make_world(mirror: Mirror, release: str, base: Path, base_sha256: str, work:
     }
     layer = work / f"world{release}.yaml"
     layer.write_text(yaml.safe_dump(values))
-    return World(mirror, release, uname, layer, key)
+    return World(mirror, release, uname, layer, key, base)
 
 
 def _places(release: str) -> dict[str, str]:

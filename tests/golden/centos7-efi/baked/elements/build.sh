@@ -1,6 +1,8 @@
 #!/bin/bash
 # The same root file system with a stock disk-image-create (diskimage-builder 3.43), as root:
 #     ./build.sh OUTPUT.tar
+# A tar and nothing else (-t tar): diskimage-builder's own disk formats come with a boot loader element that knows no
+# CentOS 7, where its helpers find no Python 3 either. imgbuild makes the disk from the tar.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 output=${1:?say where the tar shall be written: ./build.sh OUTPUT.tar}
