@@ -82,6 +82,8 @@ def _steps(profile: Profile, target: Target) -> Iterable[NodeFile]:
 def _setup(profile: Profile, target: Target) -> Iterable[NodeFile]:
     """What only a running cloud image needs. An image's kernel arguments are written when its disk is made."""
     yield _script("setup", "setup")
+    if not profile.kubernetes.enabled:  # else first boot's, a node file
+        yield _script("lib/stage.sh", "lib/stage.sh", mode=0o644)
     yield _script("boot-arguments", f"install.d/{_FAMILY[target.package_manager]}/boot-arguments")
     conf = "etc/imgbuild/setup.conf"
     arguments = kernel_arguments(profile, target)

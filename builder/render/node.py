@@ -14,6 +14,17 @@ from builder.target import Target
 LIBEXEC = "usr/libexec/imgbuild"
 SYSTEM = "etc/systemd/system"
 _SCRIPTS = ("apply", "report", "rp-filter", "verify")
+_FIRST_BOOT = ("firstboot", "status")
+_STAGES = (
+    "10-clock",
+    "20-kernel",
+    "30-containerd",
+    "40-images",
+    "50-kubeadm",
+    "60-kubeconfig",
+    "70-cilium",
+    "80-verify",
+)
 _CHECKS = ("10-boot.sh", "20-system.sh", "30-containerd.sh", "40-kubernetes.sh")
 KUBELET = "/usr/local/bin/kubelet"
 """Where pinned binaries lie; packages bring a unit and a kubelet of their own."""
@@ -45,7 +56,8 @@ def _files(profile: Profile, target: Target) -> Iterator[NodeFile]:
     yield from _system(profile, target)
     yield from _network(profile, target)
     yield from containerd.files(profile, target)
-    yield from _kubernetes(profile, target)
+    if profile.kubernetes.enabled:
+        yield from _kubernetes(profile, target)
 
 
 def _system(profile: Profile, target: Target) -> Iterator[NodeFile]:
@@ -84,7 +96,13 @@ def _network(profile: Profile, target: Target) -> Iterator[NodeFile]:
 
 
 def _kubernetes(profile: Profile, target: Target) -> Iterator[NodeFile]:
-    if not profile.kubernetes.enabled or profile.kubernetes.source != "binaries":
+    yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _FIRST_BOOT)
+    yield from (_plain(f"{LIBEXEC}/firstboot.d/{name}", 0o755) for name in _STAGES)
+    yield from (_plain(f"{LIBEXEC}/lib/{name}") for name in ("cluster.sh", "kubeadm.sh", "stage.sh"))
+    yield _plain(f"{SYSTEM}/imgbuild-firstboot.service")
+    yield _plain(f"{SYSTEM}/imgbuild-firstboot.timer")
+    yield _plain("etc/profile.d/imgbuild.sh")
+    if profile.kubernetes.source != "binaries":
         return
     name = f"{SYSTEM}/kubelet.service"
     yield NodeFile(f"/{name}", render("node", f"{name}.j2", kubelet=KUBELET))
@@ -107,6 +125,8 @@ def _completions(profile: Profile) -> list[str]:
 def _links(profile: Profile, target: Target) -> Iterable[NodeLink]:
     yield NodeLink("/etc/localtime", posixpath.join("../usr/share/zoneinfo", profile.time.zone))
     yield NodeLink("/usr/bin/imgbuild-verify", "../libexec/imgbuild/verify")
+    if profile.kubernetes.enabled:
+        yield NodeLink("/usr/bin/imgbuild-status", "../libexec/imgbuild/status")
     cni = containerd.cni_link(profile, target)
     if cni is not None:
         yield cni
@@ -125,6 +145,7 @@ def _enable(profile: Profile, target: Target) -> Iterator[str]:
         yield "buildkit.service"
     if profile.kubernetes.enabled:
         yield "kubelet.service"
+        yield "imgbuild-firstboot.timer"
     yield "imgbuild-report.timer"
 
 

@@ -43,6 +43,7 @@ def test_shellcheck(profile: str, layers: tuple[str, ...], mode: str, tmp_path: 
             "shellcheck",
             "--external-sources",
             f"--source-path={root}{BASE}",
+            f"--source-path={Path(__file__).parents[2]}/node{BASE}",  # lib/stage.sh may be first boot's
             *scripts,
             f"{root}/etc/imgbuild/install.conf",
         ],

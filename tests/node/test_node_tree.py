@@ -39,7 +39,12 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
     sourced = sorted((root / "usr/libexec/imgbuild/checks").glob("*.sh"))
     completions = sorted((root / "usr/share/bash-completion/completions").iterdir())
     configs = [root / "etc/imgbuild/node.conf", root / "etc/imgbuild/verify.conf"]
-    subprocess.run(["shellcheck", "-x", *scripts, *sourced], check=True)
+    if found.profile.kubernetes.enabled:
+        programs = root / "usr/libexec/imgbuild"
+        scripts += [programs / "firstboot", programs / "status", *sorted((programs / "firstboot.d").iterdir())]
+        sourced += sorted((programs / "lib").glob("*.sh"))
+        subprocess.run(["shellcheck", "-s", "sh", root / "etc/profile.d/imgbuild.sh"], check=True)
+    subprocess.run(["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts, *sourced], check=True)
     subprocess.run(["shellcheck", "-s", "bash", "-e", "SC2034", *completions, *configs], check=True)
     for script in scripts:
         assert script.stat().st_mode & 0o777 == 0o755
@@ -50,7 +55,8 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
         for pattern, what in TOO_NEW.items():
             assert not re.search(pattern, path.read_text()), f"{path.name}: {what}"
     # bash before 4.4 takes "${empty[@]}" for an unset variable: these lists are never empty where they are used.
-    never_empty = {"checks", "ntp_servers", "modules", "firewall", "unmanaged", "containerd_plugins", "registries"}
+    never_empty = {"checks", "ntp_servers", "modules", "firewall", "unmanaged", "containerd_plugins", "registries",
+                   "stages", "chart"}  # fmt: skip
     for path in (*scripts, *sourced):
         bare = re.findall(r'(?<!\+)"\$\{([a-z_]+)\[[@*]\]\}', path.read_text())
         assert set(bare) <= never_empty, path.name
@@ -96,7 +102,7 @@ def test_systemd_takes_the_units(tmp_path: Path, name: str, layers: list[str], s
         said = [line for line in said if "sys-fs-bpf.mount" not in line]
     assert said == []
     for path in ours:
-        if Path(path).name != "imgbuild-report.service":  # its timer starts it
+        if Path(path).name not in ("imgbuild-report.service", "imgbuild-firstboot.service"):  # their timers start them
             assert Path(path).name in tree.enable
             assert b"[Install]" in tree.by_path()[path].content
 

@@ -4,6 +4,8 @@ set -euo pipefail
 mkdir -p /etc
 ln -sfnT ../usr/share/zoneinfo/UTC /etc/localtime
 mkdir -p /usr/bin
+ln -sfnT ../libexec/imgbuild/status /usr/bin/imgbuild-status
+mkdir -p /usr/bin
 ln -sfnT ../libexec/imgbuild/verify /usr/bin/imgbuild-verify
-systemctl enable chronyd.service imgbuild-rp-filter.service stargz-snapshotter.service containerd.service buildkit.service kubelet.service imgbuild-report.timer
+systemctl enable chronyd.service imgbuild-rp-filter.service stargz-snapshotter.service containerd.service buildkit.service kubelet.service imgbuild-firstboot.timer imgbuild-report.timer
 systemctl mask firewalld.service swap.target

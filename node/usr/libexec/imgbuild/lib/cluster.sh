@@ -1,0 +1,108 @@
+# What the stages of first boot share: the seed's cluster.conf, this node's address, the cluster's answer. Sourced.
+# shellcheck shell=bash disable=SC2034 # the stages use them
+
+program=firstboot
+# shellcheck source=stage.sh
+. "${BASH_SOURCE[0]%/*}/stage.sh"
+
+# A command that fails without a word of its own is named, with its line.
+set -E
+trap 'printf "imgbuild: error: %s, line %s: %s\n" "${0##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+
+die() {
+    trap - ERR
+    printf 'imgbuild: error: %s\n' "$*" >&2
+    exit 1
+}
+
+cluster_name='' node_name='' node_role='' endpoint='' api_port='' node_ip='' node_family=4 vip='' ca_hash=''
+valid_from='' valid_until='' token_expires='' kubernetes_version='' kube_proxy='' schedulable='' cri_socket=''
+cilium='' cilium_version='' cilium_repository=''
+# shellcheck source=/dev/null
+. "$R/etc/imgbuild/cluster.conf"
+
+pki=$R/etc/imgbuild/pki
+kubernetes=$R/etc/kubernetes
+way_file=$state/kubeadm.way # init or join: written before each try of kubeadm, and kept
+stage_name=${0##*/}
+stage_name=${stage_name#??-}
+
+# kube KUBECONFIG WORDS...
+kube() {
+    local config=$1
+    shift
+    kubectl --kubeconfig "$config" --request-timeout 10s "$@"
+}
+
+# waiting TEXT: state and reason for whoever watches; a line only when it changes.
+waiting_for=''
+waiting() {
+    status "$stage_name" waiting "$1"
+    if [ "$1" != "$waiting_for" ]; then
+        printf 'imgbuild: waiting: %s\n' "$1"
+        console "$stage_name waits: $1"
+        waiting_for=$1
+    fi
+}
+
+# Sets address: the seed's, else the source address of the default route.
+find_address() {
+    local try words target=192.0.2.1
+    address=$node_ip
+    if [ -n "$address" ]; then
+        return 0
+    fi
+    if [ "$node_family" = 6 ]; then
+        target=2001:db8::1
+    fi
+    for ((try = 0; try < 60; try++)); do
+        words=" $(ip -o "-$node_family" route get "$target" 2> /dev/null || true) "
+        if [[ $words =~ \ src\ ([0-9a-fA-F.:]+)\  ]]; then
+            address=${BASH_REMATCH[1]}
+            return 0
+        fi
+        pause 5
+    done
+    die "this node's address is unknown: after 5 minutes there is no default route for IPv$node_family. Give the node" \
+        "an address in the cluster file, or a network whose DHCP server sends a gateway"
+}
+
+# lay NAME: /run/imgbuild/NAME becomes /etc/imgbuild/NAME with this node's address in it, for root alone.
+lay() {
+    local source=$R/etc/imgbuild/$1 text
+    if [ ! -r "$source" ]; then
+        die "/etc/imgbuild/$1 is missing: this node's seed should have brought it"
+    fi
+    text=$(cat "$source" && printf .)
+    text=${text%.}
+    if [[ $text == *@NODE_IP@* ]]; then
+        find_address
+        text=${text//@NODE_IP@/$address}
+    fi
+    rm -f "$run/$1" "$run/$1.new"
+    if ! (umask 077 && printf '%s' "$text" > "$run/$1.new") || ! mv -f "$run/$1.new" "$run/$1"; then
+        die "$run/$1 cannot be written"
+    fi
+}
+
+# ask_cluster HOST:PORT: sets answer to ours (a cluster of our CA), foreign, nobody or unknown; words says more.
+ask_cluster() {
+    local code=0
+    words=$(curl --silent --show-error --noproxy '*' --max-time 5 --cacert "$pki/ca.crt" --output /dev/null \
+        "https://$1/version" 2>&1) || code=$?
+    words=${words//$'\n'/ }
+    case $code in
+        0) answer=ours ;;
+        51 | 60) answer=foreign ;;
+        6) answer=unknown ;; # the name is not resolved: nobody was asked
+        77 | 127) die "cannot ask the cluster at $1: $words" ;;
+        *) answer=nobody ;;
+    esac
+}
+
+# own_address HOST: is it one of this machine's?
+own_address() {
+    local host=${1#[}
+    host=${host%]}
+    [[ "$(ip -o address show)" == *" $host/"* ]]
+}

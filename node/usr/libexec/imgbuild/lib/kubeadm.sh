@@ -1,0 +1,215 @@
+# What 50-kubeadm does: try, look whether a try is whole, undo one. Sourced after cluster.sh.
+# shellcheck shell=bash disable=SC2154 # cluster.sh sets them
+
+manifests=$kubernetes/manifests
+said=$run/kubeadm.said
+
+# Sets endpoint: where a joiner finds the API server.
+find_endpoint() {
+    local found
+    found=$(sed -n 's/^ *apiServerEndpoint: *//p' "$R/etc/imgbuild/kubeadm-join.yaml" 2> /dev/null || true)
+    found=${found//[\'\"]/}
+    if [ -n "$found" ]; then
+        endpoint=$found
+    fi
+    if [ -z "$endpoint" ]; then
+        die "no address of the cluster is known (/etc/imgbuild/kubeadm-join.yaml): render this node's seed with secrets"
+    fi
+}
+
+# Modes matter: keys are root's alone. A worker gets none; its ca.crt comes from the cluster, and kubeadm refuses one
+# that is there.
+copy_keys() {
+    local file mode
+    if [ "$node_role" = worker ] || [ ! -d "$pki" ]; then
+        return 0
+    fi
+    while IFS= read -r file; do
+        mode=0600
+        case $file in *.crt | *.pub) mode=0644 ;; esac
+        install -D -m "$mode" "$pki/$file" "$kubernetes/pki/$file" || die "$kubernetes/pki/$file cannot be written"
+    done < <(cd "$pki" && find . -type f)
+}
+
+# kube-vip is a static pod. kubeadm minds its own four manifests only (InitNodeChecks: FileAvailable).
+place_vip() {
+    if [ "$node_role" = worker ] || [ -z "$vip" ]; then
+        return 0
+    fi
+    lay kube-vip.yaml
+    # The kubelet may be reading it.
+    if ! cmp -s "$run/kube-vip.yaml" "$manifests/kube-vip.yaml"; then
+        install -D -m 0600 "$run/kube-vip.yaml" "$manifests/kube-vip.yaml"
+    fi
+}
+
+# run_kubeadm WORDS...: what it says goes to the log; sets error to what it calls an error.
+run_kubeadm() {
+    local code=0
+    timeout --kill-after=30 1800 kubeadm "$@" 2>&1 | tee "$said" || code=$?
+    error=$(grep -E '^error|\[ERROR ' "$said" | tr '\n\t' '  ' || true)
+    error=${error:-$(tail -n 1 "$said")}
+    return "$code"
+}
+
+undo() {
+    echo "undoing a try of kubeadm"
+    run_kubeadm reset --force --cri-socket "$cri_socket" || die "kubeadm reset failed: $error"
+    # A reset that was cut short, too, took etcd's manifest with it, by which older kubeadm finds the data.
+    if [ -d "$R/var/lib/etcd" ]; then
+        find "$R/var/lib/etcd" -mindepth 1 -delete
+    fi
+}
+
+# The API answers, and kubeadm's last phase has left its work (CoreDNS comes after token and taints).
+init_is_whole() {
+    local try config=$kubernetes/admin.conf
+    if [ ! -s "$config" ] || [ ! -e "$manifests/kube-apiserver.yaml" ] || [ ! -e "$kubernetes/kubelet.conf" ]; then
+        return 1
+    fi
+    # After a reboot the control plane takes its time.
+    for ((try = 0; try < 36; try++)); do
+        if kube "$config" get --raw /livez > /dev/null 2>&1; then
+            kube "$config" get deployment coredns --namespace kube-system --output name > /dev/null || return 1
+            return 0
+        fi
+        pause 5
+    done
+    return 1
+}
+
+# The kubelet's own certificate is good and the cluster knows the node; a control plane's label comes last.
+join_is_whole() {
+    local config=$kubernetes/kubelet.conf labels
+    if [ ! -s "$config" ]; then
+        return 1
+    fi
+    find_endpoint
+    # Without an answer nothing can be said, and nothing must be undone.
+    while ! labels=$(kube "$config" --server "https://$endpoint" get node "$node_name" \
+        --output 'jsonpath={.metadata.labels}' 2>&1); do
+        case $labels in
+            *NotFound* | *Unauthorized* | *Forbidden* | *'must be logged in'* | *'unknown authority'*) return 1 ;;
+        esac
+        waiting "whether this node has joined: ${labels##*$'\n'}"
+        pause 10
+    done
+    [ "$node_role" = worker ] || [[ $labels == *'"node-role.kubernetes.io/control-plane"'* ]]
+}
+
+# Before an init: has somebody made this cluster already? One that was re-imaged must not make a second.
+cluster_is_there() {
+    local try
+    if [ -z "$ca_hash" ] || [ -z "$endpoint" ] || own_address "${endpoint%:*}"; then
+        return 1
+    fi
+    for ((try = 0; try < 12; try++)); do
+        ask_cluster "$endpoint"
+        case $answer in
+            ours)
+                if [ ! -e "$R/etc/imgbuild/kubeadm-join.yaml" ]; then
+                    die "the cluster answers at $endpoint already, and this node has no kubeadm-join.yaml to join it;" \
+                        "first boot never makes a second one"
+                fi
+                echo "the cluster answers at $endpoint already: this node joins it"
+                return 0
+                ;;
+            foreign)
+                die "at $endpoint there is a server whose certificate is not of this cluster's CA ($words): another" \
+                    "cluster has this address, or this seed was rendered with other secrets"
+                ;;
+            nobody)
+                # Three times: a load balancer may only be starting.
+                if [ "$try" -ge 2 ]; then
+                    return 1
+                fi
+                ;;
+        esac
+        pause 5
+    done
+    die "$endpoint cannot be asked whether the cluster is there already: $words"
+}
+
+init() {
+    lay kubeadm-init.yaml
+    set_mark "$way_file" init
+    copy_keys
+    place_vip
+    # At its end kubeadm prints the token otherwise.
+    run_kubeadm init --config "$run/kubeadm-init.yaml" --skip-token-print || die "kubeadm init failed: $error"
+}
+
+# Without limit: another node must come up first, and nobody knows when.
+join() {
+    find_endpoint
+    while true; do
+        ask_cluster "$endpoint"
+        if [ "$answer" = foreign ]; then
+            waiting "the server at $endpoint is not of this cluster's CA: $words"
+        elif [ "$answer" != ours ]; then
+            waiting "the cluster does not answer at $endpoint: $words"
+        elif name_is_free && try_to_join; then
+            return 0
+        fi
+        pause 10
+    done
+}
+
+try_to_join() {
+    local late=''
+    lay kubeadm-join.yaml
+    set_mark "$way_file" join || die "$way_file cannot be written: is the disk full?"
+    copy_keys
+    status "$stage_name" running
+    if run_kubeadm join --config "$run/kubeadm-join.yaml"; then
+        return 0
+    fi
+    if [ -n "$token_expires" ] && [ "$(date +%s)" -ge "$token_expires" ]; then
+        late=". The token of this seed expired on $(date -u -d "@$token_expires" +%Y-%m-%dT%H:%M:%SZ): put a new one"
+        late+=" (kubeadm token create, on a control plane) into /etc/imgbuild/kubeadm-join.yaml"
+    fi
+    waiting "kubeadm join failed: $error$late"
+    ours=yes
+    undo
+    return 1
+}
+
+# A control plane of this name that the cluster knows was re-imaged: its member of etcd is dead, and with it among the
+# members another cannot join. What this machine itself left behind goes; all else is for somebody to decide.
+name_is_free() {
+    local config=$run/admin/admin.conf found
+    if [ "$node_role" = worker ]; then
+        return 0
+    fi
+    find_address
+    rm -rf "$run/admin"
+    (umask 077 && mkdir "$run/admin")
+    run_kubeadm init phase kubeconfig admin --cert-dir "$pki" --kubeconfig-dir "$run/admin" \
+        --control-plane-endpoint "$endpoint" --apiserver-advertise-address "$address" \
+        --kubernetes-version "v$kubernetes_version" || die "kubeadm cannot make a kubeconfig: $error"
+    if found=$(kube "$config" get node "$node_name" --output name 2>&1); then
+        if [ "$ours" != yes ]; then
+            rm -rf "$run/admin"
+            waiting "$(re_imaged)"
+            return 1
+        fi
+        if ! kube "$config" delete node "$node_name" --ignore-not-found; then
+            waiting "the cluster does not let go of $node_name, which an earlier try left there"
+            return 1
+        fi
+    elif [[ $found != *NotFound* ]]; then
+        rm -rf "$run/admin"
+        waiting "the cluster does not say whether it knows $node_name: ${found##*$'\n'}"
+        return 1
+    fi
+    rm -rf "$run/admin"
+}
+
+re_imaged() {
+    local etcdctl='etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/server.crt'
+    etcdctl+=' --key /etc/kubernetes/pki/etcd/server.key'
+    printf '%s' "the cluster at $endpoint knows a node $node_name already, and this is not it: was it re-imaged? " \
+        "On another control plane run: kubectl --namespace kube-system exec etcd-\$(hostname) -- $etcdctl member list; " \
+        "the same with 'member remove ID', with the ID in the line of $node_name; " \
+        "kubectl delete node $node_name. This node goes on by itself then"
+}

@@ -1,0 +1,311 @@
+"""First boot on a fake root: its stages, what a failure, a power cut or somebody else's cluster makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.node.bootnode import JOIN, STAGES, BootNode
+
+INIT = "init --config /run/imgbuild/kubeadm-init.yaml --skip-token-print"
+JOINED = "join --config /run/imgbuild/kubeadm-join.yaml"
+RESET = "reset --force --cri-socket unix:///run/containerd/containerd.sock"
+
+
+def finished(node: BootNode) -> None:
+    """Everything is done, and said."""
+    assert node.has("var/lib/imgbuild/firstboot.done")
+    assert (node.status["stage"], node.status["state"], node.status["done"]) == ("finished", "ok", STAGES)
+    assert node.console[-1] == "imgbuild: first boot is done"
+
+
+def test_one_control_plane_without_secrets(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=False, endpoint="")
+    done = node.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+    assert node.calls("kubeadm") == [INIT]
+    assert node.calls("curl") == []
+    assert node.calls("helm") == [
+        "upgrade --install cilium cilium --version 1.19.6 --repo https://helm.cilium.io --namespace kube-system"
+        " --values /run/imgbuild/cilium-values.yaml"
+    ]
+    assert "10.0.0.11" in (node.root / "run/imgbuild/cilium-values.yaml").read_text()
+    config = node.root / "root/.kube/config"
+    assert config.stat().st_mode & 0o777 == 0o600
+    assert [line.split()[1:3] for line in node.console[:-1]] == [
+        [f"[{i + 1}/8]", f"{s}:"] for i, s in enumerate(STAGES)
+    ]
+    node.forget()
+    assert node.run().returncode == 0
+    assert not (node.world / "calls").exists()
+
+
+def test_keys_and_vip_are_there_before_init(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, vip="10.0.0.10")
+    node.write("etc/imgbuild/kube-vip.yaml", "address: 10.0.0.10\n", 0o600)
+    done = node.run()
+    assert done.returncode == 0, done.stderr
+    finished(node)
+    assert len(node.calls("curl")) == 3
+    assert (node.root / "etc/kubernetes/manifests/kube-vip.yaml").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("role", ["control-plane", "worker"])
+def test_a_joiner_waits_and_says_so(tmp_path: Path, role: str) -> None:
+    node = BootNode(tmp_path, node_role=role, node_name="n2")
+    node.set(wait="40")
+    done = node.run()
+    assert done.returncode == 0, done.stderr
+    finished(node)
+    assert [call for call in node.calls("kubeadm") if "phase" not in call] == [JOINED]
+    assert node.calls("helm") == []
+    assert node.has("root/.kube/config") == (role == "control-plane")
+    said = [line for line in node.console if "waits" in line]
+    assert said == [
+        "imgbuild: kubeadm waits: the cluster does not answer at 10.0.0.10:6443: curl: (7) Failed to connect"
+    ]
+
+
+def test_a_joiner_is_never_tired(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, node_role="worker", node_name="n2")
+    assert node.run(sleeps=20).returncode == -9
+    assert (node.status["stage"], node.status["state"]) == ("kubeadm", "waiting")
+    assert "Failed to connect" in node.status["error"]
+    seen = node.run("status")
+    assert seen.returncode == 3
+    assert "waiting: the cluster does not answer" in seen.stdout
+    assert node.run("status", "--banner").stdout.startswith("imgbuild: first boot is at kubeadm: waiting: the cluster")
+
+
+@pytest.mark.parametrize("key", [
+    "chronyc", "uname", "ctr", "kubeadm", "kubeadm certs", "kubeadm kubeconfig", "kubeadm control-plane",
+    "kubeadm kubelet-start", "kubeadm wait-control-plane", "kubeadm addon", "helm", "helm half",
+])  # fmt: skip
+def test_power_cut_at_the_first_control_plane(tmp_path: Path, key: str) -> None:
+    node = BootNode(tmp_path)
+    node.set(kill=key)
+    assert node.run().returncode == -9
+    assert not (node.world / "kill").exists(), "the power was not cut"
+    node.power_cut()
+    node.forget()
+    done = node.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+    assert (node.world / "cilium").exists()
+    whole = key in ("kubeadm addon", "helm", "helm half")
+    again = [] if whole else [INIT] if not key.startswith("kubeadm") else [RESET, INIT]
+    assert node.calls("kubeadm") == again
+
+
+@pytest.mark.parametrize("role", ["control-plane", "worker"])
+@pytest.mark.parametrize("key", ["kubeadm", "kubeadm kubelet-start", "kubeadm control-plane", "kubeadm addon"])
+def test_power_cut_at_a_joiner(tmp_path: Path, role: str, key: str) -> None:
+    if role == "worker" and key == "kubeadm control-plane":
+        key = "kubeadm addon"
+    node = BootNode(tmp_path, node_role=role, node_name="n2")
+    node.set(api="ours", kill=key)
+    (node.world / "alone").unlink()
+    assert node.run().returncode == -9
+    node.power_cut()
+    node.forget()
+    done = node.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+    calls = [call for call in node.calls("kubeadm") if "phase" not in call]
+    known = key == "kubeadm addon" or (role == "worker" and key == "kubeadm kubelet-start")
+    # A control plane's first call of kubeadm looks whether its name is free: no try was begun yet.
+    early = role == "control-plane" and key == "kubeadm"
+    assert calls == ([] if known else [JOINED] if early else [RESET, JOINED])
+
+
+@pytest.mark.parametrize("folder", ["manifests", "pki", "kubelet"])
+def test_power_cut_in_a_reset(tmp_path: Path, folder: str) -> None:
+    node = BootNode(tmp_path)
+    node.set(kill="kubeadm control-plane")
+    node.run()
+    node.set(kill=f"kubeadm reset {folder}")
+    assert node.run().returncode == -9
+    assert node.has("var/lib/etcd/member/db")
+    node.power_cut()
+    done = node.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+
+
+def test_a_cut_off_join_waits_for_the_cluster_before_it_undoes_anything(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, node_role="worker", node_name="n2")
+    node.set(api="ours", kill="kubeadm addon")
+    assert node.run().returncode == -9
+    (node.world / "api").unlink()
+    assert node.run(sleeps=10).returncode == -9
+    assert node.has("etc/kubernetes/kubelet.conf")
+    assert "whether this node has joined" in node.status["error"]
+    node.set(api="ours")
+    assert node.run().returncode == 0
+    finished(node)
+    assert RESET not in node.calls("kubeadm")
+
+
+def test_the_cluster_is_there_already(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.set(api="ours")
+    done = node.run()
+    assert done.returncode == 0, done.stderr
+    finished(node)
+    assert INIT not in node.calls("kubeadm")
+    assert JOINED in node.calls("kubeadm")
+    assert node.calls("helm") == []
+    assert not node.has("run/imgbuild/admin")
+
+
+def test_re_imaged_while_the_cluster_lives(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.set(api="ours")
+    (node.world / "nodes").mkdir()
+    (node.world / "nodes/cp1").write_text("{}")
+    assert node.run(sleeps=10).returncode == -9
+    said = node.status["error"]
+    assert "kubectl delete node cp1" in said
+    assert "member remove ID" in said
+    assert sum("waits" in line for line in node.console) == 1
+    assert {INIT, JOINED} & set(node.calls("kubeadm")) == set()
+    (node.world / "nodes/cp1").unlink()
+    assert node.run().returncode == 0
+    finished(node)
+
+
+def test_another_cluster_has_the_address(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.set(api="foreign")
+    done = node.run()
+    assert done.returncode == 1
+    assert (node.status["stage"], node.status["state"]) == ("kubeadm", "failed")
+    assert "not of this cluster's CA" in node.status["error"]
+    assert "kubeadm FAILED" in node.console[-1]
+    assert node.calls("kubeadm") == []
+    assert node.run("status").returncode == 1
+
+
+def test_nothing_to_join_with_stops_a_second_cluster(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.set(api="ours")
+    (node.root / "etc/imgbuild/kubeadm-join.yaml").unlink()
+    assert node.run().returncode == 1
+    assert "never makes a second" in node.status["error"]
+    assert node.calls("kubeadm") == []
+
+
+def test_an_expired_token_is_said_and_a_new_one_taken(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, node_role="worker", node_name="n2", token_expires="1000000000")  # noqa: S106
+    node.set(api="ours")
+    (node.world / "alone").unlink()
+    file = node.write("etc/imgbuild/kubeadm-join.yaml", JOIN.replace("abcdef", "oldold"), 0o600)
+    assert node.run(sleeps=5).returncode == -9
+    assert "[ERROR Token]" in node.status["error"]
+    assert "expired on 2001-09-09T01:46:40Z" in node.status["error"]
+    file.write_text(JOIN)
+    assert node.run().returncode == 0
+    finished(node)
+
+
+def test_somebodys_own_node_is_not_undone(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.write("etc/kubernetes/manifests/kube-apiserver.yaml", "")
+    assert node.run().returncode == 1
+    assert "imgbuild-reset" in node.status["error"]
+    assert node.calls("kubeadm") == []
+    assert node.has("etc/kubernetes/manifests/kube-apiserver.yaml")
+
+
+@pytest.mark.parametrize(("secrets", "conf", "ok"), [
+    (True, {}, True), (False, {}, True), (True, {"valid_from": "9999999990"}, False),
+    (True, {"valid_until": "1000000000"}, False),
+])  # fmt: skip
+def test_a_clock_that_is_not_in_step(tmp_path: Path, secrets: bool, conf: dict[str, str], ok: bool) -> None:
+    node = BootNode(tmp_path, secrets=secrets, **conf)
+    node.set(clock="Not synchronised")
+    assert (node.run().returncode == 0) == ok
+    if not ok:
+        assert (node.status["stage"], node.status["state"]) == ("clock", "failed")
+        assert "the cluster's CA is valid from" in node.status["error"]
+
+
+def test_the_wrong_kernel_stops(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.set(kernel="4.18")
+    assert node.run().returncode == 1
+    assert "the kernel 4.18 runs, and 6.12 was installed" in node.status["error"]
+    assert node.status["done"] == ["clock"]
+    node.set(kernel="6.12")
+    assert node.run().returncode == 0
+    finished(node)
+
+
+def test_stock_waits_for_setup(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.write("usr/libexec/imgbuild/setup", "")
+    assert node.run().returncode == 1
+    assert "not set up yet" in node.status["error"]
+    node.write("var/lib/imgbuild/setup.done", "")
+    assert node.run().returncode == 0
+
+
+def test_images_and_chart_of_the_disk_image(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.write("usr/share/imgbuild/images/a.tar", "")
+    node.write("usr/share/imgbuild/charts/cilium-1.19.6.tgz", "")
+    assert node.run().returncode == 0
+    assert "-n k8s.io images import /usr/share/imgbuild/images/a.tar" in node.calls("ctr")
+    assert "--repo" not in node.calls("helm")[0]
+
+
+def test_a_failed_stage_is_tried_again_and_counted(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    (node.world / "fail").mkdir()
+    (node.world / "fail/helm").write_text("no route")
+    for attempt in (1, 2):
+        assert node.run().returncode == 1
+        assert (node.status["stage"], node.status["attempt"]) == ("cilium", attempt)
+        assert "helm cannot install Cilium" in node.status["error"]
+    (node.world / "fail/helm").unlink()
+    assert node.run().returncode == 0
+    finished(node)
+
+
+def test_verify_that_never_passes_fails(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    (node.world / "good").unlink()
+    assert node.run().returncode == 1
+    assert node.status["error"].startswith("node-ready: no")
+    assert not node.has("var/lib/imgbuild/firstboot.done")
+
+
+def test_without_a_seed_nothing_happens(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    (node.root / "etc/imgbuild/cluster.conf").unlink()
+    assert node.run().returncode == 0
+    assert not (node.world / "calls").exists()
+    assert len(node.console) == 1
+    assert "nothing to do" in node.console[0]
+    assert node.run("status").returncode == 4
+
+
+def test_status(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    assert node.run("status", "--wait").returncode == 2
+    assert node.run("status", "--yaml").returncode == 2
+    assert node.run("status", "--wait", "0").returncode == 3
+    (node.world / "fail").mkdir()
+    (node.world / "fail/helm").write_text('"quoted\\back\x1b[31m')
+    assert node.run().returncode == 1
+    assert node.run("status", "--json", "--wait", "5").stdout == (node.root / "run/imgbuild/status.json").read_text()
+    assert "\x1b" not in node.run("status").stdout
+    (node.world / "fail/helm").unlink()
+    assert node.run().returncode == 0
+    assert node.run("status", "--banner").stdout == ""
+    table = node.run("status").stdout.splitlines()
+    assert [line.split() for line in table[:8]] == [[name, "done"] for name in STAGES]
+    node.power_cut()
+    assert node.run("status").returncode == 0
