@@ -14,7 +14,7 @@ from builder.target import Target
 LIBEXEC = "usr/libexec/imgbuild"
 SYSTEM = "etc/systemd/system"
 _SCRIPTS = ("apply", "report", "rp-filter", "verify")
-_FIRST_BOOT = ("firstboot", "status")
+_FIRST_BOOT = ("firstboot", "reset", "status")
 _STAGES = (
     "10-clock",
     "20-kernel",
@@ -96,6 +96,7 @@ def _network(profile: Profile, target: Target) -> Iterator[NodeFile]:
 
 
 def _kubernetes(profile: Profile, target: Target) -> Iterator[NodeFile]:
+    yield _plain(f"{LIBEXEC}/checks/50-cluster.sh")
     yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _FIRST_BOOT)
     yield from (_plain(f"{LIBEXEC}/firstboot.d/{name}", 0o755) for name in _STAGES)
     yield from (_plain(f"{LIBEXEC}/lib/{name}") for name in ("cluster.sh", "kubeadm.sh", "stage.sh"))
@@ -126,7 +127,8 @@ def _links(profile: Profile, target: Target) -> Iterable[NodeLink]:
     yield NodeLink("/etc/localtime", posixpath.join("../usr/share/zoneinfo", profile.time.zone))
     yield NodeLink("/usr/bin/imgbuild-verify", "../libexec/imgbuild/verify")
     if profile.kubernetes.enabled:
-        yield NodeLink("/usr/bin/imgbuild-status", "../libexec/imgbuild/status")
+        for name in ("reset", "status"):
+            yield NodeLink(f"/usr/bin/imgbuild-{name}", f"../libexec/imgbuild/{name}")
     cni = containerd.cni_link(profile, target)
     if cni is not None:
         yield cni

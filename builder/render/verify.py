@@ -8,8 +8,12 @@ from builder.render import containerd
 from builder.render.templates import render
 from builder.target import Target
 
-UNREQUIRED = frozenset({"clock"})
-"""Checks that say "skipped" on a sound node too: the clock is not synchronised without a network."""
+CLUSTER = ("first-boot", "node-ready", "no-kube-proxy", "cilium", "cilium-services", "cilium-datapath", "coredns")
+"""Checks of the node in its cluster; skipped until first boot is done."""
+
+UNREQUIRED = frozenset({"clock", *CLUSTER})
+"""Checks that say "skipped" on a sound node too: the clock is not synchronised without a network, and a node whose
+first boot is still under way (it may wait for another node) has not failed. One whose first boot failed has."""
 
 
 def check_names(profile: Profile, target: Target) -> frozenset[str]:
@@ -53,6 +57,11 @@ def check_list(profile: Profile, target: Target) -> list[str]:
         names += ["kubelet", "kubeadm", "kubectl"]
     if profile.helm.enabled:
         names.append("helm")
+    if profile.kubernetes.enabled:
+        unmade = {"no-kube-proxy"} if profile.kubernetes.kube_proxy else set()
+        if not profile.cilium.enabled:
+            unmade |= {"cilium", "cilium-services", "cilium-datapath"}
+        names += [name for name in CLUSTER if name not in unmade]
     return [*names, "failed-units", "ordering-cycles"]
 
 

@@ -21,6 +21,7 @@ from tests.node.conftest import write_tree
 
 RELEASE = {"centos7": "6.9.7-1.el7.elrepo.x86_64", "centos8": "7.1.9-1.el8.elrepo.x86_64", "debian12": "6.12.9-amd64"}
 # Every stand-in writes down its call; what it prints and how it ends lies in answers/NAME[,ARGUMENT].
+NETFILTER = ("nft", "iptables-save", "ip6tables-save", "iptables-legacy-save", "ip6tables-legacy-save")
 STAND_IN = """#!/bin/bash
 printf '%s\\n' "${0##*/} $*" >>"$STAND_INS/log"
 for key in "${0##*/},$*" "${0##*/},${1-}" "${0##*/}"; do
@@ -34,7 +35,7 @@ done
 exit "${STAND_IN_CODE:-0}"
 """
 COMMANDS = """systemctl journalctl uname rpm dpkg ctr containerd chronyc getenforce setenforce stat df findmnt getent
-kubelet kubeadm kubectl helm NetworkManager systemd-analyze modprobe udevadm swapoff"""
+kubelet kubeadm kubectl helm crictl NetworkManager systemd-analyze modprobe udevadm swapoff"""
 
 
 class Node:
@@ -46,7 +47,7 @@ class Node:
         self.release = RELEASE[found.target.id]
         for folder in ("answers", "codes", "bin"):
             (self.stand_ins / folder).mkdir(parents=True)
-        for name in COMMANDS.split():
+        for name in (*COMMANDS.split(), *NETFILTER):
             program = self.stand_ins / "bin" / name
             program.write_text(STAND_IN)
             program.chmod(0o755)
@@ -55,6 +56,8 @@ class Node:
         write_tree(seed_tree(found.profile, found.target, DEFAULT, DEFAULT.nodes[0]), self.root)
         self._system()
         self._containerd()
+        if found.profile.kubernetes.enabled:
+            self._cluster()
 
     def write(self, path: str, content: str | bytes) -> Path:
         """A file of the fake root."""
@@ -178,11 +181,68 @@ class Node:
         self.answer("kubectl", f"Client Version: {version}Kustomize Version: v5.7.1\n")
         self.answer("helm", f"v{profile.helm.version}+gabcdef\n")
 
+    def _cluster(self) -> None:
+        """First boot is done, and all is well: what kubectl, nft and Cilium's agent say then."""
+        self.write("/etc/imgbuild/cluster.conf", CLUSTER_CONF)
+        self.write("/etc/kubernetes/admin.conf", "")
+        self.write("/var/lib/imgbuild/firstboot.done", "2026-01-01T00:00:00Z\n")
+        ready = 'get node node1 --output jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+        self.kubectl(ready, "True")
+        self.kubectl(
+            "get deployment coredns --namespace kube-system --output jsonpath={.status.availableReplicas}", "2"
+        )
+        for command in NETFILTER:
+            self.answer(command, "chain KUBE-FIREWALL {\n}\nchain KUBE-KUBELET-CANARY {\n}\n")
+        self.answer("crictl,ps --name ^cilium-agent$ --state Running --quiet", "0123abc\n")
+        self.cilium("status", STATUS)
+        self.cilium("service list", SERVICES)
+
+    def no_netfilter(self) -> None:
+        """Neither nft nor iptables can tell."""
+        for command in NETFILTER:
+            self.answer(command, "", 1)
+
+    def kubectl(self, call: str, output: str, code: int = 0) -> None:
+        """What kubectl says to a call."""
+        self.answer(f"kubectl,--request-timeout=10s {call}", output, code)
+
+    def cilium(self, call: str, output: str, code: int = 0) -> None:
+        """What the agent's own program says."""
+        self.answer(f"crictl,exec 0123abc cilium-dbg {call} -o json", output, code)
+
     def dump(self, content: str) -> None:
         """What ``containerd config dump`` says."""
         self.answer("containerd", content)
 
 
+CLUSTER_CONF = """\
+node_name='node1'
+node_role='init'
+cilium='yes'
+cilium_routing='native'
+cilium_host_routing='bpf'
+cilium_kpr='yes'
+"""
+# cilium-dbg indents; the order of keys is that of api/v1/models.
+STATUS = """{
+  "cilium": {
+    "msg": "1.19.6 (v1.19.6-abcdef)",
+    "state": "Ok"
+  },
+  "encryption": {"mode": "Disabled"},
+  "kube-proxy-replacement": {"devices": ["eth0"], "features": {"nodePort": {"mode": "DSR"}}, "mode": "True"},
+  "routing": {
+    "inter-host-routing-mode": "Native",
+    "intra-host-routing-mode": "BPF"
+  }
+}
+"""
+SERVICES = """[
+  {"spec": {"flags": {"name": "kubernetes", "namespace": "default", "type": "ClusterIP"},
+    "frontend-address": {"ip": "10.96.0.1", "port": 443}, "id": 1}},
+  {"spec": {"flags": {"name": "kube-dns", "namespace": "kube-system"}, "frontend-address": {"ip": "10.96.0.10"}}}
+]
+"""
 RESULT = '{\n "v1": {\n  "datasource": "%s",\n  "errors": []\n }\n}\n'
 GRUB_CFG = """\
 if [ -s $prefix/grubenv ]; then

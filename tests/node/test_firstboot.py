@@ -198,7 +198,7 @@ def test_nothing_to_join_with_stops_a_second_cluster(tmp_path: Path) -> None:
 
 
 def test_an_expired_token_is_said_and_a_new_one_taken(tmp_path: Path) -> None:
-    node = BootNode(tmp_path, node_role="worker", node_name="n2", token_expires="1000000000")  # noqa: S106
+    node = BootNode(tmp_path, node_role="worker", node_name="n2", token_expires="1000000000")
     node.set(api="ours")
     (node.world / "alone").unlink()
     file = node.write("etc/imgbuild/kubeadm-join.yaml", JOIN.replace("abcdef", "oldold"), 0o600)

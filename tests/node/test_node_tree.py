@@ -41,7 +41,8 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
     configs = [root / "etc/imgbuild/node.conf", root / "etc/imgbuild/verify.conf"]
     if found.profile.kubernetes.enabled:
         programs = root / "usr/libexec/imgbuild"
-        scripts += [programs / "firstboot", programs / "status", *sorted((programs / "firstboot.d").iterdir())]
+        scripts += [programs / name for name in ("firstboot", "reset", "status")]
+        scripts += sorted((programs / "firstboot.d").iterdir())
         sourced += sorted((programs / "lib").glob("*.sh"))
         subprocess.run(["shellcheck", "-s", "sh", root / "etc/profile.d/imgbuild.sh"], check=True)
     subprocess.run(["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts, *sourced], check=True)

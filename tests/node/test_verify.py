@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from builder.machine.report import parse_line, parse_verify
-from builder.render.verify import check_list, check_names
+from builder.render.verify import CLUSTER, UNREQUIRED, check_list, check_names
 from tests.node.conftest import CASES, HOST, loaded
-from tests.node.fakenode import RESULT, Node
+from tests.node.fakenode import RESULT, SERVICES, STATUS, Node
 
 USER = ["users=[{name: ops, ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0vqjJd0N5k0y3sY9bJ8e3V me@x]}]"]
 
@@ -25,9 +25,11 @@ def test_a_sound_node_passes(tmp_path: Path, name: str, layers: list[str]) -> No
     checks = Node(tmp_path, found).checks()
     assert {n: c["found"] for n, c in checks.items() if c["ok"] is not True} == {}
     assert list(checks) == check_list(found.profile, found.target)
-    assert check_names(found.profile, found.target) == set(checks) - {"clock"}
+    assert check_names(found.profile, found.target) == set(checks) - UNREQUIRED
 
 
+READY = 'get node node1 --output jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+COREDNS = "get deployment coredns --namespace kube-system --output jsonpath={.status.availableReplicas}"
 Break = Callable[[Node], object]
 BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "kernel", lambda n: n.answer("uname", "6.1.0-9-amd64\n")),
@@ -74,8 +76,22 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "crictl", lambda n: n.write("/etc/crictl.yaml", "")),
     ("debian12-efi", "kubelet", lambda n: n.answer("systemctl,is-enabled", "", 1)),
     ("debian12-efi", "kubeadm", lambda n: n.answer("kubeadm", "v1.2.3\n")),
-    ("debian12-efi", "kubectl", lambda n: (n.stand_ins / "bin/kubectl").unlink()),
+    ("debian12-efi", "kubectl", lambda n: n.answer("kubectl,version --client", "v1.2.3\n")),
     ("debian12-efi", "helm", lambda n: n.answer("helm", "", 1)),
+    ("debian12-efi", "node-ready", lambda n: n.inactive("kubelet.service")),
+    ("debian12-efi", "node-ready", lambda n: n.kubectl(READY, "False")),
+    ("debian12-efi", "node-ready", lambda n: n.kubectl(READY, "", 1)),
+    *(("debian12-efi", "no-kube-proxy", lambda n, c=chain: n.answer("nft", f"chain {c} {{\n")) for chain in (
+        "KUBE-SVC-ABCDEF", "KUBE-SEP-ABC", "KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY")),
+    ("debian12-efi", "no-kube-proxy", lambda n: n.answer("iptables-save", ":KUBE-SERVICES - [0:0]\n")),
+    ("debian12-efi", "no-kube-proxy", lambda n: n.no_netfilter()),
+    ("debian12-efi", "cilium", lambda n: n.cilium("status", STATUS.replace("Ok", "Failure"))),
+    ("debian12-efi", "cilium-services", lambda n: n.cilium("service list", "[]")),
+    ("debian12-efi", "cilium-services", lambda n: n.cilium("service list", "", 1)),
+    ("debian12-efi", "cilium-datapath", lambda n: n.cilium("status", STATUS.replace("BPF", "Legacy"))),
+    ("debian12-efi", "cilium-datapath", lambda n: n.cilium("status", STATUS.replace("Native", "Tunnel"))),
+    ("debian12-efi", "cilium-datapath", lambda n: n.cilium("status", STATUS.replace('"True"', '"False"'))),
+    ("debian12-efi", "coredns", lambda n: n.kubectl(COREDNS, "")),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "● a.service loaded failed failed\n")),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "", 1)),
     ("debian12-efi", "ordering-cycles", lambda n: n.answer("journalctl", "", 1)),
@@ -99,7 +115,45 @@ def test_each_check_fails_alone(tmp_path: Path, profile: str, check: str, spoil:
 def test_every_check_has_a_test_that_breaks_it() -> None:
     names = {name for case in CASES for name in check_list(loaded(*case).profile, loaded(*case).target)}
     kinds = {name.partition(":")[0] for name in names}
-    assert kinds - {check.partition(":")[0] for _, check, _ in BREAKS} == {"clock"}
+    assert kinds - {check.partition(":")[0] for _, check, _ in BREAKS} == {"clock", "first-boot"}
+
+
+def test_before_first_boot_is_done_the_cluster_is_no_failure(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi"))
+    (node.root / "var/lib/imgbuild/firstboot.done").unlink()
+    checks = node.checks()
+    assert {name: checks[name]["ok"] for name in CLUSTER} == dict.fromkeys(CLUSTER)
+    status = '{"program": "firstboot", "stage": "kubeadm", "state": "%s", "attempt": 1, "done": [], "time": "", '
+    status += '"error": "no route"}\n'
+    node.write("/run/imgbuild/status.json", status % "waiting")
+    checks = node.checks()
+    assert checks["first-boot"]["ok"] is None
+    assert checks["node-ready"]["found"] == "no cluster yet: first boot is kubeadm: waiting"
+    # One that failed is a failure, and the only one.
+    node.write("/run/imgbuild/status.json", status % "failed")
+    failed = {name: one["found"] for name, one in node.checks().items() if one["ok"] is False}
+    assert failed == {"first-boot": "kubeadm: failed: no route"}
+    (node.root / "etc/imgbuild/cluster.conf").unlink()
+    assert node.checks()["first-boot"]["ok"] is None
+
+
+def test_cilium_by_its_old_name(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi"))
+    for call, text in (("status", STATUS), ("service list", SERVICES)):
+        node.cilium(call, "OCI runtime exec failed\n", 126)
+        node.answer(f"crictl,exec 0123abc cilium {call} -o json", text)
+    assert all(node.checks()[name]["ok"] for name in CLUSTER)
+    node.answer("crictl,ps --name ^cilium-agent$ --state Running --quiet", "")
+    checks = node.checks()
+    assert [checks[name]["ok"] for name in ("cilium", "cilium-services", "cilium-datapath")] == [False] * 3
+
+
+def test_a_worker_asks_what_its_kubelet_may(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi"))
+    (node.root / "etc/kubernetes/admin.conf").unlink()
+    checks = node.checks()
+    assert checks["coredns"]["ok"] is None
+    assert checks["node-ready"]["ok"] is True
 
 
 def test_users_and_keys(tmp_path: Path) -> None:

@@ -268,6 +268,13 @@ def helm(words: list[str]) -> int:
 
 
 def ip(words: list[str]) -> int:
+    if words[:3] == ["link", "delete", "dev"] and (ROOT / "sys/class/net" / words[3]).exists():
+        return 0
+    if words[:4] == ["-details", "link", "show", "dev"]:
+        print("    prog/xdp id 9 name cil_xdp_entry" if words[4] == "eth0" else "")
+        return 0
+    if words == ["link", "set", "dev", "eth0", "xdp", "off"]:
+        return 0
     if words == ["-o", "-4", "route", "get", "192.0.2.1"]:
         print("192.0.2.1 via 10.0.0.1 dev eth0 src 10.0.0.11 uid 0 \\    cache ")
         return 0
@@ -275,6 +282,13 @@ def ip(words: list[str]) -> int:
         print("2: eth0    inet 10.0.0.11/24 brd 10.0.0.255 scope global eth0\\       valid_lft forever")
         return 0
     return unexpected("ip")
+
+
+def tc(words: list[str]) -> int:
+    if words[:3] == ["filter", "show", "dev"]:
+        print("filter protocol all cil_from_netdev" if words[3:] == ["eth0", "ingress"] else "")
+        return 0
+    return 0 if words == ["filter", "del", "dev", "eth0", "ingress"] else unexpected("tc")
 
 
 def ctr(words: list[str]) -> int:
@@ -292,16 +306,17 @@ def chronyc(words: list[str]) -> int:
 
 
 def systemctl(words: list[str]) -> int:
-    return 0 if words == ["is-active", "--quiet", "containerd.service"] else unexpected("systemctl")
+    stop = ["stop", "imgbuild-firstboot.timer", "imgbuild-firstboot.service"]
+    return 0 if words in (["is-active", "--quiet", "containerd.service"], stop) else unexpected("systemctl")
 
 
 def uname(words: list[str]) -> int:
     print((WORLD / "kernel").read_text())
-    return 0 if words == ["-r"] else unexpected("uname")
+    return 0 if words in (["-r"], ["-n"]) else unexpected("uname")
 
 
 COMMANDS = {"curl": curl, "helm": helm, "ip": ip, "ctr": ctr, "chronyc": chronyc, "systemctl": systemctl,
-            "uname": uname}  # fmt: skip
+            "tc": tc, "uname": uname}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,6 +4,8 @@ set -euo pipefail
 mkdir -p /etc
 ln -sfnT ../usr/share/zoneinfo/UTC /etc/localtime
 mkdir -p /usr/bin
+ln -sfnT ../libexec/imgbuild/reset /usr/bin/imgbuild-reset
+mkdir -p /usr/bin
 ln -sfnT ../libexec/imgbuild/status /usr/bin/imgbuild-status
 mkdir -p /usr/bin
 ln -sfnT ../libexec/imgbuild/verify /usr/bin/imgbuild-verify

@@ -1,0 +1,84 @@
+"""imgbuild-reset on a fake root: what first boot made is gone, the seed is not, and first boot runs again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.node.bootnode import KEYS, BootNode
+from tests.node.test_firstboot import RESET, finished
+
+STOP = "stop imgbuild-firstboot.timer imgbuild-firstboot.service"
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="imgbuild-reset wants root")
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> BootNode:
+    """A node whose first boot is done, with what Cilium left behind."""
+    node = BootNode(tmp_path)
+    assert node.run().returncode == 0
+    for path in ("etc/cni/net.d/05-cilium.conflist", "var/lib/cni/networks/x", "sys/fs/bpf/tc/globals/cilium_lxc",
+                 "sys/fs/bpf/tc/globals/mine", "sys/fs/bpf/cilium/devices/x", "sys/class/net/cilium_host/flags",
+                 "sys/class/net/lxc12/flags", "sys/class/net/eth0/flags"):  # fmt: skip
+        node.write(path, "")
+    node.forget()
+    return node
+
+
+def test_first_boot_runs_again(node: BootNode) -> None:
+    done = node.run("reset", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert node.calls("systemctl") == [STOP]
+    assert node.calls("kubeadm") == [RESET]
+    assert [call for call in node.calls("ip") if "delete" in call] == [
+        "link delete dev cilium_host",
+        "link delete dev lxc12",
+    ]
+    assert "filter del dev eth0 ingress" in node.calls("tc")
+    assert "filter del dev eth0 egress" not in node.calls("tc")
+    assert "link set dev eth0 xdp off" in node.calls("ip")
+    for gone in ("etc/cni/net.d/05-cilium.conflist", "var/lib/cni/networks", "sys/fs/bpf/tc/globals/cilium_lxc",
+                 "sys/fs/bpf/cilium", "var/lib/imgbuild/firstboot", "var/lib/imgbuild/firstboot.done",
+                 "var/lib/imgbuild/kubeadm.way", "root/.kube/config", "etc/kubernetes/admin.conf",
+                 "var/lib/etcd/member"):  # fmt: skip
+        assert not node.has(gone), gone
+    keys = [f"etc/imgbuild/pki/{name}" for name in KEYS]
+    for kept in ("sys/fs/bpf/tc/globals/mine", "etc/imgbuild/kubeadm-init.yaml", *keys):
+        assert node.has(kept), kept
+    assert node.run().returncode == 0
+    finished(node)
+
+
+def test_it_asks_first(node: BootNode) -> None:
+    env = {"PATH": f"{node.bin}:{os.environ['PATH']}", "IMGBUILD_ROOT": str(node.root), "WORLD": str(node.world)}
+    program = str(node.root / "usr/libexec/imgbuild/reset")
+    for answer in ("no\n", ""):
+        done = subprocess.run([program], env=env, input=answer, text=True, capture_output=True, check=False, timeout=60)
+        assert done.returncode == 2
+    assert node.run("reset", "--force").returncode == 2
+    assert node.has("var/lib/imgbuild/firstboot.done")
+    assert node.calls("kubeadm") == []
+    done = subprocess.run([program], env=env, input="yes\n", text=True, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0
+
+
+def test_a_failure_is_said_and_the_rest_is_done(node: BootNode) -> None:
+    (node.world / "fail").mkdir()
+    (node.world / "fail/kubeadm").write_text("no")
+    done = node.run("reset", "--yes")
+    assert done.returncode == 1
+    assert "kubeadm reset failed" in done.stderr
+    assert not node.has("etc/cni/net.d/05-cilium.conflist")
+
+
+def test_power_cut_in_a_reset_leaves_no_node_that_counts(node: BootNode) -> None:
+    node.set(kill="kubeadm")
+    assert node.run("reset", "--yes").returncode == -9
+    node.power_cut()
+    node.forget()
+    assert node.run().returncode == 0
+    assert node.calls("kubeadm")[0] == RESET
+    finished(node)
