@@ -6,6 +6,7 @@ nothing is written before all findings are known, and what needs no root is on d
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 
 from builder.checks import check
 from builder.cluster import DEFAULT, Cluster, load_cluster
+from builder.cluster_secrets import Kept, default_path, load_secrets
 from builder.errors import HostError
-from builder.findings import Findings, InvalidInput
+from builder.findings import Findings, InvalidInput, Mark
 from builder.image.build import ImageRecord, build_image, host_problems, image_id
 from builder.layers import Layered
 from builder.load import Loaded, load
@@ -38,6 +40,7 @@ class Request:
     sets: Sequence[str] = ()
     mode: str | None = None
     cluster: Path | None = None
+    secrets: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Input:
     loaded: Loaded
     cluster: Cluster
     rendered: Rendered
+    kept: Kept | None
+    """The cluster's secrets; None without a cluster file."""
 
 
 def source_date_epoch() -> int:
@@ -72,19 +77,26 @@ def prepare(request: Request, findings: Findings) -> Input:
     loaded = load(request.profile, request.layers, request.sets, request.mode, findings)
     cluster: Cluster = DEFAULT
     layered: Layered | None = None
+    kept: Kept | None = None
     if request.cluster is not None:
         found = load_cluster(request.cluster, findings)
         if found is not None:
             cluster, layered = found
+        if found is not None and (loaded is None or loaded.profile.kubernetes.enabled):
+            path = request.secrets or default_path(request.cluster)
+            kept = load_secrets(path, cluster.name, int(time.time()), findings)
+    elif request.secrets is not None:
+        hint = "say --cluster FILE as well: without a cluster file there are no secrets"
+        findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
     if loaded is None:
         raise InvalidInput(findings)
-    check(loaded, cluster, layered, findings)
+    check(loaded, cluster, layered, findings, kept)
     if findings.errors:
         raise InvalidInput(findings)
-    rendered = render(loaded, cluster, source_date_epoch(), findings)
+    rendered = render(loaded, cluster, source_date_epoch(), findings, kept.secrets if kept else None)
     if findings.errors:
         raise InvalidInput(findings)
-    return Input(loaded, cluster, rendered)
+    return Input(loaded, cluster, rendered, kept)
 
 
 def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path, fresh: bool) -> Path:
@@ -102,6 +114,10 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
         steps.note(f"there will be no disk image: {problem.what}")
     wanted = image_id(loaded.profile, loaded.target, rendered.install, rendered.node)
     with output_folder(place, (*GROUPS, "image")) as folder:
+        if ready.kept is not None:
+            if ready.kept.layered is None:
+                steps.note(f"the cluster's new keys are in {ready.kept.path}: keep it, nodes that join later need it")
+            ready.kept.save()  # before the first node can have them
         groups: dict[str, GroupRecord]
         with steps.step(f"Write {place}"):
             for name in GROUPS:

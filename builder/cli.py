@@ -103,7 +103,11 @@ def input_options(required: bool) -> Callable[[Command], Command]:
     return decorate
 
 
-cluster_option = click.option("--cluster", metavar="FILE", type=Place(), help="The cluster's nodes.")
+def cluster_options(command: Command) -> Command:
+    """The options that say which nodes there are."""
+    where = "The cluster's keys; made if not there. By default beside the cluster file."
+    command = click.option("--secrets", metavar="FILE", type=Place(), help=where)(command)
+    return click.option("--cluster", metavar="FILE", type=Place(), help="The cluster's nodes.")(command)
 
 
 def ends_well(command: Command) -> Command:
@@ -154,7 +158,7 @@ def cache_dir() -> Path:
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @input_options(required=False)
-@cluster_option
+@cluster_options
 @click.option("--output", "-o", type=Place(), default=Path("out"), show_default=True,
               help="The result goes to a folder in it, named after the profile.")  # fmt: skip
 @click.option("--no-image", is_flag=True, help="Seeds, cloud, PXE and elements only: no root, no network.")
@@ -168,6 +172,7 @@ def main(
     layers: tuple[str, ...],
     sets: tuple[str, ...],
     cluster: Path | None,
+    secrets: Path | None,
     mode: str | None,
     form: str,
     output: Path,
@@ -190,7 +195,7 @@ def main(
 
     says = Says(form)
     findings = Findings()
-    ready = prepare(Request(profile, layers, sets, mode, cluster), findings)
+    ready = prepare(Request(profile, layers, sets, mode, cluster, secrets), findings)
     says.findings(findings)
     place = write(ready, output, says.steps(), image=not no_image, cache=cache_dir(), fresh=fresh)
     says.out.print(str(place))
@@ -206,17 +211,23 @@ def profiles() -> None:
 
 @main.command(name="check")
 @input_options(required=True)
-@cluster_option
+@cluster_options
 @ends_well
 def check_command(
-    profile: str, layers: tuple[str, ...], sets: tuple[str, ...], cluster: Path | None, mode: str | None, form: str
+    profile: str,
+    layers: tuple[str, ...],
+    sets: tuple[str, ...],
+    cluster: Path | None,
+    secrets: Path | None,
+    mode: str | None,
+    form: str,
 ) -> None:
     """Say everything that is wrong with the input, and write nothing."""
     from builder.build import Request, prepare
 
     says = Says(form)
     findings = Findings()
-    prepare(Request(profile, layers, sets, mode, cluster), findings)
+    prepare(Request(profile, layers, sets, mode, cluster, secrets), findings)
     says.findings(findings, to_output=True)
     if not findings.items and not says.json:
         says.out.print("no findings")

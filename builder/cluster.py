@@ -53,6 +53,20 @@ def _endpoint(value: str) -> str:
     return value
 
 
+# A qualified name and a label's value: k8s.io/apimachinery, pkg/util/validation.
+_NAME = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_QUALIFIED = rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME}"
+_QUALIFIED_HINT = "write NAME or DOMAIN/NAME: letters, digits, - _ . and at most 63 of them"
+LabelValue = Annotated[
+    str, pattern(f"({_NAME})?", "at most 63 letters, digits, - _ . with a letter or digit at each end")
+]
+PinnedImage = Annotated[
+    str,
+    pattern(
+        r"[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})",
+        "registry, path and tag (or digest) of an image: ghcr.io/kube-vip/kube-vip:v0.8.9",
+    ),
+]
 Mac = Annotated[str, AfterValidator(_mac)]
 InterfaceName = Annotated[
     str, pattern(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", "an interface name has at most 15 letters, digits, . _ -")
@@ -121,13 +135,23 @@ class NodeNetwork(Model):
     search: list[DnsName] = []
 
 
+class Taint(Model):
+    """What keeps pods off a node."""
+
+    key: Annotated[str, pattern(_QUALIFIED, _QUALIFIED_HINT)]
+    value: LabelValue = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+
+
 class Node(Model):
     """One machine. ``mac`` is that of the interface it boots from over PXE; by default its first interface's."""
 
     name: HostName
-    role: Literal["control-plane", "worker"] = "control-plane"
+    role: Literal["control-plane", "worker"]
     mac: Mac | None = None
     network: NodeNetwork | None = None
+    labels: dict[Annotated[str, pattern(_QUALIFIED, _QUALIFIED_HINT)], LabelValue] = {}
+    taints: list[Taint] = []
 
     @property
     def boot_mac(self) -> str | None:
@@ -135,15 +159,29 @@ class Node(Model):
         return self.mac or (self.network.interfaces[0].mac if self.network else None)
 
 
+class Vip(Model):
+    """An address that one of the control planes holds at a time, by kube-vip as a static pod."""
+
+    address: Address
+    interface: InterfaceName | None = Field(default=None, description="null: that of the default route")
+    image: PinnedImage = "ghcr.io/kube-vip/kube-vip:v0.8.9"
+
+
 class Cluster(Model):
     """The nodes of one cluster. ``endpoint`` is the control plane's host:port, where it is not the node itself."""
 
     name: DnsName
     endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    vip: Vip | None = None
     nodes: Annotated[list[Node], Field(min_length=1)]
 
+    @property
+    def first(self) -> Node | None:
+        """The control plane that makes the cluster: the first of the file."""
+        return next((node for node in self.nodes if node.role == "control-plane"), None)
 
-DEFAULT = Cluster(name="imgbuild", nodes=[Node(name="node1")])
+
+DEFAULT = Cluster(name="imgbuild", nodes=[Node(name="node1", role="control-plane")])
 """Without a cluster file: one control plane by DHCP."""
 
 

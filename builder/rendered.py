@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from builder.cluster import Cluster, Node
+from builder.cluster_secrets import Secrets
 from builder.findings import Findings
 from builder.load import Loaded
 from builder.nodefile import NodeTree, digest
@@ -59,7 +60,9 @@ def seed_files(
     return files
 
 
-def render(loaded: Loaded, cluster: Cluster, epoch: int, findings: Findings) -> Rendered:
+def render(
+    loaded: Loaded, cluster: Cluster, epoch: int, findings: Findings, secrets: Secrets | None = None
+) -> Rendered:
     """Render every group. What only shows in the rendered bytes (sizes) is added to ``findings``.
 
     ``epoch`` is the time that file systems and archives carry, in seconds.
@@ -76,7 +79,7 @@ def render(loaded: Loaded, cluster: Cluster, epoch: int, findings: Findings) -> 
         shared_sum = hashlib.sha256(archive).hexdigest()
         cloud[FILE] = OutFile(archive)
     for node in cluster.nodes:
-        own = seed_tree(profile, target, cluster, node)
+        own = seed_tree(profile, target, cluster, node, secrets)
         seed = seed_files(loaded, cluster, node, [install, tree], own)
         seeds[node.name] = seed
         for name, content in seed.items():

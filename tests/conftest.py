@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.cluster_secrets import Secrets, make
 from tests.machine.testdisk import RUN
 
 # A shell starts what it puts into the background with Ctrl-C ignored, and every child would inherit that.
@@ -55,6 +56,12 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def secrets() -> Secrets:
+    """Secrets of a cluster "lab", made once: four keys take half a second."""
+    return make("lab", 1_800_000_000)
 
 
 @pytest.fixture(scope="session")

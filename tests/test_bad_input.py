@@ -191,14 +191,14 @@ def test_set_says_how_yaml_s_own_letters_are_quoted(value: str) -> None:
     ],
 )  # fmt: skip
 def test_a_mac_that_is_none(mac: str, fix: str, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(f"name: c\nnodes:\n  - {{name: a, mac: '{mac}'}}\n")
+    (tmp_path / "c.yaml").write_text(f"name: c\nnodes:\n  - {{name: a, role: worker, mac: '{mac}'}}\n")
     code, found = imgbuild("--profile", "centos7-efi", "--cluster", "c.yaml")
     assert code == 1 and [fix in f["hint"] for f in found if f["code"] == "IB113"] == [True]
 
 
 @pytest.mark.parametrize("endpoint", ["10.0.0.1", "https://a:6443", "[fe80::1%eth0]:6443", "2001:db8::1:6443", "a b:1"])
 def test_an_endpoint_that_is_none(endpoint: str, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(f"name: c\nendpoint: '{endpoint}'\nnodes: [{{name: a}}]\n")
+    (tmp_path / "c.yaml").write_text(f"name: c\nendpoint: '{endpoint}'\nnodes: [{{name: a, role: worker}}]\n")
     code, found = imgbuild("--profile", "centos7-efi", "--cluster", "c.yaml")
     assert code == 1 and [f["code"] for f in found if f["severity"] == "error"] == ["IB113"]
 
@@ -207,7 +207,7 @@ def test_an_endpoint_that_is_none(endpoint: str, tmp_path: Path) -> None:
     "name", ['"a\\"b"', '"a\\nb: c"', "'{{ 7 * 7 }}'", "'${HOST}'", "'$(id)'", "'a b'", "A", "localhost", "'123'"]
 )
 def test_a_host_name_that_is_none(name: str, tmp_path: Path) -> None:
-    files: dict[str, str | bytes] = {"c.yaml": f"name: c\nnodes:\n  - name: {name}\n"}
+    files: dict[str, str | bytes] = {"c.yaml": f"name: c\nnodes:\n  - name: {name}\n    role: worker\n"}
     found = refused(tmp_path, files, "--profile", "centos7-efi", "--cluster", "c.yaml")
     assert found == [("IB113", "c.yaml", 3, 11)]
 
@@ -216,7 +216,7 @@ def test_profile_layer_set_and_cluster_all_at_once(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {
         "p.yaml": BASE + "kernel: {flavor: x, secure_boot: true}\nkubernetes: {service_cidr: 10.244.0.0/16}\n",
         "l.yaml": "swap: {enabled: 'no'}\nhelm: {version: 3.9.2}\n",
-        "c.yaml": "name: c\nnodes: [{name: a}, {name: a}]\n",
+        "c.yaml": "name: c\nnodes: [{name: a, role: worker}, {name: a, role: worker}]\n",
         "d.yaml": "name: c\nnodes: [{name: A, rol: worker}]\n",
     }
     words = ("--profile", "p.yaml", "--layer", "l.yaml", "--set", "nonsense", "--set", "time.zone=[]")
@@ -225,9 +225,9 @@ def test_profile_layer_set_and_cluster_all_at_once(tmp_path: Path) -> None:
         ("IB305", "p.yaml", 2, 34), ("IB220", "p.yaml", 3, 28), ("IB605", "l.yaml", 2, 17),
     }  # fmt: skip
     found = {f for f in refused(tmp_path, files, *words, "--cluster", "c.yaml") if f[0] != "IB603"}
-    assert found == both | {("IB401", "c.yaml", 2, 27), ("IB411", "c.yaml", 2, 20)}
+    assert found == both | {("IB401", "c.yaml", 2, 41), ("IB410", "c.yaml", 2, 25)}
     found = {f for f in refused(tmp_path, files, *words, "--cluster", "d.yaml") if f[0] != "IB603"}
-    assert found == both | {("IB113", "d.yaml", 2, 16), ("IB111", "d.yaml", 2, 19)}
+    assert found == both | {("IB113", "d.yaml", 2, 16), ("IB111", "d.yaml", 2, 19), ("IB112", "d.yaml", 2, 9)}
 
 
 @pytest.mark.parametrize("command", [(), ("check",)])

@@ -1,4 +1,4 @@
-"""The cluster file's nodes: names, MACs, addresses, how interfaces, bonds and VLANs hang together, roles."""
+"""The cluster file's nodes: names, MACs, addresses, how interfaces, bonds and VLANs hang together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ def check(context: Context) -> None:
     _unique(context, "IB401", "host name", _names(context))
     _unique(context, "IB402", "MAC", _macs(context))
     _unique(context, "IB403", "address", _addresses(context))
-    _roles(context)
     for number, node in enumerate(context.cluster.nodes):
         if node.network is not None:
             path: Path = ("nodes", number, "network")
@@ -58,37 +57,12 @@ def _addresses(context: Context) -> Iterator[tuple[Path, str]]:
                 yield path, str(ipaddress.ip_interface(address).ip)
 
 
-def _roles(context: Context) -> None:
-    cluster = context.cluster
-    masters = [n for n, node in enumerate(cluster.nodes) if node.role == "control-plane"]
-    if not context.profile.kubernetes.enabled:
-        return
-    if not masters:
-        context.cluster_finding(
-            "IB410", ("nodes", 0, "role"), "no node is a control plane", "set role: control-plane on one of them"
-        )
-    if len(masters) > 1 and cluster.endpoint is None:
-        context.cluster_finding(
-            "IB411", ("nodes", masters[1], "role"),
-            f"{len(masters)} control planes and no endpoint: the others could never join",
-            "set endpoint: HOST:PORT, an address that reaches all of them",
-        )  # fmt: skip
-    if len(masters) > 1 or len(masters) < len(cluster.nodes):
-        number = next(n for n in range(len(cluster.nodes)) if n not in masters[:1])
-        context.cluster_finding(
-            "IB412", ("nodes", number), f"{cluster.nodes[number].name} does not join by itself yet",
-            "join it with `kubeadm token create --print-join-command`; a later release does it", Severity.INFO,
-        )  # fmt: skip
-    if cluster.endpoint is not None and not 0 < int(cluster.endpoint.rpartition(":")[2]) < 65536:
-        context.cluster_finding("IB413", ("endpoint",), f"{cluster.endpoint} has no port", "ports are 1 to 65535")
-
-
 def _links(context: Context, path: Path, network: NodeNetwork) -> None:
     say = context.cluster_finding
     interfaces = {i.name: n for n, i in enumerate(network.interfaces)}
     below = {i.name: i.mtu for i in network.interfaces} | {b.name: b.mtu for b in network.bonds}
     names: set[str] = set()
-    for place, name, _ in parts(Node(name="x", network=network)):
+    for place, name, _ in parts(Node(name="x", role="worker", network=network)):
         if name in names:
             say("IB404", (*path, *place, "name"), f"{name} stands twice on this node", "give each a name of its own")
         if name == "lo":

@@ -13,6 +13,7 @@ import yaml
 
 from builder import derive
 from builder.cluster import Cluster, Node
+from builder.endpoint import api_server
 from builder.profile import Profile
 
 
@@ -31,31 +32,6 @@ def cilium_values(profile: Profile, cluster: Cluster, node: Node | None) -> dict
     for key, value in _derived(profile, cluster, node).items():
         _default(values, key, value)
     return values
-
-
-def api_server(profile: Profile, cluster: Cluster, node: Node | None) -> tuple[str, int] | None:
-    """Where the API server is reached: the cluster's endpoint, or the node's own address if it is known."""
-    if cluster.endpoint:
-        host, _, port = cluster.endpoint.rpartition(":")
-        return host.strip("[]"), int(port)  # an IPv6 address: the chart wants it without brackets
-    address = advertise_address(profile, node) if node else None
-    return (address, profile.kubernetes.api_port) if address else None
-
-
-def advertise_address(profile: Profile, node: Node | None) -> str | None:
-    """The profile's, else the node's first static address; None: kubeadm takes that of the default route."""
-    if profile.kubernetes.advertise_address:
-        return profile.kubernetes.advertise_address
-    network = node.network if node else None
-    if network is None:
-        return None
-    carriers = [*network.interfaces, *network.bonds, *network.vlans]
-    # The interface with the gateway comes first: the others may be storage or management.
-    carriers.sort(key=lambda carrier: carrier.gateway is None)
-    for carrier in carriers:
-        for address in carrier.addresses:
-            return str(ipaddress.ip_interface(address).ip)
-    return None
 
 
 def values_yaml(profile: Profile, cluster: Cluster, node: Node | None) -> bytes:
@@ -78,10 +54,9 @@ def _derived(profile: Profile, cluster: Cluster, node: Node | None) -> dict[str,
         derived["ipv4.enabled"] = False  # else pods get IPv4 addresses that this cluster has no Service for
         # The chart's 120 is more than 16 bits below any pod network that kubeadm takes: the operator would end.
         derived["ipam.operator.clusterPoolIPv6MaskSize"] = 64
-    where = api_server(profile, cluster, node)
     # The chart refuses k8sServiceHost beside k8sServiceHostRef.
-    if where is not None and not profile.cilium.values.get("k8sServiceHostRef"):
-        derived["k8sServiceHost"], derived["k8sServicePort"] = where
+    if not profile.cilium.values.get("k8sServiceHostRef"):
+        derived["k8sServiceHost"], derived["k8sServicePort"] = api_server(profile, cluster, node)
     return derived
 
 

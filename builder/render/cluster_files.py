@@ -2,120 +2,103 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
-import yaml
-
-from builder import derive
 from builder.cluster import Cluster, Node
+from builder.cluster_secrets import Secrets
+from builder.endpoint import endpoint, own_address
 from builder.nodefile import NodeFile, NodeTree
 from builder.profile import Profile
-from builder.render.cilium import advertise_address, values_yaml
+from builder.render import kubeadm, kubevip
+from builder.render.cilium import cilium_values, values_yaml
 from builder.render.templates import render
 from builder.target import Target
 
-_CGROUP_V1 = """\
-# cgroup v1 by the profile's own wish (kubernetes.cgroup_v1: accept): from 1.35 on the kubelet refuses it unless
-# failCgroupV1 is false, and kubeadm's SystemVerification reports it as an error (KEP-5573).
-"""
+PKI = "/etc/imgbuild/pki"
+"""Where the cluster's own keys lie: `kubeadm reset` empties /etc/kubernetes/pki."""
 
 
-def seed_tree(profile: Profile, target: Target, cluster: Cluster, node: Node) -> NodeTree:
-    """The node's own files: kubeadm's configuration and Cilium's values on a control plane, what verify expects."""
+def seed_tree(
+    profile: Profile, target: Target, cluster: Cluster, node: Node, secrets: Secrets | None = None
+) -> NodeTree:
+    """The node's own files: what verify expects, and what first boot needs to make the cluster or to join it."""
     files = [NodeFile("/etc/imgbuild/seed.conf", _seed_conf(profile, node))]
-    if node.role == "control-plane" and profile.kubernetes.enabled:
-        files.append(NodeFile("/etc/imgbuild/kubeadm.yaml", kubeadm_yaml(profile, target, cluster, node)))
-        if profile.cilium.enabled:
-            files.append(NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node)))
+    if profile.kubernetes.enabled:
+        files += _kubernetes(profile, target, cluster, node, secrets)
     return NodeTree(tuple(sorted(files, key=lambda f: f.path)))
 
 
-def kubeadm_yaml(profile: Profile, target: Target, cluster: Cluster, node: Node) -> bytes:
-    """For `kubeadm init --config`: v1beta3 up to 1.30, v1beta4 from 1.31 on (no flags beside it)."""
-    override = cgroup_v1_override(profile, target)
-    parts = [
-        _init(profile, node, override),
-        _cluster(profile, cluster),
-        _kubelet(profile, override),
-    ]
-    head = f"# imgbuild: kubeadm init --config, Kubernetes {profile.kubernetes.version}\n"
-    if override:
-        head += _CGROUP_V1
-    return (head + "---\n".join(_dump(part) for part in parts)).encode()
+def _kubernetes(
+    profile: Profile, target: Target, cluster: Cluster, node: Node, secrets: Secrets | None
+) -> Iterator[NodeFile]:
+    yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(profile, cluster, node, secrets))
+    if node == cluster.first:
+        init = kubeadm.init_yaml(profile, target, cluster, node, secrets)
+        yield NodeFile("/etc/imgbuild/kubeadm-init.yaml", init, 0o600)
+    if secrets is not None:
+        if endpoint(profile, cluster) is not None:
+            join = kubeadm.join_yaml(profile, target, cluster, node, secrets)
+            yield NodeFile("/etc/imgbuild/kubeadm-join.yaml", join, 0o600)
+        for name, content in secrets.files().items():
+            if node.role == "control-plane" or name == "ca.crt":
+                mode = 0o600 if name.endswith(".key") else 0o644
+                yield NodeFile(f"{PKI}/{name}", content.encode(), mode)
+    if node.role != "control-plane":
+        return
+    if profile.cilium.enabled:
+        yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node))
+    if cluster.vip is not None:
+        yield NodeFile("/etc/imgbuild/kube-vip.yaml", kubevip.manifest(profile, cluster, node, cluster.vip))
 
 
-def cgroup_v1_override(profile: Profile, target: Target) -> bool:
-    """Whether this kubelet must be told to run on cgroup v1, and the user said so."""
-    facts = derive.kubernetes_facts(profile.kubernetes.version)
-    return (
-        derive.cgroup(profile, target) == "v1"
-        and profile.kubernetes.cgroup_v1 == "accept"
-        and facts is not None
-        and facts.cgroup_v1 == "override"
-    )
-
-
-def _api(profile: Profile) -> str:
-    facts = derive.kubernetes_facts(profile.kubernetes.version)
-    return f"kubeadm.k8s.io/{facts.kubeadm_api if facts else 'v1beta4'}"
-
-
-def _init(profile: Profile, node: Node, override: bool) -> dict[str, Any]:
-    kubernetes = profile.kubernetes
-    registration: dict[str, Any] = {"name": node.name, "criSocket": profile.crictl.endpoint}
-    if kubernetes.schedulable_control_plane:
-        registration["taints"] = []  # null would be kubeadm's own taint
-    if override:
-        registration["ignorePreflightErrors"] = ["SystemVerification"]
-    endpoint: dict[str, Any] = {"bindPort": kubernetes.api_port}
-    address = advertise_address(profile, node)
-    if address:
-        endpoint = {"advertiseAddress": address, **endpoint}
-    init: dict[str, Any] = {
-        "apiVersion": _api(profile),
-        "kind": "InitConfiguration",
-        "localAPIEndpoint": endpoint,
-        "nodeRegistration": registration,
+def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, secrets: Secrets | None) -> bytes:
+    kubernetes, cilium = profile.kubernetes, profile.cilium
+    role = "init" if node == cluster.first else node.role
+    since, until = secrets.valid if secrets else ("", "")
+    values = cilium_values(profile, cluster, node) if cilium.enabled else {}
+    replacement = bool(values.get("kubeProxyReplacement"))
+    rows: dict[str, object] = {
+        "cluster_name": cluster.name,
+        "node_name": node.name,
+        "node_role": role,
+        "endpoint": endpoint(profile, cluster) or "",
+        "api_port": kubernetes.api_port,
+        "node_ip": own_address(profile, node) or "",
+        "node_family": kubeadm.family(profile),
+        "vip": cluster.vip.address if cluster.vip else "",
+        "ca_hash": secrets.ca_hash if secrets else "",
+        "valid_from": since,
+        "valid_until": until,
+        "token_expires": secrets.token_end if secrets else "",
+        "kubernetes_version": kubernetes.version,
+        "kube_proxy": _yes(kubernetes.kube_proxy),
+        "schedulable": _yes(kubernetes.schedulable_control_plane),
+        "cri_socket": profile.crictl.endpoint,
+        "cilium": _yes(cilium.enabled),
+        "cilium_version": cilium.version if cilium.enabled else "",
+        "cilium_repository": cilium.repository if cilium.enabled else "",
+        "cilium_routing": _routing(values) if cilium.enabled else "",
+        "cilium_host_routing": _host_routing(values, replacement=replacement) if cilium.enabled else "",
+        "cilium_kpr": _yes(replacement),
     }
-    if not kubernetes.kube_proxy:
-        init["skipPhases"] = ["addon/kube-proxy"]
-    return init
+    return render("node", "etc/imgbuild/cluster.conf.j2", rows=rows)
 
 
-def _cluster(profile: Profile, cluster: Cluster) -> dict[str, Any]:
-    kubernetes = profile.kubernetes
-    config: dict[str, Any] = {
-        "apiVersion": _api(profile),
-        "kind": "ClusterConfiguration",
-        "clusterName": cluster.name,
-        "kubernetesVersion": f"v{kubernetes.version}",
-        "imageRepository": kubernetes.image_repository,
-    }
-    if cluster.endpoint:
-        config["controlPlaneEndpoint"] = cluster.endpoint
-    config["networking"] = {
-        "podSubnet": kubernetes.pod_cidr,
-        "serviceSubnet": kubernetes.service_cidr,
-        "dnsDomain": kubernetes.dns_domain,
-    }
-    return config
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
-def _kubelet(profile: Profile, override: bool) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "cgroupDriver": profile.containerd.cgroup_driver,
-    }
-    if override:
-        config["failCgroupV1"] = False
-    if profile.swap.enabled:
-        config["failSwapOn"] = False
-    return config
+def _routing(values: dict[str, object]) -> str:
+    """What the chart makes of its values: a tunnel unless told otherwise (up to 1.14 by ``tunnel``)."""
+    mode = values.get("routingMode") or ("native" if values.get("tunnel") == "disabled" else "tunnel")
+    return str(mode)
 
 
-def _dump(part: dict[str, Any]) -> str:
-    return yaml.safe_dump(part, sort_keys=False, allow_unicode=True)
+def _host_routing(values: dict[str, object], *, replacement: bool) -> str:
+    """BPF host routing wants kube-proxy's replacement and BPF masquerading; else the agent falls back to legacy."""
+    bpf = values.get("bpf")
+    bpf = bpf if isinstance(bpf, dict) else {}
+    return "bpf" if replacement and bpf.get("masquerade") and not bpf.get("hostLegacyRouting") else "legacy"
 
 
 def _seed_conf(profile: Profile, node: Node) -> bytes:

@@ -34,8 +34,8 @@ RESULTS = {
     "/var/lib/ran-mime": b"MIME-Version: 1.0\n",
 }
 
-DHCP = Node.model_validate({"name": "dhcp1", "mac": MACS[0]})
-BARE = Node.model_validate({"name": "bare1"})
+DHCP = Node.model_validate({"name": "dhcp1", "role": "control-plane", "mac": MACS[0]})
+BARE = Node.model_validate({"name": "bare1", "role": "control-plane"})
 STATIC = Node.model_validate(
     {
         "name": "static1",
@@ -59,6 +59,7 @@ STATIC = Node.model_validate(
 BOND = Node.model_validate(
     {
         "name": "bond1",
+        "role": "control-plane",
         "network": {
             "interfaces": [
                 {"name": "eth0", "mac": MACS[0]},

@@ -201,7 +201,7 @@ def test_two_gateways_of_two_families_and_no_gateway() -> None:
         ],
         "dns": ["192.0.2.53"],
     }
-    node = Node(name="n", network=TypeAdapter(NodeNetwork).validate_python(network))
+    node = Node(name="n", role="worker", network=TypeAdapter(NodeNetwork).validate_python(network))
     new: dict[str, Any] = yaml.safe_load(config(NEW, node))["ethernets"]
     assert new["eth0"]["gateway6"] == "2001:db8::ff"
     assert "nameservers" in new["eth0"]

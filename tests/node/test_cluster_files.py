@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
-from builder.cluster import DEFAULT, Bond, Cluster, Interface, Node, NodeNetwork
-from builder.render.cilium import advertise_address, cilium_values
+from builder.cluster import DEFAULT, Bond, Cluster, Interface, Node, NodeNetwork, Taint, Vip
+from builder.cluster_secrets import Secrets
+from builder.endpoint import own_address
+from builder.render.cilium import cilium_values
 from builder.render.cluster_files import seed_tree
 from tests.node.conftest import loaded
 
 MAC = "52:54:00:12:34:56"
 STATIC = Node(
     name="cp1",
+    role="control-plane",
     network=NodeNetwork(
         interfaces=[
             Interface(name="eth0", mac=MAC),
@@ -30,7 +34,7 @@ CLUSTER = Cluster(name="prod", endpoint="api.example.com:8443", nodes=[STATIC, N
 def _kubeadm(name: str, sets: list[str], cluster: Cluster = DEFAULT, number: int = 0) -> dict[str, dict[str, Any]]:
     found = loaded(name, sets=sets)
     files = seed_tree(found.profile, found.target, cluster, cluster.nodes[number]).by_path()
-    parts = list(yaml.safe_load_all(files["/etc/imgbuild/kubeadm.yaml"].content))
+    parts = list(yaml.safe_load_all(files["/etc/imgbuild/kubeadm-init.yaml"].content))
     return {part["kind"]: part for part in parts}
 
 
@@ -38,12 +42,14 @@ def test_defaults_without_a_cluster_file() -> None:
     parts = _kubeadm("debian12-efi", [])
     init, cluster, kubelet = (parts[f"{k}Configuration"] for k in ("Init", "Cluster", "Kubelet"))
     assert init["apiVersion"] == cluster["apiVersion"] == "kubeadm.k8s.io/v1beta4"
-    assert init["localAPIEndpoint"] == {"bindPort": 6443}  # kubeadm takes the default route's address
+    assert init["localAPIEndpoint"] == {"advertiseAddress": "@NODE_IP@", "bindPort": 6443}  # first boot finds it
     assert init["nodeRegistration"] == {
         "name": "node1",
         "criSocket": "unix:///run/containerd/containerd.sock",
         "taints": [],
+        "kubeletExtraArgs": [{"name": "node-ip", "value": "@NODE_IP@"}],
     }
+    assert "bootstrapTokens" not in init  # no cluster file, no secrets
     assert init["skipPhases"] == ["addon/kube-proxy"]
     assert cluster["kubernetesVersion"] == "v1.35.8"
     assert "controlPlaneEndpoint" not in cluster
@@ -68,7 +74,9 @@ def test_cluster_and_profile_reach_kubeadm() -> None:
     init, cluster = parts["InitConfiguration"], parts["ClusterConfiguration"]
     assert init["localAPIEndpoint"] == {"advertiseAddress": "10.0.0.10", "bindPort": 8443}
     assert "skipPhases" not in init
-    assert "taints" not in init["nodeRegistration"]
+    assert init["nodeRegistration"]["taints"] == [
+        {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+    ]
     assert cluster["controlPlaneEndpoint"] == "api.example.com:8443"
     assert cluster["clusterName"] == "prod"
     assert cluster["networking"] == {
@@ -89,21 +97,109 @@ def test_cgroup_v1_takes_the_users_word_and_a_new_kubelet() -> None:
         assert "ignorePreflightErrors" not in parts["InitConfiguration"]["nodeRegistration"]
 
 
-def test_who_gets_which_file() -> None:
+def _paths(cluster: Cluster, node: Node, secrets: Secrets | None) -> dict[str, int]:
     found = loaded("debian12-efi")
-    seed = {"/etc/imgbuild/seed.conf"}
-    paths = [set(seed_tree(found.profile, found.target, CLUSTER, node).by_path()) for node in CLUSTER.nodes]
-    assert paths == [seed | {"/etc/imgbuild/kubeadm.yaml", "/etc/imgbuild/cilium-values.yaml"}, seed]
+    tree = seed_tree(found.profile, found.target, cluster, node, secrets)
+    return {f.path.removeprefix("/etc/imgbuild/"): f.mode for f in tree.files}
+
+
+def test_who_gets_which_file(secrets: Secrets) -> None:
+    every = {"seed.conf": 0o644, "cluster.conf": 0o644}
+    master = every | {"cilium-values.yaml": 0o644}
+    init, join = {"kubeadm-init.yaml": 0o600}, {"kubeadm-join.yaml": 0o600, "pki/ca.crt": 0o644}
+    pki = {f"pki/{name}": 0o644 for name in ("front-proxy-ca.crt", "etcd/ca.crt", "sa.pub")}
+    pki |= {f"pki/{name}": 0o600 for name in ("ca.key", "front-proxy-ca.key", "etcd/ca.key", "sa.key")}
+    assert [_paths(CLUSTER, node, None) for node in CLUSTER.nodes] == [master | init, every]
+    three = CLUSTER.model_copy(update={"nodes": [*CLUSTER.nodes, Node(name="cp2", role="control-plane")]})
+    # The first has the way to join too: there may be a cluster already when it is made anew.
+    assert [_paths(three, node, secrets) for node in three.nodes] == [
+        master | init | join | pki,
+        every | join,
+        master | join | pki,
+    ]
+    vip = three.model_copy(update={"vip": Vip(address="10.0.0.9")})
+    assert [("kube-vip.yaml" in _paths(vip, node, secrets)) for node in vip.nodes] == [True, False, True]
+    # A single node that finds its own address: nobody could join it.
+    alone = Cluster(name="prod", nodes=[Node(name="a", role="control-plane")])
+    assert "kubeadm-join.yaml" not in _paths(alone, alone.nodes[0], secrets)
     found = loaded("debian12-efi", ["distro-containerd", "container-host"])
-    assert set(seed_tree(found.profile, found.target, CLUSTER, STATIC).by_path()) == seed
+    assert set(seed_tree(found.profile, found.target, CLUSTER, STATIC, secrets).by_path()) == {
+        "/etc/imgbuild/seed.conf"
+    }
 
 
-def test_advertise_address() -> None:
+@pytest.mark.parametrize(("release", "api"), [("1.30.14", "v1beta3"), ("1.31.14", "v1beta4")])
+def test_a_node_joins_by_token_and_ca_hash(secrets: Secrets, release: str, api: str) -> None:
+    found = loaded("debian12-efi", sets=[f"kubernetes.version={release}"])
+    labelled = Node(
+        name="cp2", role="control-plane", labels={"example.org/rack": "r1"},
+        taints=[Taint(key="gpu", value="yes", effect="NoExecute")],
+    )  # fmt: skip
+    cluster = CLUSTER.model_copy(update={"nodes": [*CLUSTER.nodes, labelled]})
+    files = [seed_tree(found.profile, found.target, cluster, n, secrets).by_path() for n in cluster.nodes]
+    worker, master = (yaml.safe_load(f["/etc/imgbuild/kubeadm-join.yaml"].content) for f in files[1:])
+    assert worker["apiVersion"] == f"kubeadm.k8s.io/{api}"
+    assert worker["discovery"]["bootstrapToken"] == {
+        "token": secrets.bootstrap_token,
+        "apiServerEndpoint": "api.example.com:8443",
+        "caCertHashes": [secrets.ca_hash],
+    }
+    assert "controlPlane" not in worker
+    assert "taints" not in worker["nodeRegistration"]
+    assert master["controlPlane"] == {"localAPIEndpoint": {"advertiseAddress": "@NODE_IP@", "bindPort": 6443}}
+    arguments = {"node-ip": "@NODE_IP@", "node-labels": "example.org/rack=r1"}
+    pairs = [{"name": name, "value": value} for name, value in arguments.items()]
+    assert master["nodeRegistration"]["kubeletExtraArgs"] == (arguments if api == "v1beta3" else pairs)
+    assert master["nodeRegistration"]["taints"] == [{"key": "gpu", "value": "yes", "effect": "NoExecute"}]
+    text = files[0]["/etc/imgbuild/kubeadm-init.yaml"].content.decode()
+    init = next(yaml.safe_load_all(text))
+    (token,) = init["bootstrapTokens"]
+    assert (token["token"], "ttl" in token) == (secrets.bootstrap_token, False)
+    # YAML has made a time of it.
+    assert (
+        f"expires: '{secrets.bootstrap_token_expires}'" in files[0]["/etc/imgbuild/kubeadm-init.yaml"].content.decode()
+    )
+    every = b"".join(f.content for tree in files for f in tree.values())
+    assert b"certificateKey" not in every
+
+
+def test_cluster_conf_is_read_by_bash(secrets: Secrets) -> None:
     found = loaded("debian12-efi")
-    assert advertise_address(found.profile, STATIC) == "10.0.0.10"  # the one with the gateway
-    assert advertise_address(found.profile, DEFAULT.nodes[0]) is None
+    wanted = {
+        "node_role": ["init", "worker"], "node_ip": ["10.0.0.10", ""], "endpoint": ["api.example.com:8443"] * 2,
+        "ca_hash": [secrets.ca_hash] * 2, "token_expires": [str(secrets.token_end)] * 2, "kube_proxy": ["no"] * 2,
+        "cilium_routing": ["native"] * 2, "cilium_host_routing": ["bpf"] * 2, "cilium_kpr": ["yes"] * 2,
+    }  # fmt: skip
+    for number, node in enumerate(CLUSTER.nodes):
+        tree = seed_tree(found.profile, found.target, CLUSTER, node, secrets).by_path()
+        script = tree["/etc/imgbuild/cluster.conf"].content.decode() + "".join(
+            f'printf "%s\\n" "${name}"\n' for name in wanted
+        )
+        said = subprocess.run(["bash", "-eu"], input=script, capture_output=True, text=True, check=True).stdout
+        assert said.splitlines() == [values[number] for values in wanted.values()]
+
+
+@pytest.mark.parametrize(("release", "config"), [("1.28.2", "admin"), ("1.30.14", "super-admin")])
+def test_kube_vip_has_rights_before_there_is_a_cluster(release: str, config: str) -> None:
+    found = loaded("debian12-efi", sets=[f"kubernetes.version={release}"])
+    other = Node(name="cp2", role="control-plane")
+    cluster = Cluster(name="prod", vip=Vip(address="10.0.0.9", interface="eth0"), nodes=[STATIC, other])
+    volumes = []
+    for node in cluster.nodes:
+        tree = seed_tree(found.profile, found.target, cluster, node).by_path()
+        pod = yaml.safe_load(tree["/etc/imgbuild/kube-vip.yaml"].content)
+        environment = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
+        assert (environment["address"], environment["vip_interface"]) == ("10.0.0.9", "eth0")
+        volumes.append(pod["spec"]["volumes"][0]["hostPath"]["path"])
+    assert volumes == [f"/etc/kubernetes/{config}.conf", "/etc/kubernetes/admin.conf"]
+
+
+def test_own_address() -> None:
+    found = loaded("debian12-efi")
+    assert own_address(found.profile, STATIC) == "10.0.0.10"  # the one with the gateway
+    assert own_address(found.profile, DEFAULT.nodes[0]) is None
     found = loaded("debian12-efi", sets=["kubernetes.advertise_address=192.0.2.7"])
-    assert advertise_address(found.profile, STATIC) == "192.0.2.7"
+    assert own_address(found.profile, STATIC) == "192.0.2.7"
 
 
 def _values(sets: list[str], cluster: Cluster = DEFAULT) -> dict[str, Any]:
@@ -135,7 +231,7 @@ def test_values_follow_the_cluster() -> None:
     assert values["ipv4NativeRoutingCIDR"] == "10.1.0.0/16"
     assert values["ipam"]["operator"]["clusterPoolIPv4PodCIDRList"] == ["10.1.0.0/16"]
     assert values["kubeProxyReplacement"] is True
-    assert "k8sServiceHost" not in values  # not known before the machine has its address
+    assert values["k8sServiceHost"] == "@NODE_IP@"  # not known before the machine has its address
     values = _values([], CLUSTER)
     assert (values["k8sServiceHost"], values["k8sServicePort"]) == ("api.example.com", 8443)
     values = _values([], Cluster(name="x", nodes=[STATIC]))

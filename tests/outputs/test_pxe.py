@@ -21,7 +21,7 @@ from builder.outputs.pxenet import network_arguments
 from builder.render.network import network_config
 from tests.cloudinit.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of, loaded, seed_of
 
-OTHER = Node.model_validate({"name": "dhcp2", "mac": "52:54:00:AA:BB:CC"})
+OTHER = Node.model_validate({"name": "dhcp2", "role": "worker", "mac": "52:54:00:AA:BB:CC"})
 
 
 def files_of(given: Loaded, cluster: Cluster) -> dict[str, bytes]:
@@ -161,7 +161,7 @@ def test_what_the_initramfs_is_told() -> None:
 
 def test_an_interface_with_a_name_of_its_own_is_named_by_its_mac() -> None:
     network = {"interfaces": [{"name": "lan0", "mac": "52:54:00:12:34:56", "addresses": ["192.0.2.10/24"]}]}
-    node = Node.model_validate({"name": "n", "network": network})
+    node = Node.model_validate({"name": "n", "role": "worker", "network": network})
     assert ip_arguments("centos8-efi", node)[0] == "ifname=lan0:52:54:00:12:34:56"
 
 
@@ -182,7 +182,7 @@ def test_findings() -> None:
 def test_a_command_line_that_the_kernel_would_cut_is_said() -> None:
     routes = [{"to": f"203.0.{n}.0/24", "via": f"192.0.2.{n}"} for n in range(1, 250)]
     interface = {"name": "eth0", "mac": "52:54:00:12:34:56", "addresses": ["192.0.2.10/24"], "routes": routes}
-    node = Node.model_validate({"name": "n", "network": {"interfaces": [interface]}})
+    node = Node.model_validate({"name": "n", "role": "worker", "network": {"interfaces": [interface]}})
     assert "IB804" in findings_of(loaded("centos7-efi", "baked"), cluster_of(node))
 
 

@@ -1,0 +1,119 @@
+"""Which nodes make the control plane, how the others reach it, and what they are labelled with."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from builder.checks.context import Context, inside, parts
+from builder.cluster import Node
+from builder.endpoint import endpoint
+from builder.findings import Path, Severity
+
+
+def check(context: Context) -> None:
+    """All findings about roles, endpoint, virtual address, labels and taints."""
+    _roles(context)
+    _vip(context)
+    _labels(context)
+
+
+def _roles(context: Context) -> None:
+    cluster = context.cluster
+    masters = [n for n, node in enumerate(cluster.nodes) if node.role == "control-plane"]
+    if not context.profile.kubernetes.enabled:
+        return
+    say = context.cluster_finding
+    if not masters:
+        say("IB410", ("nodes", 0, "role"), "no node is a control plane", "set role: control-plane on one of them")
+        return
+    where = endpoint(context.profile, cluster)
+    if len(cluster.nodes) > 1 and where is None:
+        other = next(n for n in range(len(cluster.nodes)) if n != masters[0])
+        say(
+            "IB411", ("nodes", other),
+            f"{cluster.nodes[other].name} could never join: nobody knows the address of the control plane",
+            f"set endpoint: HOST:PORT, a vip, or a static address on {cluster.nodes[masters[0]].name}",
+        )  # fmt: skip
+    if len(masters) > 1 and len(masters) % 2 == 0:
+        say(
+            "IB412", ("nodes", masters[-1], "role"),
+            f"{len(masters)} control planes: etcd bears no more losses with them than with {len(masters) - 1}",
+            "take an odd number", Severity.WARNING,
+        )  # fmt: skip
+    if cluster.endpoint is not None and not 0 < int(cluster.endpoint.rpartition(":")[2]) < 65536:
+        say("IB413", ("endpoint",), f"{cluster.endpoint} has no port", "ports are 1 to 65535")
+    if len(masters) > 1 and where is not None:
+        host = where.rpartition(":")[0].strip("[]")
+        own = next((n for n in masters if host in _own(cluster.nodes[n])), None)
+        if own is not None:
+            say(
+                "IB414", ("endpoint",) if cluster.endpoint else ("nodes", own),
+                f"the endpoint {where} is {cluster.nodes[own].name}'s own address: without that node there is no API",
+                "set vip:, or endpoint: to a load balancer", Severity.WARNING,
+            )  # fmt: skip
+
+
+def _own(node: Node) -> list[str]:
+    return [str(ipaddress.ip_interface(a).ip) for _, _, carried in parts(node) for a in carried.addresses]
+
+
+def _vip(context: Context) -> None:
+    cluster, vip = context.cluster, context.cluster.vip
+    if vip is None:
+        return
+    say, path = context.cluster_finding, ("vip", "address")
+    for node in cluster.nodes:
+        if vip.address in _own(node):
+            say("IB415", path, f"{vip.address} is {node.name}'s own address", "give one that no machine has")
+    networks = [
+        ipaddress.ip_interface(a).network
+        for node in cluster.nodes if node.role == "control-plane"
+        for _, _, carried in parts(node) for a in carried.addresses
+    ]  # fmt: skip
+    if networks and not any(inside(vip.address, network) for network in networks):
+        say("IB416", path, f"{vip.address} is in no network of a control plane", "give a free address of theirs")
+    kubernetes = context.profile.kubernetes
+    for name, network in (("pod", kubernetes.pod_cidr), ("Service", kubernetes.service_cidr)):
+        if inside(vip.address, ipaddress.ip_network(network)):
+            say("IB416", path, f"{vip.address} is in the {name} network {network}", "give a free address of the nodes'")
+    if cluster.endpoint is not None and cluster.endpoint.rpartition(":")[0].strip("[]") != vip.address:
+        host = cluster.endpoint.rpartition(":")[0]
+        say(
+            "IB417", ("endpoint",), f"the nodes go to {host}, not to the vip {vip.address}",
+            "take endpoint: out, or let that name resolve to the vip",
+            Severity.WARNING if host[-1].isalpha() else Severity.ERROR,
+        )  # fmt: skip
+
+
+# What the kubelet lets itself be labelled with below kubernetes.io and k8s.io
+# (staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go).
+_OWN_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_KNOWN_LABELS = frozenset(
+    {
+        "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "kubernetes.io/instance-type",
+        "beta.kubernetes.io/os", "beta.kubernetes.io/arch", "beta.kubernetes.io/instance-type",
+        "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
+    }
+)  # fmt: skip
+
+
+def _labels(context: Context) -> None:
+    for number, node in enumerate(context.cluster.nodes):
+        for label in node.labels:
+            domain = label.rpartition("/")[0]
+            reserved = domain.endswith(("kubernetes.io", "k8s.io")) and (
+                domain in ("kubernetes.io", "k8s.io") or domain.endswith((".kubernetes.io", ".k8s.io"))
+            )
+            ours = any(domain == own or domain.endswith(f".{own}") for own in _OWN_DOMAINS)
+            if reserved and not ours and label not in _KNOWN_LABELS:
+                context.cluster_finding(
+                    "IB418", ("nodes", number, "labels", label), f"the kubelet refuses to start with the label {label}",
+                    "take a domain of your own; node-role… is set with kubectl label when the node is there",
+                )  # fmt: skip
+        seen: set[tuple[str, str]] = set()
+        for index, taint in enumerate(node.taints):
+            if (taint.key, taint.effect) in seen:
+                path: Path = ("nodes", number, "taints", index)
+                context.cluster_finding("IB419", path, f"{taint.key}:{taint.effect} stands twice", "keep one")
+            seen.add((taint.key, taint.effect))

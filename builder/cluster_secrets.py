@@ -1,0 +1,286 @@
+"""A cluster's own keys and its bootstrap token: made once, kept in a file of mode 0600, used by every later run.
+
+With them the nodes join without a hand: each control plane has the same CAs (kubeadm uses what it finds in
+/etc/kubernetes/pki, "Custom certificates" of its documentation), each joining node knows the CA by its hash. Neither
+kubeadm's certificate key, which lives two hours, nor a word from a running control plane is needed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import stat
+import string
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+from pydantic import AfterValidator, BeforeValidator
+
+from builder.errors import HostError
+from builder.fields import DnsName, Model, pattern
+from builder.findings import Findings, Mark
+from builder.layers import Layered
+from builder.load import validate
+from builder.source import read
+
+CA_DAYS = 3650  # as kubeadm's own (cmd/kubeadm/app/constants: CACertificateValidityPeriod)
+TOKEN_DAYS = 90
+"""Long enough for machines that are racked later; it lets nobody do more than join."""
+_SET_BACK = datetime.timedelta(hours=24)  # for a node whose clock is slow
+_RSA_BITS = 2048  # kubeadm's own
+_PEM = serialization.Encoding.PEM
+
+
+def _certificate(text: str) -> str:
+    try:
+        x509.load_pem_x509_certificate(text.encode())
+    except ValueError as error:
+        raise ValueError("a certificate in PEM is wanted: take the file from where it was kept") from error
+    return text
+
+
+def _private(text: str) -> str:
+    try:
+        key = serialization.load_pem_private_key(text.encode(), None)
+    except (ValueError, TypeError) as error:
+        raise ValueError("an RSA key in PEM is wanted: take the file from where it was kept") from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("an RSA key in PEM is wanted")
+    return text
+
+
+def _expiry(value: object) -> object:
+    """YAML reads an RFC 3339 time as a datetime by itself."""
+    if isinstance(value, datetime.datetime):
+        value = value.replace(tzinfo=value.tzinfo or datetime.UTC)
+        return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value
+
+
+def _time(value: str) -> str:
+    try:
+        _seconds(value)
+    except ValueError as error:
+        raise ValueError("a time in UTC is wanted: 2027-01-31T00:00:00Z") from error
+    return value
+
+
+def _seconds(value: str) -> int:
+    parsed = datetime.datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
+    return int(parsed.timestamp())
+
+
+class Authority(Model):
+    """A certificate authority: its certificate and its key, PEM."""
+
+    certificate: Annotated[str, AfterValidator(_certificate)]
+    private_key: Annotated[str, AfterValidator(_private)]
+
+    @property
+    def parsed(self) -> x509.Certificate:
+        """The certificate."""
+        return x509.load_pem_x509_certificate(self.certificate.encode())
+
+    @property
+    def matches(self) -> bool:
+        """Whether the key is the certificate's."""
+        return self.parsed.public_key() == _load(self.private_key).public_key()
+
+
+class Secrets(Model):
+    """What one cluster's nodes need to trust each other. Whoever has it is the cluster's administrator."""
+
+    cluster: DnsName
+    bootstrap_token: Annotated[
+        str, pattern(r"[a-z0-9]{6}\.[a-z0-9]{16}", "a token has the form abcdef.0123456789abcdef")
+    ]
+    bootstrap_token_expires: Annotated[str, BeforeValidator(_expiry), AfterValidator(_time)]
+    ca: Authority
+    front_proxy_ca: Authority
+    etcd_ca: Authority
+    service_account_private_key: Annotated[str, AfterValidator(_private)]
+
+    @property
+    def ca_hash(self) -> str:
+        """What kubeadm's caCertHashes wants: SHA-256 of the CA's public key (RFC 7469)."""
+        public = self.ca.parsed.public_key()
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return "sha256:" + sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+
+    @property
+    def valid(self) -> tuple[int, int]:
+        """From when and until when all three CAs are valid, in seconds since 1970."""
+        every = [authority.parsed for authority in self.authorities.values()]
+        return (
+            max(int(c.not_valid_before_utc.timestamp()) for c in every),
+            min(int(c.not_valid_after_utc.timestamp()) for c in every),
+        )
+
+    @property
+    def token_end(self) -> int:
+        """When the bootstrap token expires, in seconds since 1970."""
+        return _seconds(self.bootstrap_token_expires)
+
+    @property
+    def authorities(self) -> dict[str, Authority]:
+        """The CAs by their key in the file."""
+        return {"ca": self.ca, "front_proxy_ca": self.front_proxy_ca, "etcd_ca": self.etcd_ca}
+
+    def files(self) -> dict[str, str]:
+        """The files that a control plane has below /etc/kubernetes/pki before kubeadm runs, by kubeadm's names."""
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        out = {}
+        for name, authority in (("ca", self.ca), ("front-proxy-ca", self.front_proxy_ca), ("etcd/ca", self.etcd_ca)):
+            out[f"{name}.crt"], out[f"{name}.key"] = authority.certificate, authority.private_key
+        out["sa.key"] = self.service_account_private_key
+        out["sa.pub"] = _load(self.service_account_private_key).public_key().public_bytes(_PEM, form).decode()
+        return out
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A cluster's secrets, and the file that they are in or will be in."""
+
+    secrets: Secrets
+    path: Path
+    layered: Layered | None
+    """Where each value stands; None: there is no such file yet."""
+    now: int
+    """The time of the run, in seconds since 1970, for what expires."""
+
+    def save(self) -> None:
+        """Write the file if it is not there yet, for its owner only; it appears whole or not at all.
+
+        Raises:
+            HostError: it cannot be written, or somebody else has made it meanwhile.
+        """
+        if self.layered is not None:
+            return
+        part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with os.fdopen(descriptor, "w") as out:
+                    out.write(_text(self.secrets))
+                    out.flush()
+                    os.fsync(out.fileno())
+                os.link(part, self.path)  # never over a file that is there
+            finally:
+                part.unlink()
+        except OSError as error:
+            raise HostError(
+                f"cannot keep the cluster's secrets in {self.path}: {error.strerror}", "say --secrets FILE"
+            ) from error
+
+
+def default_path(cluster: Path) -> Path:
+    """Beside the cluster file: lab.yaml -> lab.secrets.yaml."""
+    return cluster.with_name(f"{cluster.stem}.secrets.yaml")
+
+
+def make(cluster: str, now: int) -> Secrets:
+    """New secrets for a cluster; ``now`` is in seconds since 1970."""
+    at = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    alphabet = string.ascii_lowercase + string.digits
+    token = [secrets.choice(alphabet) for _ in range(22)]
+    return Secrets(
+        cluster=cluster,
+        bootstrap_token="".join([*token[:6], ".", *token[6:]]),
+        bootstrap_token_expires=(at + datetime.timedelta(days=TOKEN_DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        ca=_authority("kubernetes", at),
+        front_proxy_ca=_authority("front-proxy-ca", at),
+        etcd_ca=_authority("etcd-ca", at),
+        service_account_private_key=_pem(_new_key()),
+    )
+
+
+def load_secrets(path: Path, cluster: str, now: int, findings: Findings) -> Kept | None:
+    """The secrets of ``path``, new ones where there is no such file; every problem goes to ``findings``."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return Kept(make(cluster, now), path, None, now)
+    except OSError as error:
+        findings.add("IB901", f"{path} cannot be read: {error.strerror}", mark=Mark(str(path), 1, 1), hint="mend that")
+        return None
+    if stat.S_ISREG(mode) and mode & 0o077:
+        findings.add(
+            "IB902", f"{path} can be read by others (mode {stat.S_IMODE(mode):04o})", mark=Mark(str(path), 1, 1),
+            hint=f"chmod 600 {path}; if others may have read it, the cluster needs new keys",
+        )  # fmt: skip
+    document = read(path, findings)
+    if document is None:
+        return None
+    layered = Layered()
+    layered.lay(document)
+    found = validate(Secrets, layered.data, layered, findings)
+    return Kept(found, path, layered, now) if found is not None else None
+
+
+def _text(made: Secrets) -> str:
+    head = (
+        f"# imgbuild: the keys of the cluster {made.cluster}. Whoever has this file is its administrator.\n"
+        "# Every node that is to join later needs it: keep it, and keep it out of version control.\n"
+    )
+    return head + yaml.dump(made.model_dump(), Dumper=_Dumper, sort_keys=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Keys as blocks of text."""
+
+
+def _represent(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, _RSA_BITS)
+
+
+def _pem(key: rsa.RSAPrivateKey) -> str:
+    """PKCS #1, as kubeadm writes keys."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(_PEM, form, serialization.NoEncryption()).decode()
+
+
+def _load(pem: str) -> rsa.RSAPrivateKey:
+    key = serialization.load_pem_private_key(pem.encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101 - checked when it was read
+    return key
+
+
+def _authority(name: str, at: datetime.datetime) -> Authority:
+    """A CA as client-go makes one for kubeadm (util/cert: NewSelfSignedCACert), valid from a day before."""
+    key = _new_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.KeyUsage(
+        digital_signature=True, key_encipherment=True, key_cert_sign=True, content_commitment=False,
+        data_encipherment=False, key_agreement=False, crl_sign=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - _SET_BACK)
+        .not_valid_after(at + datetime.timedelta(days=CA_DAYS))
+        .add_extension(usage, critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, SHA256())
+    )
+    return Authority(certificate=certificate.public_bytes(_PEM).decode(), private_key=_pem(key))

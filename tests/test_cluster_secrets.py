@@ -1,0 +1,226 @@
+"""The cluster's secrets: made once, kept for their owner only, and refused where they are not whole."""
+
+from __future__ import annotations
+
+import datetime
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from builder.build import Request, prepare, write
+from builder.cluster_secrets import Secrets, load_secrets, make
+from builder.errors import HostError
+from builder.findings import Findings, InvalidInput, Severity
+from builder.steps import PlainSteps
+
+NOW = 1_800_000_000
+CLUSTER = (
+    "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n  - {name: a, role: control-plane}\n  - {name: b, role: worker}\n"
+)
+
+
+def kept(path: Path, now: int = NOW, cluster: str = "lab") -> tuple[Secrets | None, list[str]]:
+    findings = Findings()
+    found = load_secrets(path, cluster, now, findings)
+    if found is not None:
+        found.save()
+    return found.secrets if found else None, [f.code for f in findings.items]
+
+
+@pytest.fixture
+def written(tmp_path: Path, secrets: Secrets) -> Path:
+    """A secrets file of the cluster lab; the keys are the test session's."""
+    path = tmp_path / "lab.secrets.yaml"
+    found = load_secrets(path, "lab", NOW, Findings())
+    assert found is not None
+    type(found)(secrets, path, None, NOW).save()
+    return path
+
+
+def test_it_is_made_once_and_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    first, codes = kept(path)
+    assert (codes, stat.S_IMODE(path.stat().st_mode)) == ([], 0o600)
+    text = path.read_bytes()
+    second, codes = kept(path, NOW + 1000)
+    assert (second, codes, path.read_bytes()) == (first, [], text)
+    assert [p.name for p in tmp_path.iterdir()] == ["s.yaml"]
+
+
+def test_openssl_takes_the_authorities(written: Path, tmp_path: Path, secrets: Secrets) -> None:
+    files = secrets.files()
+    for name, subject in (("ca", "kubernetes"), ("front-proxy-ca", "front-proxy-ca"), ("etcd/ca", "etcd-ca")):
+        certificate, key = tmp_path / "c.crt", tmp_path / "c.key"
+        certificate.write_text(files[f"{name}.crt"])
+        key.write_text(files[f"{name}.key"])
+        shown = _openssl("x509", "-in", certificate, "-noout", "-text", "-subject")
+        assert f"subject=CN = {subject}" in shown
+        assert "CA:TRUE" in shown and "Certificate Sign" in shown and "2048 bit" in shown
+        public = _openssl("rsa", "-in", key, "-pubout")
+        assert public == _openssl("x509", "-in", certificate, "-noout", "-pubkey")
+        assert files[f"{name}.key"].startswith("-----BEGIN RSA PRIVATE KEY-----")
+    (tmp_path / "ca.crt").write_text(files["ca.crt"])
+    # kubernetes.io/docs, kubeadm join: how an administrator gets the same hash.
+    line = f"openssl x509 -pubkey -in {tmp_path}/ca.crt | openssl rsa -pubin -outform der 2>/dev/null | sha256sum"
+    shown = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert secrets.ca_hash == f"sha256:{shown.split()[0]}"
+
+
+def _openssl(*words: str | Path) -> str:
+    return subprocess.run(["openssl", *words], capture_output=True, text=True, check=True).stdout
+
+
+def test_clocks_may_be_a_day_behind(secrets: Secrets) -> None:
+    since, until = secrets.valid
+    assert since == NOW - 86400
+    assert until == NOW + 3650 * 86400
+    assert secrets.token_end == NOW + 90 * 86400
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_file_that_others_can_read(written: Path) -> None:
+    written.chmod(0o640)
+    assert kept(written)[1] == ["IB902"]
+
+
+def test_a_damaged_key_is_named_and_never_shown(written: Path) -> None:
+    change(written, "-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN NOTHING-----")
+    findings = Findings()
+    assert load_secrets(written, "lab", NOW, findings) is None
+    (found,) = findings.items
+    assert found.code == "IB113"
+    assert found.mark is not None and found.mark.file == str(written)
+    shown = f"{found.message} {found.hint} {found.mark.text}"
+    assert "NOTHING" not in shown and "MII" not in shown
+
+
+def test_a_damaged_token_is_not_shown_either(written: Path, secrets: Secrets) -> None:
+    change(written, secrets.bootstrap_token, secrets.bootstrap_token.upper())
+    findings = Findings()
+    assert load_secrets(written, "lab", NOW, findings) is None
+    assert secrets.bootstrap_token.upper() not in f"{findings.items[0].message} {findings.items[0].hint}"
+
+
+def test_a_place_that_is_none(written: Path) -> None:
+    assert kept(written / "below-a-file.yaml") == (None, ["IB901"])
+
+
+@pytest.mark.parametrize("content", ["", "cluster: lab\n", "- a\n", "cluster: [\n", "\x00"])
+def test_no_secrets_file(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(content)
+    path.chmod(0o600)
+    found, codes = kept(path)
+    assert found is None
+    assert codes
+    assert path.read_text() == content
+
+
+def _checked(tmp_path: Path, path: Path, cluster: str = CLUSTER) -> dict[str, Severity]:
+    (tmp_path / "lab.yaml").write_text(cluster)
+    findings = Findings()
+    try:
+        prepare(Request("debian12-efi", cluster=tmp_path / "lab.yaml", secrets=path), findings)
+    except InvalidInput:
+        assert findings.errors
+    return {f.code: f.severity for f in findings.items if f.code.startswith("IB9")}
+
+
+def _now() -> int:
+    return int(datetime.datetime.now(datetime.UTC).timestamp())
+
+
+def _at(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """Secrets as of now, for a whole run."""
+    path = tmp_path / "s.yaml"
+    assert kept(path, _now())[0] is not None
+    return path
+
+
+def test_what_lies_in_user_data_is_said(fresh: Path, tmp_path: Path) -> None:
+    assert _checked(tmp_path, fresh) == {"IB908": Severity.INFO}
+
+
+def test_secrets_of_another_cluster(fresh: Path, tmp_path: Path) -> None:
+    assert _checked(tmp_path, fresh, CLUSTER.replace("lab", "prod"))["IB903"] is Severity.ERROR
+
+
+def test_keys_that_are_not_their_certificates(fresh: Path, tmp_path: Path) -> None:
+    made = make("lab", _now())
+    data = yaml.safe_load(fresh.read_text())
+    data["etcd_ca"]["private_key"] = made.ca.private_key
+    fresh.write_text(yaml.safe_dump(data))
+    assert _checked(tmp_path, fresh)["IB904"] is Severity.ERROR
+
+
+@pytest.mark.parametrize(("left", "severity"), [(-10, Severity.ERROR), (86400, Severity.WARNING), (8 * 86400, None)])
+def test_a_token_that_ends(left: int, severity: Severity | None, fresh: Path, tmp_path: Path) -> None:
+    line = next(line for line in fresh.read_text().splitlines() if line.startswith("bootstrap_token_expires"))
+    change(fresh, line, f"bootstrap_token_expires: {_at(_now() + left)}")  # as YAML's own time
+    assert _checked(tmp_path, fresh).get("IB906") is severity
+
+
+def test_authorities_that_have_ended(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    kept(path, _now() - 3651 * 86400)
+    assert _checked(tmp_path, path)["IB905"] is Severity.ERROR
+
+
+def test_secrets_without_a_cluster_file(tmp_path: Path) -> None:
+    findings = Findings()
+    with pytest.raises(InvalidInput):
+        prepare(Request("debian12-efi", secrets=tmp_path / "s.yaml"), findings)
+    assert [f.code for f in findings.errors] == ["IB907"]
+
+
+def test_a_run_keeps_them_before_any_node_has_them(tmp_path: Path) -> None:
+    cluster = tmp_path / "lab.yaml"
+    cluster.write_text(CLUSTER)
+    ready = prepare(Request("debian12-efi", cluster=cluster), Findings())
+    path = tmp_path / "lab.secrets.yaml"
+    assert not path.exists()  # check writes nothing
+    with (tmp_path / "log").open("w") as log:
+        folder = write(ready, tmp_path / "out", PlainSteps(log), image=False, cache=tmp_path, fresh=False)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "keep it" in (tmp_path / "log").read_text()
+    secrets, _ = kept(path)
+    assert secrets is not None
+    key = secrets.ca.private_key.splitlines()[5]
+    holders = {
+        p.parent.name for p in folder.rglob("*") if p.is_file() and key in p.read_bytes().decode(errors="ignore")
+    }
+    assert holders == {"a"}
+    assert all(
+        stat.S_IMODE(p.stat().st_mode) == 0o600
+        for p in folder.rglob("*")
+        if p.is_file() and secrets.bootstrap_token in p.read_bytes().decode(errors="ignore")
+    )
+    everything = (folder / "manifest.json").read_text() + (tmp_path / "log").read_text()
+    assert secrets.bootstrap_token not in everything
+    # The same cluster again: the same seeds, byte for byte.
+    again = prepare(Request("debian12-efi", cluster=cluster), Findings())
+    assert again.rendered.groups == ready.rendered.groups
+
+
+def test_a_file_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    found = load_secrets(path, "lab", NOW, Findings())
+    assert found is not None
+    path.write_text("theirs\n")
+    with pytest.raises(HostError):
+        found.save()
+    assert path.read_text() == "theirs\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["s.yaml"]
