@@ -32,12 +32,20 @@ class Entry:
 
 
 def parse(name: str, content: bytes) -> Entry:
-    """Read the entry ``name``: a key and its value a line."""
+    """Read the entry ``name``: a key and its value a line.
+
+    As GRUB does (EL's grub-core/commands/blscfg.c): a line without a value, an empty one too, ends the entry, and
+    GRUB says nothing of what follows it; a tab parts key and value only in a line without a blank.
+    """
     lines = []
-    for line in content.decode(errors="replace").splitlines():
-        key, _, value = line.strip().partition(" ")
-        if key and not key.startswith("#"):
-            lines.append((key, value.strip()))
+    for line in content.decode(errors="replace").split("\n"):
+        text = line.lstrip(" \t")
+        if text.startswith("#"):
+            continue
+        key, _, value = text.partition(" " if " " in text else "\t")
+        if not value:
+            break
+        lines.append((key, value.strip()))
     return Entry(name, tuple(lines))
 
 

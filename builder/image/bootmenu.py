@@ -102,7 +102,8 @@ class Menu:
         body = entry.body
         self.variables["chosen"] = entry.name or entry.title
         if isinstance(body, BlsEntry):
-            entry.linux = _words([body.one("linux"), *body.values("options")], self.variables)
+            options = body.one("options") or self.variables.get("default_kernelopts", "")  # GRUB takes the first only
+            entry.linux = _words([body.one("linux"), options], self.variables)
             entry.initrd = _words(body.values("initrd"), self.variables)
         else:
             outer, self.entries, self._running = self.entries, entry.entries, entry

@@ -236,3 +236,34 @@ def test_a_quoted_word_is_taken_as_it_stands(text: str) -> None:
 def test_an_environment_block_is_read_back() -> None:
     values = {"saved_entry": "a\\b", "kernelopts": "root=UUID=1 ro"}
     assert bootmenu.environment(block(**values)) == values
+
+
+@pytest.mark.parametrize(
+    ("content", "read"),
+    [
+        (b"linux /k\n\noptions late\n", {"linux": "/k", "options": ""}),  # GRUB stops at the empty line
+        (b"linux /k\ninitrd \noptions late\n", {"linux": "/k", "initrd": "", "options": ""}),
+        (b"# a comment\n  linux\t/k\noptions   a b\n", {"linux": "/k", "options": "a b"}),
+        (b"linux\t/k x\n", {"linux": ""}),
+    ],
+)
+def test_bls_entry_is_read_no_further_than_grub_reads_it(content: bytes, read: dict[str, str]) -> None:
+    entry = bls.parse("name", content)
+    assert {key: entry.one(key) for key in read} == read
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"), [("options first\noptions second\n", ["first"]), ("", ["from", "menu"])]
+)
+def test_bls_options_are_the_first_line_or_the_menus(options: str, arguments: list[str]) -> None:
+    files = {
+        "/boot/grub2/grub.cfg": b'set default_kernelopts="from menu"\nblscfg\n',
+        "/boot/loader/entries/one.conf": f"title one\nlinux /k\n{options}".encode(),
+    }
+
+    def names(folder: str) -> list[str]:
+        return [path.rpartition("/")[2] for path in files if path.rpartition("/")[0] == folder]
+
+    menu = Menu([Device("root", "UUID", files.get, names)], "root", "/boot/grub2")
+    menu.run("(root)/boot/grub2/grub.cfg")
+    assert menu.default().linux == ["/k", *arguments]
