@@ -218,7 +218,8 @@ class Menu:
             if name.endswith(".conf"):
                 found.append(parse_bls(name.removesuffix(".conf"), device.read(f"{ENTRIES}/{name}") or b""))
         for bls in sorted(found, key=sort_key, reverse=True):
-            self.entries.append(Entry(bls.one("title"), bls.name, bls))
+            if bls.one("linux"):  # GRUB passes over an entry without a kernel, and says nothing
+                self.entries.append(Entry(bls.one("title"), bls.name, bls))
 
     def _full(self, path: str) -> str:
         return path if path.startswith("(") else f"({self.variables['root']}){path}"

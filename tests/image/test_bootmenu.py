@@ -267,3 +267,19 @@ def test_bls_options_are_the_first_line_or_the_menus(options: str, arguments: li
     menu = Menu([Device("root", "UUID", files.get, names)], "root", "/boot/grub2")
     menu.run("(root)/boot/grub2/grub.cfg")
     assert menu.default().linux == ["/k", *arguments]
+
+
+def test_bls_entry_without_a_kernel_is_passed_over() -> None:
+    files = {
+        "/boot/grub2/grub.cfg": b'set default="two"\nblscfg\n',
+        "/boot/loader/entries/one.conf": b"title one\nlinux /k\n",
+        "/boot/loader/entries/two.conf": b"title two\n\nlinux /k\n",
+    }
+
+    def names(folder: str) -> list[str]:
+        return [path.rpartition("/")[2] for path in files if path.rpartition("/")[0] == folder]
+
+    menu = Menu([Device("root", "UUID", files.get, names)], "root", "/boot/grub2")
+    menu.run("(root)/boot/grub2/grub.cfg")
+    with pytest.raises(HostError, match="'two' as its default and has no such entry: it has 'one'"):
+        menu.default()
