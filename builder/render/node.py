@@ -96,7 +96,7 @@ def _network(profile: Profile, target: Target) -> Iterator[NodeFile]:
 
 
 def _kubernetes(profile: Profile, target: Target) -> Iterator[NodeFile]:
-    yield _plain(f"{LIBEXEC}/checks/50-cluster.sh")
+    yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in ("50-cluster.sh", "60-deep.sh"))
     yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _FIRST_BOOT)
     yield from (_plain(f"{LIBEXEC}/firstboot.d/{name}", 0o755) for name in _STAGES)
     yield from (_plain(f"{LIBEXEC}/lib/{name}") for name in ("cluster.sh", "kubeadm.sh", "stage.sh"))

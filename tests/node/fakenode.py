@@ -92,9 +92,9 @@ class Node:
         command = [*([bash] if bash else []), program, *argv[1:]]
         return subprocess.run(command, env=env, capture_output=True, timeout=60)
 
-    def checks(self) -> dict[str, dict[str, Any]]:
+    def checks(self, *words: str) -> dict[str, dict[str, Any]]:
         """verify --json, by name."""
-        done = self.run("verify", "--json")
+        done = self.run("verify", "--json", *words)
         assert done.returncode in (0, 1), done.stderr
         assert not done.stderr, done.stderr
         lines = done.stdout.decode().splitlines()
