@@ -34,13 +34,20 @@ def ground(folder: Path, standin: Path) -> Iterator[MakeNode]:
     """A network and nodes on it, until the end of the block."""
     if os.geteuid() != 0:
         pytest.skip("namespaces and overlays need root")
+
+    def furnish(node: Node) -> None:
+        """Kubernetes' programs: stand-ins, and the real kubectl and helm."""
+        for name in ("kubeadm", "kubelet", "crictl"):
+            node.install(standin, f"/usr/local/bin/{name}")
+        for name, path in programs().items():
+            node.install(path, f"/usr/local/bin/{name}")
+
     network = Network()
     nodes: list[Node] = []
 
     def make(name: str) -> Node:
-        node = Node(folder / name, network, name, f"10.0.0.{len(nodes) + 1}")
+        node = Node(folder / name, network, name, f"10.0.0.{len(nodes) + 1}", furnish)
         nodes.append(node)
-        furnish(node, standin)
         return node
 
     try:
@@ -49,11 +56,3 @@ def ground(folder: Path, standin: Path) -> Iterator[MakeNode]:
         for node in nodes:
             node.cut()
         network.close()
-
-
-def furnish(node: Node, standin: Path) -> None:
-    """Kubernetes' programs: stand-ins, and the real kubectl and helm."""
-    for name in ("kubeadm", "kubelet", "crictl"):
-        node.install(standin, f"/usr/local/bin/{name}")
-    for name, path in programs().items():
-        node.install(path, f"/usr/local/bin/{name}")

@@ -12,13 +12,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from tests.install.room import OWN_DEV
 
-_SYSTEMCTL = Path(__file__).parent / "node" / "systemctl"
+_TOOLS = Path(__file__).parent / "node"
+_HELD = ("chronyc", "ctr", "helm", "install", "kubeadm", "openssl", "systemctl", "uname")
+"""Programs in the middle of which a test can cut the power (node/hold)."""
 # $1 the node's folder, $2 its name. What is in /run is gone after a power cut, what is in the overlay is not.
 _ENTER = f"""
 set -e
@@ -41,6 +43,15 @@ def wait(what: Callable[[], bool], seconds: float, text: str) -> None:
     while not what():
         assert time.monotonic() < until, f"not within {seconds:.0f} s: {text}"
         time.sleep(0.1)
+
+
+def _sessions() -> Iterator[tuple[int, int]]:
+    """Each process that lives, and its session."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, *rest = path.read_text().rpartition(")")[2].split()
+            if state != "Z":
+                yield int(path.parent.name), int(rest[2])
 
 
 class _Namespaces:
@@ -79,7 +90,7 @@ class _Namespaces:
 
     def enter(self, *, root: bool) -> list[str]:
         """The command's first words."""
-        more = ["--root", "--wd=/"] if root else []
+        more = ["--root", "--", "env", "--chdir=/"] if root else []
         kinds = [kind for kind in self._kinds if not kind.startswith("--propagation")]
         return ["nsenter", f"--target={self.pid}", *kinds, *more]
 
@@ -123,23 +134,29 @@ class Network:
 class Node:
     """One machine. ``upper`` is its disk."""
 
-    def __init__(self, folder: Path, network: Network, name: str, address: str) -> None:
+    def __init__(
+        self, folder: Path, network: Network, name: str, address: str, furnish: Callable[[Node], None]
+    ) -> None:
         self.name, self.address = name, address
-        self._folder, self._network = folder, network
+        self._folder, self._network, self._furnish = folder, network, furnish
         self._space: _Namespaces | None = None
         self.upper = folder / "upper"
-        self.wipe()
+        self.renew()
 
-    def wipe(self) -> None:
-        """A new disk with nothing on it but the stand-ins of the machine's own tools."""
+    def renew(self) -> None:
+        """A new disk: what stands in for the machine's own tools, and what ``furnish`` puts there."""
         assert self._space is None
         shutil.rmtree(self._folder, ignore_errors=True)
         for name in ("upper", "work", "root"):
             (self._folder / name).mkdir(parents=True)
         self.write("/standin/calls", "")
-        self.install(_SYSTEMCTL, "/usr/local/sbin/systemctl")
+        for name in ("chronyc", "ctr", "systemctl"):
+            self.install(_TOOLS / name, f"/usr/local/bin/{name}")
+        for name in _HELD:
+            self.install(_TOOLS / "hold", f"/usr/local/sbin/{name}")
         for name in ("conntrack", "iptables"):
-            self.write(f"/usr/local/sbin/{name}", "#!/bin/sh\nexit 0\n", 0o755)
+            self.write(f"/usr/local/bin/{name}", "#!/bin/sh\nexit 0\n", 0o755)
+        self._furnish(self)
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         """A file on its disk. While the node runs, only for files that it has not looked at yet."""
@@ -199,6 +216,15 @@ class Node:
         done = self.run(*command, seconds=120, **env)
         assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """kill -9 for it and all that it started, as systemd does with a service: ``timeout`` makes a new group."""
+        while alive := [pid for pid, session in _sessions() if session == process.pid]:
+            for pid in alive:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        process.wait()
 
     def exists(self, path: str) -> bool:
         return self.run("test", "-e", path).returncode == 0

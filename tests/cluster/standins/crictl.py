@@ -145,7 +145,7 @@ def _services(services: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "spec": {
                 "id": at,
                 "frontend-address": {"ip": s["address"], "port": port["port"], "protocol": port.get("protocol", "TCP")},
-                "flags": {"name": s["name"], "type": "ClusterIP"},
+                "flags": {"name": s["name"], "namespace": s["namespace"], "type": "ClusterIP"},
                 "backend-addresses": [],
             }
         }

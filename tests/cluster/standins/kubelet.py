@@ -153,7 +153,7 @@ def _static_pods() -> None:
         command: list[str] = yaml.safe_load(manifest.read_text())["spec"]["containers"][0]["command"]
     except (OSError, yaml.YAMLError, TypeError, KeyError):
         return  # half written: the next look sees it whole
-    keep = ("--advertise-address", "--secure-port", "--tls-", "--client-ca-file")
+    keep = ("--advertise-address", "--secure-port", "--tls-", "--client-ca-file", "--service-cluster-ip-range")
     words = [word for word in command[1:] if word.startswith(keep)]
     log = Path("/var/log/pods/kube-apiserver.log")
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -185,7 +185,12 @@ def _agent(client: Client) -> dict[str, Any]:
     except ApiError:
         config = {}
     services = [
-        {"name": s["metadata"]["name"], "address": s["spec"].get("clusterIP"), "ports": s["spec"].get("ports", [])}
+        {
+            "name": s["metadata"]["name"],
+            "namespace": s["metadata"]["namespace"],
+            "address": s["spec"].get("clusterIP"),
+            "ports": s["spec"].get("ports", []),
+        }
         for s in client.get("/api/v1/services")["items"]
     ]
     return {"config": config, "services": services}

@@ -67,13 +67,13 @@ def may(store: Store, user: User, method: str, path: str) -> bool:
     """kubeadm's roles, no finer than the tests need."""
     if "system:masters" in user.groups:
         return True
-    if "kubeadm:cluster-admins" in user.groups:  # from 1.29 on admin.conf's, bound by kubeadm with super-admin.conf
-        binding = ("rbac.authorization.k8s.io", "clusterrolebindings", "", "kubeadm:cluster-admins")
-        return store.get(binding) is not None
     if method == "GET" and (path.startswith(_ANYBODY) or path == _CLUSTER_INFO):
         return True
     if method == "GET" and user != ANONYMOUS and re.fullmatch(r"/(api|apis|openapi)(/[^/]+){0,2}", path):
         return True  # discovery
+    if "kubeadm:cluster-admins" in user.groups:  # from 1.29 on admin.conf's, bound by kubeadm with super-admin.conf
+        binding = ("rbac.authorization.k8s.io", "clusterrolebindings", "", "kubeadm:cluster-admins")
+        return store.get(binding) is not None
     if path == "/standin/etcd":
         return user.name == "system:kube-controller-manager"
     csr = "/apis/certificates.k8s.io/v1/certificatesigningrequests"

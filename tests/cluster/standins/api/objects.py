@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import ipaddress
 import json
 import re
 import uuid
@@ -292,9 +293,16 @@ def _approve(fresh: Object) -> None:
     }
 
 
-def seed(store: Store) -> None:
+def seed(store: Store, services: str) -> None:
     """What every API server makes for itself."""
     for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
         if store.get(("", "namespaces", "", name)) is None:
             space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "status": {"phase": "Active"}}
             store.put(("", "namespaces", "", name), space)
+    key: Key = ("", "services", "default", "kubernetes")
+    if store.get(key) is None:
+        first = str(next(ipaddress.ip_network(services.split(",")[0]).hosts()))
+        ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]
+        meta = {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver"}}
+        spec = {"type": "ClusterIP", "clusterIP": first, "ports": ports}
+        store.put(key, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})

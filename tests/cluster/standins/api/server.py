@@ -171,6 +171,7 @@ def main(arguments: list[str]) -> int:
     for name in ("advertise-address", "tls-cert-file", "tls-private-key-file", "client-ca-file", "etcd-data-dir"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--secure-port", type=int, default=6443)
+    parser.add_argument("--service-cluster-ip-range", required=True)
     told = parser.parse_args(arguments)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(told.tls_cert_file, told.tls_private_key_file)
@@ -179,7 +180,7 @@ def main(arguments: list[str]) -> int:
     store = Store(Path(told.etcd_data_dir))
     Handler.store = store
     Handler.members = Members(store, f"https://{told.advertise_address}:{told.secure_port}")
-    objects.seed(store)
+    objects.seed(store, told.service_cluster_ip_range)
     server = Server(told.secure_port, tls)
     stop = threading.Event()
     threading.Thread(target=controllers.run, args=(store, stop), daemon=True).start()

@@ -34,6 +34,18 @@ kube() {
     kubectl --kubeconfig "$config" --request-timeout 10s "$@"
 }
 
+# api_answers KUBECONFIG: within three minutes; after a reboot the control plane takes its time.
+api_answers() {
+    local try
+    for ((try = 0; try < 36; try++)); do
+        if kube "$1" get --raw /livez > /dev/null 2>&1; then
+            return 0
+        fi
+        pause 5
+    done
+    return 1
+}
+
 # waiting TEXT: state and reason for whoever watches; a line only when it changes.
 waiting_for=''
 waiting() {

@@ -63,19 +63,12 @@ undo() {
 
 # The API answers, and kubeadm's last phase has left its work (CoreDNS comes after token and taints).
 init_is_whole() {
-    local try config=$kubernetes/admin.conf
+    local config=$kubernetes/admin.conf
     if [ ! -s "$config" ] || [ ! -e "$manifests/kube-apiserver.yaml" ] || [ ! -e "$kubernetes/kubelet.conf" ]; then
         return 1
     fi
-    # After a reboot the control plane takes its time.
-    for ((try = 0; try < 36; try++)); do
-        if kube "$config" get --raw /livez > /dev/null 2>&1; then
-            kube "$config" get deployment coredns --namespace kube-system --output name > /dev/null || return 1
-            return 0
-        fi
-        pause 5
-    done
-    return 1
+    api_answers "$config" || return 1
+    kube "$config" get deployment coredns --namespace kube-system --output name > /dev/null
 }
 
 # The kubelet's own certificate is good and the cluster knows the node; a control plane's label comes last.
