@@ -143,7 +143,9 @@ def _kubernetes() -> list[Rpm]:
     version, release = KUBERNETES, "150500.1.1"
     says = "#!/bin/sh\n# Stand-in of imgbuild's tests.\n"
     kubelet = says + f'[ "${{1:-}}" = --version ] && echo "Kubernetes v{version}" || exit 1\n'
-    kubeadm = says + f"echo v{version}\n"
+    kubeadm = (
+        says + f"[ \"${{1:-}}\" = version ] || {{ echo 'error: not the real kubeadm' >&2; exit 1; }}\necho v{version}\n"
+    )
     kubectl = says + f"echo 'Client Version: v{version}'\n"
     crictl = says + "echo 'crictl version v1.30.1'\n"
     return [
