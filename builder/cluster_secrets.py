@@ -12,7 +12,9 @@ import os
 import secrets
 import stat
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -97,7 +99,10 @@ class Authority(Model):
 
 
 class Secrets(Model):
-    """What one cluster's nodes need to trust each other. Whoever has it is the cluster's administrator."""
+    """What one cluster's nodes need to trust each other. Whoever has it is the cluster's administrator.
+
+    What follows from it is found once and not for every node: OpenSSL takes a twentieth of a second to read a key.
+    """
 
     cluster: DnsName
     bootstrap_token: Annotated[
@@ -109,14 +114,14 @@ class Secrets(Model):
     etcd_ca: Authority
     service_account_private_key: Annotated[str, AfterValidator(_private)]
 
-    @property
+    @cached_property
     def ca_hash(self) -> str:
         """What kubeadm's caCertHashes wants: SHA-256 of the CA's public key (RFC 7469)."""
         public = self.ca.parsed.public_key()
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         return "sha256:" + sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
 
-    @property
+    @cached_property
     def valid(self) -> tuple[int, int]:
         """From when and until when all three CAs are valid, in seconds since 1970."""
         every = [authority.parsed for authority in self.authorities.values()]
@@ -135,7 +140,8 @@ class Secrets(Model):
         """The CAs by their key in the file."""
         return {"ca": self.ca, "front_proxy_ca": self.front_proxy_ca, "etcd_ca": self.etcd_ca}
 
-    def files(self) -> dict[str, str]:
+    @cached_property
+    def files(self) -> Mapping[str, str]:
         """The files that a control plane has below /etc/kubernetes/pki before kubeadm runs, by kubeadm's names."""
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         out = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from builder.cluster import Cluster, Node
@@ -11,7 +11,7 @@ from builder.cluster_secrets import Secrets
 from builder.findings import Findings
 from builder.load import Loaded
 from builder.nodefile import NodeTree, digest
-from builder.outputs.cloud import cloud_files, cloud_sizes, limit_findings
+from builder.outputs.cloud import cloud_files, cloud_sizes, forms, limit_findings
 from builder.outputs.elements import element_files
 from builder.outputs.include import FILE, include_archive, public, small_user_data
 from builder.outputs.manifest import run_id
@@ -86,9 +86,10 @@ def render(
             nodes[f"{node.name}/{name}"] = OutFile(content, 0o600)
         nodes[f"{node.name}/seed.iso"] = OutFile(seed_iso(seed, epoch), 0o600)
         small = small_user_data(profile, target, cluster, node, [install, tree], own, shared_sum)
-        for name, content in cloud_files(profile, node, seed, small).items():
+        made = forms(seed, small)
+        rows = cloud_sizes(made)
+        for name, content in cloud_files(profile, node, made, rows).items():
             cloud[f"{node.name}/{name}"] = OutFile(content, 0o600)
-        rows = cloud_sizes(seed, small)
         findings.extend(limit_findings(profile, node.name, rows, loaded.layered.mark(("cloud", "providers"))))
     pxe = {
         name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
@@ -100,7 +101,13 @@ def render(
         "pxe": pxe,
         "elements": element_files(target, install, tree),
     }
-    everything = [
-        f"{name}/{path}".encode() + file.content for name, g in sorted(groups.items()) for path, file in g.items()
-    ]
-    return Rendered(groups, install, tree, run_id(digest(install).encode(), digest(tree).encode(), *everything))
+    return Rendered(groups, install, tree, run_id(_everything(groups, install, tree)))
+
+
+def _everything(groups: Mapping[str, Group], install: NodeTree, node: NodeTree) -> Iterator[bytes]:
+    """What a run's id is made of, a file at a time: all of a thousand nodes together is a hundred megabytes."""
+    yield digest(install).encode()
+    yield digest(node).encode()
+    for name, group in sorted(groups.items()):
+        for path, file in group.items():
+            yield f"{name}/{path}".encode() + file.content

@@ -140,7 +140,7 @@ def test_several_problems_of_one_file_come_together() -> None:
         "a:" + "".join(f"\n{' ' * n}b:" for n in range(1, 200)) + "\n",
         "".join("a: 1\n" for _ in range(12_000)),
         "".join(f"k{n}: 0{n}\n" for n in range(12_000)),
-        "a: [" + "0," * 42_000 + "]\n",
+        "a: [" + "0," * 102_000 + "]\n",
     ],
     ids=["laughs", "brackets", "braces", "deep", "deeper", "same-key", "zeros", "wide"],
 )  # fmt: skip
@@ -149,6 +149,10 @@ def test_hostile_files_end_soon_with_few_findings(text: str) -> None:
     found = bad(text)
     assert 1 <= len(found) <= MAX_FINDINGS + 1
     assert time.process_time() - start < 10
+
+
+def test_a_cluster_of_some_thousand_nodes_is_no_hostile_file() -> None:
+    assert ok("a: [" + "0," * 45_000 + "]\n").data == {"a": [0] * 45_000}
 
 
 def test_read_files(tmp_path: Path) -> None:

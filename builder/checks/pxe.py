@@ -30,20 +30,23 @@ def check(context: Context) -> None:
             "IB801", ("nodes", without[0]), f"no PXE files for {names}: several nodes have no MAC, nothing tells them "
             "apart", "give each node a mac: in the cluster file", Severity.WARNING,
         )  # fmt: skip
-    for number, node in enumerate(context.cluster.nodes):
-        if node.boot_mac is not None and node.network is not None:
-            _static(context, ("nodes", number, "network"), node)
+    static = [n for n, node in enumerate(context.cluster.nodes) if node.boot_mac and node.network]
+    if static:
+        names = ", ".join(context.cluster.nodes[n].name for n in static[:5])
+        more = f" and {len(static) - 5} more" if len(static) > 5 else ""
+        context.cluster_finding(
+            "IB802", ("nodes", static[0], "network"), f"{names}{more}: over PXE a static network is on the kernel's "
+            f"command line (network-config= and ip=): cloud-init {cloud_init_version(context.profile, context.target)} "
+            "needs it before it can fetch a seed",
+            "nothing to do; the seed ISO carries network-config as a file", Severity.INFO,
+        )  # fmt: skip
+    for number in static:
+        _static(context, ("nodes", number, "network"), context.cluster.nodes[number])
 
 
 def _static(context: Context, path: Path, node: Node) -> None:
     profile, target = context.profile, context.target
-    release = cloud_init_version(profile, target)
     said = network_arguments(profile, target, node)
-    context.cluster_finding(
-        "IB802", path, f"{node.name}: over PXE its static network is on the kernel's command line (network-config="
-        f"{' and ip=' if len(said) > 1 else ''}): cloud-init {release} needs it before it can fetch a seed",
-        "nothing to do; the seed ISO carries network-config as a file", Severity.INFO,
-    )  # fmt: skip
     if len(said) == 1 and node.network is not None:
         device = uplink(node.network)
         why = (
@@ -57,12 +60,12 @@ def _static(context: Context, path: Path, node: Node) -> None:
             "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
             Severity.WARNING,
         )  # fmt: skip
-    length = len(command_line(profile, target, node))
+    length = len(command_line(profile, target, said))
     if length > _LONGEST:
         context.cluster_finding(
             "IB804", path,
             f"{node.name}: its PXE kernel command line has {length} characters; x86 kernels cut it at {_LONGEST} and "
-            f"cloud-init {release} then reads a broken network configuration",
+            f"cloud-init then reads a broken network configuration",
             "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO",
             Severity.WARNING,
         )  # fmt: skip

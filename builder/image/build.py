@@ -55,7 +55,7 @@ def image_id(profile: Profile, target: Target, install: NodeTree, node: NodeTree
     """The id of the image that this input wants: it depends on profile and layers, never on cluster or node."""
     layout = profile.image.model_dump_json().encode()
     arguments = " ".join(kernel_arguments(profile, target)).encode()
-    return run_id(digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments)
+    return run_id([digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments])
 
 
 def host_problems(profile: Profile, target: Target, folder: Path, cache: Path) -> Sequence[Lack]:
@@ -109,7 +109,7 @@ def rootfs_plan(profile: Profile, target: Target, install: NodeTree, cache: Path
     release = target.image.environment["DIB_RELEASE"]
     wanted = _listed(profile.repositories.distribution, target, "distribution", profile)
     security = _listed(profile.repositories.security, target, "security", profile)
-    known = cache / "mirrors" / f"{run_id(release.encode(), *(u.encode() for u in (*wanted, *security)))}.json"
+    known = cache / "mirrors" / f"{run_id(u.encode() for u in (release, *wanted, *security))}.json"
     try:
         mirrors = _answering(release, wanted, security, steps)
     except HostError:

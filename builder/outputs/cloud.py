@@ -6,7 +6,6 @@ files that are compressed one by one would leave gzip nothing to find.
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import json
@@ -92,26 +91,23 @@ def forms(seed: Mapping[str, bytes], small: bytes | None = None) -> dict[str, by
     return out
 
 
-def cloud_sizes(seed: Mapping[str, bytes], small: bytes | None = None) -> list[SizeRow]:
-    """Every form against every cloud."""
+def cloud_sizes(made: Mapping[str, bytes]) -> list[SizeRow]:
+    """Every one of `forms` against every cloud."""
     rows = []
     for provider, limit in LIMITS.items():
-        for form, data in forms(seed, small).items():
+        for form, data in made.items():
             # GCP's values are text: binary data goes there as base64 (user-data-encoding).
             encoded = limit.base64 or (provider == "gcp" and form.endswith(".gz"))
-            size = len(base64.b64encode(data)) if encoded else len(data)
+            size = -(-len(data) // 3) * 4 if encoded else len(data)
             rows.append(SizeRow(provider, form, size, limit.most))
     return rows
 
 
-def cloud_files(
-    profile: Profile, node: Node, seed: Mapping[str, bytes], small: bytes | None = None
-) -> dict[str, bytes]:
-    """What lies in cloud/NAME/: every form, and a table of sizes for people and for programs."""
-    rows = cloud_sizes(seed, small)
+def cloud_files(profile: Profile, node: Node, made: Mapping[str, bytes], rows: Sequence[SizeRow]) -> dict[str, bytes]:
+    """What lies in cloud/NAME/: every one of `forms`, and a table of `cloud_sizes` for people and for programs."""
     described = [asdict(row) | {"fits": row.fits} for row in rows]
     return {
-        **forms(seed, small),
+        **made,
         "sizes.json": (json.dumps(described, indent=2) + "\n").encode(),
         "SIZES.txt": _table(profile, node, rows).encode(),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -53,7 +54,7 @@ class _Manifest(BaseModel):
     groups: _Groups
 
 
-def run_id(*parts: bytes) -> str:
+def run_id(parts: Iterable[bytes]) -> str:
     """The id of a run: a digest of its input, so that the same input gives the same tree, byte for byte."""
     sha = hashlib.sha256()
     for part in parts:
@@ -77,11 +78,7 @@ def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wante
     described = {}
     for name, record in sorted(groups.items()):
         files = {
-            str(path.relative_to(folder)): {
-                "sha256": _sha256(path),
-                "size": path.stat().st_size,
-                "mode": f"{path.stat().st_mode & 0o7777:04o}",
-            }
+            str(path.relative_to(folder)): _file(path)
             for path in sorted((folder / name).rglob("*"))
             if path.is_file() and path.name != RUN_FILE and not _kept_by_boot(path.relative_to(folder / name))
         }
@@ -105,9 +102,11 @@ def _kept_by_boot(path: Path) -> bool:
     return any(part.endswith(".boot") for part in path.parts)
 
 
-def _sha256(path: Path) -> str:
+def _file(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        there = os.fstat(stream.fileno())
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": sha256, "size": there.st_size, "mode": f"{there.st_mode & 0o7777:04o}"}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

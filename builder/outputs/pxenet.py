@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+from collections.abc import Sequence
 
 from builder.cluster import Addresses, Node, NodeNetwork
 from builder.derive import cloud_init_version, kernel_arguments, version, versions
@@ -35,12 +36,12 @@ def data_source(profile: Profile, target: Target) -> str:
     return "nocloud" if new else "nocloud-net"
 
 
-def command_line(profile: Profile, target: Target, node: Node) -> str:
-    """About what the boot loader hands to the kernel for this node: for its length."""
+def command_line(profile: Profile, target: Target, network: Sequence[str]) -> str:
+    """About what the boot loader hands to the kernel of a node with these `network_arguments`: for its length."""
     url = profile.pxe.url or "http://255.255.255.255:65535/pxe/"
     seed = f"ds={data_source(profile, target)};s={url}mac-00-00-00-00-00-00/"
     console = [argument for argument in profile.pxe.console if argument not in kernel_arguments(profile, target)]
-    return " ".join([*kernel_arguments(profile, target), *console, seed, *network_arguments(profile, target, node)])
+    return " ".join([*kernel_arguments(profile, target), *console, seed, *network])
 
 
 def uplink(network: NodeNetwork) -> Addresses | None:

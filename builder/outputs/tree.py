@@ -102,9 +102,10 @@ def write_file(path: Path, file: OutFile) -> None:
     Not flushed to the disk one by one: after a power cut the manifest's sums tell what is damaged, and all of it is
     made anew in a second.
     """
-    for parent in reversed(path.parents):
-        if not parent.exists():
-            parent.mkdir(mode=0o700)
+    if not path.parent.exists():
+        for parent in reversed(path.parents):
+            if not parent.exists():
+                parent.mkdir(mode=0o700)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode)
     with os.fdopen(descriptor, "wb") as stream:
         os.fchmod(descriptor, file.mode)

@@ -39,7 +39,7 @@ def _kubernetes(
         if endpoint(profile, cluster) is not None:
             join = kubeadm.join_yaml(profile, target, cluster, node, secrets)
             yield NodeFile("/etc/imgbuild/kubeadm-join.yaml", join, 0o600)
-        for name, content in secrets.files().items():
+        for name, content in secrets.files.items():
             if node.role == "control-plane" or name == "ca.crt":
                 mode = 0o600 if name.endswith(".key") else 0o644
                 yield NodeFile(f"{PKI}/{name}", content.encode(), mode)

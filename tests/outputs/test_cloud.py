@@ -48,7 +48,7 @@ def test_contents_as_text_pack_better_than_contents_packed_one_by_one() -> None:
 
 def test_sizes_are_those_that_each_cloud_counts() -> None:
     seed = {"user-data": b"#cloud-config\n" + b"a" * 1000}
-    rows = {(r.provider, r.form): r for r in cloud_sizes(seed)}
+    rows = {(r.provider, r.form): r for r in cloud_sizes(forms(seed))}
     packed = len(gzipped(seed["user-data"]))
     assert rows["ec2", "user-data"].bytes == 1014
     assert rows["ec2", "user-data.gz"].bytes == packed
@@ -69,7 +69,7 @@ def test_the_limit_itself_fits(size: int, fits: bool) -> None:
 @pytest.mark.parametrize(("providers", "severity"), [("[ec2]", Severity.ERROR), ("[gcp]", Severity.WARNING)])
 def test_over_a_limit_is_an_error_only_for_a_cloud_that_the_profile_names(providers: str, severity: Severity) -> None:
     given = loaded("centos7-efi", "stock", [f"cloud.providers={providers}"])
-    rows = cloud_sizes(seed_of(given, DHCP))
+    rows = cloud_sizes(forms(seed_of(given, DHCP)))
     (finding,) = limit_findings(given.profile, "dhcp1", rows, MARK)
     least = min(row.bytes for row in rows if row.provider == "ec2")
     assert finding.code == "IB701" and finding.severity is severity
@@ -80,20 +80,21 @@ def test_over_a_limit_is_an_error_only_for_a_cloud_that_the_profile_names(provid
 
 def test_a_small_form_that_fits_is_enough() -> None:
     given = loaded("centos7-efi", "stock", ["cloud.providers=[ec2]", "cloud.include_url=https://h.example/f"])
-    rows = cloud_sizes(seed_of(given, DHCP), b"#cloud-config\n{}\n")
+    rows = cloud_sizes(forms(seed_of(given, DHCP), b"#cloud-config\n{}\n"))
     assert limit_findings(given.profile, "dhcp1", rows, MARK) == []
 
 
 def test_a_baked_nodes_user_data_fits_everywhere() -> None:
     for profile in ("centos7-efi", "centos8-bios", "debian12-efi"):
         given = loaded(profile, "baked")
-        assert limit_findings(given.profile, "n", cloud_sizes(seed_of(given, DHCP)), None) == []
+        assert limit_findings(given.profile, "n", cloud_sizes(forms(seed_of(given, DHCP))), None) == []
 
 
 def test_what_lies_in_the_folder() -> None:
     given = loaded("debian12-efi", "stock", ["cloud.providers=[azure]"])
     seed = seed_of(given, DHCP)
-    files = cloud_files(given.profile, DHCP, seed, b"#cloud-config\nsmall: 1\n")
+    made = forms(seed, b"#cloud-config\nsmall: 1\n")
+    files = cloud_files(given.profile, DHCP, made, cloud_sizes(made))
     assert set(files) == {
         "user-data", "user-data.gz", "user-data.mime", "user-data.mime.gz", "user-data.include",
         "user-data.include.gz", "sizes.json", "SIZES.txt",
@@ -101,10 +102,11 @@ def test_what_lies_in_the_folder() -> None:
     assert gzip.decompress(files["user-data.gz"]) == files["user-data"] == seed["user-data"]
     assert gzip.decompress(files["user-data.mime.gz"]) == files["user-data.mime"]
     rows = json.loads(files["sizes.json"])
-    assert len(rows) == 4 * len(forms(seed, b""))
+    assert len(rows) == 4 * len(made)
     assert all(row["fits"] == (row["bytes"] <= row["limit"]) for row in rows)
     assert "Clouds that the profile names: Azure" in files["SIZES.txt"].decode()
-    assert files == cloud_files(given.profile, DHCP, seed, b"#cloud-config\nsmall: 1\n")
+    again = forms(seed, b"#cloud-config\nsmall: 1\n")
+    assert files == cloud_files(given.profile, DHCP, again, cloud_sizes(again))
 
 
 TREE = NodeTree((NodeFile("/etc/b", b"two", 0o755), NodeFile("/etc/a", b"one"), NodeFile("/etc/key", b"k", 0o600)))

@@ -173,6 +173,9 @@ def test_findings() -> None:
     assert set(found) == {"IB801", "IB802", "IB803"}
     assert found["IB801"].severity is Severity.WARNING
     assert found["IB802"].severity is Severity.INFO
+    assert found["IB802"].message.startswith("static1, bond1: ")
+    many = [STATIC.model_copy(update={"name": f"n{n}"}) for n in range(1000)]
+    assert findings_of(given, cluster_of(*many))["IB802"].message.startswith("n0, n1, n2, n3, n4 and 995 more: ")
     assert "bond" in found["IB803"].message
     assert set(findings_of(loaded("centos7-efi", "baked"), cluster_of(BOND))) == {"IB802"}
     local = loaded("debian12-efi", "baked", ["pxe.url=file:///srv/pxe/"])
