@@ -22,6 +22,9 @@ _CGROUP_V1 = """\
 # failCgroupV1 is false, and kubeadm's SystemVerification reports it as an error (KEP-5573).
 """
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, with a thousand nodes
+LIFETIME = "@TOKEN_TTL@"
+"""Stands for what is left until the token's end, which first boot puts in. kubeadm has a field for the end itself
+(``expires``) and never takes it: it sets a default ``ttl`` first, and refuses both together (1.31 to 1.36)."""
 _GROUP = "system:bootstrappers:kubeadm:default-node-token"
 
 
@@ -40,7 +43,7 @@ def init_yaml(profile: Profile, target: Target, cluster: Cluster, node: Node, se
             {
                 "token": secrets.bootstrap_token,
                 "description": "imgbuild: nodes of this cluster join by it",
-                "expires": secrets.bootstrap_token_expires,
+                "ttl": LIFETIME,
                 "usages": ["signing", "authentication"],
                 "groups": [_GROUP],
             }

@@ -56,7 +56,7 @@ def manifest(profile: Profile, cluster: Cluster, node: Node, vip: Vip) -> bytes:
             # Its own API server: the address that it is to bring up cannot be the way to it.
             "hostAliases": [{"hostnames": ["kubernetes"], "ip": "127.0.0.1"}],
             "hostNetwork": True,
-            "volumes": [{"name": "kubeconfig", "hostPath": {"path": config}}],
+            "volumes": [{"name": "kubeconfig", "hostPath": {"path": config, "type": "File"}}],
         },
     }
     return b"# imgbuild: the virtual address of the control plane\n" + yaml.safe_dump(pod, sort_keys=False).encode()

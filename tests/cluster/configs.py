@@ -16,7 +16,7 @@ _API = "kubeadm.k8s.io/v1beta4"
 _SOCKET = "unix:///run/containerd/containerd.sock"
 
 
-def init_yaml(node: Node, *, expires: str = "2099-01-01T00:00:00Z") -> str:
+def init_yaml(node: Node, *, ttl: str = "8760h0m0s") -> str:
     local = {"advertiseAddress": node.address, "bindPort": 6443}
     registration = {
         "name": node.name,
@@ -29,7 +29,7 @@ def init_yaml(node: Node, *, expires: str = "2099-01-01T00:00:00Z") -> str:
             {
                 "apiVersion": _API,
                 "kind": "InitConfiguration",
-                "bootstrapTokens": [{"token": TOKEN, "expires": expires}],
+                "bootstrapTokens": [{"token": TOKEN, "ttl": ttl}],
                 "localAPIEndpoint": local,
                 "nodeRegistration": registration,
                 "skipPhases": ["addon/kube-proxy"],

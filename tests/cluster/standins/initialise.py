@@ -79,13 +79,9 @@ def wait_healthy(local: Config, seconds: float) -> None:
 def _token(client: Client, token: dict[str, Any]) -> None:
     """A Secret that expires. kubeadm's default is 24 h."""
     token_id, _, secret = token["token"].partition(".")
-    expires = token.get("expires")
-    if not expires:
-        hours = minutes({"timeouts": {"ttl": token.get("ttl") or "24h"}}, "ttl", 0)
-        moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=hours)
-        expires = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    else:
-        expires = _utc(expires)
+    seconds = minutes({"timeouts": {"ttl": token.get("ttl") or "24h"}}, "ttl", 0)
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+    expires = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     data = {
         "token-id": token_id,
         "token-secret": secret,
@@ -106,17 +102,6 @@ def _token(client: Client, token: dict[str, Any]) -> None:
             "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
         },
     )
-
-
-def _utc(moment: Any) -> str:
-    """YAML's own timestamp or RFC 3339 text."""
-    if isinstance(moment, datetime.datetime):
-        return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    try:
-        parsed = datetime.datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
-    except ValueError as error:
-        raise Refused(f"bootstrapTokens: expires: {error}") from error
-    return parsed.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _cluster_info(client: Client, cluster: Config, local: Config) -> None:

@@ -86,8 +86,8 @@ def _init(documents: dict[str, Config]) -> tuple[Config, Config, Config]:
     for token in init.setdefault("bootstrapTokens", []):
         if not _TOKEN.fullmatch(token.get("token", "")):
             raise Refused(f'bootstrapTokens: the bootstrap token "{token.get("token")}" was not of the form')
-        if token.get("ttl") and token.get("expires"):
-            raise Refused("bootstrapTokens: ttl and expires are mutually exclusive")
+        if token.get("expires"):  # the real one sets a default ttl first, and then refuses every one
+            raise Refused("bootstrapTokens: the BootstrapToken .TTL and .Expires fields are mutually exclusive")
     _cluster(cluster)
     return init, cluster, documents.get("KubeletConfiguration", {})
 

@@ -81,7 +81,7 @@ find_address() {
 
 # lay NAME: /run/imgbuild/NAME becomes /etc/imgbuild/NAME with this node's address in it, for root alone.
 lay() {
-    local source=$R/etc/imgbuild/$1 text
+    local source=$R/etc/imgbuild/$1 text left
     if [ ! -r "$source" ]; then
         die "/etc/imgbuild/$1 is missing: this node's seed should have brought it"
     fi
@@ -90,6 +90,11 @@ lay() {
     if [[ $text == *@NODE_IP@* ]]; then
         find_address
         text=${text//@NODE_IP@/$address}
+    fi
+    if [[ $text == *@TOKEN_TTL@* ]]; then
+        # At least a second: kubeadm takes 0 and less for a token that never ends.
+        left=$((token_expires - $(date +%s)))
+        text=${text//@TOKEN_TTL@/$((left > 0 ? left : 1))s}
     fi
     rm -f "$run/$1" "$run/$1.new"
     if ! (umask 077 && printf '%s' "$text" > "$run/$1.new") || ! mv -f "$run/$1.new" "$run/$1"; then

@@ -37,6 +37,10 @@ place_vip() {
         return 0
     fi
     lay kube-vip.yaml
+    if marked "$way_file" join; then
+        # Only an init makes super-admin.conf: the first control plane, made anew, joins.
+        sed -i 's|/super-admin\.conf|/admin.conf|' "$run/kube-vip.yaml"
+    fi
     # The kubelet may be reading it.
     if ! cmp -s "$run/kube-vip.yaml" "$manifests/kube-vip.yaml"; then
         install -D -m 0600 "$run/kube-vip.yaml" "$manifests/kube-vip.yaml"
@@ -48,7 +52,7 @@ run_kubeadm() {
     local code=0
     timeout --kill-after=30 1800 kubeadm "$@" 2>&1 | tee "$said" || code=$?
     error=$(grep -E '^error|\[ERROR ' "$said" | tr '\n\t' '  ' || true)
-    error=${error:-$(tail -n 1 "$said")}
+    error=${error:-$(grep -v '^To see the stack trace of this error' "$said" | tail -n 1 || true)}
     return "$code"
 }
 
@@ -93,7 +97,11 @@ join_is_whole() {
 # Before an init: has somebody made this cluster already? One that was re-imaged must not make a second.
 cluster_is_there() {
     local try
-    if [ -z "$ca_hash" ] || [ -z "$endpoint" ] || own_address "${endpoint%:*}"; then
+    if [ -z "$ca_hash" ] || [ -z "$endpoint" ]; then
+        return 1
+    fi
+    # The virtual address is nobody's own: a reset leaves it on the card, and the others may have it by now.
+    if [ "${endpoint%:*}" != "$vip" ] && own_address "${endpoint%:*}"; then
         return 1
     fi
     for ((try = 0; try < 12; try++)); do
