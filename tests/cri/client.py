@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +113,16 @@ def report(cri: Cri, *, sandbox: bool) -> dict[str, object]:
     return result
 
 
+def _command(proc: Path) -> list[str]:
+    """What the process runs. It is "ready" a moment before it has become the image's own program, runc's until then."""
+    for _ in range(100):
+        command = (proc / "cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
+        if command != ["runc", "init"]:
+            break
+        time.sleep(0.1)
+    return command
+
+
 def _try_sandbox(cri: Cri, *, systemd: bool) -> dict[str, object]:
     """Run one, look at where its process is, remove it."""
     parent = "imgbuildtest.slice" if systemd else "/imgbuildtest"
@@ -124,7 +135,7 @@ def _try_sandbox(cri: Cri, *, systemd: bool) -> dict[str, object]:
             "id": sandbox_id,
             "ready": found["ready"],
             "cgroup": (proc / "cgroup").read_text().splitlines(),
-            "command": (proc / "cmdline").read_bytes().rstrip(b"\0").decode().split("\0"),
+            "command": _command(proc),
             "host_network": (proc / "ns/net").readlink() == Path("/proc/self/ns/net").readlink(),
         }
     finally:
