@@ -20,6 +20,7 @@ from builder.findings import Findings, InvalidInput, Mark
 from builder.image.build import ImageRecord, build_image, host_problems, image_id
 from builder.layers import Layered
 from builder.load import Loaded, load
+from builder.node_settings import Own, own_profiles
 from builder.outputs import manifest
 from builder.outputs.manifest import GroupRecord
 from builder.outputs.tree import output_folder, swap_group
@@ -52,6 +53,7 @@ class Input:
     rendered: Rendered
     kept: Kept | None
     """The cluster's secrets; None without a cluster file."""
+    own: Sequence[Own]
 
 
 def source_date_epoch() -> int:
@@ -90,13 +92,14 @@ def prepare(request: Request, findings: Findings) -> Input:
         findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
     if loaded is None:
         raise InvalidInput(findings)
-    check(loaded, cluster, layered, findings, kept)
+    own = own_profiles(loaded, cluster, layered, findings)
+    check(loaded, cluster, layered, findings, kept, own)
     if findings.errors:
         raise InvalidInput(findings)
-    rendered = render(loaded, cluster, source_date_epoch(), findings, kept.secrets if kept else None)
+    rendered = render(loaded, cluster, source_date_epoch(), findings, kept.secrets if kept else None, own)
     if findings.errors:
         raise InvalidInput(findings)
-    return Input(loaded, cluster, rendered, kept)
+    return Input(loaded, cluster, rendered, kept, own)
 
 
 def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path, fresh: bool) -> Path:
@@ -140,9 +143,16 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
 
 
 def _described(ready: Input) -> dict[str, Any]:
-    """What `boot` and `serve` must know of the nodes: their MACs in order, and the checks a node must report."""
+    """What `boot` and `serve` must know of the nodes: their MACs in order, and the checks a node must report.
+
+    And what some of them have for themselves.
+    """
     profile, target = ready.loaded.profile, ready.loaded.target
+    settings = [
+        {"nodes": list(own.names), "values": manifest.values(own.loaded.layered, own.file)} for own in ready.own
+    ]
     return {
+        **({"settings": settings} if settings else {}),
         "nodes": {
             node.name: [i.mac for i in node.network.interfaces] if node.network else [m for m in [node.mac] if m]
             for node in ready.cluster.nodes

@@ -152,6 +152,7 @@ class Node(Model):
     network: NodeNetwork | None = None
     labels: dict[Annotated[str, pattern(_QUALIFIED, _QUALIFIED_HINT)], LabelValue] = {}
     taints: list[Taint] = []
+    settings: dict[str, object] = Field(default={}, description="laid over the profile for this node alone")
 
     @property
     def boot_mac(self) -> str | None:

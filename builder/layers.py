@@ -45,6 +45,11 @@ class Layered:
                 return found[-1][0]
         return self.root
 
+    def copy(self) -> Layered:
+        """The same, to lay more over it."""
+        history = {path: list(values) for path, values in self.history.items()}
+        return Layered(_copy(self.data), history, dict(self.key_marks), self.root)
+
     def lay(self, document: Document) -> None:
         """Lay one more document over what is here."""
         self.root = Mark(document.name, 1, 1) if document.name else self.root

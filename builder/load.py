@@ -84,6 +84,17 @@ def load(
     return Loaded(name, typed, target, layered, frozenset(mended))
 
 
+def overlaid(loaded: Loaded, document: Document, findings: Findings) -> Loaded:
+    """``loaded`` with one more document over it. What does not fit goes to ``findings``, and is as it was before."""
+    layered = loaded.layered.copy()
+    layered.lay(document)
+    mended = set(loaded.mended)
+    typed = validate(Profile, layered.data, layered, findings)
+    if typed is None:
+        typed = _mended(layered, Layered(loaded.profile.model_dump()), mended) or loaded.profile
+    return Loaded(loaded.name, typed, loaded.target, layered, frozenset(mended))
+
+
 def _mended(layered: Layered, ground: Layered, places: set[Path]) -> Profile | None:
     """A profile with the defaults in place of what does not fit, so that checks can speak of the rest."""
     data = copy.deepcopy(layered.data)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
 from builder.findings import Findings
 from builder.load import Loaded
+from builder.node_settings import Own
 from builder.nodefile import NodeTree, digest
 from builder.outputs.cloud import cloud_files, cloud_sizes, forms, limit_findings
 from builder.outputs.elements import element_files
@@ -60,46 +61,94 @@ def seed_files(
     return files
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What all nodes of one profile have. ``archive`` is for `cloud.include_url`, where there is one."""
+
+    loaded: Loaded
+    trees: tuple[NodeTree, NodeTree]
+    archive: bytes | None
+
+    archive_sum: str
+
+
+def _shared(loaded: Loaded, epoch: int, image: _Shared | None = None) -> _Shared:
+    profile, target = loaded.profile, loaded.target
+    if image is not None and profile.mode == "baked":  # settings of a node's own change nothing of it (IB441)
+        return replace(image, loaded=loaded)
+    trees = (install_tree(profile, target), node_tree(profile, target))
+    if profile.mode == "baked" or profile.cloud.include_url is None:
+        return _Shared(loaded, trees, None, "")
+    archive = include_archive([public(trees)], epoch)
+    return _Shared(loaded, trees, archive, hashlib.sha256(archive).hexdigest())
+
+
+def _one_archive_a_url(
+    everyone: _Shared, own: Sequence[Own], some: Mapping[tuple[str, ...], _Shared], findings: Findings
+) -> None:
+    """A node whose settings change its files fetches others than its neighbours: from another address."""
+    at = {everyone.loaded.profile.cloud.include_url: everyone.archive_sum}
+    for each in own:
+        shared = some[each.names]
+        url = shared.loaded.profile.cloud.include_url
+        if at.setdefault(url, shared.archive_sum) != shared.archive_sum:
+            each.add(
+                findings, "IB442", ("cloud", "include_url"),
+                f"the archive at {url} is that of other nodes, and the settings ask for other files",
+                f"give these nodes a cloud.include_url in their settings, for cloud/{each.names[0]}/{FILE}",
+            )  # fmt: skip
+
+
 def render(
-    loaded: Loaded, cluster: Cluster, epoch: int, findings: Findings, secrets: Secrets | None = None
+    loaded: Loaded,
+    cluster: Cluster,
+    epoch: int,
+    findings: Findings,
+    secrets: Secrets | None = None,
+    own: Sequence[Own] = (),
 ) -> Rendered:
     """Render every group. What only shows in the rendered bytes (sizes) is added to ``findings``.
 
-    ``epoch`` is the time that file systems and archives carry, in seconds.
+    ``epoch`` is the time that file systems and archives carry, in seconds; ``own`` are the profiles of nodes that
+    have settings of their own.
     """
-    profile, target = loaded.profile, loaded.target
-    install = install_tree(profile, target)
-    tree = node_tree(profile, target)
     nodes: dict[str, OutFile] = {}
     cloud: dict[str, OutFile] = {}
     seeds: dict[str, Mapping[str, bytes]] = {}
-    shared_sum = ""
-    if profile.mode == "stock" and profile.cloud.include_url is not None:
-        archive = include_archive([public([install, tree])], epoch)
-        shared_sum = hashlib.sha256(archive).hexdigest()
-        cloud[FILE] = OutFile(archive)
+    everyone = _shared(loaded, epoch)
+    some = {each.names: _shared(each.loaded, epoch, everyone) for each in own}
+    _one_archive_a_url(everyone, own, some, findings)
+    special = {name: shared for names, shared in some.items() for name in names}
+    if everyone.archive is not None:
+        cloud[FILE] = OutFile(everyone.archive)
     for node in cluster.nodes:
-        own = seed_tree(profile, target, cluster, node, secrets)
-        seed = seed_files(loaded, cluster, node, [install, tree], own)
+        shared = special.get(node.name, everyone)
+        profile, target = shared.loaded.profile, loaded.target
+        mine = seed_tree(profile, target, cluster, node, secrets)
+        seed = seed_files(shared.loaded, cluster, node, shared.trees, mine)
         seeds[node.name] = seed
         for name, content in seed.items():
             nodes[f"{node.name}/{name}"] = OutFile(content, 0o600)
         nodes[f"{node.name}/seed.iso"] = OutFile(seed_iso(seed, epoch), 0o600)
-        small = small_user_data(profile, target, cluster, node, [install, tree], own, shared_sum)
+        if shared.archive is not None and shared.archive != everyone.archive:
+            cloud[f"{node.name}/{FILE}"] = OutFile(shared.archive)
+        small = small_user_data(profile, target, cluster, node, shared.trees, mine, shared.archive_sum)
         made = forms(seed, small)
         rows = cloud_sizes(made)
         for name, content in cloud_files(profile, node, made, rows).items():
             cloud[f"{node.name}/{name}"] = OutFile(content, 0o600)
-        findings.extend(limit_findings(profile, node.name, rows, loaded.layered.mark(("cloud", "providers"))))
+        mark = shared.loaded.layered.mark(("cloud", "providers"))
+        findings.extend(limit_findings(profile, node.name, rows, mark))
+    install, tree = everyone.trees
     pxe = {
         name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
-        for name, content in pxe_files(profile, target, cluster, seeds).items()
+        for name, content in pxe_files(loaded.profile, loaded.target, cluster, seeds).items()
     }
     groups: dict[str, Group] = {
         "nodes": nodes,
         "cloud": cloud,
         "pxe": pxe,
-        "elements": element_files(target, install, tree),
+        "elements": element_files(loaded.target, install, tree),
     }
     return Rendered(groups, install, tree, run_id(_everything(groups, install, tree)))
 

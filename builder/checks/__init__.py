@@ -5,6 +5,8 @@ Pure. Each finding has a stable code (docs/reference/findings.md), the key, its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from builder.checks import (
     cilium,
     containerd,
@@ -24,17 +26,35 @@ from builder.cluster_secrets import Kept
 from builder.findings import Findings
 from builder.layers import Layered
 from builder.load import Loaded
+from builder.node_settings import Own
 
-_TOPICS = (kubernetes, kernel, containerd, cilium, network, hosts, roles, users_files, repositories)
+_PROFILE = (kubernetes, kernel, containerd, cilium, network, users_files, repositories)
+"""What a profile decides: for nodes with settings of their own once more."""
+_CLUSTER = (hosts, roles)
 
 
 def check(
-    loaded: Loaded, cluster: Cluster, cluster_layered: Layered | None, findings: Findings, kept: Kept | None = None
+    loaded: Loaded,
+    cluster: Cluster,
+    cluster_layered: Layered | None,
+    findings: Findings,
+    kept: Kept | None = None,
+    own: Sequence[Own] = (),
 ) -> None:
-    """Add to ``findings`` all that is wrong with this profile on this target with these nodes and their secrets."""
-    context = Context(loaded, cluster, cluster_layered, findings)
-    for topic in _TOPICS:
+    """Add to ``findings`` all that is wrong with this profile on this target with these nodes and their secrets.
+
+    ``own`` are the profiles of the nodes that have settings of their own.
+    """
+    others = {number for each in own for number in each.numbers}
+    numbers = [number for number in range(len(cluster.nodes)) if number not in others]
+    context = Context(loaded, cluster, cluster_layered, findings, numbers)
+    for topic in (*_PROFILE, *_CLUSTER):
         topic.check(context)
+    for each in own:
+        said = Findings()
+        for topic in _PROFILE:
+            topic.check(Context(each.loaded, cluster, cluster_layered, said, each.numbers))
+        each.tell(said, findings)
     if kept is not None:
         secrets.check(context, kept)
     pxe.check_url(context)

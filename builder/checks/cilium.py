@@ -35,7 +35,8 @@ def check(context: Context) -> None:
             "IB601", ("cilium", "enabled"), "Cilium without Kubernetes: nothing would install it",
             "set cilium.enabled: false, as the layer container-host does",
         )  # fmt: skip
-    if not profile.helm.enabled:
+    # Workers need no helm: the first control plane installs the chart.
+    if not profile.helm.enabled and context.cluster.first in [node for _, node in context.nodes]:
         context.error("IB602", ("helm", "enabled"), "Cilium's chart is installed by helm", "set helm.enabled: true")
     release = Version(minor(profile.cilium.version))
     charts = versions("cilium")["charts"]

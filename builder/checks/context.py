@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from builder.cluster import Addresses, Cluster, Node
@@ -24,6 +24,13 @@ class Context:
     cluster: Cluster
     cluster_layered: Layered | None
     findings: Findings
+    numbers: Sequence[int]
+    """The nodes that this profile is for, by their places in the cluster file."""
+
+    @property
+    def nodes(self) -> list[tuple[int, Node]]:
+        """The nodes that this profile is for, each with its place in the cluster file."""
+        return [(number, self.cluster.nodes[number]) for number in self.numbers]
 
     @property
     def profile(self) -> Profile:

@@ -106,6 +106,6 @@ def _advertise(context: Context, pods: Network, services: Network) -> None:
     for name, network in (("pods", pods), ("services", services)):
         if inside(address, network):
             context.error("IB226", path, f"{address} lies in the {name}' network {network}", fix)
-    masters = [n for n in context.cluster.nodes if n.role == "control-plane"]
+    masters = [node for _, node in context.nodes if node.role == "control-plane"]
     if len(masters) > 1:
         context.error("IB226", path, f"{len(masters)} control planes cannot all be {address}", fix)

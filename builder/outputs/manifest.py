@@ -62,12 +62,12 @@ def run_id(parts: Iterable[bytes]) -> str:
     return sha.hexdigest()[:32]
 
 
-def values(layered: Layered) -> dict[str, Any]:
-    """Every leaf of the profile: its value and its place."""
+def values(layered: Layered, file: str | None = None) -> dict[str, Any]:
+    """Every leaf of the profile, or those from one file: its value and its place."""
     out: dict[str, Any] = {}
     for path, history in sorted(layered.history.items(), key=lambda item: [str(p) for p in item[0]]):
         mark, value = history[-1]
-        if not path or (isinstance(value, (dict, list)) and value):
+        if not path or (isinstance(value, (dict, list)) and value) or file not in (None, mark.file):
             continue
         out[format_path(path)] = {"value": shown(path, value), "from": str(mark)}
     return out

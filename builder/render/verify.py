@@ -23,11 +23,8 @@ def check_names(profile: Profile, target: Target) -> frozenset[str]:
 
 def check_list(profile: Profile, target: Target) -> list[str]:
     """All checks in the order in which the node makes them. "name:argument" calls check_name with its argument."""
-    names = ["kernel", "boot-default", "cloud-init", "hostname"]
-    if profile.users:
-        names.append("users")
-    if any(user.ssh_keys for user in profile.users):
-        names.append("ssh-keys")
+    # Users come with the seed, and a node may have its own: the image asks for the seed's, whoever they are.
+    names = ["kernel", "boot-default", "cloud-init", "hostname", "users", "ssh-keys"]
     names += ["root-grown", "time-zone", "chrony", "clock"]
     if modules(profile):  # bash 4.2 with -u takes an empty list for an unset one
         names.append("modules")

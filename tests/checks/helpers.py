@@ -9,6 +9,7 @@ from builder.checks import check
 from builder.cluster import DEFAULT, load_cluster
 from builder.findings import Finding, Findings
 from builder.load import load
+from builder.node_settings import own_profiles
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
 ADMIN = f"users=[{{name: admin, sudo: true, ssh_keys: ['{KEY}']}}]"
@@ -31,7 +32,7 @@ def findings(
         if read is not None:
             nodes, layered = read
     if loaded is not None:
-        check(loaded, nodes, layered, found)
+        check(loaded, nodes, layered, found, own=own_profiles(loaded, nodes, layered, found))
     return found.items
 
 

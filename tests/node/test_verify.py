@@ -115,7 +115,7 @@ def test_each_check_fails_alone(tmp_path: Path, profile: str, check: str, spoil:
 def test_every_check_has_a_test_that_breaks_it() -> None:
     names = {name for case in CASES for name in check_list(loaded(*case).profile, loaded(*case).target)}
     kinds = {name.partition(":")[0] for name in names}
-    assert kinds - {check.partition(":")[0] for _, check, _ in BREAKS} == {"clock", "first-boot"}
+    assert kinds - {check.partition(":")[0] for _, check, _ in BREAKS} == {"clock", "first-boot", "users", "ssh-keys"}
 
 
 def test_before_first_boot_is_done_the_cluster_is_no_failure(tmp_path: Path) -> None:
@@ -167,6 +167,13 @@ def test_users_and_keys(tmp_path: Path) -> None:
     assert node.checks()["ssh-keys"]["ok"] is False
     node.answer("getent", "", 2)
     assert node.checks()["users"]["ok"] is False
+
+
+def test_a_seed_without_users(tmp_path: Path) -> None:
+    checks = Node(tmp_path, loaded("debian12-efi")).checks()
+    assert [(checks[name]["ok"], checks[name]["found"]) for name in ("users", "ssh-keys")] == [
+        (True, "none"), (True, "0 keys"),
+    ]  # fmt: skip
 
 
 def test_without_a_seed_nothing_is_claimed(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def files_of(given: Loaded, cluster: Cluster) -> dict[str, bytes]:
 
 def findings_of(given: Loaded, cluster: Cluster) -> dict[str, Finding]:
     found = Findings()
-    context = Context(given, cluster, None, found)
+    context = Context(given, cluster, None, found, range(len(cluster.nodes)))
     pxe.check_url(context)
     pxe.check(context)
     return {f.code: f for f in found.items}

@@ -162,7 +162,7 @@ check_users() {
         getent passwd "$user" >/dev/null || missing+=" $user"
     done
     if [[ -z $missing ]]; then
-        pass "${seed_users[*]-}" "${seed_users[*]-}"
+        pass "${seed_users[*]-none}" "${seed_users[*]-none}"
     else
         fail "${seed_users[*]-}" "missing:$missing" "see /var/log/cloud-init.log"
     fi
