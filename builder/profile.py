@@ -121,6 +121,21 @@ class Registry(Model):
     mirrors: list[Url]
 
 
+class Binary(Model):
+    """A file pinned by its checksum."""
+
+    urls: Annotated[list[Url], Field(min_length=1)]
+    sha256: Sha256
+
+
+class ImageArchive(Binary):
+    """Container images in a tar (docker save, OCI layout), plain or gzipped; ``name`` is the file's on the node."""
+
+    name: Annotated[
+        str, pattern(r"[a-z0-9][a-z0-9._-]{0,62}", "a name has lower-case letters, digits, dots, dashes and _")
+    ]
+
+
 class Containerd(Model):
     """Container runtime. ``source`` says who brings the binaries."""
 
@@ -134,6 +149,7 @@ class Containerd(Model):
     buildkit: Buildkit
     stargz: Stargz
     registries: dict[RegistryHost, Registry | None]
+    images: list[ImageArchive]
 
 
 class Crictl(Model):
@@ -141,13 +157,6 @@ class Crictl(Model):
 
     endpoint: Literal["unix:///run/containerd/containerd.sock"]
     timeout: Annotated[int, Field(ge=1, le=600, description="seconds")]
-
-
-class Binary(Model):
-    """A file pinned by its checksum."""
-
-    urls: Annotated[list[Url], Field(min_length=1)]
-    sha256: Sha256
 
 
 class Kubernetes(Model):
@@ -183,6 +192,7 @@ class Cilium(Model):
     enabled: bool
     version: Version
     repository: Url
+    chart: Binary | None = Field(description="null: from the repository at first boot")
     values: dict[str, object]
 
 

@@ -232,6 +232,8 @@ OTHER: dict[str, Any] = {
     "time.ntp_servers": ["ntp.a.org"], "run": ["true"], "cloud.providers": ["gcp"], "pxe.url": "http://a.org/",
     "users": [{"name": "ops", "ssh_keys": [KEY]}], "files": [{"path": "/etc/a", "content": "a"}],
     "containerd.registries": {"docker.io": {"server": "https://registry-1.docker.io", "mirrors": ["https://a.org"]}},
+    "cilium.chart": {"urls": ["file:///srv/cilium-1.19.6.tgz"], "sha256": "0" * 64},
+    "containerd.images": [{"name": "a", "urls": ["file:///srv/a.tar"], "sha256": "0" * 64}],
     "kubernetes.binaries": {"kubectl": {"urls": ["file:///srv/kubectl"], "sha256": "0" * 64}},
 }  # fmt: skip
 INERT = {

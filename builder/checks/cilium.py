@@ -28,7 +28,16 @@ def check(context: Context) -> None:
     profile = context.profile
     if profile.helm.enabled:
         pinned(context, "IB603", ("helm",), profile.helm.version, profile.helm.urls, "helm")
+    chart = profile.cilium.chart
+    if chart is not None:
+        version_at = ("cilium", "version")
+        pinned(context, "IB621", ("cilium", "chart"), profile.cilium.version, chart.urls, "Cilium's chart", version_at)
     if not profile.cilium.enabled:
+        if chart is not None:
+            context.warning(
+                "IB622", ("cilium", "chart"), "this chart is not used: cilium.enabled is false",
+                "set cilium.enabled: true, or take the chart out",
+            )  # fmt: skip
         return
     if not profile.kubernetes.enabled:
         context.error(

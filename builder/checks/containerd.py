@@ -22,6 +22,7 @@ def check(context: Context) -> None:
     _kernel(context)
     _snapshotters(context)
     _folders(context)
+    _images(context)
     for name, registry in context.profile.containerd.registries.items():
         if registry is not None:
             _registry(context, name, registry)
@@ -113,6 +114,30 @@ def _folders(context: Context) -> None:
         folders[value] = path
         if used and path[-1] == "root" and value.split("/")[1] in ("run", "tmp", "dev", "proc", "sys"):
             context.error("IB508", path, f"{value} is gone after a reboot", "take a folder below /var/lib or /opt")
+
+
+_PACKED = (".zst", ".zstd", ".xz", ".txz", ".bz2", ".tbz", ".lz4", ".zip", ".7z")
+
+
+def _images(context: Context) -> None:
+    images, path = context.profile.containerd.images, ("containerd", "images")
+    if images and not context.profile.kubernetes.enabled:
+        context.warning(
+            "IB517", path, "nothing loads these images: first boot does, and kubernetes.enabled is false",
+            "take them out, or load them with run: [ctr images import /usr/share/imgbuild/images/NAME.tar]",
+        )  # fmt: skip
+    seen: set[str] = set()
+    for number, archive in enumerate(images):
+        if archive.name in seen:
+            context.error("IB515", (*path, number, "name"), f"{archive.name} stands twice", "give each its own name")
+        seen.add(archive.name)
+        for index, url in enumerate(archive.urls):
+            packed = next((end for end in _PACKED if url.split("?")[0].endswith(end)), None)
+            if packed is not None:
+                context.error(
+                    "IB516", (*path, number, "urls", index), f"{packed}: the node loads a plain tar or a gzipped one",
+                    "unpack it, or pack it with gzip, and give the new file's sha256",
+                )  # fmt: skip
 
 
 def _registry(context: Context, name: str, registry: Registry) -> None:

@@ -11,8 +11,11 @@ from builder.findings import Path
 _VERSION = re.compile(r"(?<![0-9.])v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9])")
 
 
-def pinned(context: Context, code: str, path: Path, version: str, urls: Sequence[str], what: str) -> None:
-    """Findings about an archive at ``path`` that has version, urls and sha256."""
+def pinned(
+    context: Context, code: str, path: Path, version: str, urls: Sequence[str], what: str, at: Path | None = None
+) -> None:
+    """Findings about an archive at ``path`` that has urls and sha256; its version is at ``at``, or beside them."""
+    at = at or (*path, "version")
     others: set[str] = set()
     for index, url in enumerate(urls):
         found = _VERSION.findall(url)
@@ -22,17 +25,17 @@ def pinned(context: Context, code: str, path: Path, version: str, urls: Sequence
                 code, (*path, "urls", index), f"{what}: version says {version}, but this URL is of {found[-1]}",
                 f"give the URL of {version} and its sha256, or set the version back to {found[-1]}",
             )  # fmt: skip
-    version_mark, sum_mark = context.mark(*path, "version"), context.mark(*path, "sha256")
+    version_mark, sum_mark = context.mark(*at), context.mark(*path, "sha256")
     if others or version_mark is None or sum_mark is None:
         return
     ours = "profiles/base.yaml"
-    if sum_mark.file.endswith(ours) and not version_mark.file.endswith(ours) and _changed(context, path):
+    if sum_mark.file.endswith(ours) and not version_mark.file.endswith(ours) and _changed(context, at):
         context.error(
             code, (*path, "sha256"), f"{what}: version says {version}, but the sha256 is that of another version",
             f"give the sha256 of {version} beside its URLs",
         )  # fmt: skip
 
 
-def _changed(context: Context, path: Path) -> bool:
-    history = context.loaded.layered.history.get((*path, "version"), [])
+def _changed(context: Context, at: Path) -> bool:
+    history = context.loaded.layered.history.get(at, [])
     return len({value for _, value in history}) > 1

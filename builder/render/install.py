@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from builder.derive import kernel_arguments, kernel_facts
 from builder.nodefile import NodeFile, NodeTree
-from builder.profile import Profile
+from builder.profile import Binary, Profile
 from builder.render.repositories import apt_sources, key_files, repository_settings, rpm_repositories
 from builder.render.templates import render, static
 from builder.repositories import repository_keys
@@ -73,6 +73,10 @@ def _steps(profile: Profile, target: Target) -> Iterable[NodeFile]:
         yield _script("install.d/50-kubernetes", f"install.d/any/50-kubernetes-{profile.kubernetes.source}")
     if profile.helm.enabled:
         yield _script("install.d/60-helm", "install.d/any/60-helm")
+    if _chart(profile) is not None:
+        yield _script("install.d/65-cilium-chart", "install.d/any/65-cilium-chart")
+    if profile.containerd.images:
+        yield _script("install.d/70-images", "install.d/any/70-images")
     if _downloads(profile):
         yield _script("lib/archive.sh", "lib/archive.sh", mode=0o644)
     yield _script("install.d/80-list", "install.d/any/80-list")
@@ -134,7 +138,20 @@ def _settings(profile: Profile, target: Target) -> Settings:
     if profile.helm.enabled:
         out |= {"HELM_VERSION": profile.helm.version, "HELM_URLS": list(profile.helm.urls)}
         out["HELM_SHA256"] = profile.helm.sha256
+    chart = _chart(profile)
+    if chart is not None:
+        out |= {"CILIUM_VERSION": profile.cilium.version, "CILIUM_CHART_URLS": list(chart.urls)}
+        out["CILIUM_CHART_SHA256"] = chart.sha256
+    if profile.containerd.images:
+        out["IMAGE_ARCHIVES"] = [archive.name for archive in profile.containerd.images]
+    for number, archive in enumerate(profile.containerd.images):
+        out |= {f"IMAGES_{number}_URLS": list(archive.urls), f"IMAGES_{number}_SHA256": archive.sha256}
     return out
+
+
+def _chart(profile: Profile) -> Binary | None:
+    """Cilium's chart as a file on the node; None: first boot takes it from the repository, or there is no Cilium."""
+    return profile.cilium.chart if profile.kubernetes.enabled and profile.cilium.enabled else None
 
 
 def _packages(profile: Profile, target: Target) -> list[str]:
@@ -175,4 +192,5 @@ def _kubernetes(profile: Profile) -> Settings:
 
 def _downloads(profile: Profile) -> bool:
     binaries = profile.kubernetes.enabled and profile.kubernetes.source == "binaries"
-    return profile.containerd.source == "nerdctl-full" or profile.helm.enabled or binaries
+    fetched = binaries or profile.containerd.images or _chart(profile)
+    return profile.containerd.source == "nerdctl-full" or profile.helm.enabled or bool(fetched)

@@ -15,6 +15,8 @@ C7, C8, D12 = "centos7-efi", "centos8-efi", "debian12-efi"
 SHA = "a" * 64
 BIN = "{{urls: ['https://x.org/v1.34.11/{0}'], sha256: {1}}}"
 BINARIES = ", ".join(f"{b}: {BIN.format(b, SHA)}" for b in ("kubeadm", "kubelet", "kubectl", "crictl"))
+TAR = f"{{name: a, urls: ['https://x.org/a.tar'], sha256: {SHA}}}"
+CHART = f"{{urls: ['https://x.org/cilium-1.19.6.tgz'], sha256: {SHA}}}"
 V17 = "kubernetes.version=1.37.0"
 
 
@@ -143,6 +145,9 @@ ROWS = [
     Row("IB514", C7, ("kernel.flavour=distribution",), ("kernel.flavour=kernel-lt",), layers=("container-host",)),
     Row("IB601", D12, ("cilium.enabled=true", "helm.enabled=true"), (), layers=("container-host",)),
     Row("IB602", C7, ("helm.enabled=false",)),
+    Row("IB515", C7, (f"containerd.images=[{TAR}, {TAR}]",), (f"containerd.images=[{TAR}, {TAR.replace('name: a', 'name: b')}]",)),
+    Row("IB516", C7, (f"containerd.images=[{TAR.replace('a.tar', 'a.tar.zst')}]",), (f"containerd.images=[{TAR.replace('a.tar', 'a.tgz')}]",)),
+    Row("IB517", C7, (f"containerd.images=[{TAR}]",), ("containerd.images=[]",), layers=("container-host",), severity=W),
     Row("IB603", C7, ("helm.version=3.17.3",), ("helm.version=3.17.3", f"helm.sha256={SHA}",
         "helm.urls=[https://x.org/helm-v3.17.3-linux-amd64.tar.gz]")),
     Row("IB604", C7, ("cilium.version=1.21.0",), ("cilium.version=1.20.0",), severity=W),
@@ -206,6 +211,8 @@ ROWS = [
         values("ipam.operator.clusterPoolIPv4PodCIDRList=[10.244.0.0/16]")),
     Row("IB619", C7, values("operator.image.repository=a.org/cilium/operator-generic"),
         values("operator.image.repository=a.org/cilium/operator")),
+    Row("IB621", C7, (f"cilium.chart={CHART.replace('19.6', '18.6')}",), (f"cilium.chart={CHART}",)),
+    Row("IB622", C7, (f"cilium.chart={CHART}", "cilium.enabled=false", "kubernetes.kube_proxy=true"), ("cilium.enabled=false", "kubernetes.kube_proxy=true"), severity=W),
     Row("IB620", C7, values("image.repository=a.org/cilium", "image.useDigest=true"), values("image.repository=a.org/cilium"),
         severity=W),
     Row("IB630", C7, values("routingMode=tunnel", "loadBalancer.mode=snat", "installNoConntrackIptablesRules=false",

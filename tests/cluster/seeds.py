@@ -30,7 +30,7 @@ def image(node: Node) -> None:
     node.write("/usr/share/imgbuild/kernel", f"{platform.release()}\n")
     conf = f"checks=({_CHECKS})\nkubernetes_version='{KUBERNETES}'\nhelm_version='{HELM}'\n"
     node.write("/etc/imgbuild/verify.conf", conf)
-    node.write("/usr/share/imgbuild/images/one.tar", "")
+    node.write("/usr/share/imgbuild/images/one.tar", "one.tar\n")
     chart = node.upper / f"usr/share/imgbuild/charts/cilium-{CHART_VERSION}.tgz"
     chart.parent.mkdir(parents=True)
     with tarfile.open(chart, "w:gz") as out:

@@ -210,6 +210,82 @@ def test_helm(room: Room, mirror: Mirror, program: bytes, code: int) -> None:
         assert not mirror.asked
 
 
+CHART_YAML = (
+    b'apiVersion: v2\nname: cilium\nversion: "1.19.6"\nannotations:\n  artifacthub.io/crds: |\n'
+    b"    - kind: CiliumNode\n      version: v2\n      name: ciliumnodes.cilium.io\n"
+)  # the annotations of the real one have names and versions too
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"cilium/Chart.yaml": CHART_YAML}, ""),
+        ({"cilium/Chart.yaml": CHART_YAML.replace(b"19.6", b"18.1")}, "is of cilium 1.18.1, not of cilium 1.19.6"),
+        ({"other/Chart.yaml": CHART_YAML}, "is no archive of a chart"),
+    ],
+    ids=["right", "version", "name"],
+)  # fmt: skip
+def test_the_chart_of_cilium(room: Room, mirror: Mirror, members: dict[str, bytes | str], said: str) -> None:
+    packed = archive({**members, "cilium/values.yaml": b"x"})
+    (mirror.folder / "c.tgz").write_bytes(packed)
+    chart = f"{{urls: ['{mirror.url}/c.tgz'], sha256: {hashlib.sha256(packed).hexdigest()}}}"
+    room.lay(tree("debian12-efi", sets=("cilium.version=1.19.6", f"cilium.chart={chart}")))
+    done = room.step("65-cilium-chart")
+    file = room.upper / "usr/share/imgbuild/charts/cilium-1.19.6.tgz"
+    if said:
+        assert done.returncode == 1 and said in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (packed, 0o644)
+    mirror.asked.clear()
+    assert room.step("65-cilium-chart").returncode == 0 and not mirror.asked
+
+
+def image_archive(*members: str, mode: str = "w") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as tar:  # type: ignore[call-overload]
+        for name in members:
+            tar.addfile(tarfile.TarInfo(name))
+    return out.getvalue()
+
+
+def test_archives_of_images(room: Room, mirror: Mirror) -> None:
+    """Plain and gzipped, docker's and OCI's; one that neither is ends the build and not the first boot."""
+    made = {
+        "docker": image_archive("manifest.json", "layer.tar"),
+        "oci": image_archive("./index.json", "./oci-layout", mode="w:gz"),
+    }
+
+    def listed(more: dict[str, bytes]) -> str:
+        items = []
+        for name, content in more.items():
+            (mirror.folder / name).write_bytes(content)
+            sum_ = hashlib.sha256(content).hexdigest()
+            items.append(f"{{name: {name}, urls: ['{mirror.url}/{name}'], sha256: {sum_}}}")
+        return f"containerd.images=[{', '.join(items)}]"
+
+    room.lay(tree("debian12-efi", sets=(listed(made),)))
+    done = room.step("70-images")
+    assert done.returncode == 0, done.stderr
+    folder = room.upper / "usr/share/imgbuild/images"
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {f"{name}.tar": c for name, c in made.items()}
+    mirror.asked.clear()
+    assert room.step("70-images").returncode == 0 and not mirror.asked
+    for bad in (image_archive("a/manifest.json"), b"\x28\xb5\x2f\xfd zstd", made["oci"][:-20] + b"x" * 20):
+        room.lay(tree("debian12-efi", sets=(listed({"bad": bad}),)))
+        done = room.step("70-images")
+        assert done.returncode == 1 and "bad is no archive of images" in done.stderr
+        assert not (folder / "bad.tar").exists()
+
+
+def test_images_of_another_sum_are_refused(room: Room, mirror: Mirror) -> None:
+    (mirror.folder / "i.tar").write_bytes(image_archive("manifest.json"))
+    one = f"[{{name: i, urls: ['{mirror.url}/i.tar'], sha256: {'a' * 64}}}]"
+    room.lay(tree("debian12-efi", sets=(f"containerd.images={one}",)))
+    done = room.step("70-images")
+    assert done.returncode == 1 and "is at none of its addresses" in done.stderr
+
+
 def test_kubernetes_as_pinned_binaries(room: Room, mirror: Mirror) -> None:
     (mirror.folder / "kubelet").write_bytes(PROGRAM)
     one = f"{{urls: ['{mirror.url}/kubelet'], sha256: {hashlib.sha256(PROGRAM).hexdigest()}}}"

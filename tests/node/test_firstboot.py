@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -254,11 +255,23 @@ def test_stock_waits_for_setup(tmp_path: Path) -> None:
 
 def test_images_and_chart_of_the_disk_image(tmp_path: Path) -> None:
     node = BootNode(tmp_path)
-    node.write("usr/share/imgbuild/images/a.tar", "")
+    folder = node.root / "usr/share/imgbuild/images"
+    node.write("usr/share/imgbuild/images/a.tar", "tar a\n")
+    (folder / "b.tar").write_bytes(gzip.compress(b"tar b\n"))
     node.write("usr/share/imgbuild/charts/cilium-1.19.6.tgz", "")
     assert node.run().returncode == 0
-    assert "-n k8s.io images import /usr/share/imgbuild/images/a.tar" in node.calls("ctr")
+    assert node.calls("ctr").count("-n k8s.io images import -") == 2
+    assert (node.world / "images").read_text() == "tar a\ntar b\n"
     assert "--repo" not in node.calls("helm")[0]
+
+
+def test_an_archive_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.write("usr/share/imgbuild/images/a.tar", "")
+    (node.root / "usr/share/imgbuild/images/a.tar").write_bytes(gzip.compress(b"tar a\n" * 1000)[:-9])
+    assert node.run().returncode == 1
+    assert (node.status["stage"], node.status["state"]) == ("images", "failed")
+    assert "ctr cannot import /usr/share/imgbuild/images/a.tar" in node.status["error"].replace(str(node.root), "")
 
 
 def test_a_failed_stage_is_tried_again_and_counted(tmp_path: Path) -> None:
