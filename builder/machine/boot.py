@@ -18,6 +18,7 @@ from builder.machine.report import Lines, Message, ReportError, parse_plot, pars
 from builder.machine.result import BootResult, result_json
 from builder.machine.spec import MachineSpec
 from builder.machine.text import as_text, printable
+from builder.machine.times import Times, draw, parse_times
 from builder.steps import Steps
 
 PLOT_SECONDS = 60.0
@@ -97,6 +98,7 @@ class _Run:
         self._milestones: list[Milestone] = []
         self._files = {"console": output / "console.log"}
         self._checks: tuple[Check, ...] = ()
+        self._times: Times | None = None
         self._problem = ""
         self._boots = 1
         self._reset_at = float("-inf")
@@ -128,6 +130,7 @@ class _Run:
         return BootResult(
             checked=self._check,
             checks=self._checks,
+            times=self._times,
             problem=self._problem,
             console_tail=tuple(self._console.tail()) if self._problem else (),
             milestones=tuple(self._milestones),
@@ -188,9 +191,13 @@ class _Run:
             self._checks = parse_verify(message)
             self.report = message
             self._steps.note(f"the guest reported {len(self._checks)} checks")
+        elif message.kind == "times":
+            self._times = parse_times(message)
+            self._steps.note(str(self._times))
         elif message.kind == "plot":
             path = self._output / "boot-plot.svg"
-            path.write_bytes(parse_plot(message))
+            plot = parse_plot(message)
+            path.write_bytes(draw(plot, self._times) if self._times else plot)
             self._files["plot"] = path
             self._plot.set()
         else:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from builder.machine.firmware import Ovmf
-from builder.machine.spec import MachineSpec
+from builder.machine.spec import SERVED_HOST, MachineSpec
 
 REPORT_PORT = "org.imgbuild.report.0"
 """The virtio-serial port's name: /dev/virtio-ports/org.imgbuild.report.0 in the guest."""
@@ -49,13 +49,30 @@ def qemu_command(
         args += _blockdev("ovmf-vars", ovmf.variables, read_only=False)
         args += ["-machine", "pflash0=ovmf-code,pflash1=ovmf-vars"]
     args += _disks(spec, overlay)
-    for number, mac in enumerate(spec.macs):
-        args += ["-netdev", f"user,id=net{number},restrict=on"]
-        # No option ROM: the machine is not to try the network when its disk doesn't boot.
-        args += ["-device", f"virtio-net-pci,netdev=net{number},mac={mac},romfile="]
+    args += _network(spec)
     if spec.direct is not None:
         args += ["-kernel", str(spec.direct.kernel.resolve()), "-initrd", str(spec.direct.initrd.resolve())]
         args += ["-append", spec.direct.append]
+    return args
+
+
+def _network(spec: MachineSpec) -> list[str]:
+    """The network cards. No option ROM: the machine is not to try the network when its disk doesn't boot."""
+    args = []
+    served = ""
+    if spec.served is not None:
+        # A command for each connection: what guestfwd connects by itself, it connects once for all of them.
+        served = f",guestfwd=tcp:{SERVED_HOST}:{spec.served}-cmd:busybox nc 127.0.0.1 {spec.served}"
+    for number, mac in enumerate(spec.macs):
+        args += ["-netdev", f"user,id=net{number},restrict=on{served}"]
+        args += ["-device", f"virtio-net-pci,netdev=net{number},mac={mac},romfile="]
+    if spec.wire is not None:
+        ends = {
+            "local": {"type": "unix", "path": str(spec.wire.own)},
+            "remote": {"type": "unix", "path": str(spec.wire.other)},
+        }
+        args += ["-netdev", json.dumps({"type": "dgram", "id": "wire", **ends})]
+        args += ["-device", f"virtio-net-pci,netdev=wire,mac={spec.wire.mac},romfile="]
     return args
 
 

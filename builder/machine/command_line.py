@@ -85,6 +85,8 @@ def show(result: BootResult, console: Console, *, as_json: bool) -> None:
         return
     if result.checks:
         print_checks(result.checks, console)
+    if result.times is not None:
+        console.print(str(result.times), markup=False)
     if not result.ok:
         console.print(result.failure(), markup=False)
     for what, path in result.files.items():

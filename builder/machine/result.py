@@ -10,6 +10,7 @@ from pathlib import Path
 from builder.machine.checks import Check, all_ok
 from builder.machine.console import Milestone
 from builder.machine.report import Message
+from builder.machine.times import Times
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,14 @@ class BootResult:
     """One boot. ``checked`` tells whether checks were asked for; ``seconds`` is from power on to the verdict.
 
     ``problem`` is what ended the boot before its time, empty if nothing did; ``console_tail`` are then the
-    last lines of the console. ``messages`` is everything the guest sent. ``powered_off`` tells whether the guest
-    shut itself down when asked. ``files`` maps what was kept ("console", "screenshot", "plot", "checks") to
-    where.
+    last lines of the console. ``times`` are those of the guest's first boot, if it had one. ``messages`` is
+    everything the guest sent. ``powered_off`` tells whether the guest shut itself down when asked. ``files`` maps
+    what was kept ("console", "screenshot", "plot", "checks") to where.
     """
 
     checked: bool
     checks: tuple[Check, ...] = ()
+    times: Times | None = None
     problem: str = ""
     console_tail: tuple[str, ...] = ()
     milestones: tuple[Milestone, ...] = ()
@@ -66,6 +68,9 @@ def result_json(result: BootResult) -> str:
         "powered_off": result.powered_off,
         "milestones": [asdict(milestone) for milestone in result.milestones],
         "checks": [asdict(check) for check in result.checks],
+        "first_boot": None
+        if result.times is None
+        else {"end": round(result.times.end, 2), "own": round(result.times.own, 2), **asdict(result.times)},
         "console_tail": list(result.console_tail),
         "files": {what: path.name for what, path in result.files.items()},
     }

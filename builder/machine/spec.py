@@ -12,6 +12,8 @@ from builder.errors import HostError
 
 Firmware = Literal["bios", "efi"]
 
+SERVED_HOST = "10.0.2.100"
+"""An address of QEMU's own network that nobody has otherwise."""
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
 
 
@@ -25,6 +27,19 @@ class DirectKernel:
 
 
 @dataclass(frozen=True)
+class Wire:
+    """A cable between two machines: a network card whose frames go to the other's socket and nowhere else.
+
+    ``own`` and ``other`` are paths of Unix datagram sockets, at most 107 bytes (unix(7)); QEMU makes ``own``. Frames
+    to a machine that is off are lost, as on a real cable (QEMU 7.2 and later: -netdev dgram).
+    """
+
+    mac: str
+    own: Path
+    other: Path
+
+
+@dataclass(frozen=True)
 class MachineSpec:
     """One virtual machine.
 
@@ -33,7 +48,9 @@ class MachineSpec:
     The firmware's variables are always fresh ones.
     ``disk_size_gib`` is what the guest sees, larger than the image so that its growth can be checked.
     ``extra_disks`` are raw files, read-only to the guest. Each of ``macs`` is one network card; the network
-    is QEMU's own (``restrict=on``): DHCP answers, nothing leaves, nothing on the host listens.
+    is QEMU's own (``restrict=on``): DHCP answers, nothing leaves, nothing on the host listens. ``wire`` comes after
+    them, for another machine. ``served`` is a port of the host's loopback interface that guests reach as SERVED_HOST,
+    the same port.
 
     ``accel`` is emulation unless told otherwise: there are hosts whose ``/dev/kvm`` opens and then hangs the
     guest's kernel before its first line, and QEMU would choose it there. ``cpu`` qemu64 is the cheapest to
@@ -49,13 +66,15 @@ class MachineSpec:
     cpus: int = 2
     cpu: str = "qemu64"
     macs: tuple[str, ...] = ("52:54:00:00:00:01",)
+    wire: Wire | None = None
+    served: int | None = None
     accel: Literal["tcg", "kvm"] = "tcg"
     smbios: tuple[str, ...] = ()
     direct: DirectKernel | None = None
     overlay: Path | None = None
 
     def __post_init__(self) -> None:
-        for mac in self.macs:
+        for mac in (*self.macs, *([self.wire.mac] if self.wire else [])):
             if not _MAC.fullmatch(mac):
                 raise ValueError(f"{mac!r} is no MAC address")
         if self.memory_mib < 64 or self.cpus < 1 or self.disk_size_gib < 1:

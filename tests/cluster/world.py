@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import shutil
 import tarfile
 from pathlib import Path
@@ -15,41 +13,54 @@ import yaml
 from tests.cluster.programs import HELM, KUBERNETES, programs
 from tests.cluster.seeds import CHART, CHART_VERSION
 from tests.cluster.standins.pack import pack
+from tests.cri.pause_image import pause_image
 from tests.install.conftest import Mirror
+
+# A disk with this label brings what a test does in the guest; it is looked for at each boot.
+_UNIT_PATH = "/etc/systemd/system/imgbuildtest.service"
+_UNIT = """[Unit]
+ConditionPathExists=/dev/disk/by-label/IMGBUILDT
+[Service]
+ExecStartPre=/bin/mkdir -p /run/imgbuildtest
+ExecStartPre=/bin/mount -o ro /dev/disk/by-label/IMGBUILDT /run/imgbuildtest
+ExecStart=/usr/bin/python3 /run/imgbuildtest/act.py
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def make_layer(mirror: Mirror, layer: Path) -> Path:
     """Fill the mirror and write the layer: stand-ins for kubeadm, kubelet and crictl; kubectl and helm are real."""
-    kube, kube_sum = pack(mirror.folder / "kube", KUBERNETES)
+    kube, _ = pack(mirror.folder / "kube", KUBERNETES)
     kubectl = mirror.folder / "kubectl"
     shutil.copyfile(programs()["kubectl"], kubectl)
-    binaries = dict.fromkeys(("kubeadm", "kubelet", "crictl"), (kube.name, kube_sum))
-    binaries["kubectl"] = (kubectl.name, _sha256(kubectl))
+    binaries = {**dict.fromkeys(("kubeadm", "kubelet", "crictl"), kube), "kubectl": kubectl}
     helm = mirror.folder / f"helm-v{HELM}-linux-amd64.tar.gz"
     with tarfile.open(helm, "w:gz", compresslevel=1) as out:
         out.add(programs()["helm"], "linux-amd64/helm")
+    chart = mirror.folder / f"cilium-{CHART_VERSION}.tgz"
+    with tarfile.open(chart, "w:gz") as out:
+        out.add(CHART, "cilium")
+    image = pause_image(mirror.folder / "pause.tar", "imgbuild.test/pause:test")
     values: dict[str, Any] = {
         "kubernetes": {
             "version": KUBERNETES,
             "source": "binaries",
-            "binaries": {n: {"urls": [f"{mirror.url}/{f}"], "sha256": s} for n, (f, s) in binaries.items()},
+            "binaries": {name: _served(mirror, path) for name, path in binaries.items()},
         },
-        "helm": {"version": HELM, "urls": [f"{mirror.url}/{helm.name}"], "sha256": _sha256(helm)},
-        "cilium": {"version": CHART_VERSION},
-        "run": [_chart()],
+        "helm": {"version": HELM, **_served(mirror, helm)},
+        "cilium": {"version": CHART_VERSION, "chart": _served(mirror, chart)},
+        "containerd": {"images": [{"name": "pause", **_served(mirror, image)}]},
+        "files": [{"path": _UNIT_PATH, "content": _UNIT}],
+        "run": [f"systemctl enable {_UNIT_PATH}"],
     }
     layer.write_text(yaml.safe_dump(values))
     return layer
 
 
-def _chart() -> str:
-    """The command that puts the tests' chart where a baked one lies: it is small enough for user-data."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:gz") as out:
-        out.add(CHART, "cilium")
-    folder = "/usr/share/imgbuild/charts"
-    text = base64.b64encode(data.getvalue()).decode()
-    return f"mkdir -p {folder} && base64 -d <<< {text} > {folder}/cilium-{CHART_VERSION}.tgz"
+def _served(mirror: Mirror, path: Path) -> dict[str, Any]:
+    """A file of the mirror's, as a profile names it."""
+    return {"urls": [f"{mirror.url}/{path.name}"], "sha256": _sha256(path)}
 
 
 def _sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,42 @@ def test_one_control_plane_without_secrets(tmp_path: Path) -> None:
     node.forget()
     assert node.run().returncode == 0
     assert not (node.world / "calls").exists()
+
+
+CARD = "2: eth0    inet 10.0.2.15/24 brd 10.0.2.255 scope global dynamic eth0\\       valid_lft 86000sec\n"
+NO_CARD = "7: cilium_host    inet 10.0.9.1/32 scope global cilium_host\\       valid_lft forever\n"
+VIP = "2: eth0    inet 10.0.0.100/32 scope global eth0\\       valid_lft forever\n"
+SECOND = "3: eth1    inet 10.9.9.9/24 brd 10.9.9.255 scope global eth1\\       valid_lft forever\n"
+
+
+def test_without_a_default_route_the_only_address_is_the_nodes(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=False, endpoint="", vip="10.0.0.100")
+    node.write("etc/imgbuild/kube-vip.yaml", "kind: Pod\n")
+    node.set(addresses=CARD + VIP + NO_CARD)
+    done = node.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+    assert "10.0.2.15" in (node.root / "run/imgbuild/cilium-values.yaml").read_text()
+    assert "10.0.2.15 is this node's only address" in done.stderr
+
+
+@pytest.mark.parametrize(("addresses", "has"), [("", "it has no address"), (CARD + SECOND, "10.0.2.15, 10.9.9.9")])
+def test_without_a_default_route_nothing_is_guessed(tmp_path: Path, addresses: str, has: str) -> None:
+    node = BootNode(tmp_path, secrets=False, endpoint="")
+    node.set(addresses=addresses)
+    assert node.run().returncode == 1
+    assert has in node.status["error"]
+    assert node.calls("kubeadm") == []
+
+
+def test_where_the_time_went_is_kept_for_the_boot_plot(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=False, endpoint="")
+    assert node.run().returncode == 0
+    spans = [line.split() for line in (node.root / "run/imgbuild/firstboot.times").read_text().splitlines()]
+    assert [name for kind, name, _, _ in spans if kind == "stage"] == STAGES
+    assert {name for kind, name, _, _ in spans if kind == "other"} == {"kubeadm", "apiserver", "helm", "waiting"}
+    for _, _, start, end in spans:
+        assert 0 < float(start) <= float(end)
 
 
 def test_keys_and_vip_are_there_before_init(tmp_path: Path) -> None:
@@ -231,6 +268,16 @@ def test_a_clock_that_is_not_in_step(tmp_path: Path, secrets: bool, conf: dict[s
     if not ok:
         assert (node.status["stage"], node.status["state"]) == ("clock", "failed")
         assert "the cluster's CA is valid from" in node.status["error"]
+
+
+def test_a_clock_before_the_image_was_made_must_be_set_first(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=False, endpoint="")
+    node.set(clock="Not synchronised")
+    os.utime(node.root / "usr/libexec/imgbuild/firstboot", (4_000_000_000, 4_000_000_000))
+    assert node.run().returncode == 1
+    assert "this node's files were made at 2096-10-02T07:06:40Z" in node.status["error"]
+    node.set(clock="Normal")
+    assert node.run().returncode == 0
 
 
 def test_the_wrong_kernel_stops(tmp_path: Path) -> None:

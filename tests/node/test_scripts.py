@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.machine.report import Lines, parse_plot, parse_verify
+from builder.machine.times import parse_times
 from tests.node.conftest import CASES, HOST, loaded
 from tests.node.fakenode import Node
 
@@ -154,6 +155,16 @@ def test_report_is_what_the_host_reads(tmp_path: Path) -> None:
     assert checks.body["kernel"] == node.release
     assert parse_plot(plot) == b"<svg>boot</svg>\n"
     assert gzip.decompress(base64.b64decode(str(plot.body["data"]))) == b"<svg>boot</svg>\n"
+
+
+def test_report_tells_where_first_boots_time_went(tmp_path: Path) -> None:
+    node, port = Node(tmp_path, loaded("debian12-efi", HOST)), tmp_path / "port"
+    node.write("/run/imgbuild/firstboot.times", "other kubeadm 9.5 20.00\nstage kubeadm 8.01 21.5\n")
+    assert _report(node, port, "12345678").returncode == 0
+    _, message, _ = Lines().feed(port.read_bytes())
+    times = parse_times(message)
+    assert times.own == pytest.approx(2.99)
+    assert times.end == 21.5
 
 
 def test_report_of_a_failed_check_is_sent_too(tmp_path: Path) -> None:

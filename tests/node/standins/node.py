@@ -275,6 +275,15 @@ def ip(words: list[str]) -> int:
         return 0
     if words == ["link", "set", "dev", "eth0", "xdp", "off"]:
         return 0
+    if (WORLD / "addresses").exists():  # a network without a router
+        if words == ["-o", "-4", "route", "get", "192.0.2.1"]:
+            print("RTNETLINK answers: Network is unreachable", file=sys.stderr)
+            return 2
+        if words == ["-o", "-4", "address", "show", "scope", "global"]:
+            print((WORLD / "addresses").read_text(), end="")
+            return 0
+    elif words == ["-o", "-4", "address", "show", "scope", "global"]:
+        return unexpected("ip: there is a default route")
     if words == ["-o", "-4", "route", "get", "192.0.2.1"]:
         print("192.0.2.1 via 10.0.0.1 dev eth0 src 10.0.0.11 uid 0 \\    cache ")
         return 0

@@ -14,10 +14,10 @@ owner_of() {
 }
 
 check_kernel() {
-    local running wanted newest='' owner='' file hint
+    local running wanted newest='' owner='' file fix
     running=$(uname -r)
     wanted="the newest installed kernel of $kernel_owner${kernel_version:+, version $kernel_version}"
-    hint="a new kernel takes a reboot; then see the check boot-default"
+    fix="a new kernel takes a reboot; then see the check boot-default"
     while IFS= read -r file; do
         owner=$(owner_of "${file#"$R"}") || owner=''
         # shellcheck disable=SC2053 # the owner's name is a pattern
@@ -29,9 +29,9 @@ check_kernel() {
     if [[ -z $newest ]]; then
         fail "$wanted" "$running, and no such kernel is installed" "was the kernel package installed?"
     elif [[ $running != "$newest" ]]; then
-        fail "$wanted: $newest" "$running" "$hint"
+        fail "$wanted: $newest" "$running" "$fix"
     elif [[ -n $kernel_version && $running != "$kernel_version"[!0-9]* && $running != "$kernel_version" ]]; then
-        fail "$wanted" "$running" "$hint"
+        fail "$wanted" "$running" "$fix"
     else
         pass "$wanted" "$running"
     fi

@@ -135,7 +135,7 @@ check_cilium_services() {
 
 # The data path in force, not the one in the values: Cilium falls back to another with one line in a log.
 check_cilium_datapath() {
-    local answer routing='' host='' kpr=no wanted='' found=''
+    local answer routing='' host='' kpr=no wanted='' there=''
     in_cluster "what was asked for" || return 0
     if ! ask_cilium status; then
         fail "what was asked for" "no answer from cilium-agent" "crictl ps --name cilium-agent"
@@ -152,13 +152,13 @@ check_cilium_datapath() {
         kpr=yes
     fi
     if [[ -n $cilium_routing ]]; then
-        wanted+="routing $cilium_routing, " found+="routing ${routing:-not said}, "
+        wanted+="routing $cilium_routing, " there+="routing ${routing:-not said}, "
     fi
     if [[ -n $cilium_host_routing ]]; then
-        wanted+="host routing $cilium_host_routing, " found+="host routing ${host:-not said}, "
+        wanted+="host routing $cilium_host_routing, " there+="host routing ${host:-not said}, "
     fi
-    wanted+="kube-proxy replacement $cilium_kpr" found+="kube-proxy replacement $kpr"
-    expect "$wanted" "$found" "kubectl --namespace kube-system logs ds/cilium | grep -i -e fall -e routing"
+    wanted+="kube-proxy replacement $cilium_kpr" there+="kube-proxy replacement $kpr"
+    expect "$wanted" "$there" "kubectl --namespace kube-system logs ds/cilium | grep -i -e fall -e routing"
 }
 
 check_coredns() {

@@ -111,7 +111,7 @@ dns_query() {
 }
 
 check_deep_dns() {
-    local config server domain wanted bytes found='no answer'
+    local config server domain wanted bytes answer='no answer'
     deep_ready "kubernetes.default resolved" || return 0
     config=$(slurp /var/lib/kubelet/config.yaml)
     [[ $config =~ clusterDNS:[[:space:]]*-[[:space:]]*\"?([0-9a-f.:]+) ]] && server=${BASH_REMATCH[1]} || server=''
@@ -128,11 +128,11 @@ check_deep_dns() {
     fi
     read -r -d '' -a bytes < <(dns_query "$server" "kubernetes.default.svc.$domain") || true
     if ((${#bytes[@]} >= 16)); then
-        found="an error (code $((16#${bytes[3]} & 15)))"
+        answer="an error (code $((16#${bytes[3]} & 15)))"
         if ((16#${bytes[3]} % 16 == 0 && 16#${bytes[7]} > 0)); then
-            printf -v found '%d.%d.%d.%d' $((16#${bytes[${#bytes[@]} - 4]})) $((16#${bytes[${#bytes[@]} - 3]})) \
+            printf -v answer '%d.%d.%d.%d' $((16#${bytes[${#bytes[@]} - 4]})) $((16#${bytes[${#bytes[@]} - 3]})) \
                 $((16#${bytes[${#bytes[@]} - 2]})) $((16#${bytes[${#bytes[@]} - 1]}))
         fi
     fi
-    expect "$wanted" "$found" "CoreDNS at $server: kubectl --namespace kube-system logs -l k8s-app=kube-dns"
+    expect "$wanted" "$answer" "CoreDNS at $server: kubectl --namespace kube-system logs -l k8s-app=kube-dns"
 }

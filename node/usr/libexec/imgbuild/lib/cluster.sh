@@ -35,7 +35,8 @@ kube() {
 }
 
 # api_answers KUBECONFIG: within three minutes; after a reboot the control plane takes its time.
-api_answers() {
+api_answers() { other apiserver wait_for_api "$1"; }
+wait_for_api() {
     local try
     for ((try = 0; try < 36; try++)); do
         if kube "$1" get --raw /livez > /dev/null 2>&1; then
@@ -57,9 +58,10 @@ waiting() {
     fi
 }
 
-# Sets address: the seed's, else the source address of the default route.
+# Sets address: the seed's, else the source address of the default route. A network without a router has none: after
+# half a minute, once a boot, this node's only address does as well.
 find_address() {
-    local try words target=192.0.2.1
+    local try words only target=192.0.2.1
     address=$node_ip
     if [ -n "$address" ]; then
         return 0
@@ -73,10 +75,31 @@ find_address() {
             address=${BASH_REMATCH[1]}
             return 0
         fi
+        only=$(own_addresses)
+        if [ -n "$only" ] && [[ $only != *$'\n'* ]] && { [ "$try" -ge 6 ] || [ -e "$run/no-router" ]; }; then
+            address=$only
+            touch "$run/no-router"
+            echo "imgbuild: notice: there is no default route; $address is this node's only address"
+            return 0
+        fi
         pause 5
     done
-    die "this node's address is unknown: after 5 minutes there is no default route for IPv$node_family. Give the node" \
-        "an address in the cluster file, or a network whose DHCP server sends a gateway"
+    only=${only//$'\n'/, }
+    die "this node's address is unknown: after 5 minutes there is no default route for IPv$node_family, and it has" \
+        "${only:-no address}. Give the node an address in the cluster file, or a network whose DHCP server sends a gateway"
+}
+
+# The addresses of this node's cards, a line each: the virtual one and those of pods and bridges are no node's address.
+own_addresses() {
+    local link word
+    ip -o "-$node_family" address show scope global | while read -r _ link _ word _; do
+        case $link in
+            cilium_* | lxc* | docker* | cni* | veth* | virbr* | kube-* | nodelocaldns) continue ;;
+        esac
+        if [ "${word%/*}" != "$vip" ]; then
+            printf '%s\n' "${word%/*}"
+        fi
+    done
 }
 
 # lay NAME: /run/imgbuild/NAME becomes /etc/imgbuild/NAME with this node's address in it, for root alone.

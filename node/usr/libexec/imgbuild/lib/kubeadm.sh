@@ -50,7 +50,7 @@ place_vip() {
 # run_kubeadm WORDS...: what it says goes to the log; sets error to what it calls an error.
 run_kubeadm() {
     local code=0
-    timeout --kill-after=30 1800 kubeadm "$@" 2>&1 | tee "$said" || code=$?
+    other kubeadm timeout --kill-after=30 1800 kubeadm "$@" 2>&1 | tee "$said" || code=$?
     error=$(grep -E '^error|\[ERROR ' "$said" | tr '\n\t' '  ' || true)
     error=${error:-$(grep -v '^To see the stack trace of this error' "$said" | tail -n 1 || true)}
     return "$code"
@@ -89,7 +89,7 @@ join_is_whole() {
             *NotFound* | *Unauthorized* | *Forbidden* | *'must be logged in'* | *'unknown authority'*) return 1 ;;
         esac
         waiting "whether this node has joined: ${labels##*$'\n'}"
-        pause 10
+        other waiting pause 10
     done
     [ "$node_role" = worker ] || [[ $labels == *'"node-role.kubernetes.io/control-plane"'* ]]
 }
@@ -152,7 +152,7 @@ join() {
         elif name_is_free && try_to_join; then
             return 0
         fi
-        pause 10
+        other waiting pause 10
     done
 }
 

@@ -50,13 +50,33 @@ set_mark() {
 # marked FILE TEXT
 marked() { [ "$(cat "$1" 2> /dev/null || true)" = "$2" ]; }
 
+# Where this boot's time goes, for the boot plot: lines "stage NAME FROM TO" and "other NAME FROM TO",
+# in seconds since the kernel started.
+times=$run/$program.times
+uptime() {
+    local first
+    read -r first _ < /proc/uptime
+    printf '%s' "$first"
+}
+
+# other NAME COMMAND...: run what is not imgbuild's own work (kubeadm, helm, images, waiting for those). Ends with its code.
+other() {
+    # Of these names, because a function that is called sees them.
+    local other_name=$1 other_from other_code=0
+    other_from=$(uptime)
+    shift
+    "$@" || other_code=$?
+    printf 'other %s %s %s\n' "$other_name" "$other_from" "$(uptime)" >> "$times" || true
+    return "$other_code"
+}
+
 # pause SECONDS: between two looks at something.
 pause() { sleep "${IMGBUILD_PAUSE:-$1}"; }
 
 # stage NAME SETTINGS SECONDS COMMAND...: run, unless done before with the same settings; 0 seconds: without a limit.
 # Ends with the command's code; $stage_error then says what went wrong.
 stage() {
-    local name=$1 settings=$2 limit=$3 mark=$marks$1 start code=0 bounded=()
+    local name=$1 settings=$2 limit=$3 mark=$marks$1 start from code=0 bounded=()
     shift 3
     if marked "$mark" "$settings"; then
         stages_done+=" $name"
@@ -70,9 +90,10 @@ stage() {
     fi
     status "$name" running
     say "$name"
-    start=$(wc -c < "$log")
+    start=$(wc -c < "$log") from=$(uptime)
     # The lock is not for children: a service that one starts would keep it.
     ${bounded[@]+"${bounded[@]}"} "$@" 9>&- 2>&1 | tee -a "$log" >&2 || code=$?
+    printf 'stage %s %s %s\n' "$name" "$from" "$(uptime)" >> "$times" || true
     if [ "$code" -ne 0 ]; then
         # What comes first is the cause, the rest follows from it.
         stage_error=$(tail -c "+$((start + 1))" "$log" | sed -n '/^imgbuild: error: /{p;q}' || true)
