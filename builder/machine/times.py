@@ -48,12 +48,16 @@ class Times:
         """When the last stage ended."""
         return max((stage.end for stage in self.stages), default=0.0)
 
+    @property
+    def share(self) -> float:
+        """imgbuild's own part of the boot, from the kernel's start to first boot's end: 0 to 1."""
+        return self.own / self.end if self.end else 0.0
+
     def __str__(self) -> str:
         """One line for a person."""
-        share = 100 * self.own / self.end if self.end else 0.0
         return (
             f"first boot: {self.spent:.1f} s of {self.end:.1f} s since the kernel started, of it {self.own:.1f} s "
-            f"imgbuild's own ({share:.1f} %)"
+            f"imgbuild's own ({100 * self.share:.1f} %)"
         )
 
 
