@@ -6,6 +6,7 @@ One place, so that checks and rendering never disagree. Everything here is pure.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -120,6 +121,18 @@ def cgroup(profile: Profile, target: Target) -> Literal["v1", "v2"]:
     if target.cgroup.v2_arguments is not None and facts is not None and version(facts.version) >= Version("5.8"):
         return "v2"
     return target.cgroup.default
+
+
+def device_names(value: object) -> list[str]:
+    """The interfaces that a value of Cilium's chart names: a list, or text with blanks or commas. eth+ is a pattern."""
+    return [str(name) for name in value] if isinstance(value, list) else re.findall(r"[^\s,{}]+", str(value or ""))
+
+
+def cilium_devices(values: Mapping[str, object]) -> list[str]:
+    """What the agent is told to take; none: it looks for the default route and the node's address itself."""
+    port = values.get("nodePort")
+    direct = port.get("directRoutingDevice") if isinstance(port, dict) else None
+    return list(dict.fromkeys([*device_names(values.get("devices")), *device_names(direct)]))
 
 
 def kernel_arguments(profile: Profile, target: Target) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from packaging.version import Version
 
+from builder.checks import devices
 from builder.checks.cilium_keys import keys
 from builder.checks.combinations import combinations
 from builder.checks.context import Context
@@ -64,6 +65,7 @@ def check(context: Context) -> None:
     _native_cidr(context, leaves)
     _images(context, leaves)
     combinations(context, leaves)
+    devices.check(context, leaves)
 
 
 def flat(values: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Path, object]]:

@@ -122,6 +122,8 @@ def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, 
         idle.append((("tunnel",), "beside routingMode"))
     if Version("1.16") <= release < Version("1.18") and leaves.get(("ciliumEndpointSlice", "enabled")) is True:
         idle.append((("enableCiliumEndpointSlice",), "beside ciliumEndpointSlice.enabled"))
+    if not replaces and leaves.get(("loadBalancer", "acceleration")) != "disabled":
+        idle.append((("loadBalancer", "acceleration"), "while kube-proxy serves Services"))
     for path, why in idle:
         if leaves.get(path) is not None:
             context.warning(

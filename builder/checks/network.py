@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from builder.checks import devices
 from builder.checks.context import Context, Network, inside, node_networks, overlap
 from builder.findings import Mark
 
@@ -30,6 +31,7 @@ def check(context: Context) -> None:
     _sizes(context, pods, services)
     _overlaps(context, pods, services)
     _advertise(context, pods, services)
+    devices.check_vip(context)
     if 6 in (pods.version, services.version) and context.profile.cilium.enabled:
         ipv6: Any = context.profile.cilium.values.get("ipv6")
         if not (isinstance(ipv6, dict) and ipv6.get("enabled") is True):

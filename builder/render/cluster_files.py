@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
+from builder.derive import cilium_devices
 from builder.endpoint import endpoint, own_address
 from builder.nodefile import NodeFile, NodeTree
 from builder.profile import Profile
@@ -80,12 +81,19 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, secrets: Secre
         "cilium_routing": _routing(values) if cilium.enabled else "",
         "cilium_host_routing": _host_routing(values, replacement=replacement) if cilium.enabled else "",
         "cilium_kpr": _yes(replacement),
+        "cilium_acceleration": _acceleration(values),
+        "cilium_devices": " ".join(cilium_devices(values)),
     }
     return render("node", "etc/imgbuild/cluster.conf.j2", rows=rows)
 
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def _acceleration(values: dict[str, object]) -> str:
+    balancer = values.get("loadBalancer")
+    return str(balancer.get("acceleration") or "") if isinstance(balancer, dict) else ""
 
 
 def _routing(values: dict[str, object]) -> str:

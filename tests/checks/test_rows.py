@@ -175,6 +175,8 @@ ROWS = [
     Row("IB614", C7, ("cilium.version=1.18.12", *values("l2podAnnouncements.interface=eth0")), severity=W),
     Row("IB614", C7, values("l2podAnnouncements.interfacePattern=eth0"),
         values("l2podAnnouncements.interfacePattern=eth0", "l2podAnnouncements.enabled=true"), severity=W),
+    Row("IB614", C7, ("kubernetes.kube_proxy=true", "cilium.values.bpf.masquerade=false", "cilium.values.installNoConntrackIptablesRules=false", *NO_BIG,
+        *values("loadBalancer.acceleration=best-effort")), ("cilium.values.loadBalancer.acceleration=best-effort",), severity=W),
     Row("IB614", C7, ("cilium.version=1.16.19", *values("nodePort.enabled=false")), severity=W),
     Row("IB614", C7, ("cilium.version=1.14.19", *values("externalIPs.enabled=true")), severity=W),
     Row("IB614", C7, ("cilium.version=1.14.19", *values("tunnel=vxlan")),

@@ -2,6 +2,9 @@
 # The node in its cluster, asked on the node itself. Before first boot is done nothing of this can be said, and is no
 # failure; from then on it is.
 
+# shellcheck source=../lib/xdp.sh
+source "$here/lib/xdp.sh"
+
 # Sets where to first boot's stage and state, if it is not done.
 first_boot_stands() {
     local line
@@ -135,7 +138,7 @@ check_cilium_services() {
 
 # The data path in force, not the one in the values: Cilium falls back to another with one line in a log.
 check_cilium_datapath() {
-    local answer routing='' host='' kpr=no wanted='' there=''
+    local answer routing='' host='' kpr=no xdp='' wanted='' there='' look problems
     in_cluster "what was asked for" || return 0
     if ! ask_cilium status; then
         fail "what was asked for" "no answer from cilium-agent" "crictl ps --name cilium-agent"
@@ -157,8 +160,17 @@ check_cilium_datapath() {
     if [[ -n $cilium_host_routing ]]; then
         wanted+="host routing $cilium_host_routing, " there+="host routing ${host:-not said}, "
     fi
+    look="kubectl --namespace kube-system logs ds/cilium | grep -i -e fall -e routing -e xdp"
+    if [[ $cilium_acceleration == native || $cilium_acceleration == best-effort ]]; then
+        [[ $answer =~ \"acceleration\":\{\"mode\":\"([A-Za-z-]+)\" ]] && xdp=${BASH_REMATCH[1],,} || xdp='not said'
+        wanted+="XDP $cilium_acceleration, " there+="XDP $xdp, "
+        if [[ $xdp != "$cilium_acceleration" ]]; then
+            problems=$(xdp_problems)
+            look="${problems:+${problems//$'\n'/; }; }$look"
+        fi
+    fi
     wanted+="kube-proxy replacement $cilium_kpr" there+="kube-proxy replacement $kpr"
-    expect "$wanted" "$there" "kubectl --namespace kube-system logs ds/cilium | grep -i -e fall -e routing"
+    expect "$wanted" "$there" "$look"
 }
 
 check_coredns() {

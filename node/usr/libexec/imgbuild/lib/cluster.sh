@@ -17,7 +17,7 @@ die() {
 
 cluster_name='' node_name='' node_role='' endpoint='' api_port='' node_ip='' node_family=4 vip='' ca_hash=''
 valid_from='' valid_until='' token_expires='' kubernetes_version='' kube_proxy='' schedulable='' cri_socket=''
-cilium='' cilium_version='' cilium_repository=''
+cilium='' cilium_version='' cilium_repository='' cilium_acceleration='' cilium_devices=''
 # shellcheck source=/dev/null
 . "$R/etc/imgbuild/cluster.conf"
 
