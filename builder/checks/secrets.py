@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+
 from builder.checks.context import Context
-from builder.cluster_secrets import Kept
+from builder.cluster_secrets import TOKEN_DAYS, Kept
 from builder.findings import Mark, Path, Severity, format_path
 
 _DAY = 86400
@@ -39,15 +41,23 @@ def _token(context: Context, kept: Kept) -> None:
     if left >= _SOON_DAYS * _DAY:
         return
     state = "has expired" if left <= 0 else f"expires in {left // 3600} hours"
+    end = datetime.datetime.fromtimestamp(kept.now + TOKEN_DAYS * _DAY, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     hint = (
-        "on a control plane run `kubeadm token create --ttl 2160h`, and write what it prints and when it ends to "
-        f"{kept.path}: bootstrap_token, bootstrap_token_expires"
+        f"on a control plane run: kubeadm token create --ttl {TOKEN_DAYS * 24}h\n"
+        f"then write at {_place(kept, 'bootstrap_token')}  bootstrap_token: what it printed\n"
+        f"and at {_place(kept, 'bootstrap_token_expires')}  bootstrap_token_expires: {end}\n"
+        "If no node of the cluster has booted yet, the second line alone does: first boot makes the token"
     )
     severity = Severity.ERROR if left <= 0 else Severity.WARNING
     _say(
         context, kept, "IB906", ("bootstrap_token_expires",),
         f"the bootstrap token {state}: nodes that boot after that do not join", hint, severity,
     )  # fmt: skip
+
+
+def _place(kept: Kept, key: str) -> str:
+    mark = kept.layered.mark((key,)) if kept.layered is not None else None
+    return f"{kept.path}:{mark.line}" if mark is not None else str(kept.path)
 
 
 def _carried(context: Context, kept: Kept) -> None:
