@@ -17,6 +17,7 @@ from builder.cluster import DEFAULT, Cluster, load_cluster
 from builder.cluster_secrets import Kept, default_path, load_secrets
 from builder.errors import HostError
 from builder.findings import Findings, InvalidInput, Mark
+from builder.findings import Path as KeyPath
 from builder.image.build import ImageRecord, build_image, host_problems, image_id
 from builder.layers import Layered
 from builder.load import Loaded, load
@@ -79,12 +80,14 @@ def prepare(request: Request, findings: Findings) -> Input:
     loaded = load(request.profile, request.layers, request.sets, request.mode, findings)
     cluster: Cluster = DEFAULT
     layered: Layered | None = None
+    mended: frozenset[KeyPath] = frozenset()
     kept: Kept | None = None
     if request.cluster is not None:
         found = load_cluster(request.cluster, findings)
         if found is not None:
-            cluster, layered = found
-        if found is not None and (loaded is None or loaded.profile.kubernetes.enabled):
+            cluster, layered, mended = found.cluster, found.layered, found.mended
+        named = found is not None and ("name",) not in mended  # whose secrets they would be
+        if named and (loaded is None or loaded.profile.kubernetes.enabled):
             path = request.secrets or default_path(request.cluster)
             kept = load_secrets(path, cluster.name, int(time.time()), findings)
     elif request.secrets is not None:
@@ -93,7 +96,7 @@ def prepare(request: Request, findings: Findings) -> Input:
     if loaded is None:
         raise InvalidInput(findings)
     own = own_profiles(loaded, cluster, layered, findings)
-    check(loaded, cluster, layered, findings, kept, own)
+    check(loaded, cluster, layered, findings, kept, own, mended)
     if findings.errors:
         raise InvalidInput(findings)
     rendered = render(loaded, cluster, source_date_epoch(), findings, kept.secrets if kept else None, own)

@@ -92,6 +92,7 @@ ONE_FILE: dict[str, tuple[str | bytes, Sequence[tuple[str, int, int]]]] = {
         BASE + "files: [{path: /etc/x, content: y, mode: 0o644}]\n",
         [("IB105", 2, 42), ("IB113", 2, 42)],
     ),
+    "a list for a version": (BASE + "helm: {version: [1]}\n", [("IB113", 2, 17)]),
     "a list for a mapping": (BASE + "kernel: [a]\n", [("IB113", 2, 9)]),
     "null for a mapping": (BASE + "kernel:\n", [("IB113", 2, 8)]),
     "a date": (BASE + "kubernetes: {version: 2020-01-01}\n", [("IB113", 2, 23)]),
@@ -198,7 +199,7 @@ def test_a_mac_that_is_none(mac: str, fix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("endpoint", ["10.0.0.1", "https://a:6443", "[fe80::1%eth0]:6443", "2001:db8::1:6443", "a b:1"])
 def test_an_endpoint_that_is_none(endpoint: str, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(f"name: c\nendpoint: '{endpoint}'\nnodes: [{{name: a, role: worker}}]\n")
+    (tmp_path / "c.yaml").write_text(f"name: c\nendpoint: '{endpoint}'\nnodes: [{{name: a, role: control-plane}}]\n")
     code, found = imgbuild("--profile", "centos7-efi", "--cluster", "c.yaml")
     assert code == 1 and [f["code"] for f in found if f["severity"] == "error"] == ["IB113"]
 
@@ -207,7 +208,7 @@ def test_an_endpoint_that_is_none(endpoint: str, tmp_path: Path) -> None:
     "name", ['"a\\"b"', '"a\\nb: c"', "'{{ 7 * 7 }}'", "'${HOST}'", "'$(id)'", "'a b'", "A", "localhost", "'123'"]
 )
 def test_a_host_name_that_is_none(name: str, tmp_path: Path) -> None:
-    files: dict[str, str | bytes] = {"c.yaml": f"name: c\nnodes:\n  - name: {name}\n    role: worker\n"}
+    files: dict[str, str | bytes] = {"c.yaml": f"name: c\nnodes:\n  - name: {name}\n    role: control-plane\n"}
     found = refused(tmp_path, files, "--profile", "centos7-efi", "--cluster", "c.yaml")
     assert found == [("IB113", "c.yaml", 3, 11)]
 

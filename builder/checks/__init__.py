@@ -23,7 +23,7 @@ from builder.checks import (
 from builder.checks.context import Context
 from builder.cluster import Cluster
 from builder.cluster_secrets import Kept
-from builder.findings import Findings
+from builder.findings import Findings, Path
 from builder.layers import Layered
 from builder.load import Loaded
 from builder.node_settings import Own
@@ -40,20 +40,22 @@ def check(
     findings: Findings,
     kept: Kept | None = None,
     own: Sequence[Own] = (),
+    mended: frozenset[Path] = frozenset(),
 ) -> None:
     """Add to ``findings`` all that is wrong with this profile on this target with these nodes and their secrets.
 
-    ``own`` are the profiles of the nodes that have settings of their own.
+    ``own`` are the profiles of the nodes that have settings of their own; ``mended`` are the places in the cluster
+    file where something stands in for what does not fit.
     """
     others = {number for each in own for number in each.numbers}
     numbers = [number for number in range(len(cluster.nodes)) if number not in others]
-    context = Context(loaded, cluster, cluster_layered, findings, numbers)
+    context = Context(loaded, cluster, cluster_layered, findings, numbers, mended)
     for topic in (*_PROFILE, *_CLUSTER):
         topic.check(context)
     for each in own:
         said = Findings()
         for topic in _PROFILE:
-            topic.check(Context(each.loaded, cluster, cluster_layered, said, each.numbers))
+            topic.check(Context(each.loaded, cluster, cluster_layered, said, each.numbers, mended))
         each.tell(said, findings)
     if kept is not None:
         secrets.check(context, kept)

@@ -26,6 +26,8 @@ class Context:
     findings: Findings
     numbers: Sequence[int]
     """The nodes that this profile is for, by their places in the cluster file."""
+    cluster_mended: frozenset[Path] = frozenset()
+    """Where in the cluster file something stands in for what does not fit."""
 
     @property
     def nodes(self) -> list[tuple[int, Node]]:
@@ -66,6 +68,8 @@ class Context:
         self, code: str, path: Path, message: str, hint: str, severity: Severity = Severity.ERROR
     ) -> None:
         """A finding about a key of the cluster file."""
+        if any(path[: len(place)] == place for place in self.cluster_mended):
+            return
         mark = self.cluster_layered.mark(path) if self.cluster_layered is not None else None
         self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, severity=severity)
 

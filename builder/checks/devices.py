@@ -35,7 +35,7 @@ _BY_DHCP = tuple(f"eth{number}" for number in range(16))
 
 def check(context: Context, leaves: Mapping[Path, object]) -> None:
     """All findings about names of interfaces in ``leaves``, the chart's values by path."""
-    has = {number: names for number, node in context.nodes if (names := _names(context, node))}
+    has = {number: names for number, node in context.nodes if (names := _names(context, number, node))}
     for key in _KEYS:
         value = leaves.get(key)
         wanted = device_names(value)
@@ -51,7 +51,7 @@ def check_vip(context: Context) -> None:
     """kube-vip's interface, on every control plane."""
     name = context.cluster.vip.interface if context.cluster.vip else None
     for number, node in context.nodes:
-        names = _names(context, node)
+        names = _names(context, number, node)
         if name is not None and node.role == "control-plane" and names and name not in names:
             context.cluster_finding(
                 "IB427", ("vip", "interface"), f"{_where(context, number)} has no interface {name}, but {_said(names)}",
@@ -59,8 +59,10 @@ def check_vip(context: Context) -> None:
             )  # fmt: skip
 
 
-def _names(context: Context, node: Node) -> Sequence[str]:
+def _names(context: Context, number: int, node: Node) -> Sequence[str]:
     """The names of a node's interfaces; empty: nobody knows, a node by DHCP may get them from systemd."""
+    if ("nodes", number, "network") in context.cluster_mended:
+        return ()
     if node.network is not None:
         return [name for _, name, _ in parts(node)]
     return _BY_DHCP if context.profile.kernel.interface_names == "kernel" else ()

@@ -16,6 +16,8 @@ def pinned(
 ) -> None:
     """Findings about an archive at ``path`` that has urls and sha256; its version is at ``at``, or beside them."""
     at = at or (*path, "version")
+    if at in context.loaded.mended:  # it is said already that this is no version
+        return
     others: set[str] = set()
     for index, url in enumerate(urls):
         found = _VERSION.findall(url)

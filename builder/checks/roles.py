@@ -23,11 +23,14 @@ def _roles(context: Context) -> None:
     if not context.profile.kubernetes.enabled:
         return
     say = context.cluster_finding
+    unknown = {path[-1] for path in context.cluster_mended}
+    if "role" in unknown:
+        return
     if not masters:
         say("IB410", ("nodes", 0, "role"), "no node is a control plane", "set role: control-plane on one of them")
         return
     where = endpoint(context.profile, cluster)
-    if len(cluster.nodes) > 1 and where is None:
+    if len(cluster.nodes) > 1 and where is None and not unknown & {"endpoint", "vip", "network"}:
         other = next(n for n in range(len(cluster.nodes)) if n != masters[0])
         say(
             "IB411", ("nodes", other),

@@ -8,6 +8,7 @@ from pathlib import Path
 from builder.checks import check
 from builder.cluster import DEFAULT, load_cluster
 from builder.findings import Finding, Findings
+from builder.findings import Path as KeyPath
 from builder.load import load
 from builder.node_settings import own_profiles
 
@@ -26,13 +27,13 @@ def findings(
     """All findings of one request, as `imgbuild check` collects them."""
     found = Findings()
     loaded = load(profile, layers, [ADMIN, *sets], mode, found)
-    nodes, layered = DEFAULT, None
+    nodes, layered, mended = DEFAULT, None, frozenset[KeyPath]()
     if cluster is not None:
         read = load_cluster(cluster, found)
         if read is not None:
-            nodes, layered = read
+            nodes, layered, mended = read.cluster, read.layered, read.mended
     if loaded is not None:
-        check(loaded, nodes, layered, found, own=own_profiles(loaded, nodes, layered, found))
+        check(loaded, nodes, layered, found, own=own_profiles(loaded, nodes, layered, found), mended=mended)
     return found.items
 
 

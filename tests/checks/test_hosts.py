@@ -188,7 +188,7 @@ def test_one_advertised_address_for_two_control_planes(tmp_path: Path) -> None:
 )
 def test_a_host_name_is_a_label_and_nothing_else(name: str, tmp_path: Path) -> None:
     file = tmp_path / "cluster.yaml"
-    file.write_text(f"name: c\nnodes:\n  - name: {name}\n    role: worker\n")
+    file.write_text(f"name: c\nnodes:\n  - name: {name}\n    role: control-plane\n")
     (found,) = findings("centos7-efi", cluster=file)
     assert found.code == "IB113"
     assert found.key == "nodes[0].name"
