@@ -19,6 +19,7 @@ from tests.install.conftest import serving
 
 IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
 PROFILE = "debian12-bios"
+_PORT = 38_123
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Made:
 @contextmanager
 def make_image(folder: Path) -> Iterator[Made]:
     """The image, and the seed of one control plane by DHCP, below ``folder``: what comes without a cluster file."""
-    with serving(folder / "mirror") as mirror:
+    with serving(folder / "mirror", _PORT) as mirror:
         layer = make_layer(mirror, folder / "world.yaml")
         imgbuild(layer, folder)
         yield Made(folder / PROFILE, layer)

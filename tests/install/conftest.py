@@ -41,8 +41,11 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Mirror]:
-    """A mirror of ``folder``, which is made, until the end of the block."""
+def serving(folder: Path, port: int = 0) -> Iterator[Mirror]:
+    """A mirror of ``folder``, which is made, until the end of the block; on ``port`` if that is free.
+
+    The address is part of what a root file system is made from: the cache has one only for a mirror of the same port.
+    """
     folder.mkdir()
     asked: list[str] = []
 
@@ -53,7 +56,11 @@ def serving(folder: Path) -> Iterator[Mirror]:
         def log_error(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class has
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    handler = functools.partial(Handler, directory=str(folder))
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
