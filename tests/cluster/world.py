@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 import tarfile
@@ -36,11 +37,9 @@ def make_layer(mirror: Mirror, layer: Path) -> Path:
     shutil.copyfile(programs()["kubectl"], kubectl)
     binaries = {**dict.fromkeys(("kubeadm", "kubelet", "crictl"), kube), "kubectl": kubectl}
     helm = mirror.folder / f"helm-v{HELM}-linux-amd64.tar.gz"
-    with tarfile.open(helm, "w:gz", compresslevel=1) as out:
-        out.add(programs()["helm"], "linux-amd64/helm")
+    _archive(helm, programs()["helm"], "linux-amd64/helm")
     chart = mirror.folder / f"cilium-{CHART_VERSION}.tgz"
-    with tarfile.open(chart, "w:gz") as out:
-        out.add(CHART, "cilium")
+    _archive(chart, CHART, "cilium")
     image = pause_image(mirror.folder / "pause.tar", "imgbuild.test/pause:test")
     values: dict[str, Any] = {
         "kubernetes": {
@@ -56,6 +55,12 @@ def make_layer(mirror: Mirror, layer: Path) -> Path:
     }
     layer.write_text(yaml.safe_dump(values))
     return layer
+
+
+def _archive(target: Path, source: Path, name: str) -> None:
+    """A tar.gz of one thing: the same bytes for the same content, so that the cache knows what was made from it."""
+    with gzip.GzipFile(target, "wb", compresslevel=1, mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as out:
+        out.add(source, name)
 
 
 def _served(mirror: Mirror, path: Path) -> dict[str, Any]:
