@@ -102,7 +102,8 @@ def test_a_joiner_waits_and_says_so(tmp_path: Path, role: str) -> None:
     assert node.has("root/.kube/config") == (role == "control-plane")
     said = [line for line in node.console if "waits" in line]
     assert said == [
-        "imgbuild: kubeadm waits: the cluster does not answer at 10.0.0.10:6443: curl: (7) Failed to connect"
+        "imgbuild: kubeadm waits: the cluster does not answer at 10.0.0.10:6443: curl: (7) Failed to connect to "
+        "10.0.0.10 port 6443: Couldn't connect to server"
     ]
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import stat
 import sys
+import time
 from pathlib import Path
 
 ROOT, WORLD = Path(os.environ["IMGBUILD_ROOT"]), Path(os.environ["WORLD"])
@@ -242,7 +243,10 @@ def curl(words: list[str]) -> int:
     answer = api.read_text() if api.exists() else ""
     if answer == "ours":
         return 0
-    print("curl: (60) SSL certificate problem" if answer else "curl: (7) Failed to connect", file=sys.stderr)
+    refused = (
+        f"Failed to connect to 10.0.0.10 port 6443 after {time.monotonic_ns() % 5000} ms: Couldn't connect to server"
+    )
+    print("curl: (60) SSL certificate problem" if answer else f"curl: (7) {refused}", file=sys.stderr)
     return 60 if answer else 7
 
 
