@@ -18,17 +18,15 @@ from builder.data import data_dir
 from builder.profile import Profile
 from builder.target import KernelFacts, Target
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 @cache
 def versions(name: str) -> dict[str, Any]:
     """A table of profiles/versions/: "kubernetes", "nerdctl-full", "cilium" or "cloud-init".
 
-    Our own files, which need no places: libyaml reads them ten times as fast. A test compares with ``source.read``.
+    Our own files, which need no places. A test compares with ``source.read``.
     """
     text = (data_dir("profiles") / "versions" / f"{name}.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.load(text, Loader=_LOADER)  # noqa: S506 - both are safe loaders
+    table: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
     return table
 
 
