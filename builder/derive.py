@@ -30,6 +30,7 @@ def versions(name: str) -> dict[str, Any]:
     return table
 
 
+@cache
 def version(text: str) -> Version:
     """``text`` as a comparable version; what distributions append (``~rc1``, ``+dfsg``) is cut off."""
     try:

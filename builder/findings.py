@@ -28,7 +28,7 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A place in a file. ``line`` and ``column`` count from 1; ``text`` is the whole line."""
 

@@ -17,7 +17,7 @@ from builder.outputs.elements import element_files
 from builder.outputs.include import FILE, include_archive, public, small_user_data
 from builder.outputs.manifest import run_id
 from builder.outputs.pxe import pxe_files
-from builder.outputs.seed import seed_iso
+from builder.outputs.seed import IMAGE, SeedGroup
 from builder.outputs.tree import Group, OutFile
 from builder.render.cluster_files import seed_tree
 from builder.render.install import install_tree
@@ -112,7 +112,6 @@ def render(
     ``epoch`` is the time that file systems and archives carry, in seconds; ``own`` are the profiles of nodes that
     have settings of their own.
     """
-    nodes: dict[str, OutFile] = {}
     cloud: dict[str, OutFile] = {}
     seeds: dict[str, Mapping[str, bytes]] = {}
     everyone = _shared(loaded, epoch)
@@ -127,9 +126,6 @@ def render(
         mine = seed_tree(profile, target, cluster, node, secrets)
         seed = seed_files(shared.loaded, cluster, node, shared.trees, mine)
         seeds[node.name] = seed
-        for name, content in seed.items():
-            nodes[f"{node.name}/{name}"] = OutFile(content, 0o600)
-        nodes[f"{node.name}/seed.iso"] = OutFile(seed_iso(seed, epoch), 0o600)
         if shared.archive is not None and shared.archive != everyone.archive:
             cloud[f"{node.name}/{FILE}"] = OutFile(shared.archive)
         small = small_user_data(profile, target, cluster, node, shared.trees, mine, shared.archive_sum)
@@ -145,18 +141,20 @@ def render(
         for name, content in pxe_files(loaded.profile, loaded.target, cluster, seeds).items()
     }
     groups: dict[str, Group] = {
-        "nodes": nodes,
+        "nodes": SeedGroup(seeds, epoch),
         "cloud": cloud,
         "pxe": pxe,
         "elements": element_files(loaded.target, install, tree),
     }
-    return Rendered(groups, install, tree, run_id(_everything(groups, install, tree)))
+    return Rendered(groups, install, tree, run_id(_everything(groups, install, tree, epoch)))
 
 
-def _everything(groups: Mapping[str, Group], install: NodeTree, node: NodeTree) -> Iterator[bytes]:
+def _everything(groups: Mapping[str, Group], install: NodeTree, node: NodeTree, epoch: int) -> Iterator[bytes]:
     """What a run's id is made of, a file at a time: all of a thousand nodes together is a hundred megabytes."""
     yield digest(install).encode()
     yield digest(node).encode()
+    yield str(epoch).encode()
     for name, group in sorted(groups.items()):
-        for path, file in group.items():
-            yield f"{name}/{path}".encode() + file.content
+        for path in group:
+            if not path.endswith(f"/{IMAGE}"):  # it follows from its seed and the epoch
+                yield f"{name}/{path}".encode() + group[path].content

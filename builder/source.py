@@ -20,8 +20,10 @@ from yaml.composer import Composer
 from builder.findings import Findings, Mark, Path, format_path
 from builder.private import mask
 
-MAX_BYTES = 1 << 20
-MAX_VALUES = 50_000  # aliases of aliases grow exponentially ("billion laughs"); 1,000 nodes have 14,000
+# Room for 5,000 nodes, Kubernetes' own limit (kubernetes.io, "Considerations for large clusters"): a mebibyte and
+# 70,000 values with one static interface each. Aliases of aliases grow exponentially ("billion laughs").
+MAX_BYTES = 4 << 20
+MAX_VALUES = 200_000
 MAX_DEPTH = 60
 MAX_FINDINGS = 100  # a reader: nobody reads more of one file, and a hostile file has 100 000
 
@@ -255,7 +257,7 @@ def read(path: FilePath, findings: Findings, name: str | None = None) -> Documen
         findings.add("IB100", f"cannot read {name}: {said}", mark=here, hint="check the path and its permissions")
         return None
     if len(raw) > MAX_BYTES:
-        findings.add("IB100", f"{name} is over {MAX_BYTES} bytes", mark=here, hint=_TEXT)
+        findings.add("IB100", f"{name} is over {MAX_BYTES >> 20} MiB", mark=here, hint=_TEXT)
         return None
     try:
         text = raw.decode("utf-8-sig")

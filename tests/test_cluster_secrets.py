@@ -249,9 +249,9 @@ def test_keys_are_read_once_a_cluster_and_not_once_a_node(tmp_path: Path, monkey
     read: list[bytes] = []
     loader = serialization.load_pem_private_key
 
-    def counted(data: bytes, password: None) -> object:
+    def counted(data: bytes, password: None, **more: bool) -> object:
         read.append(data)
-        return loader(data, password)
+        return loader(data, password, **more)
 
     monkeypatch.setattr(serialization, "load_pem_private_key", counted)
     counts = []

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from builder.findings import Finding, Findings, Mark, Severity, findings_json, format_path, print_findings
-from builder.source import MAX_BYTES, MAX_FINDINGS, Document, parse, read
+from builder.source import MAX_BYTES, MAX_FINDINGS, MAX_VALUES, Document, parse, read
 
 
 def ok(text: str) -> Document:
@@ -141,11 +141,14 @@ def test_several_problems_of_one_file_come_together() -> None:
         "a: " + "{a: " * 5_000,
         "a: " + "[" * 200 + "]" * 200 + "\n",
         "a:" + "".join(f"\n{' ' * n}b:" for n in range(1, 200)) + "\n",
-        "".join("a: 1\n" for _ in range(12_000)),
+        "a: 1\n" * 12_000,
         "".join(f"k{n}: 0{n}\n" for n in range(12_000)),
-        "a: [" + "0," * 102_000 + "]\n",
+        "a: [" + "0," * 2 * MAX_VALUES + "]\n",
+        "a: " + "[" * 4_000_000,
+        "- " * 2_000_000,
+        "? " * 2_000_000,
     ],
-    ids=["laughs", "brackets", "braces", "deep", "deeper", "same-key", "zeros", "wide"],
+    ids=["laughs", "brackets", "braces", "deep", "deeper", "same-key", "zeros", "wide", "more-brackets", "dashes", "questions"],
 )  # fmt: skip
 def test_hostile_files_end_soon_with_few_findings(text: str) -> None:
     start = time.process_time()
@@ -155,7 +158,7 @@ def test_hostile_files_end_soon_with_few_findings(text: str) -> None:
 
 
 def test_a_cluster_of_some_thousand_nodes_is_no_hostile_file() -> None:
-    assert ok("a: [" + "0," * 45_000 + "]\n").data == {"a": [0] * 45_000}
+    assert ok("a: [" + "0," * (MAX_VALUES - 2) + "]\n").data == {"a": [0] * (MAX_VALUES - 2)}
 
 
 def test_read_files(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from builder.cluster import Node
 from builder.derive import cloud_init_version
 from builder.findings import Path, Severity
 from builder.outputs.pxenet import command_line, network_arguments, uplink
+from builder.render.network import network_config
 
 _LONGEST = 2047
 
@@ -46,7 +47,7 @@ def check(context: Context) -> None:
 
 def _static(context: Context, path: Path, node: Node) -> None:
     profile, target = context.profile, context.target
-    said = network_arguments(profile, target, node)
+    said = network_arguments(target, node, network_config(profile, target, node))
     if len(said) == 1 and node.network is not None:
         device = uplink(node.network)
         why = (

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import quopri
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from builder.cluster import Node
 from builder.findings import Finding, Mark, Severity
+from builder.outputs.jsontext import json_text
 from builder.profile import Profile
 
 
@@ -105,10 +105,12 @@ def cloud_sizes(made: Mapping[str, bytes]) -> list[SizeRow]:
 
 def cloud_files(profile: Profile, node: Node, made: Mapping[str, bytes], rows: Sequence[SizeRow]) -> dict[str, bytes]:
     """What lies in cloud/NAME/: every one of `forms`, and a table of `cloud_sizes` for people and for programs."""
-    described = [asdict(row) | {"fits": row.fits} for row in rows]
+    described = [
+        {"provider": r.provider, "form": r.form, "bytes": r.bytes, "limit": r.limit, "fits": r.fits} for r in rows
+    ]
     return {
         **made,
-        "sizes.json": (json.dumps(described, indent=2) + "\n").encode(),
+        "sizes.json": f"{json_text(described)}\n".encode(),
         "SIZES.txt": _table(profile, node, rows).encode(),
     }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from builder.errors import HostError
 from builder.findings import format_path
 from builder.layers import Layered
 from builder.load import Loaded
+from builder.outputs.jsontext import json_text
 from builder.outputs.tree import RUN_FILE, OutFile, group_run, replace_file
 from builder.private import shown
 
@@ -75,14 +77,10 @@ def values(layered: Layered, file: str | None = None) -> dict[str, Any]:
 
 def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wanted_image: str) -> None:
     """Write the manifest of what lies in ``folder`` now; it is the last thing a run writes."""
-    described = {}
-    for name, record in sorted(groups.items()):
-        files = {
-            str(path.relative_to(folder)): _file(path)
-            for path in sorted((folder / name).rglob("*"))
-            if path.is_file() and path.name != RUN_FILE and not _kept_by_boot(path.relative_to(folder / name))
-        }
-        described[name] = {"run": record.run, **record.more, "files": files}
+    described = {
+        name: {"run": record.run, **record.more, "files": _files(folder / name, name)}
+        for name, record in sorted(groups.items())
+    }
     data = {
         "imgbuild": __version__,
         "profile": loaded.name,
@@ -93,17 +91,30 @@ def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wante
         "groups": described,
         "values": values(loaded.layered),
     }
-    text = json.dumps(data, indent=1, ensure_ascii=False, sort_keys=False) + "\n"
-    replace_file(folder / NAME, OutFile(text.encode()))
+    replace_file(folder / NAME, OutFile(f"{json_text(data)}\n".encode()))
 
 
-def _kept_by_boot(path: Path) -> bool:
-    """`imgbuild boot` keeps its console log and screenshot beside the image; they are no output of a build."""
-    return any(part.endswith(".boot") for part in path.parts)
+def _files(place: Path, name: str) -> dict[str, Any]:
+    """Every file of a group, by its path below the group's parent."""
+    found = dict(_found(str(place), name))
+    return {path: found[path] for path in sorted(found, key=lambda path: path.split("/"))}
 
 
-def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
+def _found(place: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    with os.scandir(place) as entries:
+        for entry in entries:
+            # `imgbuild boot` keeps its console log and screenshot beside the image; they are no output of a build.
+            if entry.name == RUN_FILE or entry.name.endswith(".boot"):
+                continue
+            path = f"{name}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _found(entry.path, path)
+            elif entry.is_file():
+                yield path, _file(entry.path)
+
+
+def _file(path: str) -> dict[str, Any]:
+    with io.FileIO(path) as stream:
         there = os.fstat(stream.fileno())
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"sha256": sha256, "size": there.st_size, "mode": f"{there.st_mode & 0o7777:04o}"}

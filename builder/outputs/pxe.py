@@ -8,6 +8,7 @@ unquoted ``;`` for the end of the command.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from builder.cluster import Cluster, Node
 from builder.derive import cloud_init_version, kernel_arguments, version, versions
@@ -39,16 +40,16 @@ def pxe_files(
 ) -> dict[str, bytes]:
     """Everything below pxe/ but kernel and initramfs. ``seeds``: NoCloud files by node name."""
     made = environment("cloudinit")
-    entries = [
+    other = fallback(cluster)
+    entries: list[dict[str, Any]] = [
         {
             "name": node.name,
             "mac": node.boot_mac,
-            "folder": where,
-            "network": " ".join(network_arguments(profile, target, node)),
+            "folder": folder(node) or ANY,
+            "network": " ".join(network_arguments(target, node, seeds[node.name].get("network-config"))),
         }
         for node in cluster.nodes
-        for where in [folder(node) or (ANY if node is fallback(cluster) else None)]
-        if where is not None
+        if node.boot_mac or node is other
     ]
     context = {
         "arguments": " ".join(dict.fromkeys([*kernel_arguments(profile, target), *profile.pxe.console])),
@@ -68,18 +69,13 @@ def pxe_files(
         "grub/grub.cfg": made.get_template("pxe/grub.cfg.j2").render(context, shown=entries, wait=10).encode(),
     }
     grub = made.get_template("pxe/grub.cfg.j2")
-    for node in cluster.nodes:
-        where = folder(node) or (ANY if node is fallback(cluster) else None)
-        if where is None:
-            continue
-        if node.boot_mac is not None:
-            shown = [entry for entry in entries if entry["folder"] == where]
-            name = f"grub/grub.cfg-01-{node.boot_mac.replace(':', '-')}"
-            out[name] = grub.render(context, shown=shown, other=None, wait=2).encode()
-        names = (*SEED, "network-config") if _fetches_network(profile, target) else SEED
-        for name in names:
-            if name in seeds[node.name]:
-                out[f"{where}/{name}"] = seeds[node.name][name]
+    names = (*SEED, "network-config") if _fetches_network(profile, target) else SEED
+    for entry in entries:
+        if entry["mac"]:
+            name = f"grub/grub.cfg-01-{entry['mac'].replace(':', '-')}"
+            out[name] = grub.render(context, shown=[entry], other=None, wait=2).encode()
+        seed = seeds[entry["name"]]
+        out |= {f"{entry['folder']}/{name}": seed[name] for name in names if name in seed}
     return out
 
 

@@ -17,13 +17,12 @@ from builder.cluster import Addresses, Node, NodeNetwork
 from builder.derive import cloud_init_version, kernel_arguments, version, versions
 from builder.outputs.cloud import gzipped
 from builder.profile import Profile
-from builder.render.network import devices, network_config
+from builder.render.network import devices
 from builder.target import Target
 
 
-def network_arguments(profile: Profile, target: Target, node: Node) -> list[str]:
-    """Kernel arguments that bring up the node's network; none for DHCP."""
-    config = network_config(profile, target, node)
+def network_arguments(target: Target, node: Node, config: bytes | None) -> list[str]:
+    """Kernel arguments that bring up the node's network; none for DHCP. ``config`` is its `network_config`."""
     if config is None or node.network is None:
         return []
     early = _dracut(node, node.network) if target.family == "el" else _initramfs_tools(node, node.network)

@@ -25,7 +25,7 @@ _RENAME_EXCHANGE = 2  # linux/fs.h
 _AT_FDCWD = -100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OutFile:
     """One file of the output; ``mode`` 0o600 where it holds anything private."""
 
@@ -76,8 +76,8 @@ def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
         HostError: the disk is full or the folder cannot be written; the old group is as it was.
     """
     with new_group(folder, name, run) as fresh:
-        for relative, file in sorted(files.items()):
-            write_file(fresh / relative, file)
+        for relative in sorted(files):
+            write_file(fresh / relative, files[relative])  # asked for one by one: a group may make its files only now
 
 
 @contextmanager
@@ -102,11 +102,14 @@ def write_file(path: Path, file: OutFile) -> None:
     Not flushed to the disk one by one: after a power cut the manifest's sums tell what is damaged, and all of it is
     made anew in a second.
     """
-    if not path.parent.exists():
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, file.mode)
+    except FileNotFoundError:
         for parent in reversed(path.parents):
             if not parent.exists():
                 parent.mkdir(mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode)
+        descriptor = os.open(path, flags, file.mode)
     with os.fdopen(descriptor, "wb") as stream:
         os.fchmod(descriptor, file.mode)
         stream.write(file.content)

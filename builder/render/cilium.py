@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+from functools import cache
 from typing import Any
 
 import yaml
@@ -24,14 +25,23 @@ def cilium_values(profile: Profile, cluster: Cluster, node: Node | None) -> dict
     under that name; one that it does not know at all is left as it is: `check` speaks about it.
     """
     values: dict[str, Any] = copy.deepcopy(dict(profile.cilium.values))
-    keys: dict[str, dict[str, Any]] = derive.versions("cilium")["keys"]
-    release = derive.version(derive.minor(profile.cilium.version))
-    for new, row in keys.items():
-        if "before" in row and release < derive.version(str(row["since"])):
-            _rename(values, new, row["before"])
+    for new, old in _older_names(derive.minor(profile.cilium.version)):
+        _rename(values, new, old)
     for key, value in _derived(profile, cluster, node).items():
         _default(values, key, value)
     return values
+
+
+@cache
+def _older_names(minor: str) -> list[tuple[str, str]]:
+    """The keys that charts of this minor know under an older name: new and old."""
+    keys: dict[str, dict[str, Any]] = derive.versions("cilium")["keys"]
+    release = derive.version(minor)
+    return [
+        (new, row["before"])
+        for new, row in keys.items()
+        if "before" in row and release < derive.version(str(row["since"]))
+    ]
 
 
 def values_yaml(profile: Profile, cluster: Cluster, node: Node | None) -> bytes:

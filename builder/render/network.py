@@ -36,17 +36,14 @@ def network_config(profile: Profile, target: Target, node: Node) -> bytes | None
         made = _version1(node.network, masks=release < since["route_destination"])
     else:
         made = _version2(node.network, gateways=release < since["route_default"])
-    return yaml.dump(made, Dumper=_Dumper, sort_keys=False, width=10_000, default_flow_style=False).encode()
+    return yaml.dump(made, Dumper=_Dumper, sort_keys=False, width=10_000).encode()
 
 
-class _Dumper(yaml.SafeDumper):
-    """No anchors; lists indented below their key."""
+class _Dumper(yaml.CSafeDumper):
+    """No anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
 
 
 def devices(network: NodeNetwork) -> list[Addresses]:

@@ -58,6 +58,7 @@ def environment(room: Room) -> Environment:
     made = Environment(
         loader=FileSystemLoader(data_dir(room), encoding="utf-8"),
         undefined=StrictUndefined,
+        auto_reload=False,
         autoescape=False,  # noqa: S701 - shell, TOML, INI and YAML: HTML's escapes would corrupt them
         keep_trailing_newline=True,
         trim_blocks=True,

@@ -142,7 +142,11 @@ def test_the_network_travels_on_the_command_line_as_cloud_init_reads_it() -> Non
 
 def ip_arguments(profile: str, node: Node) -> list[str]:
     given = loaded(profile, "baked")
-    return [a for a in network_arguments(given.profile, given.target, node) if not a.startswith("network-config=")]
+    return [
+        a
+        for a in network_arguments(given.target, node, network_config(given.profile, given.target, node))
+        if not a.startswith("network-config=")
+    ]
 
 
 def test_what_the_initramfs_is_told() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from builder.outputs.seed import seed_iso
+from builder.outputs import seed as module
+from builder.outputs.seed import SeedGroup, _empty_iso, seed_iso
+from builder.outputs.tree import OutFile
 from tests.cloudinit.nodes import STATIC, loaded, seed_of
 
 EPOCH = 1_700_000_000
@@ -35,6 +38,7 @@ def test_the_bytes_follow_from_the_input_alone(seed: dict[str, bytes], monkeypat
     first = seed_iso(seed, EPOCH)
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
+    _empty_iso.cache_clear()
     try:
         time.sleep(1.1)  # the format counts seconds
         assert seed_iso(dict(reversed(seed.items())), EPOCH) == first
@@ -71,6 +75,28 @@ def test_xorriso_finds_the_very_names_and_bytes(seed: dict[str, bytes], names: s
     assert set(found) == {"user-data", "meta-data", "vendor-data", "network-config"}
 
 
+def test_seeds_of_the_same_sizes_do_not_mix(seed: dict[str, bytes], tmp_path: Path) -> None:
+    other = {name: bytes(reversed(content)) for name, content in seed.items()}
+    images = {"one": seed_iso(seed, EPOCH), "other": seed_iso(other, EPOCH), "again": seed_iso(seed, EPOCH)}
+    assert images["one"] == images["again"]
+    for name, files in (("one", seed), ("other", other)):
+        (tmp_path / name).write_bytes(images[name])
+        for file, content in files.items():
+            place = tmp_path / f"{name}.{file}"
+            command: list[str | Path] = [
+                "xorriso",
+                "-osirrox",
+                "on",
+                "-indev",
+                tmp_path / name,
+                "-extract",
+                f"/{file}",
+                place,
+            ]
+            subprocess.run(command, capture_output=True, check=True)
+            assert place.read_bytes() == content
+
+
 def test_both_labels_are_cidata(seed: dict[str, bytes], tmp_path: Path) -> None:
     image = tmp_path / "seed.iso"
     image.write_bytes(seed_iso(seed, EPOCH))
@@ -96,3 +122,25 @@ def test_a_big_seed(tmp_path: Path) -> None:
         capture_output=True, check=True,
     )  # fmt: skip
     assert (tmp_path / "u").read_bytes() == content
+
+
+def test_an_image_is_made_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them at once are seventy megabytes."""
+    made: list[int] = []
+
+    def counted(files: Mapping[str, bytes], epoch: int) -> bytes:
+        made.append(epoch)
+        return seed_iso(files, epoch)
+
+    monkeypatch.setattr(module, "seed_iso", counted)
+    seeds = {"a": {"user-data": b"a", "meta-data": b"m"}, "b": {"user-data": b"b"}}
+    group = SeedGroup(seeds, EPOCH)
+    assert list(group) == ["a/user-data", "a/meta-data", "a/seed.iso", "b/user-data", "b/seed.iso"]
+    assert len(group) == 5 and "a/seed.iso" in list(group)
+    assert group["a/user-data"] == OutFile(b"a", 0o600)
+    assert made == []
+    assert group["b/seed.iso"] == OutFile(seed_iso(seeds["b"], EPOCH), 0o600)
+    assert made == [EPOCH]
+    for path in ("b/meta-data", "c/user-data", "a", "a/user-data/x"):
+        with pytest.raises(KeyError):
+            group[path]
