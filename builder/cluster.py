@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Annotated, Literal, TypeVar
 
@@ -180,9 +181,9 @@ class Cluster(Model):
     vip: Vip | None = None
     nodes: Annotated[list[Node], Field(min_length=1)]
 
-    @property
+    @cached_property
     def first(self) -> Node | None:
-        """The control plane that makes the cluster: the first of the file."""
+        """The control plane that makes the cluster: the first of the file. Found once: every node asks."""
         return next((node for node in self.nodes if node.role == "control-plane"), None)
 
 

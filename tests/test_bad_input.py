@@ -63,7 +63,7 @@ ONE_FILE: dict[str, tuple[str | bytes, Sequence[tuple[str, int, int]]]] = {
     "UTF-16": (BASE.encode("utf-16"), [("IB100", 1, 1)]),
     "empty": ("", [("IB109", 1, 1), ("IB112", 1, 1)]),
     "only a comment": ("# soon\n", [("IB109", 1, 1), ("IB112", 1, 1)]),
-    "huge": ("# " + "x" * (1 << 20) + "\n" + BASE, [("IB100", 1, 1)]),
+    "huge": ("# " + "x" * (4 << 20) + "\n" + BASE, [("IB100", 1, 1)]),
     "billion laughs": (BASE + LAUGHS, [("IB104", 0, 0), *[("IB111", 0, 0)] * 9]),
     "python object": (BASE + "run: !!python/object/apply:os.system [reboot]\n", [("IB103", 2, 6)]),
     "merge key": (BASE + "x: &x {a: 1}\nswap:\n  <<: *x\n", [("IB103", 4, 3), ("IB111", 2, 1)]),

@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 
 _WIDTH = 160
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def json_text(value: object, indent: int = 0) -> str:
     """``value`` as JSON, without a line break at its end; what is below its first line is indented by ``indent``."""
-    line = json.dumps(value, ensure_ascii=False)
+    line = _encode(value)
     if len(line) <= _WIDTH or not isinstance(value, (dict, list)):
         return line
+    del line  # megabytes, for a manifest of many nodes
     pad = " " * (indent + 1)
     if isinstance(value, dict):
-        rows = [f"{pad}{json.dumps(str(k), ensure_ascii=False)}: {json_text(v, indent + 1)}" for k, v in value.items()]
+        rows = [f"{pad}{_encode(str(key))}: {json_text(below, indent + 1)}" for key, below in value.items()]
     else:
         rows = [pad + json_text(item, indent + 1) for item in value]
     first, last = "{}" if isinstance(value, dict) else "[]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -30,6 +31,39 @@ def test_a_group_takes_the_others_place(tmp_path: Path) -> None:
     assert group_run(folder, "nodes") == "run2"
     assert group_run(folder, "cloud") is None
     assert sorted(p.name for p in folder.iterdir()) == [".lock", "nodes"]
+
+
+def test_what_has_not_changed_is_taken_over_and_nothing_else(tmp_path: Path) -> None:
+    names = ("same", "a/same", "content", "size", "mode", "linked", "pipe", "gone")
+    group = {name: OutFile(f"{name}\n".encode(), 0o600) for name in names}
+    with output_folder(tmp_path / "out") as folder:
+        swap_group(folder, "nodes", group, "run1")
+        place = folder / "nodes"
+        before = {name: (place / name).stat().st_ino for name in names}
+        (place / "content").write_text("CONTENT\n")  # as after a power cut, or by a hand
+        (place / "size").write_text("")
+        (place / "mode").chmod(0o644)
+        (place / "linked").rename(tmp_path / "elsewhere")
+        (place / "linked").symlink_to(tmp_path / "elsewhere")
+        (place / "pipe").unlink()
+        os.mkfifo(place / "pipe")
+        (place / "gone").unlink()
+        swap_group(folder, "nodes", group, "run2")
+    assert contents(place) == {**{name: f"{name}\n".encode() for name in names}, ".run": b"run2\n"}
+    kept = {name for name in names if (place / name).lstat().st_ino == before[name]}
+    assert kept == {"same", "a/same"}
+    for name in names:
+        there = (place / name).lstat()
+        assert (there.st_mode, there.st_nlink) == (stat.S_IFREG | 0o600, 1), name
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
+def test_the_file_of_another_is_not_taken_over(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "out") as folder:
+        swap_group(folder, "nodes", OLD, "run1")
+        os.chown(folder / "nodes/b", 65534, 65534)
+        swap_group(folder, "nodes", OLD, "run2")
+    assert (folder / "nodes/b").stat().st_uid == os.geteuid()
 
 
 def test_modes_hold_whatever_the_umask(tmp_path: Path) -> None:
@@ -87,10 +121,11 @@ WRITER = """
 import sys
 from pathlib import Path
 from builder.outputs.tree import OutFile, output_folder, swap_group
+files = {f"{n}/same": OutFile(b"same") for n in range(20)}
 with output_folder(Path(sys.argv[1])) as folder:
     for number in range(1_000_000):
         run = f"run{number}"
-        swap_group(folder, "nodes", {f"{n}/file": OutFile(run.encode()) for n in range(20)}, run)
+        swap_group(folder, "nodes", files | {f"{n}/file": OutFile(run.encode()) for n in range(20)}, run)
         print(number, flush=True)
 """
 
@@ -109,7 +144,8 @@ def test_kill_9_leaves_one_whole_group(tmp_path: Path, delay: float) -> None:
     run = group_run(out, "nodes")
     assert run is not None
     files = contents(out / "nodes")
-    assert len(files) == 21
+    assert len(files) == 41
+    assert {files.pop(f"{n}/same") for n in range(20)} == {b"same"}
     assert {text.decode().strip() for text in files.values()} == {run}
     # The next run clears away what the killed one left.
     with output_folder(out) as folder:
