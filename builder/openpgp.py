@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 _BLOCK = re.compile(r"-----BEGIN PGP ([A-Z ]+)-----\s*?\n(.*?)-----END PGP \1-----", re.DOTALL)
 _BEGIN = re.compile(r"-----BEGIN PGP ([A-Z ]+?)( BLOCK)?-----")
@@ -58,8 +59,9 @@ def public_key(text: str) -> str:
     return _armoured(data)
 
 
+@cache
 def dearmour(text: str) -> bytes:
-    """The packets of one public key that ``public_key`` takes."""
+    """The packets of one public key that ``public_key`` takes; read once a process, for it is slow in Python."""
     found = _BLOCK.search(public_key(text))
     assert found is not None  # noqa: S101 - public_key has written it
     return _decoded(found[2])

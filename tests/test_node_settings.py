@@ -187,6 +187,19 @@ def test_two_control_planes_cannot_advertise_one_address_by_their_settings(tmp_p
     assert found(asked(tmp_path, text.replace("0.5", "0.6", 1))) == []
 
 
+def test_the_network_of_a_node_with_settings_is_looked_at_once(tmp_path: Path) -> None:
+    rows = [
+        f"  - {{name: w{n}, role: worker, network: {{dns: [1.1.1.1], interfaces: [{{name: eth0, "
+        f"mac: '52:54:00:00:00:0{n}', addresses: [10.244.{n}.1/24], gateway: 10.244.{n}.9}}]}}{settings}}}\n"
+        for n, settings in enumerate(("", ", settings: {run: [x]}"))
+    ]
+    told = found(asked(tmp_path, HEAD + FIRST + "".join(rows)))
+    assert [(f.code, f.key) for f in told if f.code != "IB802"] == [
+        ("IB221", f"nodes[{n}].network.interfaces[0].addresses[0]") for n in (1, 2)
+    ]
+    assert told[-1].message.startswith("node w1: ")
+
+
 def test_cgroup_v1_on_one_node_of_a_cluster_whose_kubelets_refuse_it(tmp_path: Path) -> None:
     text = f"{HEAD}{FIRST}  - {{name: b, role: worker, settings: {{kernel: {{flavour: kernel-lt, cgroup: v1}}}}}}\n"
     accept = "kubernetes.cgroup_v1=accept"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from builder.cluster import Addresses, Cluster, Node
@@ -86,9 +86,9 @@ def parts(node: Node) -> Iterator[tuple[Path, str, Addresses]]:
         yield ("vlans", index), vlan.name, vlan
 
 
-def node_networks(cluster: Cluster) -> Iterator[tuple[Path, Network]]:
-    """Every network that a node stands in, with its path in the cluster file."""
-    for number, node in enumerate(cluster.nodes):
+def node_networks(nodes: Iterable[tuple[int, Node]]) -> Iterator[tuple[Path, Network]]:
+    """Every network that one of these nodes stands in, with its path in the cluster file."""
+    for number, node in nodes:
         for place, _, carried in parts(node):
             for index, address in enumerate(carried.addresses):
                 path = ("nodes", number, "network", *place, "addresses", index)

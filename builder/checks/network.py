@@ -81,7 +81,7 @@ def _overlaps(context: Context, pods: Network, services: Network) -> None:
             f"the services' {services} and the pods' {pods}{_at(context.mark('kubernetes', 'pod_cidr'))} overlap; "
             "kubeadm takes that without a word", "take two that share no address: 10.244.0.0/16 and 10.96.0.0/12",
         )  # fmt: skip
-    for path, network in node_networks(context.cluster):
+    for path, network in node_networks(context.nodes):
         for key, other in (("pod_cidr", pods), ("service_cidr", services)):
             if overlap(network, other):
                 context.cluster_finding(
