@@ -34,14 +34,21 @@ class Times:
     others: Sequence[Span]
 
     @property
+    def start(self) -> float:
+        """When the first stage started."""
+        return min((stage.start for stage in self.stages), default=0.0)
+
+    @property
     def spent(self) -> float:
         """Seconds from the first stage's start to the last one's end."""
-        return self.end - min((stage.start for stage in self.stages), default=0.0)
+        return self.end - self.start
 
     @property
     def own(self) -> float:
         """Seconds of imgbuild's own work, what lies between the stages included."""
-        return self.spent - sum(span.end - span.start for span in _merged(self.others))
+        # A stage that still runs has told of others already.
+        within = [Span(o.name, max(o.start, self.start), min(o.end, self.end)) for o in self.others]
+        return self.spent - sum(span.end - span.start for span in _merged([s for s in within if s.end > s.start]))
 
     @property
     def end(self) -> float:

@@ -34,6 +34,11 @@ def test_what_is_imgbuilds_own() -> None:
     assert str(found) == ("first boot: 33.0 s of 43.0 s since the kernel started, of it 5.0 s imgbuild's own (11.6 %)")
 
 
+def test_a_stage_that_still_runs_counts_for_nothing() -> None:
+    found = times(SPANS[0], ["other", "waiting", 12.0, 60.0])
+    assert found.own == pytest.approx(2.0)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 1000))))
 def test_the_others_never_take_more_than_there_is(pairs: list[tuple[float, float]]) -> None:
     others = [Span("o", *sorted(pair)) for pair in pairs]
