@@ -33,7 +33,7 @@ _PACKAGES = (
     "libpam-systemd linux-image-cloud-amd64 netbase netplan.io openssh-server sudo systemd-resolved systemd-sysv "
     "tzdata udev zstd"
 )
-# The elements want to know what is in the image, and leave imgbuild's own folders to the node's files.
+# Which packages and which kernel there are, the elements and the assembly want to know.
 _INSTALL = rf"""#!/bin/bash
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
@@ -41,6 +41,7 @@ apt-get update -q
 apt-get install -y -q --no-install-recommends {_PACKAGES}
 systemctl enable systemd-networkd systemd-resolved
 mkdir -p /usr/share/imgbuild
+ls /boot/vmlinuz-* | sed 's|.*/vmlinuz-||' > /usr/share/imgbuild/kernel
 dpkg-query --show --showformat='${{Package}}\t${{Version}}\t${{Architecture}}\tdebian\tbase\n' |
     LC_ALL=C sort > /usr/share/imgbuild/packages.tsv
 """
