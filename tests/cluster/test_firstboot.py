@@ -206,17 +206,30 @@ def test_another_cluster_at_the_endpoint_is_never_joined(make_node: MakeNode, se
     assert nodes(foreign) == ["node/node1"]
 
 
+def members(node: Node) -> dict[str, str]:
+    """etcd's members as a node is told: addresses and IDs."""
+    listed = json.loads(etcd(node, "list", "{}"))["members"]
+    return {member["peerURLs"][0].removeprefix("https://").partition(":")[0]: member["ID"] for member in listed}
+
+
+def etcd(node: Node, call: str, data: str) -> str:
+    pki = "/etc/kubernetes/pki/etcd"
+    files = ("--cacert", f"{pki}/ca.crt", "--cert", f"{pki}/server.crt", "--key", f"{pki}/server.key")
+    url = f"https://{node.address}:2379/v3/cluster/member/{call}"
+    return node.ok("curl", "--silent", "--fail", *files, "--data", data, url)
+
+
 def test_a_first_control_plane_that_is_imaged_again_joins_its_cluster(make_node: MakeNode, secrets: Secrets) -> None:
-    first, second = make_node("node1"), make_node("node2")
+    first, second, third = make_node("node1"), make_node("node2"), make_node("node3")
     shared = "10.0.0.100"
-    cluster = of("control-plane", "control-plane", endpoint=f"{shared}:6443")
-    lay(cluster, secrets, first, second)
-    for node in (first, second):
+    cluster = of("control-plane", "control-plane", "control-plane", endpoint=f"{shared}:6443")
+    lay(cluster, secrets, first, second, third)
+    for node in (first, second, third):
         boot(node)
     first.ok("ip", "address", "add", f"{shared}/32", "dev", "eth0")
-    first.ok(FIRSTBOOT)
-    second.ok(FIRSTBOOT)
-    assert nodes(second) == ["node/node1", "node/node2"]
+    for node in (first, second, third):
+        node.ok(FIRSTBOOT)
+    assert nodes(second) == ["node/node1", "node/node2", "node/node3"]
     first.cut()
     second.ok("ip", "address", "add", f"{shared}/32", "dev", "eth0")
     first.renew()
@@ -226,9 +239,51 @@ def test_a_first_control_plane_that_is_imaged_again_joins_its_cluster(make_node:
         process = background(first, out)
         waits_for(first, "was it re-imaged?")
         second.ok(*ADMIN, "delete", "node", "node1")
+        waits_for(first, "was it re-imaged?")  # etcd still counts it
+        etcd(second, "remove", json.dumps({"ID": members(second)[first.address]}))
         ends(process, out)
     finished(first)
-    assert nodes(second) == nodes(first) == ["node/node1", "node/node2"]
+    assert nodes(second) == nodes(first) == ["node/node1", "node/node2", "node/node3"]
+    assert set(members(second)) == {first.address, second.address, third.address}
+
+
+def test_a_join_that_is_cut_off_costs_the_cluster_nothing(make_node: MakeNode, secrets: Secrets) -> None:
+    """Of two members of etcd both are needed: with the second's data gone, nothing would ever go again."""
+    first, second = make_node("node1"), make_node("node2")
+    cluster = of("control-plane", "control-plane", endpoint="10.0.0.100:6443")
+    lay(cluster, secrets, first, second)
+    for node in (first, second):
+        boot(node)
+    first.ok("ip", "address", "add", "10.0.0.100/32", "dev", "eth0")
+    first.ok(FIRSTBOOT)
+    with tempfile.TemporaryFile() as out:
+        process = background(second, out)
+        wait((second.upper / "etc/kubernetes/manifests/etcd.yaml").exists, 60, "etcd's manifest")
+        second.cut()
+        process.wait()
+    wait(lambda: first.run(*ADMIN, "get", "nodes").returncode != 0, 20, "no quorum")
+    boot(second)
+    said = second.ok(FIRSTBOOT, IMGBUILD_PAUSE="1")
+    finished(second)
+    assert "undoing a try of kubeadm" in said
+    assert nodes(first) == nodes(second) == ["node/node1", "node/node2"]
+    assert set(members(first)) == {first.address, second.address}
+
+
+def test_a_control_plane_that_is_reset_leaves_its_cluster_and_joins(make_node: MakeNode, secrets: Secrets) -> None:
+    first, second = make_node("node1"), make_node("node2")
+    lay(of("control-plane", "control-plane", endpoint="10.0.0.100:6443"), secrets, first, second)
+    for node in (first, second):
+        boot(node)
+    first.ok("ip", "address", "add", "10.0.0.100/32", "dev", "eth0")
+    first.ok(FIRSTBOOT)
+    second.ok(FIRSTBOOT)
+    second.ok("bash", RESET, "--yes")
+    assert nodes(first) == ["node/node1"]
+    assert set(members(first)) == {first.address}
+    second.ok(FIRSTBOOT)
+    finished(second)
+    assert nodes(first) == ["node/node1", "node/node2"]
 
 
 def test_reset_undoes_everything_and_first_boot_makes_the_cluster_again(make_node: MakeNode, secrets: Secrets) -> None:

@@ -52,6 +52,42 @@ def test_first_boot_runs_again(node: BootNode) -> None:
     finished(node)
 
 
+def test_a_control_plane_is_taken_out_of_its_cluster(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, node_role="control-plane", node_name="n2", vip="10.0.0.10")
+    node.write("etc/imgbuild/kube-vip.yaml", "address: 10.0.0.10\n", 0o600)
+    node.set(api="ours", vip="")
+    (node.world / "alone").unlink()
+    assert node.run().returncode == 0
+    assert (node.world / "members/77").exists()
+    node.forget()
+    done = node.run("reset", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (node.world / "members/77").exists()
+    assert not (node.world / "nodes/n2").exists()
+    assert not (node.world / "vip").exists()
+    assert not node.has("run/imgbuild/left.conf")
+    # While nothing here brings it back.
+    calls = (node.world / "calls").read_text().splitlines()
+    at = {
+        name: next(i for i, call in enumerate(calls) if name in call) for name in ("kubeadm reset", " delete node n2")
+    }
+    assert at["kubeadm reset"] < at[" delete node n2"]
+    assert node.run().returncode == 0
+    finished(node)
+
+
+def test_a_cluster_that_does_not_answer_is_said(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, node_role="control-plane", node_name="n2")
+    node.set(api="ours")
+    (node.world / "alone").unlink()
+    assert node.run().returncode == 0
+    node.set(**{"no-quorum": ""})
+    done = node.run("reset", "--yes")
+    assert done.returncode == 0
+    assert "etcdserver: request timed out" in done.stdout
+    assert "remove n2 and its member of etcd (https://10.0.0.11:2380) there" in done.stdout
+
+
 def test_it_asks_first(node: BootNode) -> None:
     env = {"PATH": f"{node.bin}:{os.environ['PATH']}", "IMGBUILD_ROOT": str(node.root), "WORLD": str(node.world)}
     program = str(node.root / "usr/libexec/imgbuild/reset")

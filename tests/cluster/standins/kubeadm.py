@@ -32,6 +32,9 @@ def main(arguments: list[str]) -> int:
             join.run(_join(_documents(path, "JoinConfiguration")))
         case ["init", "phase", "kubeconfig", "admin", *words]:
             _admin_kubeconfig(words)
+        case ["init", "phase", "certs", "etcd-healthcheck-client", "--cert-dir", path, "--kubernetes-version", version]:
+            _cluster({"kubernetesVersion": version})
+            _etcd_client(Path(path) / "etcd")
         case ["reset", "--force", "--cri-socket", path]:
             reset.run(path)
         case ["init" | "join", *words] if "--config" in words:
@@ -60,6 +63,15 @@ def _admin_kubeconfig(words: list[str]) -> None:
     )
     print('[kubeconfig] Writing "admin.conf" kubeconfig file')
     place.write(Path(told.kubeconfig_dir) / "admin.conf", text)
+
+
+def _etcd_client(folder: Path) -> None:
+    """A client's certificate by the CA of etcd that lies there."""
+    pki.check_ca(folder / "ca")
+    print('[certs] Generating "etcd/healthcheck-client" certificate and key')
+    certificate, key = pki.sign(folder / "ca", phases.ETCD_CLIENT)
+    pki.keep(folder / "healthcheck-client.key", key)
+    pki.keep(folder / "healthcheck-client.crt", certificate, 0o644)
 
 
 def _documents(path: str, *kinds: str) -> dict[str, Config]:

@@ -117,7 +117,7 @@ def _mirrors(client: Client, flags: argparse.Namespace) -> Any:
         pod["metadata"] |= {
             "name": name,
             "namespace": "kube-system",
-            "annotations": {"kubernetes.io/config.mirror": "standin"},
+            "annotations": {**pod["metadata"].get("annotations", {}), "kubernetes.io/config.mirror": "standin"},
         }
         pod["spec"]["nodeName"] = flags.name
         pod["status"] = running(flags.node_ip)

@@ -15,6 +15,7 @@ from tests.cluster.standins.client import ApiError, Client, certificate_user, ku
 from tests.cluster.standins.schema import Config, Refused
 
 ADMINS = "kubeadm:cluster-admins"
+ETCD_CLIENT = "/CN=kube-etcd-healthcheck-client"
 _TAINT = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
 _CAS = (("ca", "kubernetes"), ("front-proxy-ca", "front-proxy-ca"), ("etcd/ca", "etcd-ca"))
 
@@ -41,13 +42,14 @@ def certificates(node: str, local: Config, cluster: Config, *, make: bool = True
     if not make and not (place.PKI / "sa.key").exists():
         raise Refused(f"failure loading key for service account: couldn't load the private key file {place.PKI}/sa.key")
     pki.ensure_service_account(place.PKI)
+    etcd = ["DNS:localhost", f"DNS:{node}", f"IP:{local['advertiseAddress']}", "IP:127.0.0.1", "IP:::1"]
     for stem, ca, subject, sans in (
         ("apiserver", "ca", "/CN=kube-apiserver", _sans(node, local, cluster)),
         ("apiserver-kubelet-client", "ca", f"/O={admins()}/CN=kube-apiserver-kubelet-client", None),
         ("front-proxy-client", "front-proxy-ca", "/CN=front-proxy-client", None),
-        ("etcd/server", "etcd/ca", f"/CN={node}", ["DNS:localhost", "IP:127.0.0.1"]),
-        ("etcd/peer", "etcd/ca", f"/CN={node}", ["DNS:localhost", "IP:127.0.0.1"]),
-        ("etcd/healthcheck-client", "etcd/ca", "/CN=kube-etcd-healthcheck-client", None),
+        ("etcd/server", "etcd/ca", f"/CN={node}", etcd),
+        ("etcd/peer", "etcd/ca", f"/CN={node}", etcd),
+        ("etcd/healthcheck-client", "etcd/ca", ETCD_CLIENT, None),
         ("apiserver-etcd-client", "etcd/ca", "/CN=kube-apiserver-etcd-client", None),
     ):
         print(f'[certs] Generating "{stem}" certificate and key')
@@ -115,7 +117,7 @@ def manifests(local: Config, cluster: Config) -> None:
     repository = cluster.get("imageRepository") or "registry.k8s.io"
     for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
         command = [name] + ([f"--{key}={value}" for key, value in flags.items()] if name == "kube-apiserver" else [])
-        pod = {
+        pod: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {
@@ -128,6 +130,10 @@ def manifests(local: Config, cluster: Config) -> None:
                 "hostNetwork": True,
             },
         }
+        if name == "etcd":
+            address = authority(local).rpartition(":")[0]
+            url = f"https://{address}:2379"
+            pod["metadata"]["annotations"] = {"kubeadm.kubernetes.io/etcd.advertise-client-urls": url}
         print(f'[control-plane] Creating static Pod manifest for "{name}"')
         place.write(place.MANIFESTS / f"{name}.yaml", yaml.safe_dump(pod))
 

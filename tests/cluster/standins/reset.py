@@ -1,4 +1,8 @@
-"""kubeadm reset: what the real one empties, and no more (neither CNI's configuration nor iptables)."""
+"""kubeadm reset: what the real one empties, and no more (neither CNI's configuration nor iptables).
+
+Its member of etcd it removes only where the API server answers and tells of this Node and its static pods; all else is
+a warning, and etcd's data go all the same (seen with 1.35.6).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,15 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import urllib.parse
 from pathlib import Path
 
-from tests.cluster.standins import place
+import yaml
+
+from tests.cluster.standins import phases, place
+from tests.cluster.standins.client import ApiError, Client
 
 _CONFIGS = ("admin", "super-admin", "kubelet", "bootstrap-kubelet", "controller-manager", "scheduler")
 
@@ -18,6 +27,10 @@ def run(cri_socket: str) -> None:
     """Always ends well, as with --force."""
     if not cri_socket.startswith("unix:///"):
         print(f"[reset] WARNING: no CRI socket: {cri_socket}")
+    try:
+        _leave_etcd()
+    except (OSError, ApiError, LookupError) as error:
+        print(f"[reset] Unable to fetch the kubeadm-config ConfigMap from cluster: {error}")
     print("[reset] Stopping the kubelet service")
     subprocess.run(["systemctl", "stop", "kubelet"], check=False)
     end_containers()
@@ -33,6 +46,26 @@ def run(cri_socket: str) -> None:
         (place.KUBERNETES / f"{name}.conf").unlink(missing_ok=True)
     print("\nThe reset process does not perform cleanup of CNI plugin configuration,")
     print("network filtering rules and kubeconfig files.")
+
+
+def _leave_etcd() -> None:
+    """By any other member. Raises OSError, ApiError, and LookupError where nobody knows this node."""
+    name = socket.gethostname()
+    client = Client.of(place.KUBERNETES / "admin.conf")
+    client.get(f"/api/v1/nodes/{name}")
+    client.get(f"/api/v1/namespaces/kube-system/pods/kube-apiserver-{name}")
+    manifest = yaml.safe_load((place.MANIFESTS / "kube-apiserver.yaml").read_text())
+    flags = dict(word.split("=", 1) for word in manifest["spec"]["containers"][0]["command"][1:])
+    local = {"advertiseAddress": flags["--advertise-address"], "bindPort": flags["--secure-port"]}
+    own = f"https://{phases.authority(local)}"
+    member = Client.of(place.KUBERNETES / "controller-manager.conf")
+    for pod in client.get("/api/v1/namespaces/kube-system/pods?labelSelector=component%3Detcd")["items"]:
+        etcd = urllib.parse.urlsplit(pod["metadata"]["annotations"]["kubeadm.kubernetes.io/etcd.advertise-client-urls"])
+        host = (etcd.hostname or "").join("[]" if ":" in (etcd.hostname or "") else ("", ""))
+        if (server := f"https://{host}:{local['bindPort']}") != own:
+            member.server = urllib.parse.urlsplit(server)
+            member.call("POST", "/standin/etcd", {"leave": own})
+            return
 
 
 def end_containers() -> None:

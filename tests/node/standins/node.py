@@ -3,11 +3,15 @@
 
 kubeadm refuses what the real one refuses (its own manifests, etcd's data, a kubelet.conf, a worker's ca.crt) and its
 reset empties what the real one empties. Any other call than those that first boot is known to make ends with 99 and
-is written to $WORLD/unexpected. $WORLD holds: calls; api (ours, foreign or absent); nodes/NAME (its labels); coredns;
-pending (helm's lock); fail/KEY (text: the call fails with it); kill (KEY: everything is killed with -9 there, once).
+is written to $WORLD/unexpected. $WORLD holds: calls; api (ours, foreign or absent); nodes/NAME (its labels); system/
+with objects of kube-system; members/ID (a URL of etcd's); no-quorum (etcd does not answer); proxy (kubeadm installs
+kube-proxy); vip (it is on the card); pending (helm's lock); fail/KEY (text: the call fails with it); kill (KEY: all is
+killed with -9 there, once).
 """
 
+import json
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -16,6 +20,8 @@ from pathlib import Path
 
 ROOT, WORLD = Path(os.environ["IMGBUILD_ROOT"]), Path(os.environ["WORLD"])
 ETC, RUN = ROOT / "etc/kubernetes", ROOT / "run/imgbuild"
+ETCD_PODS = "jsonpath={range .items[*]}{.metadata.annotations.kubeadm\\.kubernetes\\.io/etcd\\.advertise-client-urls}"
+OWN, OTHER = "10.0.0.11", "10.0.0.12"
 KUBECTL = ["--kubeconfig", "--request-timeout", "10s"]
 ROLE = '"node-role.kubernetes.io/control-plane"'
 
@@ -103,6 +109,14 @@ def kubeadm(words: list[str]) -> int:
             return unexpected("options")
         write(Path(rest["--kubeconfig-dir"]) / "admin.conf", "made")
         return 0
+    if words[:4] == ["init", "phase", "certs", "etcd-healthcheck-client"]:
+        rest = dict(zip(words[4::2], words[5::2], strict=True))
+        folder = Path(rest.pop("--cert-dir"))
+        if set(rest) != {"--kubernetes-version"} or not (folder / "etcd/ca.key").exists():
+            return unexpected("options")
+        for ending in ("crt", "key"):
+            write(folder / f"etcd/healthcheck-client.{ending}", "made")
+        return 0
     return unexpected("kubeadm")
 
 
@@ -115,14 +129,22 @@ def in_use() -> list[str]:
     return found
 
 
-def control_plane(name: str) -> None:
+def control_plane() -> None:
     point("kubeadm certs")
-    write(ETC / "pki/apiserver.key", "own")
+    for name in ("apiserver", "etcd/healthcheck-client"):
+        write(ETC / f"pki/{name}.crt", "own", 0o644)
+        write(ETC / f"pki/{name}.key", "own")
     write(ETC / "admin.conf", "made")
     point("kubeadm kubeconfig")
+    write(ETC / "manifests/kube-apiserver.yaml", f"    - --advertise-address={OWN}\n")
+
+
+def etcd() -> None:
+    """A member more: first in etcd's list, then on this node's disk."""
+    write(WORLD / "members/77", f"https://{OWN}:2380")
+    point("kubeadm etcd member")
     write(ETC / "manifests/etcd.yaml", "")
     write(ROOT / "var/lib/etcd/member/db", "")
-    write(ETC / "manifests/kube-apiserver.yaml", "")
     point("kubeadm control-plane")
 
 
@@ -136,14 +158,21 @@ def init() -> int:
         keys_are_there()
     if (ROOT / "etc/imgbuild/kube-vip.yaml").exists() and not (ETC / "manifests/kube-vip.yaml").exists():
         return unexpected("no kube-vip")
-    control_plane("init")
+    control_plane()
+    etcd()
     write(ETC / "kubelet.conf", "made")
     point("kubeadm kubelet-start")
     write(WORLD / "api", "ours")
     write(WORLD / "nodes/cp1", ROLE)
     point("kubeadm wait-control-plane")
-    write(WORLD / "coredns", "")
+    write(WORLD / "system/deployment/coredns", "")
+    point("kubeadm coredns")
+    write(WORLD / "system/service/kube-dns", "")
     point("kubeadm addon")
+    if (WORLD / "proxy").exists():
+        write(WORLD / "system/daemonset/kube-proxy", "")
+        point("kubeadm kube-proxy")
+        write(WORLD / "system/rolebinding/kube-proxy", "")
     return 0
 
 
@@ -159,19 +188,31 @@ def join() -> int:
         if in_use():
             return error(*in_use())
         keys_are_there()
+    # The kubelet writes it at once, and its certificate later.
+    write(ETC / "kubelet.conf", "no certificate")
+    point("kubeadm kubelet-bootstrap")
+    if role != "worker":
+        if (WORLD / "members/77").exists() and (WORLD / "members/77").read_text().endswith(" data"):
+            return error("etcd: tocommit is out of range [lastIndex(0)]: a member whose data are gone")
+        control_plane()
+        etcd()  # it has voted by the time that the Node is known
+        write(WORLD / "members/77", f"https://{OWN}:2380 data")
+        point("kubeadm etcd")
     write(ETC / "kubelet.conf", "made")
     write(ETC / "pki/ca.crt", "from the cluster")
     write(WORLD / "nodes" / name, "{}")
     point("kubeadm kubelet-start")
     if role != "worker":
-        control_plane("join")
         write(WORLD / "nodes" / name, ROLE)
     point("kubeadm addon")
     return 0
 
 
 def reset() -> int:
-    """Asks the API for etcd's member list, then empties; the cluster that lived only here is gone."""
+    """Empties; the cluster that lived only here is gone. etcd's member it removes only of a Node that is known."""
+    known = (WORLD / "nodes" / (WORLD / "name").read_text()).exists()
+    if known and (ETC / "kubelet.conf").exists() and not (WORLD / "alone").exists():
+        (WORLD / "members/77").unlink(missing_ok=True)
     for folder in (ETC / "manifests", ETC / "pki", ROOT / "var/lib/kubelet"):
         for file in sorted(folder.rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink()
@@ -180,7 +221,8 @@ def reset() -> int:
         file.unlink()
     if (WORLD / "alone").exists():
         (WORLD / "api").unlink(missing_ok=True)
-        (WORLD / "coredns").unlink(missing_ok=True)
+        shutil.rmtree(WORLD / "system", ignore_errors=True)
+        shutil.rmtree(WORLD / "members", ignore_errors=True)
         (WORLD / "nodes/cp1").unlink(missing_ok=True)
     return 0
 
@@ -190,18 +232,32 @@ def kubectl(words: list[str]) -> int:
         return unexpected("kubectl's first words")
     file, words = Path(words[1]), words[4:]
     if words[:1] == ["--server"]:
-        if words[1] != "https://10.0.0.10:6443":
+        if words[1] not in ("https://10.0.0.10:6443", f"https://{OTHER}:6443"):
             return unexpected("server")
         words = words[2:]
     api = WORLD / "api"
     if not api.exists() or not file.exists():
         print("The connection to the server was refused - did you specify the right host or port?", file=sys.stderr)
         return 1
+    if file.read_text() == "no certificate":
+        pem = "/var/lib/kubelet/pki/kubelet-client-current.pem for default-auth due to open: no such file or directory"
+        print(f"error: invalid configuration: [unable to read client-cert {pem}\n* unable to read client-key {pem}]",
+              file=sys.stderr)  # fmt: skip
+        return 1
     if words == ["get", "--raw", "/livez"]:
         print("ok")
         return 0
-    if words == ["get", "deployment", "coredns", "--namespace", "kube-system", "--output", "name"]:
-        return there(WORLD / "coredns", 'deployments.apps "coredns"')
+    if words[0] == "get" and words[-4:] == ["--namespace", "kube-system", "--output", "name"]:
+        names = words[1:-4] if "/" in words[1] else ["/".join(words[1:-4])]
+        return max(there(WORLD / "system" / name, name) for name in names)
+    if words[:6] == ["get", "pods", "--namespace", "kube-system", "--selector", "component=etcd,tier=control-plane"]:
+        if words[6] != "--output" or not words[7].startswith(ETCD_PODS):
+            return unexpected("etcd's pods")
+        kubelet = ETC / "kubelet.conf"
+        pods = [OWN] if kubelet.exists() and kubelet.read_text() == "made" else []
+        pods += [] if (WORLD / "alone").exists() else [OTHER]
+        print("".join(f"https://{host}:2379 " for host in pods), end="")
+        return 0
     if words[:3] == ["delete", "secret", "--namespace"]:
         selector = "owner=helm,name=cilium,status in (pending-install,pending-upgrade,pending-rollback)"
         if words[3:] != ["kube-system", "--selector", selector]:
@@ -212,6 +268,10 @@ def kubectl(words: list[str]) -> int:
     if words[:2] == ["delete", "node"] and words[3:] == ["--ignore-not-found"]:
         node.unlink(missing_ok=True)
         return 0
+    if words[:2] == ["get", "node"] and words[3] == "--ignore-not-found":
+        words.pop(3)
+        if not node.exists():
+            return 0
     if words[:2] != ["get", "node"] or words[3] != "--output":
         return unexpected("kubectl")
     code = there(node, f'nodes "{words[2]}"')
@@ -230,6 +290,8 @@ def curl(words: list[str]) -> int:
     wanted = ["--silent", "--show-error", "--noproxy", "*", "--max-time", "5", "--cacert",
               str(ROOT / "etc/imgbuild/pki/ca.crt"), "--output", "/dev/null",
               "https://10.0.0.10:6443/version"]  # fmt: skip
+    if "--data" in words:
+        return gateway(words)
     if words != wanted:
         return unexpected("curl")
     api = WORLD / "api"
@@ -248,6 +310,32 @@ def curl(words: list[str]) -> int:
     )
     print("curl: (60) SSL certificate problem" if answer else f"curl: (7) {refused}", file=sys.stderr)
     return 60 if answer else 7
+
+
+def gateway(words: list[str]) -> int:
+    """etcd's JSON gateway on another control plane (etcd 3.6.5's words)."""
+    folder = Path(words[words.index("--cacert") + 1]).parent
+    files = [str(folder / name) for name in ("ca.crt", "healthcheck-client.crt", "healthcheck-client.key")]
+    head = ["--silent", "--show-error", "--noproxy", "*", "--max-time", "10"]
+    head += [word for pair in zip(("--cacert", "--cert", "--key"), files, strict=True) for word in pair]
+    if words[:-3] != head or words[-3] != "--data" or not all(Path(file).exists() for file in files):
+        return unexpected("etcd's gateway")
+    if (WORLD / "no-quorum").exists():
+        print('{"code":14,"message":"etcdserver: request timed out"}', end="")
+        return 0
+    call, data = words[-1].removeprefix(f"https://{OTHER}:2379/v3/cluster/member/"), json.loads(words[-2])
+    if call == "remove":
+        (WORLD / "members" / data["ID"]).unlink()
+    elif call != "list" or data:
+        return unexpected("etcd's gateway")
+    listed: list[dict[str, object]] = [
+        {"ID": "8", "name": "cp9", "peerURLs": [f"https://{OTHER}:2380"], "clientURLs": [f"https://{OTHER}:2379"]}
+    ]
+    for file in (WORLD / "members").glob("*"):
+        listed.append({"ID": file.name, "peerURLs": [file.read_text().split()[0]], "isLearner": True})
+    header = {"cluster_id": "1", "member_id": "8", "revision": "3", "raft_term": "2"}
+    print(json.dumps({"header": header, "members": listed}, separators=(",", ":")), end="")
+    return 0
 
 
 def helm(words: list[str]) -> int:
@@ -292,7 +380,13 @@ def ip(words: list[str]) -> int:
         print("192.0.2.1 via 10.0.0.1 dev eth0 src 10.0.0.11 uid 0 \\    cache ")
         return 0
     if words == ["-o", "address", "show"]:
+        print("1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever")
         print("2: eth0    inet 10.0.0.11/24 brd 10.0.0.255 scope global eth0\\       valid_lft forever")
+        if (WORLD / "vip").exists():
+            print("2: eth0    inet 10.0.0.10/32 scope global eth0\\       valid_lft forever preferred_lft forever")
+        return 0
+    if words == ["address", "delete", "10.0.0.10/32", "dev", "eth0"] and (WORLD / "vip").exists():
+        (WORLD / "vip").unlink()
         return 0
     return unexpected("ip")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.cluster.standins import place
-from tests.cluster.standins.api import access, controllers, objects
-from tests.cluster.standins.api.members import Members
+from tests.cluster.standins.api import access, controllers, gateway, objects
+from tests.cluster.standins.api.members import PORT, Members, NoQuorum
 from tests.cluster.standins.api.resources import discovery, openapi
 from tests.cluster.standins.api.store import Store
 
@@ -29,10 +29,10 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, port: int, tls: ssl.SSLContext) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext, handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6
         self._tls = tls
-        super().__init__(("::", port), Handler)
+        super().__init__(("::", port), handler)
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -74,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length) if length else b""
         try:
+            if not split.path.startswith(("/standin/", "/version")):
+                self.members.need_quorum()
             self.user = self._who()
             if not access.may(self.store, self.user, self.command, split.path):
                 raise objects.Answer(
@@ -82,6 +84,8 @@ class Handler(BaseHTTPRequestHandler):
             self._route(split.path.rstrip("/") or "/", query, body)
         except objects.Answer as error:
             self._send(error.code, error.status())
+        except NoQuorum as error:
+            self._send(500, objects.Answer(500, "InternalError", str(error)).status())
 
     def _who(self) -> access.User:
         header = self.headers.get("Authorization", "")
@@ -114,7 +118,10 @@ class Handler(BaseHTTPRequestHandler):
                 },
             )
         elif path == "/standin/etcd":
-            self._send(200, self.members.take(json.loads(body) if body else None))
+            try:
+                self._send(200, self.members.take(json.loads(body) if body else None))
+            except ValueError as error:
+                raise objects.Answer(500, "InternalError", str(error)) from error
         elif (document := discovery(path) or openapi(path)) is not None:
             self._send(200, document)
         else:
@@ -181,7 +188,10 @@ def main(arguments: list[str]) -> int:
     Handler.store = store
     Handler.members = Members(store, f"https://{told.advertise_address}:{told.secure_port}")
     objects.seed(store, told.service_cluster_ip_range)
-    server = Server(told.secure_port, tls)
+    gateway.Gateway.members = Handler.members
+    etcd = Server(PORT, gateway.tls(), gateway.Gateway)
+    threading.Thread(target=etcd.serve_forever, daemon=True).start()
+    server = Server(told.secure_port, tls, Handler)
     stop = threading.Event()
     threading.Thread(target=controllers.run, args=(store, stop), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):

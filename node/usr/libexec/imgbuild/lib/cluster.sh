@@ -4,6 +4,8 @@
 program=firstboot
 # shellcheck source=stage.sh
 . "${BASH_SOURCE[0]%/*}/stage.sh"
+# shellcheck source=leave.sh
+. "${BASH_SOURCE[0]%/*}/leave.sh"
 
 # A command that fails without a word of its own is named, with its line.
 set -E
@@ -26,13 +28,6 @@ kubernetes=$R/etc/kubernetes
 way_file=$state/kubeadm.way # init or join: written before each try of kubeadm, and kept
 stage_name=${0##*/}
 stage_name=${stage_name#??-}
-
-# kube KUBECONFIG WORDS...
-kube() {
-    local config=$1
-    shift
-    kubectl --kubeconfig "$config" --request-timeout 10s "$@"
-}
 
 # api_answers KUBECONFIG: within three minutes; after a reboot the control plane takes its time.
 api_answers() { other apiserver wait_for_api "$1"; }

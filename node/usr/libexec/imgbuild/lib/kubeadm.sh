@@ -3,6 +3,7 @@
 
 manifests=$kubernetes/manifests
 said=$run/kubeadm.said
+admin=$run/admin # holds keys for a moment; in memory, as all of /run
 
 # Sets endpoint: where a joiner finds the API server.
 find_endpoint() {
@@ -58,21 +59,49 @@ run_kubeadm() {
 
 undo() {
     echo "undoing a try of kubeadm"
+    if [ "$way" = join ] && [ -e "$manifests/etcd.yaml" ]; then
+        leave_etcd
+    fi
     run_kubeadm reset --force --cri-socket "$cri_socket" || die "kubeadm reset failed: $error"
     # A reset that was cut short, too, took etcd's manifest with it, by which older kubeadm finds the data.
     if [ -d "$R/var/lib/etcd" ]; then
         find "$R/var/lib/etcd" -mindepth 1 -delete
     fi
+    drop_vip || die "the virtual address $vip cannot be taken off this node"
 }
 
-# The API answers, and kubeadm's last phase has left its work (CoreDNS comes after token and taints).
+# This node's member of etcd may vote by now, and the others need its vote to let it go: it stays up until they have.
+# Without limit, as joining is.
+leave_etcd() {
+    find_endpoint
+    while true; do
+        ask_cluster "$endpoint"
+        if [ "$answer" != ours ]; then
+            waiting "to leave etcd: the cluster does not answer at $endpoint: $words"
+        else
+            make_admin
+            if find_member "$admin/admin.conf" "$admin/etcd" "$address" && remove_member "$admin/etcd"; then
+                rm -rf "$admin"
+                return 0
+            fi
+            waiting "to leave etcd, with which a cut-off join has begun: $words"
+        fi
+        rm -rf "$admin"
+        pause 10
+    done
+}
+
+# The API answers, and kubeadm has left what it makes last: of CoreDNS the Service, of kube-proxy its rights
+# (cmd/kubeadm/app/phases/addons).
 init_is_whole() {
     local config=$kubernetes/admin.conf
     if [ ! -s "$config" ] || [ ! -e "$manifests/kube-apiserver.yaml" ] || [ ! -e "$kubernetes/kubelet.conf" ]; then
         return 1
     fi
     api_answers "$config" || return 1
-    kube "$config" get deployment coredns --namespace kube-system --output name > /dev/null
+    kube "$config" get service kube-dns --namespace kube-system --output name > /dev/null || return 1
+    [ "$kube_proxy" != yes ] ||
+        kube "$config" get daemonset/kube-proxy rolebinding/kube-proxy --namespace kube-system --output name > /dev/null
 }
 
 # The kubelet's own certificate is good and the cluster knows the node; a control plane's label comes last.
@@ -87,6 +116,9 @@ join_is_whole() {
         --output 'jsonpath={.metadata.labels}' 2>&1); do
         case $labels in
             *NotFound* | *Unauthorized* | *Forbidden* | *'must be logged in'* | *'unknown authority'*) return 1 ;;
+            # A kubelet writes its kubeconfig before it has a certificate, and gets none where the API server is to be
+            # this node's own and etcd here is not whole (1.33 and on).
+            *'unable to read client-'*) return 1 ;;
         esac
         waiting "whether this node has joined: ${labels##*$'\n'}"
         other waiting pause 10
@@ -100,7 +132,7 @@ cluster_is_there() {
     if [ -z "$ca_hash" ] || [ -z "$endpoint" ]; then
         return 1
     fi
-    # The virtual address is nobody's own: a reset leaves it on the card, and the others may have it by now.
+    # The virtual address is nobody's own: the others may have it by now.
     if [ "${endpoint%:*}" != "$vip" ] && own_address "${endpoint%:*}"; then
         return 1
     fi
@@ -159,7 +191,8 @@ join() {
 try_to_join() {
     local late=''
     lay kubeadm-join.yaml
-    set_mark "$way_file" join || die "$way_file cannot be written: is the disk full?"
+    way="join"
+    set_mark "$way_file" "$way" || die "$way_file cannot be written: is the disk full?"
     copy_keys
     status "$stage_name" running
     if run_kubeadm join --config "$run/kubeadm-join.yaml"; then
@@ -175,42 +208,63 @@ try_to_join() {
     return 1
 }
 
-# A control plane of this name that the cluster knows was re-imaged: its member of etcd is dead, and with it among the
-# members another cannot join. What this machine itself left behind goes; all else is for somebody to decide.
+# An administrator's kubeconfig and a client's certificate for etcd, made of the cluster's keys.
+make_admin() {
+    find_address
+    rm -rf "$admin"
+    (umask 077 && mkdir -p "$admin/etcd" && cp "$pki"/etcd/ca.* "$admin/etcd/") || die "$admin cannot be written"
+    run_kubeadm init phase kubeconfig admin --cert-dir "$pki" --kubeconfig-dir "$admin" \
+        --control-plane-endpoint "$endpoint" --apiserver-advertise-address "$address" \
+        --kubernetes-version "v$kubernetes_version" || die "kubeadm cannot make a kubeconfig: $error"
+    run_kubeadm init phase certs etcd-healthcheck-client --cert-dir "$admin" \
+        --kubernetes-version "v$kubernetes_version" || die "kubeadm cannot make a certificate for etcd: $error"
+}
+
+# A control plane of this name or address that the cluster knows was re-imaged: its member of etcd is dead, and with it
+# among the members another cannot join. What this machine itself left behind goes; all else is for somebody to decide.
 name_is_free() {
-    local config=$run/admin/admin.conf found
+    local code=0
     if [ "$node_role" = worker ]; then
         return 0
     fi
-    find_address
-    rm -rf "$run/admin"
-    (umask 077 && mkdir "$run/admin")
-    run_kubeadm init phase kubeconfig admin --cert-dir "$pki" --kubeconfig-dir "$run/admin" \
-        --control-plane-endpoint "$endpoint" --apiserver-advertise-address "$address" \
-        --kubernetes-version "v$kubernetes_version" || die "kubeadm cannot make a kubeconfig: $error"
-    if found=$(kube "$config" get node "$node_name" --output name 2>&1); then
-        if [ "$ours" != yes ]; then
-            rm -rf "$run/admin"
-            waiting "$(re_imaged)"
-            return 1
-        fi
-        if ! kube "$config" delete node "$node_name" --ignore-not-found; then
-            waiting "the cluster does not let go of $node_name, which an earlier try left there"
-            return 1
-        fi
-    elif [[ $found != *NotFound* ]]; then
-        rm -rf "$run/admin"
+    make_admin
+    let_go "$admin/admin.conf" "$admin/etcd" || code=1
+    rm -rf "$admin"
+    return "$code"
+}
+
+let_go() {
+    local found
+    if ! find_member "$1" "$2" "$address"; then
+        waiting "etcd does not say whether it knows this node: $words"
+        return 1
+    fi
+    if ! found=$(kube "$1" get node "$node_name" --ignore-not-found --output name 2>&1); then
         waiting "the cluster does not say whether it knows $node_name: ${found##*$'\n'}"
         return 1
     fi
-    rm -rf "$run/admin"
+    if [ -z "$found$member" ]; then
+        return 0
+    fi
+    if [ "$ours" != yes ]; then
+        waiting "$(re_imaged)"
+        return 1
+    fi
+    if ! remove_member "$2"; then
+        waiting "etcd does not let go of a member that an earlier try left there: $words"
+        return 1
+    fi
+    if ! kube "$1" delete node "$node_name" --ignore-not-found; then
+        waiting "the cluster does not let go of $node_name, which an earlier try left there"
+        return 1
+    fi
 }
 
 re_imaged() {
     local etcdctl='etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/server.crt'
     etcdctl+=' --key /etc/kubernetes/pki/etcd/server.key'
-    printf '%s' "the cluster at $endpoint knows a node $node_name already, and this is not it: was it re-imaged? " \
+    printf '%s' "the cluster at $endpoint knows $node_name or $address already, and this is not it: was it re-imaged? " \
         "On another control plane run: kubectl --namespace kube-system exec etcd-\$(hostname) -- $etcdctl member list; " \
-        "the same with 'member remove ID', with the ID in the line of $node_name; " \
+        "the same with 'member remove ID', with the ID in the line of https://$address:2380; " \
         "kubectl delete node $node_name. This node goes on by itself then"
 }
