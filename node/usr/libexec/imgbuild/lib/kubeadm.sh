@@ -87,7 +87,7 @@ leave_etcd() {
             waiting "to leave etcd, with which a cut-off join has begun: $words"
         fi
         rm -rf "$admin"
-        pause 10
+        other waiting pause 10
     done
 }
 
