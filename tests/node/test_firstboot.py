@@ -256,6 +256,25 @@ def test_the_cluster_is_there_already(tmp_path: Path) -> None:
     assert not node.has("run/imgbuild/admin")
 
 
+def test_an_endpoint_that_loses_packets_is_asked_for_two_minutes(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.set(silent="", wait="8")
+    assert node.run().returncode == 0
+    finished(node)
+    assert INIT not in node.calls("kubeadm")
+    assert JOINED in node.calls("kubeadm")
+
+
+def test_an_endpoint_that_never_answers_does_not_stop_the_first_start(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.set(silent="")
+    done = node.run()
+    assert done.returncode == 0, done.stderr
+    finished(node)
+    assert len(node.calls("curl")) == 12
+    assert node.calls("kubeadm") == [INIT]
+
+
 def test_re_imaged_while_the_cluster_lives(tmp_path: Path) -> None:
     node = BootNode(tmp_path)
     node.set(api="ours")

@@ -3,10 +3,10 @@
 
 kubeadm refuses what the real one refuses (its own manifests, etcd's data, a kubelet.conf, a worker's ca.crt) and its
 reset empties what the real one empties. Any other call than those that first boot is known to make ends with 99 and
-is written to $WORLD/unexpected. $WORLD holds: calls; api (ours, foreign or absent); nodes/NAME (its labels); system/
-with objects of kube-system; members/ID (a URL of etcd's); no-quorum (etcd does not answer); proxy (kubeadm installs
-kube-proxy); vip (it is on the card); pending (helm's lock); fail/KEY (text: the call fails with it); kill (KEY: all is
-killed with -9 there, once).
+is written to $WORLD/unexpected. $WORLD holds: calls; api (ours, foreign or absent); silent (the endpoint swallows
+packets); nodes/NAME (its labels); system/ with objects of kube-system; members/ID (a URL of etcd's); no-quorum (etcd
+does not answer); proxy (kubeadm installs kube-proxy); vip (it is on the card); pending (helm's lock); fail/KEY (text: the
+call fails with it); kill (KEY: all is killed with -9 there, once).
 """
 
 import json
@@ -305,6 +305,9 @@ def curl(words: list[str]) -> int:
     answer = api.read_text() if api.exists() else ""
     if answer == "ours":
         return 0
+    if (WORLD / "silent").exists():
+        print("curl: (28) Connection timed out after 5001 milliseconds", file=sys.stderr)
+        return 28
     refused = (
         f"Failed to connect to 10.0.0.10 port 6443 after {time.monotonic_ns() % 5000} ms: Couldn't connect to server"
     )

@@ -120,7 +120,8 @@ lay() {
     fi
 }
 
-# ask_cluster HOST:PORT: sets answer to ours (a cluster of our CA), foreign, nobody or unknown; words says more.
+# ask_cluster HOST:PORT: sets answer to ours (a cluster of our CA), foreign, nobody, silent (packets are lost there) or
+# unknown; words says more.
 ask_cluster() {
     local code=0
     words=$(curl --silent --show-error --noproxy '*' --max-time 5 --cacert "$pki/ca.crt" --output /dev/null \
@@ -131,6 +132,7 @@ ask_cluster() {
         0) answer=ours ;;
         51 | 60) answer=foreign ;;
         6) answer=unknown ;; # the name is not resolved: nobody was asked
+        28) answer=silent ;;
         77 | 127) die "cannot ask the cluster at $1: $words" ;;
         *) answer=nobody ;;
     esac

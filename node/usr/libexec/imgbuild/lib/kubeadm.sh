@@ -160,6 +160,12 @@ cluster_is_there() {
         esac
         pause 5
     done
+    # Two minutes outlast a load balancer that is started anew. One without a backend may drop packets for ever: so it is
+    # before the first start of every cluster behind it.
+    if [ "$answer" = silent ]; then
+        echo "imgbuild: notice: nothing came back from $endpoint in two minutes: no cluster is there"
+        return 1
+    fi
     die "$endpoint cannot be asked whether the cluster is there already: $words"
 }
 
