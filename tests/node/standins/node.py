@@ -5,8 +5,8 @@ kubeadm refuses what the real one refuses (its own manifests, etcd's data, a kub
 reset empties what the real one empties. Any other call than those that first boot is known to make ends with 99 and
 is written to $WORLD/unexpected. $WORLD holds: calls; api (ours, foreign or absent); silent (the endpoint swallows
 packets); nodes/NAME (its labels); system/ with objects of kube-system; members/ID (a URL of etcd's); no-quorum (etcd
-does not answer); proxy (kubeadm installs kube-proxy); vip (it is on the card); pending (helm's lock); fail/KEY (text: the
-call fails with it); kill (KEY: all is killed with -9 there, once).
+does not answer); proxy (kubeadm installs kube-proxy); vip (it is on the card); pending (helm's lock); fail/KEY (text:
+the call fails with it); kill (KEY: all is killed with -9 there, once).
 """
 
 import json
