@@ -60,6 +60,8 @@ def _derived(profile: Profile, cluster: Cluster, node: Node | None) -> dict[str,
         f"ipam.operator.clusterPoolIPv{family}PodCIDRList": [kubernetes.pod_cidr],
         "kubeProxyReplacement": not kubernetes.kube_proxy,
     }
+    if len(cluster.nodes) == 1:
+        derived["operator.replicas"] = 1  # the chart's second one would be Pending for ever: not two on one node
     if family == 6:
         derived["ipv4.enabled"] = False  # else pods get IPv4 addresses that this cluster has no Service for
         # The chart's 120 is more than 16 bits below any pod network that kubeadm takes: the operator would end.

@@ -236,6 +236,14 @@ def test_values_follow_the_cluster() -> None:
     assert (values["k8sServiceHost"], values["k8sServicePort"]) == ("10.0.0.10", 6443)
 
 
+def test_one_node_has_one_operator() -> None:
+    """The chart's two keep off each other's node: the second one would be Pending."""
+    assert _values([])["operator"]["replicas"] == 1
+    assert _values(["cilium.values.operator.replicas=3"])["operator"]["replicas"] == 3
+    second = STATIC.model_copy(update={"name": "second"})
+    assert "replicas" not in _values([], Cluster(name="x", nodes=[STATIC, second]))["operator"]
+
+
 def test_what_the_profile_says_wins() -> None:
     values = _values(["cilium.values.ipv4NativeRoutingCIDR=10.0.0.0/8", "cilium.values.kubeProxyReplacement=false"])
     assert values["ipv4NativeRoutingCIDR"] == "10.0.0.0/8"
