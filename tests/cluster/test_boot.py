@@ -81,6 +81,7 @@ async def cut_in(spec: MachineSpec, cut: Cut) -> str:
             data = await machine.console.read(65536)
             assert data, f"the machine ended by itself: {console[-2000:].decode(errors='replace')}"
             console += data
+            assert b"Kernel panic" not in console, console[-4000:].decode(errors="replace")
         await asyncio.sleep(cut.seconds)
         os.kill(machine.pid, signal.SIGKILL)
         await machine.wait()
@@ -207,7 +208,7 @@ def test_a_worker_that_was_booted_first_joins_the_control_plane_beside_it(made: 
 
         def start(number: int, name: str, what: str) -> Future[BootResult]:
             wire = Wire(mac(number), ends[number - 1], ends[2 - number])
-            spec = MachineSpec("bios", made.disk, seeds(name), macs=(), wire=wire, cpus=1)
+            spec = MachineSpec("bios", made.disk, seeds(name), macs=(), wire=wire)
             (tmp_path / name).mkdir()
             return pool.submit(act, spec, what, tmp_path / name)
 
