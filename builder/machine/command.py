@@ -30,8 +30,8 @@ def qemu_command(
     """
     args = [program, "-nodefaults", "-no-user-config", "-name", "imgbuild", "-S"]
     args += ["-machine", "q35", "-cpu", spec.cpu, "-smp", str(spec.cpus), "-m", str(spec.memory_mib)]
-    # One thread for all processors: with one for each, QEMU 7.2 now and then runs an instruction that the guest's
-    # kernel is just patching on another processor, and that kernel panics (seen in sched_clock_tick, at a static key).
+    # One thread for all processors. With one for each, a guest's kernel once panicked where it patches itself
+    # (sched_clock_tick, a static key; QEMU 7.2, two processors), most likely because the other one ran half of it.
     # A larger translation buffer than the default: a whole distribution's boot need not be translated twice.
     args += ["-accel", "tcg,thread=single,tb-size=512" if spec.accel == "tcg" else spec.accel]
     # A display device without a display: screendump reads the device's memory.
