@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.server
 import shutil
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from builder.nodefile import NodeFile, NodeTree
 from builder.outputs.elements import elements_of
 from builder.steps import Steps
 from builder.target import load_target
-from tests.install.conftest import Mirror
+from tests.install.conftest import Mirror, listening
 
 _PACKAGES = (
     "cloud-init cloud-guest-utils dbus e2fsprogs gdisk grub-pc-bin grub2-common initramfs-tools iproute2 "
@@ -98,12 +97,5 @@ def debian_and(folder: Path) -> Iterator[Mirror]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield Mirror(folder, f"http://{SERVED_HOST}:{server.server_address[1]}")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler) as port:
+        yield Mirror(folder, f"http://{SERVED_HOST}:{port}")

@@ -7,7 +7,6 @@ kubeadm, kubelet, crictl and the API server (tests/cluster/standins), and a smal
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import re
 import signal
@@ -21,7 +20,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import pycdlib
 import pytest
 import yaml
 
@@ -34,6 +32,7 @@ from tests.cluster.ground import wait
 from tests.cluster.made import PROFILE, Made, imgbuild, make_image
 from tests.cluster.plain import debian_and, plain_image
 from tests.cluster.world import make_layer
+from tests.machine.testdisk import write_disk
 
 pytestmark = [pytest.mark.image, pytest.mark.boot]
 
@@ -168,15 +167,10 @@ def said(result: BootResult) -> Mapping[str, Mapping[str, Any]]:
 def make_disk(path: Path, what: str) -> Path:
     """The ISO that brings what is done in the guest."""
     here = Path(__file__).parent
-    iso = pycdlib.PyCdlib()
-    iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="IMGBUILDT")
-    for file in (here / "guest/act.py", here.parent / "machine/guest/probe.py"):
-        iso.add_file(str(file), f"/{file.name.upper()};1", rr_name=file.name, joliet_path=f"/{file.name}")
-    data = what.encode()
-    iso.add_fp(io.BytesIO(data), len(data), "/ACT.;1", rr_name="act", joliet_path="/act")
-    iso.write(str(path))
-    iso.close()
-    return path
+    name = path.with_suffix(".act")
+    name.write_text(what)
+    act, probe = here / "guest/act.py", here.parent / "machine/guest/probe.py"
+    return write_disk(path, {act.name: act, probe.name: probe, "act": name})
 
 
 @pytest.mark.slow

@@ -5,8 +5,6 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-import pycdlib
-
 from tests.el.rpms import build, index, kernel
 from tests.el.world import World
 from tests.machine import testdisk
@@ -24,12 +22,7 @@ def make_update_disk(world: World, folder: Path) -> tuple[str, Path]:
     index(folder / "repository")
     with tarfile.open(folder / "repository.tar", "w") as tar:
         tar.add(folder / "repository", "repository")
-    iso = pycdlib.PyCdlib()
-    iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="IMGBUILDT")
     here = Path(__file__).parent
     probe = here.parent / "machine" / "guest" / "probe.py"
-    for path in (probe, here / "guest" / "update.py", folder / "repository.tar"):
-        iso.add_file(str(path), f"/{path.name.upper()};1", rr_name=path.name, joliet_path=f"/{path.name}")
-    iso.write(str(folder / "update.iso"))
-    iso.close()
-    return release, folder / "update.iso"
+    paths = (probe, here / "guest" / "update.py", folder / "repository.tar")
+    return release, testdisk.write_disk(folder / "update.iso", {path.name: path for path in paths})

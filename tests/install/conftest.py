@@ -6,7 +6,7 @@ import functools
 import http.server
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +56,13 @@ def serving(folder: Path, port: int = 0) -> Iterator[Mirror]:
         def log_error(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class has
             pass
 
-    handler = functools.partial(Handler, directory=str(folder))
+    with listening(functools.partial(Handler, directory=str(folder)), port) as found:
+        yield Mirror(folder, f"http://127.0.0.1:{found}", asked)
+
+
+@contextmanager
+def listening(handler: Callable[..., http.server.BaseHTTPRequestHandler], port: int = 0) -> Iterator[int]:
+    """An HTTP server on the loopback interface until the end of the block; gives its port, ``port`` if that is free."""
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError:
@@ -64,7 +70,7 @@ def serving(folder: Path, port: int = 0) -> Iterator[Mirror]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield Mirror(folder, f"http://127.0.0.1:{server.server_address[1]}", asked)
+        yield server.server_address[1]
     finally:
         server.shutdown()
         server.server_close()

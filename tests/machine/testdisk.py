@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pycdlib
@@ -40,7 +41,11 @@ def make_test_disk(folder: Path, *, upgrade: Firmware | None, quick: bool = Fals
     if quick:
         files["quick"] = folder / "quick"
         files["quick"].write_text("yes\n")
-    target = folder / "imgbuildtest.iso"
+    return write_disk(folder / "imgbuildtest.iso", files)
+
+
+def write_disk(target: Path, files: Mapping[str, Path]) -> Path:
+    """An ISO with the label that guests look for, and the files by the names that they have there."""
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="IMGBUILDT")
     for name, path in files.items():
