@@ -302,7 +302,7 @@ def _set_path(key: str) -> Path | None:
 def _has_comment(line: str) -> bool:
     """Whether YAML drops the end of this line ("value: a # b"), by the place where its last token ends."""
     end = 0
-    for token in yaml.scan(line, Loader=yaml.SafeLoader):
+    for token in yaml.scan(line, Loader=yaml.CSafeLoader):
         if not isinstance(token, (yaml.BlockEndToken, yaml.StreamEndToken)):
             end = token.end_mark.index
     return line[end:].lstrip().startswith("#")

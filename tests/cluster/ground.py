@@ -196,7 +196,7 @@ class Node:
             env={"PATH": path, "HOME": "/root", "LANG": "C.UTF-8", **env},
         )
 
-    def run(self, *command: str, seconds: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, seconds: float = 300, **env: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end; stdout holds stderr too."""
         with tempfile.TemporaryFile() as out:
             process = self.popen(*command, out=out, **env)
@@ -213,7 +213,7 @@ class Node:
 
     def ok(self, *command: str, **env: str) -> str:
         """Run it, and it ends with 0."""
-        done = self.run(*command, seconds=120, **env)
+        done = self.run(*command, **env)
         assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 

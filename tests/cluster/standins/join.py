@@ -44,11 +44,12 @@ def run(join: Config) -> None:
         local = control_plane["localAPIEndpoint"]
         phases.certificates(registration["name"], local, cluster, make=False)
         phases.kubeconfigs(registration["name"], local, cluster, kubelet_too=False, super_admin=False)
+        phases.manifests(local, cluster, phases.PODS[1:])
     _refuse_known(client, registration["name"])
     _start_kubelet(join, server, ca, kubelet, cluster)
     if control_plane is not None:
         _member(server, ca, local)
-        phases.manifests(local, cluster)
+        phases.manifests(local, cluster, phases.PODS[:1])
         initialise.wait_healthy(local, _seconds(join, "controlPlaneComponentHealthCheck", 4))
         phases.mark_control_plane(Client.of(place.KUBERNETES / "admin.conf"), registration)
     print("\nThis node has joined the cluster:")

@@ -140,10 +140,10 @@ def _run(flags: argparse.Namespace, config: Config) -> None:
 
 
 def _static_pods() -> None:
-    """The API server runs while its manifest is there. It outlives the kubelet, as a container does."""
+    """The API server runs while its manifest and etcd's are there. It outlives the kubelet, as a container does."""
     manifest = place.MANIFESTS / "kube-apiserver.yaml"
     running = reset.apiserver()
-    if not manifest.exists():
+    if not manifest.exists() or not (place.MANIFESTS / "etcd.yaml").exists():
         if running is not None:
             reset.end_containers()
         return

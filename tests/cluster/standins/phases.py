@@ -104,8 +104,12 @@ def user_kubeconfig(ca: Path, user: str, group: str, server: str, cluster: str) 
     return kubeconfig(server, public, user, certificate_user(certificate, key), cluster)
 
 
-def manifests(local: Config, cluster: Config) -> None:
-    """The static pods. Only the API server's is looked into, by the kubelet stand-in."""
+PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+"""The static pods of a control plane, in the order of an init."""
+
+
+def manifests(local: Config, cluster: Config, names: tuple[str, ...] = PODS) -> None:
+    """Static pods. Only the API server's is looked into, by the kubelet stand-in."""
     flags = {
         "advertise-address": local["advertiseAddress"],
         "secure-port": str(local["bindPort"]),
@@ -115,7 +119,7 @@ def manifests(local: Config, cluster: Config) -> None:
         "service-cluster-ip-range": cluster["networking"]["serviceSubnet"],
     }
     repository = cluster.get("imageRepository") or "registry.k8s.io"
-    for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+    for name in names:
         command = [name] + ([f"--{key}={value}" for key, value in flags.items()] if name == "kube-apiserver" else [])
         pod: dict[str, Any] = {
             "apiVersion": "v1",
