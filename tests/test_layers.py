@@ -206,7 +206,8 @@ LISTS = {"l": [1, 2], "n": None, "m": {"k": 1}, "s": "text"}
         ("a={b: [1, 2]}", {"a": {"b": [1, 2]}}), ("a=\"# x\"", {"a": "# x"}), ("a=b#c", {"a": "b#c"}),
         ("007=a", {"007": "a"}), ("²=a", {"²": "a"}), ("1.2=a", {"1": {"2": "a"}}), ("a=|\n x\n y", {"a": "x\ny\n"}),
         ("a=x\ny", {"a": "x y"}), ("a=http://x/#y", {"a": "http://x/#y"}), ("a=-1", {"a": -1}), ("-a=1", {"-a": 1}),
-        ("a=\t", {"a": None}), ("a=é\t", {"a": "é"}), ("a=: x", None), ("a=1\nb: 2", None), ("a=1\rb: 2", None), ("a=1\u2028b: 2", None),
+        ("a=\t", {"a": None}), ("a=é\t", {"a": "é"}),
+        ("a=: x", None), ("a=1\nb: 2", None), ("a=1\rb: 2", None), ("a=1\u2028b: 2", None),
     ],
 )  # fmt: skip
 def test_set_reads_keys_and_yaml(argument: str, data: dict[str, Any] | None) -> None:
@@ -236,7 +237,8 @@ def test_set_on_lists_and_mappings(argument: str, at: str, value: object) -> Non
     [
         "", "=", "=x", "a", '"=x"', '"a=x', ".=x", "a.=x", ".a=x", "a..b=x", "[0]=x", "a[-1]=x", "a[x]=x", "a[]=x",
         "a]=x", 'a"b"=x', '"a"b=x', "a[0]b=x", "l[3]=x", "l[-1]=x", "l.x=1", "l[0].x=1", "s.x=1", "s[0]=1", "a=b # c",
-        "a=# c", "a=é\t# c", ".".join("a" * 100) + "=1", "l[99999999]=1", "a=[1", "a=0644", "a={b: 1, b: 2}", "a=!!python/x y",
+        "a=# c", "a=é\t# c",
+        ".".join("a" * 100) + "=1", "l[99999999]=1", "a=[1", "a=0644", "a={b: 1, b: 2}", "a=!!python/x y",
         "a=\x07", "a=\udcff", "a=x: y", "a=*x", "a=- x", "a=\t- x",
     ],
 )  # fmt: skip
