@@ -43,6 +43,17 @@ KEYS = [
     "sa.key",
     "sa.pub",
 ]
+# As many looks as there are bytes in the file "bad" fail; without the file "good" each does.
+VERIFY = r"""#!/bin/bash
+printf 'verify %s\n' "$*" >> "$WORLD/calls"
+if [ -s "$WORLD/bad" ]; then
+    truncate --size -1 "$WORLD/bad"
+elif [ -e "$WORLD/good" ]; then
+    exit 0
+fi
+printf 'FAIL  node-ready  no\n      wanted: True\nok    kernel  6.12\nFAIL  sysctl:vm.swappiness  60\n'
+exit 1
+"""
 JOIN = (
     "kind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    token: abcdef\n    apiServerEndpoint: 10.0.0.10:6443\n"
 )
@@ -64,9 +75,7 @@ class BootNode:
         found = loaded("debian12-efi")
         write_tree(node_tree(found.profile, found.target), self.root)
         # verify has tests of its own
-        self.write(
-            "usr/libexec/imgbuild/verify", '#!/bin/bash\necho "FAIL  node-ready  no"\n[ -e $WORLD/good ]\n', 0o755
-        )
+        self.write("usr/libexec/imgbuild/verify", VERIFY, 0o755)
         self.conf = {**CONF, **conf}
         role = self.conf["node_role"]
         if not secrets:

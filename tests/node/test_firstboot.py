@@ -433,6 +433,15 @@ def test_verify_that_never_passes_fails(tmp_path: Path) -> None:
     assert not node.has("var/lib/imgbuild/firstboot.done")
 
 
+def test_only_what_failed_is_looked_at_again_and_all_of_it_at_the_end(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.set(bad="123")
+    assert node.run().returncode == 0
+    finished(node)
+    failed = "node-ready sysctl:vm.swappiness"
+    assert node.calls("verify") == ["", failed, failed, failed, ""]
+
+
 def test_without_a_seed_nothing_happens(tmp_path: Path) -> None:
     node = BootNode(tmp_path)
     (node.root / "etc/imgbuild/cluster.conf").unlink()

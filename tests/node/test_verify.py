@@ -264,3 +264,13 @@ def test_table_and_colours(tmp_path: Path) -> None:
     subprocess.run([node.root / "usr/libexec/imgbuild/verify"], env=env, stdout=other, timeout=60)
     assert b"\x1b[31mFAIL" in os.read(main, 65536)
     assert node.run("verify", "--jason").returncode == 2
+
+
+def test_single_checks_by_name(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi", HOST))
+    assert list(node.checks("no-swap", "sysctl:net.ipv4.ip_forward")) == ["no-swap", "sysctl:net.ipv4.ip_forward"]
+    done = node.run("verify", "no-swap")
+    assert done.stdout.decode().splitlines()[-1] == "1 checks, 0 failed"
+    done = node.run("verify", "no-swap", "swap", "sysctl:")
+    assert done.returncode == 2
+    assert b"there is no check swap; there are: kernel boot-default" in done.stderr

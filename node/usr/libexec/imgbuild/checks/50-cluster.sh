@@ -90,19 +90,29 @@ check_no_kube_proxy() {
         "kube-proxy ran here: delete its DaemonSet and reboot"
 }
 
-# Sets answer to what the agent on this node says to WORDS, as JSON without blanks.
+# Sets answer to what the agent on this node says to WORDS, as JSON without blanks. Its status is asked for once.
+cilium_agent='' cilium_status=''
 ask_cilium() {
-    local agent program
+    local program
     answer=''
-    agent=$(ask crictl ps --name '^cilium-agent$' --state Running --quiet) || agent=''
-    agent=${agent%%$'\n'*}
-    if [[ -z $agent ]]; then
+    if [[ $* == status && -n $cilium_status ]]; then
+        answer=$cilium_status
+        return 0
+    fi
+    if [[ -z $cilium_agent ]]; then
+        cilium_agent=$(ask crictl ps --name '^cilium-agent$' --state Running --quiet) || cilium_agent=''
+        cilium_agent=${cilium_agent%%$'\n'*}
+    fi
+    if [[ -z $cilium_agent ]]; then
         return 1
     fi
     # cilium-dbg since 1.15
     for program in cilium-dbg cilium; do
-        answer=$(ask crictl exec "$agent" "$program" "$@" -o json | tr -d ' \t\n') || answer=''
+        answer=$(ask crictl exec "$cilium_agent" "$program" "$@" -o json | tr -d ' \t\n') || answer=''
         if [[ $answer == [\{[]*[]\}] ]]; then
+            if [[ $* == status ]]; then
+                cilium_status=$answer
+            fi
             return 0
         fi
     done
