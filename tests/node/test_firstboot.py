@@ -354,16 +354,24 @@ def test_somebodys_own_node_is_not_undone(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_a_clock_that_is_not_in_step(tmp_path: Path, secrets: bool, conf: dict[str, str], ok: bool) -> None:
     node = BootNode(tmp_path, secrets=secrets, **conf)
-    node.set(clock="Not synchronised")
+    node.set(clock="Not synchronised", reach="377")
     assert (node.run().returncode == 0) == ok
     if not ok:
         assert (node.status["stage"], node.status["state"]) == ("clock", "failed")
         assert "the cluster's CA is valid from" in node.status["error"]
 
 
+@pytest.mark.parametrize(("reach", "looks"), [("377", 3), ("0", 2)])
+def test_a_time_server_that_never_answered_is_not_waited_for(tmp_path: Path, reach: str, looks: int) -> None:
+    node = BootNode(tmp_path)
+    node.set(clock="Not synchronised", reach=reach)
+    assert node.run().returncode == 0
+    assert node.calls("chronyc").count("-n tracking") == looks
+
+
 def test_a_clock_before_the_image_was_made_must_be_set_first(tmp_path: Path) -> None:
     node = BootNode(tmp_path, secrets=False, endpoint="")
-    node.set(clock="Not synchronised")
+    node.set(clock="Not synchronised", reach="0")
     os.utime(node.root / "usr/libexec/imgbuild/firstboot", (4_000_000_000, 4_000_000_000))
     assert node.run().returncode == 1
     assert "this node's files were made at 2096-10-02T07:06:40Z" in node.status["error"]
