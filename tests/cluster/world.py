@@ -51,7 +51,7 @@ def make_layer(mirror: Mirror, layer: Path) -> Path:
         "cilium": {"version": CHART_VERSION, "chart": _served(mirror, chart)},
         "containerd": {"images": [{"name": "pause", **_served(mirror, image)}]},
         "files": [{"path": _UNIT_PATH, "content": _UNIT}],
-        "run": [f"systemctl enable {_UNIT_PATH}"],
+        "run": [f"systemctl enable --now {_UNIT_PATH}"],
     }
     layer.write_text(yaml.safe_dump(values))
     return layer
