@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from probe import run, say  # type: ignore[import-not-found] # beside it on the disk
@@ -42,15 +43,19 @@ def cluster() -> str:
 
 
 def joined() -> None:
-    """A worker's first boot, however long it waits for the control plane."""
+    """A worker's first boot, however long it waits for the control plane; Ready until that one has seen it."""
     must("imgbuild-status", "--wait", "1200")
     say("joined", verify=must("imgbuild-verify"))
+    own = ("kubectl", "--kubeconfig", "/etc/kubernetes/kubelet.conf", "get", "node", "worker1")
+    while must(*own, "--output", "jsonpath={.metadata.labels.seen}") != "yes":
+        time.sleep(5)
 
 
 def made() -> None:
     """A control plane's first boot, and the worker that is to join it."""
     must("imgbuild-status", "--wait", "1200")
     must(*ADMIN, "wait", "--for=condition=Ready", "node/worker1", "--timeout=600s")
+    must(*ADMIN, "label", "node", "worker1", "seen=yes")
     say("made", verify=must("imgbuild-verify"), nodes=must(*ADMIN, "get", "nodes", "--output", "name").split())
 
 
