@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from builder.checks.context import Context
 from builder.cluster import Node
 from builder.derive import cloud_init_version
@@ -26,23 +28,26 @@ def check(context: Context) -> None:
     """All findings about booting over the network; for nodes that hold together."""
     without = [n for n, node in enumerate(context.cluster.nodes) if node.boot_mac is None]
     if len(without) > 1:
-        names = ", ".join(context.cluster.nodes[n].name for n in without)
         context.cluster_finding(
-            "IB801", ("nodes", without[0]), f"no PXE files for {names}: several nodes have no MAC, nothing tells them "
-            "apart", "give each node a mac: in the cluster file", Severity.WARNING,
+            "IB801", ("nodes", without[0]), f"no PXE files for {_names(context, without)}: several nodes have no MAC, "
+            "nothing tells them apart", "give each node a mac: in the cluster file", Severity.WARNING,
         )  # fmt: skip
     static = [n for n, node in enumerate(context.cluster.nodes) if node.boot_mac and node.network]
     if static:
-        names = ", ".join(context.cluster.nodes[n].name for n in static[:5])
-        more = f" and {len(static) - 5} more" if len(static) > 5 else ""
         context.cluster_finding(
-            "IB802", ("nodes", static[0], "network"), f"{names}{more}: over PXE a static network is on the kernel's "
-            f"command line (network-config= and ip=): cloud-init {cloud_init_version(context.profile, context.target)} "
-            "needs it before it can fetch a seed",
+            "IB802", ("nodes", static[0], "network"), f"{_names(context, static)}: over PXE a static network is on the "
+            "kernel's command line (network-config= and ip=): cloud-init "
+            f"{cloud_init_version(context.profile, context.target)} needs it before it can fetch a seed",
             "nothing to do; the seed ISO carries network-config as a file", Severity.INFO,
         )  # fmt: skip
     for number in static:
         _static(context, ("nodes", number, "network"), context.cluster.nodes[number])
+
+
+def _names(context: Context, numbers: Sequence[int]) -> str:
+    """The first few of these nodes, and how many more."""
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return ", ".join(context.cluster.nodes[n].name for n in numbers[:5]) + more
 
 
 def _static(context: Context, path: Path, node: Node) -> None:

@@ -180,6 +180,8 @@ def test_findings() -> None:
     assert found["IB802"].message.startswith("static1, bond1: ")
     many = [STATIC.model_copy(update={"name": f"n{n}"}) for n in range(1000)]
     assert findings_of(given, cluster_of(*many))["IB802"].message.startswith("n0, n1, n2, n3, n4 and 995 more: ")
+    bare = [BARE.model_copy(update={"name": f"n{n}"}) for n in range(1000)]
+    assert "for n0, n1, n2, n3, n4 and 995 more: " in findings_of(given, cluster_of(*bare))["IB801"].message
     assert "bond" in found["IB803"].message
     assert set(findings_of(loaded("centos7-efi", "baked"), cluster_of(BOND))) == {"IB802"}
     local = loaded("debian12-efi", "baked", ["pxe.url=file:///srv/pxe/"])
