@@ -34,21 +34,14 @@ run: ['{run}']
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes comes first, each on a worker of its own, and all else runs beside it.
-
-    pytest-xdist (--dist loadgroup) gives its workers the groups in this order.
-    """
+    """What takes minutes comes first, and all else runs beside it: pytest-xdist's workers take tests in this order."""
     first = ("test_debian12_boots_and_all_checks_pass[bios", "test_debian12_boots_and_all_checks_pass[efi")
 
     def rank(item: pytest.Item) -> int:
         for place, name in enumerate(first):
             if item.name.startswith(name):
-                item.add_marker(pytest.mark.xdist_group(name))
                 return place
-        if item.get_closest_marker("image"):
-            item.add_marker(pytest.mark.xdist_group("image"))
-            return len(first)
-        return len(first) + 1
+        return len(first) + (0 if item.get_closest_marker("image") else 1)
 
     items.sort(key=rank)
 

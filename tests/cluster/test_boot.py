@@ -34,7 +34,9 @@ from tests.cluster.plain import debian_and, plain_image
 from tests.cluster.world import make_layer
 from tests.machine.testdisk import write_disk
 
-pytestmark = [pytest.mark.image, pytest.mark.boot]
+# On one worker: they share the image, two cores are enough for two machines, and a node that is too slow to tell of
+# itself is not Ready.
+pytestmark = [pytest.mark.image, pytest.mark.boot, pytest.mark.xdist_group("cluster-boot")]
 
 STAGES = ("clock", "kernel", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "verify")
 IN_CLUSTER = {"first-boot", "node-ready", "no-kube-proxy", "cilium", "cilium-services", "cilium-datapath", "coredns"}

@@ -205,7 +205,7 @@ def test_a_second_control_plane_has_all_objects_and_a_silent_node_is_not_ready(c
         "/etc/kubernetes/pki:",
         "/var/lib/etcd:",
     ]
-    cluster.kubectl("wait", "--for=condition=Ready=Unknown", "node/node2", "--timeout=60s")
+    cluster.kubectl("wait", "--for=condition=Ready=Unknown", "node/node2", "--timeout=200s")
 
 
 def test_the_token_expires(cluster: Cluster) -> None:

@@ -73,6 +73,8 @@ def reset() -> None:
 
 def stock() -> None:
     """A plain image's way to a node: the second boot, on the kernel that was installed in the first."""
+    while not Path("/usr/bin/imgbuild-status").exists():  # the first boot, which ends in the other kernel
+        time.sleep(5)
     must("imgbuild-status", "--wait", "1200")
     say("stock", verify=must("imgbuild-verify"), kernel=os.uname().release)
 

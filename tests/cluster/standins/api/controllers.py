@@ -16,8 +16,8 @@ from typing import Any
 from tests.cluster.standins.api import access
 from tests.cluster.standins.api.store import Conflict, Key, Object, Store, now
 
-GRACE_SECONDS = 10
-"""After which a silent node is no longer Ready. Kubernetes waits 40 to 50 s: the tests need not."""
+GRACE_SECONDS = 40
+"""After which a silent node is no longer Ready. Kubernetes waits as long, and 50 s from 1.32 on."""
 _NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
