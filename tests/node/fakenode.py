@@ -114,7 +114,7 @@ class Node:
             self.inactive(unit)
         self.answer("uname", f"{self.release}\n")
         kernel = target.kernels[profile.kernel.flavour]
-        owner = kernel.owner.replace("[0-9]*", "6.12.9")
+        owner = kernel.owner.replace("[0-9]*[0-9]", "6.12.9")
         self.answer("rpm", f"{owner}\n")
         self.answer("dpkg", f"{owner}: /boot/vmlinuz-{self.release}\n")
         self.write(f"/boot/vmlinuz-{self.release}", "")

@@ -112,6 +112,21 @@ def test_each_check_fails_alone(tmp_path: Path, profile: str, check: str, spoil:
     assert "" != failed[check]["expected"] != failed[check]["found"] != ""
 
 
+def test_a_kernel_of_another_flavour_is_no_newer_one(tmp_path: Path) -> None:
+    """Debian's cloud images have the cloud flavour's, which stays beside the one that stock mode installs."""
+    node = Node(tmp_path, loaded("debian12-efi"))
+    assert node.checks("kernel")["kernel"]["ok"] is True
+    for flavour in ("cloud-amd64", "rt-amd64", "amd64-unsigned"):
+        name = f"6.99.0-1-{flavour}"
+        node.write(f"/boot/vmlinuz-{name}", "")
+        node.answer(f"dpkg,-S /boot/vmlinuz-{name}", f"linux-image-{name}: /boot/vmlinuz-{name}\n")
+    assert node.checks("kernel")["kernel"]["ok"] is True
+    name = "6.99.0-1-amd64"
+    node.write(f"/boot/vmlinuz-{name}", "")
+    node.answer(f"dpkg,-S /boot/vmlinuz-{name}", f"linux-image-{name}: /boot/vmlinuz-{name}\n")
+    assert node.checks("kernel")["kernel"]["ok"] is False
+
+
 def test_every_check_has_a_test_that_breaks_it() -> None:
     names = {name for case in CASES for name in check_list(loaded(*case).profile, loaded(*case).target)}
     kinds = {name.partition(":")[0] for name in names}
