@@ -20,6 +20,12 @@ Path = tuple[str | int, ...]
 """A key's place in a document: ("kernel", "sysctl", "net.ipv4.ip_forward")."""
 
 
+def few(names: Sequence[str], most: int) -> str:
+    """The first ``most`` of these names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 class Severity(StrEnum):
     """error: nothing is built; warning: built, and said; info: said."""
 

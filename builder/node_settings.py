@@ -13,7 +13,7 @@ from typing import Any
 
 from builder.cluster import Cluster
 from builder.derive import containerd_version, kernel_arguments, kernel_facts
-from builder.findings import Findings, Path, format_path
+from builder.findings import Findings, Path, few, format_path
 from builder.layers import Layered
 from builder.load import Loaded, overlaid
 from builder.render.install import install_tree
@@ -59,8 +59,7 @@ class Own:
     @property
     def who(self) -> str:
         """The nodes as messages call them."""
-        more = f" and {len(self.names) - 3} more" if len(self.names) > 3 else ""
-        return f"node{'s' if len(self.names) > 1 else ''} {', '.join(self.names[:3])}{more}"
+        return f"node{'s' if len(self.names) > 1 else ''} {few(self.names, 3)}"
 
     def tell(self, said: Findings, findings: Findings) -> None:
         """Add what is ``said`` of this profile and not of every node, with the nodes' names."""
@@ -195,10 +194,9 @@ def _image(loaded: Loaded, own: Own, changed: Sequence[Path], shared: Mapping[st
         found = dict.fromkeys(found, _different(shared, in_image(own.loaded)))
     for path, names in found.items():
         if names:
-            more = f" and {len(names) - 2} more" if len(names) > 2 else ""
             own.add(
                 findings, "IB441", path,
-                f"{format_path(path)} changes the image, which all nodes share: {', '.join(names[:2])}{more}",
+                f"{format_path(path)} changes the image, which all nodes share: {few(names, 2)}",
                 f"set it in the profile, take --mode stock, or {_ANOTHER_IMAGE}",
             )  # fmt: skip
 

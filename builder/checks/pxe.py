@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from builder.checks.context import Context
 from builder.cluster import Node
 from builder.derive import cloud_init_version
-from builder.findings import Path, Severity
+from builder.findings import Path, Severity, few
 from builder.outputs.pxenet import command_line, network_arguments, uplink
 from builder.render.network import network_config
 
@@ -26,28 +24,25 @@ def check_url(context: Context) -> None:
 
 def check(context: Context) -> None:
     """All findings about booting over the network; for nodes that hold together."""
-    without = [n for n, node in enumerate(context.cluster.nodes) if node.boot_mac is None]
+    nodes = context.cluster.nodes
+    without = [n for n, node in enumerate(nodes) if node.boot_mac is None]
     if len(without) > 1:
+        names = few([nodes[n].name for n in without], 5)
         context.cluster_finding(
-            "IB801", ("nodes", without[0]), f"no PXE files for {_names(context, without)}: several nodes have no MAC, "
+            "IB801", ("nodes", without[0]), f"no PXE files for {names}: several nodes have no MAC, "
             "nothing tells them apart", "give each node a mac: in the cluster file", Severity.WARNING,
         )  # fmt: skip
-    static = [n for n, node in enumerate(context.cluster.nodes) if node.boot_mac and node.network]
+    static = [n for n, node in enumerate(nodes) if node.boot_mac and node.network]
     if static:
+        names = few([nodes[n].name for n in static], 5)
         context.cluster_finding(
-            "IB802", ("nodes", static[0], "network"), f"{_names(context, static)}: over PXE a static network is on the "
+            "IB802", ("nodes", static[0], "network"), f"{names}: over PXE a static network is on the "
             "kernel's command line (network-config= and ip=): cloud-init "
             f"{cloud_init_version(context.profile, context.target)} needs it before it can fetch a seed",
             "nothing to do; the seed ISO carries network-config as a file", Severity.INFO,
         )  # fmt: skip
     for number in static:
-        _static(context, ("nodes", number, "network"), context.cluster.nodes[number])
-
-
-def _names(context: Context, numbers: Sequence[int]) -> str:
-    """The first few of these nodes, and how many more."""
-    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-    return ", ".join(context.cluster.nodes[n].name for n in numbers[:5]) + more
+        _static(context, ("nodes", number, "network"), nodes[number])
 
 
 def _static(context: Context, path: Path, node: Node) -> None:

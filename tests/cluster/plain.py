@@ -39,8 +39,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 apt-get install -y -q --no-install-recommends {_PACKAGES}
 systemctl enable systemd-networkd systemd-resolved
-# The emulated machine makes an initramfs, and takes ten minutes for one of all modules, which imgbuild asks for: what
-# imgbuild looks for in it, and what this machine needs.
+# The emulated machine takes ten minutes for an initramfs of all modules, which imgbuild asks for. This one has what the
+# machine needs, and what imgbuild looks for in it.
 printf 'COMPRESSLEVEL=1\nMODULES=dep\n' > /etc/initramfs-tools/conf.d/zz-quick
 printf '%s\n' virtio_net virtio_scsi nvme xfs >> /etc/initramfs-tools/modules
 mkdir -p /usr/share/imgbuild
