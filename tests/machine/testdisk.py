@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +28,8 @@ _GRUB: dict[Firmware, str] = {"bios": "grub-pc", "efi": "grub-efi-amd64"}
 def make_test_disk(folder: Path, *, upgrade: Firmware | None, quick: bool = False) -> Path:
     """Write the ISO below ``folder``.
 
-    With ``upgrade`` it holds a newer kernel and that firmware's GRUB package; with ``quick`` the kernel's initramfs
-    is to have the modules of this machine only and not, as is Debian's way, of most.
+    With ``upgrade`` it holds a newer kernel of the flavour that images have, and that firmware's GRUB package; with
+    ``quick`` the kernel's initramfs is to have the modules of this machine only and not, as is Debian's way, of most.
     """
     files = {
         "probe.py": Path(__file__).with_name("guest") / "probe.py",
@@ -36,7 +37,7 @@ def make_test_disk(folder: Path, *, upgrade: Firmware | None, quick: bool = Fals
         "pause.tar": pause_image(folder / "pause.tar", "imgbuild.test/pause:test"),
     }
     if upgrade is not None:
-        files["kernel.deb"] = download(newest_cloud_kernel())
+        files["kernel.deb"] = _of_the_general_flavour(download(newest_cloud_kernel()), folder)
         files["grub.deb"] = download(_GRUB[upgrade])
     if quick:
         files["quick"] = folder / "quick"
@@ -52,6 +53,24 @@ def write_disk(target: Path, files: Mapping[str, Path]) -> Path:
         iso.add_file(str(path), f"/{name.upper().replace('-', '_')};1", rr_name=name, joliet_path=f"/{name}")
     iso.write(str(target))
     iso.close()
+    return target
+
+
+def _of_the_general_flavour(deb: Path, folder: Path) -> Path:
+    """A cloud flavour's kernel in a package with a name as the general flavour's have, which profiles ask for.
+
+    No newer one of that flavour can be had than the image may hold. Not packed: the guest has to unpack it.
+    """
+    tree = folder / "kernel"
+    subprocess.run(["dpkg-deb", "--raw-extract", str(deb), str(tree)], check=True, timeout=300)
+    control = tree / "DEBIAN/control"
+    text, changed = re.subn(r"^(Package: .+)-cloud(-amd64)$", r"\1-1\2", control.read_text(), flags=re.MULTILINE)
+    assert changed == 1, control
+    control.write_text(text)
+    target = folder / "kernel.deb"
+    command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(target)]
+    subprocess.run(command, check=True, timeout=300)
+    shutil.rmtree(tree)
     return target
 
 
