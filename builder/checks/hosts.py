@@ -180,7 +180,10 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
                 "keep one; reach other networks by routes:", Severity.WARNING,
             )  # fmt: skip
     if not dhcp and not network.dns:
-        say("IB425", path, f"{node.name} has no DNS server", "set dns: on it", Severity.WARNING)
+        say(
+            "IB425", path, f"{node.name} has no DNS server; CoreDNS, where it runs there, does not start without one",
+            "set dns: on it, to any address where there is no server", Severity.WARNING,
+        )  # fmt: skip
 
 
 def _defaults(carried: Addresses) -> list[str]:

@@ -171,6 +171,26 @@ def test_a_worker_asks_what_its_kubelet_may(tmp_path: Path) -> None:
     assert checks["node-ready"]["ok"] is True
 
 
+@pytest.mark.parametrize(("resolved", "file", "told"), [
+    ("nameserver 192.0.2.1\n", "nameserver 127.0.0.53\n", False),
+    ("# No DNS servers known.\nsearch .\n", "nameserver 192.0.2.1\n", True),
+    (None, "search lab\nnameserver 2001:db8::1\n", False),
+    (None, "nameserver ::1\nnameserver 127.0.0.1\n", True),
+    (None, "", True),
+    (None, None, True),
+])  # fmt: skip
+def test_coredns_without_a_dns_server(tmp_path: Path, resolved: str | None, file: str | None, told: bool) -> None:
+    node = Node(tmp_path, loaded("debian12-efi"))
+    node.kubectl(COREDNS, "")
+    for path, text in (("/run/systemd/resolve/resolv.conf", resolved), ("/etc/resolv.conf", file)):
+        if text is not None:
+            node.write(path, text)
+    check = node.checks()["coredns"]
+    assert check["ok"] is False
+    assert ("this node has no DNS server" in check["found"]) == told
+    assert ("give the network a dns:" in check["hint"]) == told
+
+
 def test_users_and_keys(tmp_path: Path) -> None:
     node = Node(tmp_path, loaded("debian12-efi", sets=USER))
     node.answer("getent", "ops:x:1000:1000::/home/ops:/bin/bash\n")

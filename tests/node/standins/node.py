@@ -423,6 +423,13 @@ def chronyc(words: list[str]) -> int:
     return 0 if words == ["-n", "tracking"] else unexpected("chronyc")
 
 
+def ps(words: list[str]) -> int:
+    if words != ["-C", "chronyd", "-o", "etimes="]:
+        os.execv("/bin/ps", ["ps", *words])  # noqa: S606 - the test's own sleep asks it
+    print((WORLD / "chronyd").read_text())
+    return 0
+
+
 def systemctl(words: list[str]) -> int:
     stop = ["stop", "imgbuild-firstboot.timer", "imgbuild-firstboot.service"]
     return 0 if words in (["is-active", "--quiet", "containerd.service"], stop) else unexpected("systemctl")
@@ -433,7 +440,7 @@ def uname(words: list[str]) -> int:
     return 0 if words in (["-r"], ["-n"]) else unexpected("uname")
 
 
-COMMANDS = {"curl": curl, "helm": helm, "ip": ip, "ctr": ctr, "chronyc": chronyc, "systemctl": systemctl,
+COMMANDS = {"curl": curl, "helm": helm, "ip": ip, "ctr": ctr, "chronyc": chronyc, "ps": ps, "systemctl": systemctl,
             "tc": tc, "uname": uname}  # fmt: skip
 
 if __name__ == "__main__":

@@ -32,43 +32,44 @@ check_containerd_plugins() {
     expect "$good" "${bad:-$good}" "journalctl -u containerd | grep -i 'failed to load plugin'"
 }
 
-# Prints a value of `containerd config dump`: $1 the dump, $2 the section without quotes, $3 the key.
-toml_value() {
-    awk -v section="$2" -v key="$3" '
+# Prints section, key and value of each line of `containerd config dump` (its standard input), with the byte 31 between them and
+# without quotes.
+toml_values() {
+    awk '
         { gsub(/["\047]/, "") }
         /^[ \t]*\[/ {
-            here = $0
-            gsub(/^[ \t]*\[+|\]+[ \t]*$/, "", here)
+            section = $0
+            gsub(/^[ \t]*\[+|\]+[ \t]*$/, "", section)
             next
         }
-        here == section {
-            name = $0
-            sub(/[ \t]*=.*/, "", name)
-            gsub(/^[ \t]+/, "", name)
-            if (name == key) {
-                value = $0
-                sub(/[^=]*=[ \t]*/, "", value)
-                print value
-                exit
-            }
-        }' <<<"$1"
+        /=/ {
+            key = value = $0
+            sub(/[ \t]*=.*/, "", key)
+            gsub(/^[ \t]+/, "", key)
+            sub(/[^=]*=[ \t]*/, "", value)
+            print section "\037" key "\037" value
+        }'
 }
 
 # Every key that imgbuild wrote, as containerd understood it: unknown ones are dropped without a word.
 check_containerd_config() {
-    local dump i value wrong='' count=0
+    local dump section key value i wrong='' count=0
+    local -A values=()
     dump=$(containerd --config "$R/etc/containerd/config.toml" config dump 2>/dev/null) || dump=''
     if [[ -z $dump ]]; then
         fail "a valid file" "containerd config dump fails" "containerd config dump"
         return
     fi
+    while IFS=$'\x1f' read -r section key value; do
+        values[$section $key]=$value
+    done < <(toml_values <<<"$dump")
     # section, key and value in turn
     for ((i = 0; i < ${#containerd_config[@]}; i += 3)); do
-        value=$(toml_value "$dump" "${containerd_config[i]}" "${containerd_config[i + 1]}")
+        key="${containerd_config[i]} ${containerd_config[i + 1]}"
+        value=${values[$key]:-nothing}
         count=$((count + 1))
         if [[ $value != "${containerd_config[i + 2]}" ]]; then
-            wrong+="${containerd_config[i]}.${containerd_config[i + 1]}=${value:-nothing} "
-            wrong+="instead of ${containerd_config[i + 2]}; "
+            wrong+="${containerd_config[i]}.${containerd_config[i + 1]}=$value instead of ${containerd_config[i + 2]}; "
         fi
     done
     expect "$count keys" "${wrong:-$count keys}" "see /etc/containerd/config.toml"

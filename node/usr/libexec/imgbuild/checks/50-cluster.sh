@@ -183,8 +183,20 @@ check_cilium_datapath() {
     expect "$wanted" "$there" "$look"
 }
 
+# Prints what is missing where pods, too, have no DNS server to ask: CoreDNS ends at once then (its plugins forward and
+# loop), and the reason is in its log only.
+without_dns() {
+    local file=$R/run/systemd/resolve/resolv.conf
+    if [[ ! -r $file ]]; then
+        file=$R/etc/resolv.conf
+    fi
+    if ! sed -n 's/^nameserver[[:space:]]*//p' "$file" 2>/dev/null | grep -qvE '^(127\.|::1([[:space:]]|$))'; then
+        echo "; this node has no DNS server"
+    fi
+}
+
 check_coredns() {
-    local count
+    local count none
     in_cluster "available" || return 0
     if [[ ! -e $R/etc/kubernetes/admin.conf ]]; then
         skip "available" "a worker may not ask; a control plane tells"
@@ -197,6 +209,9 @@ check_coredns() {
     elif [[ $cilium == no ]]; then
         skip "available" "${count:-none available}: the network is not imgbuild's (cilium.enabled is false)"
     else
-        fail "available" "${count:-none available}" "kubectl --namespace kube-system describe pods -l k8s-app=kube-dns"
+        none=$(without_dns)
+        fail "available" "${count:-none available}$none" \
+            "${none:+CoreDNS does not start without one: give the network a dns: of any address; }kubectl --namespace \
+kube-system describe pods -l k8s-app=kube-dns"
     fi
 }

@@ -1,0 +1,40 @@
+# The clock, for the stages of first boot that care for it. Sourced, after cluster.sh. Bash 4.2.
+# shellcheck shell=bash disable=SC2154 # valid_from, valid_until: set by cluster.conf
+
+in_step() { [[ "$(chronyc -n tracking 2> /dev/null || true)" =~ Leap\ status\ *:\ Normal ]]; }
+
+# Has any source ever answered? chrony asks in quick succession at first (iburst).
+answered() { chronyc -n sources 2> /dev/null | awk '/^[#=^][*+?x~-]/ && $5 + 0 > 0 { found = 1 } END { exit !found }'; }
+
+# How long chronyd has been asking, in seconds.
+asked_for() {
+    local age=0
+    read -r age < <(ps -C chronyd -o etimes=) || age=0
+    echo "${age:-0}"
+}
+
+in_validity() {
+    local now
+    now=$(date +%s)
+    [ -n "$valid_from" ] && [ "$now" -ge "$valid_from" ] && [ "$now" -lt "$valid_until" ]
+}
+
+# Nothing of the cluster says what time it may be; at least it is not before this was made.
+made=$(stat -c %Y "$R/usr/libexec/imgbuild/firstboot")
+plausible() { [ -z "$valid_from" ] && [ "$(date +%s)" -ge "$made" ]; }
+
+# Give chrony the seconds that it takes to set a clock that may be right; where no time server has answered they are in
+# vain. Ends with 1 if it is not in step.
+settle_clock() {
+    local try
+    for ((try = 0; try < 15; try++)); do
+        if in_step; then
+            return 0
+        fi
+        if [ "$(asked_for)" -ge 5 ] && ! answered; then
+            return 1
+        fi
+        pause 1
+    done
+    return 1
+}
