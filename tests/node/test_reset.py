@@ -52,6 +52,18 @@ def test_first_boot_runs_again(node: BootNode) -> None:
     finished(node)
 
 
+def test_another_network_than_cilium_stays(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, cilium="no")
+    assert node.run().returncode == 0
+    node.write("etc/cni/net.d/10-bridge.conflist", "{}")
+    node.write("var/lib/cni/networks/bridge/10.244.0.2", "")
+    done = node.run("reset", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "/etc/cni/net.d stays" in done.stdout
+    assert node.has("etc/cni/net.d/10-bridge.conflist")
+    assert not node.has("var/lib/cni/networks")
+
+
 def test_a_control_plane_is_taken_out_of_its_cluster(tmp_path: Path) -> None:
     node = BootNode(tmp_path, node_role="control-plane", node_name="n2", vip="10.0.0.10")
     node.write("etc/imgbuild/kube-vip.yaml", "address: 10.0.0.10\n", 0o600)
