@@ -47,6 +47,9 @@ set_mark() {
     printf '%s\n' "$2" > "$1.new" && sync && mv -f "$1.new" "$1" && sync
 }
 
+# put_mark FILE TEXT: the same where nothing was done before it; a power cut may take it back.
+put_mark() { printf '%s\n' "$2" > "$1.new" && mv -f "$1.new" "$1"; }
+
 # marked FILE TEXT
 marked() { [ "$(cat "$1" 2> /dev/null || true)" = "$2" ]; }
 
@@ -73,8 +76,8 @@ other() {
 # pause SECONDS: between two looks at something.
 pause() { sleep "${IMGBUILD_PAUSE:-$1}"; }
 
-# stage NAME SETTINGS SECONDS COMMAND...: run, unless done before with the same settings; 0 seconds: without a limit.
-# Ends with the command's code; $stage_error then says what went wrong.
+# stage NAME SETTINGS SECONDS COMMAND...: run, unless done before with the same settings; 0 seconds: without a limit. It is
+# marked by $marking. Ends with the command's code; $stage_error then says what went wrong.
 stage() {
     local name=$1 settings=$2 limit=$3 mark=$marks$1 start from code=0 bounded=()
     shift 3
@@ -104,7 +107,7 @@ stage() {
         fi
         return "$code"
     fi
-    if ! set_mark "$mark" "$settings"; then
+    if ! "${marking:-set_mark}" "$mark" "$settings"; then
         stage_error="$mark cannot be written: is the disk full?"
         return 1
     fi
