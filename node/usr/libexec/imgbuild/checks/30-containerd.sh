@@ -32,8 +32,8 @@ check_containerd_plugins() {
     expect "$good" "${bad:-$good}" "journalctl -u containerd | grep -i 'failed to load plugin'"
 }
 
-# Prints section, key and value of each line of `containerd config dump` (its standard input), with the byte 31 between them and
-# without quotes.
+# Prints section, key and value of each line of `containerd config dump` (its standard input), without quotes and with the
+# byte 31 between them: a tab would not keep an empty section apart.
 toml_values() {
     awk '
         { gsub(/["\047]/, "") }

@@ -1,5 +1,5 @@
-# The clock, for the stages of first boot that care for it. Sourced, after cluster.sh. Bash 4.2.
-# shellcheck shell=bash disable=SC2154 # valid_from, valid_until: set by cluster.conf
+# Is chrony in step? For the stages of first boot that care for the clock. Sourced, after cluster.sh. Bash 4.2.
+# shellcheck shell=bash
 
 in_step() { [[ "$(chronyc -n tracking 2> /dev/null || true)" =~ Leap\ status\ *:\ Normal ]]; }
 
@@ -12,16 +12,6 @@ asked_for() {
     read -r age < <(ps -C chronyd -o etimes=) || age=0
     echo "${age:-0}"
 }
-
-in_validity() {
-    local now
-    now=$(date +%s)
-    [ -n "$valid_from" ] && [ "$now" -ge "$valid_from" ] && [ "$now" -lt "$valid_until" ]
-}
-
-# Nothing of the cluster says what time it may be; at least it is not before this was made.
-made=$(stat -c %Y "$R/usr/libexec/imgbuild/firstboot")
-plausible() { [ -z "$valid_from" ] && [ "$(date +%s)" -ge "$made" ]; }
 
 # Give chrony the seconds that it takes to set a clock that may be right; where no time server has answered they are in
 # vain. Ends with 1 if it is not in step.
