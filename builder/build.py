@@ -5,10 +5,8 @@ nothing is written before all findings are known, and what needs no root is on d
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from builder.findings import Path as KeyPath
 from builder.image.build import ImageRecord, build_image, host_problems, image_id
 from builder.layers import Layered
 from builder.load import Loaded, load
+from builder.moment import Moment, read_moment
 from builder.node_settings import Own, own_profiles
 from builder.outputs import manifest
 from builder.outputs.manifest import GroupRecord
@@ -43,6 +42,7 @@ class Request:
     mode: str | None = None
     cluster: Path | None = None
     secrets: Path | None = None
+    moment: Moment = field(default_factory=read_moment)
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,6 @@ class Input:
     kept: Kept | None
     """The cluster's secrets; None without a cluster file."""
     own: Sequence[Own]
-
-
-def source_date_epoch() -> int:
-    """The second that archives carry (reproducible-builds.org/specs/source-date-epoch).
-
-    Raises:
-        HostError: SOURCE_DATE_EPOCH is no number.
-    """
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not text:
-        return EPOCH
-    if not text.isascii() or not text.isdigit() or len(text) > 11:
-        raise HostError(f"SOURCE_DATE_EPOCH is {text!r}", "set it to seconds since 1970, or unset it")
-    return int(text)
 
 
 def prepare(request: Request, findings: Findings) -> Input:
@@ -89,17 +75,18 @@ def prepare(request: Request, findings: Findings) -> Input:
         named = found is not None and ("name",) not in mended  # whose secrets they would be
         if named and (loaded is None or loaded.profile.kubernetes.enabled):
             path = request.secrets or default_path(request.cluster)
-            kept = load_secrets(path, cluster.name, int(time.time()), findings)
+            kept = load_secrets(path, cluster.name, request.moment.now, findings)
     elif request.secrets is not None:
         hint = "say --cluster FILE as well: without a cluster file there are no secrets"
         findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
     if loaded is None:
         raise InvalidInput(findings)
     own = own_profiles(loaded, cluster, layered, findings)
-    check(loaded, cluster, layered, findings, kept, own, mended)
+    check(loaded, cluster, layered, findings, request.moment, kept, own, mended)
     if findings.errors:
         raise InvalidInput(findings)
-    rendered = render(loaded, cluster, source_date_epoch(), findings, kept.secrets if kept else None, own)
+    epoch = EPOCH if request.moment.epoch is None else request.moment.epoch
+    rendered = render(loaded, cluster, epoch, findings, kept.secrets if kept else None, own)
     if findings.errors:
         raise InvalidInput(findings)
     return Input(loaded, cluster, rendered, kept, own)

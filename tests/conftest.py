@@ -14,11 +14,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from builder.cluster_secrets import Secrets, make
+from builder.moment import RELEASED
 from tests.machine.testdisk import RUN
 
 # Other work on the machine makes examples slow, and nothing here is about time.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+# Every run of every test is on one day, in this process and in those that it starts: nothing ends or expires meanwhile.
+os.environ["SOURCE_DATE_EPOCH"] = str(RELEASED + 12 * 3600)
 # A shell starts what it puts into the background with Ctrl-C ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,6 +16,7 @@ from builder.build import Request, prepare
 from builder.data import data_dir
 from builder.findings import Findings
 from builder.layers import shipped
+from builder.moment import RELEASED, Moment
 from builder.rendered import Rendered
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -23,7 +24,7 @@ UPDATE = os.environ.get("IMGBUILD_UPDATE_GOLDEN") == "1"
 
 
 def rendered(profile: str, mode: str) -> Rendered:
-    return prepare(Request(profile, mode=mode), Findings()).rendered
+    return prepare(Request(profile, mode=mode, moment=Moment(RELEASED)), Findings()).rendered
 
 
 STATIC = {p.read_bytes() for room in ("node", "elements") for p in data_dir(room).rglob("*") if p.is_file()}

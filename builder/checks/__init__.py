@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from builder.checks import (
     cilium,
     containerd,
+    dates,
     hosts,
     kernel,
     kubernetes,
@@ -26,6 +27,7 @@ from builder.cluster_secrets import Kept
 from builder.findings import Findings, Path
 from builder.layers import Layered
 from builder.load import Loaded
+from builder.moment import Moment
 from builder.node_settings import Own
 
 _PROFILE = (kubernetes, kernel, containerd, cilium, network, users_files, repositories)
@@ -38,25 +40,28 @@ def check(
     cluster: Cluster,
     cluster_layered: Layered | None,
     findings: Findings,
+    moment: Moment,
     kept: Kept | None = None,
     own: Sequence[Own] = (),
     mended: frozenset[Path] = frozenset(),
 ) -> None:
     """Add to ``findings`` all that is wrong with this profile on this target with these nodes and their secrets.
 
-    ``own`` are the profiles of the nodes that have settings of their own; ``mended`` are the places in the cluster
-    file where something stands in for what does not fit.
+    ``moment`` is when the run happens: a check has no clock of its own. ``own`` are the profiles of the nodes that
+    have settings of their own; ``mended`` are the places in the cluster file where something stands in for what does
+    not fit.
     """
     others = {number for each in own for number in each.numbers}
     numbers = [number for number in range(len(cluster.nodes)) if number not in others]
-    context = Context(loaded, cluster, cluster_layered, findings, numbers, mended)
+    context = Context(loaded, cluster, cluster_layered, findings, numbers, moment, mended)
     for topic in (*_PROFILE, *_CLUSTER):
         topic.check(context)
     for each in own:
         said = Findings()
         for topic in _PROFILE:
-            topic.check(Context(each.loaded, cluster, cluster_layered, said, each.numbers, mended))
+            topic.check(Context(each.loaded, cluster, cluster_layered, said, each.numbers, moment, mended))
         each.tell(said, findings)
+    dates.check_clock(context, makes_keys=kept is not None)
     if kept is not None:
         secrets.check(context, kept)
     pxe.check_url(context)

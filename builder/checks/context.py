@@ -10,6 +10,7 @@ from builder.cluster import Addresses, Cluster, Node
 from builder.findings import Findings, Mark, Path, Severity, format_path
 from builder.layers import Layered
 from builder.load import Loaded
+from builder.moment import Moment
 from builder.profile import Profile
 from builder.target import Target
 
@@ -26,6 +27,8 @@ class Context:
     findings: Findings
     numbers: Sequence[int]
     """The nodes that this profile is for, by their places in the cluster file."""
+    moment: Moment
+    """When the run happens: no check asks the clock."""
     cluster_mended: frozenset[Path] = frozenset()
     """Where in the cluster file something stands in for what does not fit."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import zoneinfo
 from datetime import UTC, datetime
 from functools import cache
@@ -87,7 +86,7 @@ def _keys(context: Context) -> None:
         for index, text in enumerate(given):
             expires = key_facts(dearmour(text)).expires
             # rpm does not look at the date. Shipped keys that expire are renewed on the node (lib/keys.sh).
-            if context.target.package_manager == "apt" and expires is not None and expires <= time.time():
+            if context.target.package_manager == "apt" and expires is not None and expires <= context.moment.second:
                 day = datetime.fromtimestamp(expires, UTC).date()
                 context.error(
                     "IB438", (*path, index), f"this key expired on {day}: apt refuses what it signed",

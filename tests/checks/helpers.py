@@ -10,6 +10,7 @@ from builder.cluster import DEFAULT, load_cluster
 from builder.findings import Finding, Findings
 from builder.findings import Path as KeyPath
 from builder.load import load
+from builder.moment import Moment, read_moment
 from builder.node_settings import own_profiles
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
@@ -23,6 +24,7 @@ def findings(
     layers: Sequence[str] = (),
     cluster: Path | None = None,
     mode: str | None = None,
+    moment: Moment | None = None,
 ) -> list[Finding]:
     """All findings of one request, as `imgbuild check` collects them."""
     found = Findings()
@@ -33,7 +35,15 @@ def findings(
         if read is not None:
             nodes, layered, mended = read.cluster, read.layered, read.mended
     if loaded is not None:
-        check(loaded, nodes, layered, found, own=own_profiles(loaded, nodes, layered, found), mended=mended)
+        check(
+            loaded,
+            nodes,
+            layered,
+            found,
+            moment or read_moment(),
+            own=own_profiles(loaded, nodes, layered, found),
+            mended=mended,
+        )
     return found.items
 
 

@@ -14,6 +14,7 @@ from builder.cluster import DEFAULT
 from builder.data import data_dir
 from builder.findings import Finding, Findings, Severity
 from builder.load import Loaded, load
+from builder.moment import read_moment
 from builder.openpgp import dearmour, key_facts
 from builder.target import RepositoryKey, Target, load_target, target_names
 from tests.checks.helpers import ADMIN, codes, findings, well_formed
@@ -80,7 +81,7 @@ def test_every_key_in_node_belongs_to_a_target() -> None:
 
 def checked(loaded: Loaded) -> list[Finding]:
     out = Findings()
-    check(loaded, DEFAULT, None, out)
+    check(loaded, DEFAULT, None, out, read_moment())
     return out.items
 
 

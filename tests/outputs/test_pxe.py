@@ -16,6 +16,7 @@ from builder.checks.context import Context
 from builder.cluster import Cluster, Node
 from builder.findings import Finding, Findings, Severity
 from builder.load import Loaded
+from builder.moment import read_moment
 from builder.outputs.pxe import pxe_files
 from builder.outputs.pxenet import network_arguments
 from builder.render.network import network_config
@@ -31,7 +32,7 @@ def files_of(given: Loaded, cluster: Cluster) -> dict[str, bytes]:
 
 def findings_of(given: Loaded, cluster: Cluster) -> dict[str, Finding]:
     found = Findings()
-    context = Context(given, cluster, None, found, range(len(cluster.nodes)))
+    context = Context(given, cluster, None, found, range(len(cluster.nodes)), read_moment())
     pxe.check_url(context)
     pxe.check(context)
     return {f.code: f for f in found.items}
