@@ -223,26 +223,9 @@ cilium_routing='native'
 cilium_host_routing='bpf'
 cilium_kpr='yes'
 """
-# cilium-dbg indents; the order of keys is that of api/v1/models.
-STATUS = """{
-  "cilium": {
-    "msg": "1.19.6 (v1.19.6-abcdef)",
-    "state": "Ok"
-  },
-  "encryption": {"mode": "Disabled"},
-  "kube-proxy-replacement": {"devices": ["eth0"], "features": {"nodePort": {"mode": "DSR"}}, "mode": "True"},
-  "routing": {
-    "inter-host-routing-mode": "Native",
-    "intra-host-routing-mode": "BPF"
-  }
-}
-"""
-SERVICES = """[
-  {"spec": {"flags": {"name": "kubernetes", "namespace": "default", "type": "ClusterIP"},
-    "frontend-address": {"ip": "10.96.0.1", "port": 443}, "id": 1}},
-  {"spec": {"flags": {"name": "kube-dns", "namespace": "kube-system"}, "frontend-address": {"ip": "10.96.0.10"}}}
-]
-"""
+# What a real agent said: 1.19's development branch of 2026-01 with the values of debian12-efi, two nodes.
+AGENT = Path(__file__).parents[1] / "cilium_status"
+STATUS, NATIVE_XDP, SERVICES = ((AGENT / f"{name}.json").read_text() for name in ("default", "native-xdp", "services"))
 RESULT = '{\n "v1": {\n  "datasource": "%s",\n  "errors": []\n }\n}\n'
 GRUB_CFG = """\
 if [ -s $prefix/grubenv ]; then

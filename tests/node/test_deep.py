@@ -68,7 +68,8 @@ def node(tmp_path: Path) -> Node:
     node.kubectl("get service kubernetes --namespace default --output jsonpath={.spec.clusterIP}", "10.96.0.1")
     for place in ("10.96.7.7:80", "10.0.0.11:30123"):
         reach(node, place, "coredns_build_info 1")
-    node.cilium("service list", SERVICES.replace("kube-dns", "imgbuild-verify"))
+    own = SERVICES.replace('"kubernetes"', '"imgbuild-verify"').replace('"default"', '"kube-system"')
+    node.cilium("service list", own)
     node.write("/var/lib/kubelet/config.yaml", f"clusterDNS:\n- {DNS}\nclusterDomain: cluster.local\n")
     return node
 

@@ -30,6 +30,14 @@ def test_a_sound_node_passes(tmp_path: Path, name: str, layers: list[str]) -> No
 
 READY = 'get node node1 --output jsonpath={.status.conditions[?(@.type=="Ready")].status}'
 COREDNS = "get deployment coredns --namespace kube-system --output jsonpath={.status.availableReplicas}"
+
+
+def told(old: str, new: str) -> str:
+    """What the agent says of a sound node, with one thing in it changed."""
+    assert STATUS.count(old) == 1
+    return STATUS.replace(old, new)
+
+
 Break = Callable[[Node], object]
 BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "kernel", lambda n: n.answer("uname", "6.1.0-9-amd64\n")),
@@ -85,12 +93,16 @@ BREAKS: list[tuple[str, str, Break]] = [
         "KUBE-SVC-ABCDEF", "KUBE-SEP-ABC", "KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY")),
     ("debian12-efi", "no-kube-proxy", lambda n: n.answer("iptables-save", ":KUBE-SERVICES - [0:0]\n")),
     ("debian12-efi", "no-kube-proxy", lambda n: n.no_netfilter()),
-    ("debian12-efi", "cilium", lambda n: n.cilium("status", STATUS.replace("Ok", "Failure"))),
+    ("debian12-efi", "cilium",
+        lambda n: n.cilium("status", told('" (v-)",\n    "state": "Ok"', '"", "state": "Failure"'))),
     ("debian12-efi", "cilium-services", lambda n: n.cilium("service list", "[]")),
     ("debian12-efi", "cilium-services", lambda n: n.cilium("service list", "", 1)),
-    ("debian12-efi", "cilium-datapath", lambda n: n.cilium("status", STATUS.replace("BPF", "Legacy"))),
-    ("debian12-efi", "cilium-datapath", lambda n: n.cilium("status", STATUS.replace("Native", "Tunnel"))),
-    ("debian12-efi", "cilium-datapath", lambda n: n.cilium("status", STATUS.replace('"True"', '"False"'))),
+    ("debian12-efi", "cilium-datapath",
+        lambda n: n.cilium("status", told('intra-host-routing-mode": "BPF"', 'intra-host-routing-mode": "Legacy"'))),
+    ("debian12-efi", "cilium-datapath",
+        lambda n: n.cilium("status", told('inter-host-routing-mode": "Native"', 'inter-host-routing-mode": "Tunnel"'))),
+    ("debian12-efi", "cilium-datapath",
+        lambda n: n.cilium("status", told('"mode": "True"', '"mode": "False"'))),
     ("debian12-efi", "coredns", lambda n: n.kubectl(COREDNS, "")),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "● a.service loaded failed failed\n")),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "", 1)),

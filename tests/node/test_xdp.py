@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from builder.data import data_dir
 from tests.node.bootnode import BootNode
 from tests.node.conftest import loaded
-from tests.node.fakenode import CLUSTER_CONF, STATUS, Node
+from tests.node.fakenode import CLUSTER_CONF, NATIVE_XDP, Node
 
 XDP = data_dir("node") / "usr/libexec/imgbuild/lib/xdp.sh"
 SCRIPT = """
@@ -145,14 +148,109 @@ def test_best_effort_is_said_and_goes_on(tmp_path: Path) -> None:
     assert "not accelerated: eth1 (tg3) has no native XDP" in (node.root / "var/log/imgbuild/firstboot.log").read_text()
 
 
-@pytest.mark.parametrize(("mode", "ok"), [("Native", True), ("Disabled", False), ("", False)])
-def test_verify_wants_what_was_asked_for_to_be_in_force(tmp_path: Path, mode: str, ok: bool) -> None:
+LINK = """3: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 {} qdisc mq state UP mode DEFAULT group default\\
+    link/ether 52:54:00:00:00:11 brd ff:ff:ff:ff:ff:ff\\    prog/xdp id 97 name cil_xdp_entry tag 614b434cd8324ecc jited
+""".replace("\\\n", "\\")
+"""ip -o link show dev eth0, by iproute2 6.1."""
+
+
+def accelerated(tmp_path: Path, setting: str, status: str, link: str) -> Node:
+    """A node whose agent says ``status`` and whose card eth0 looks like ``link``."""
     node = Node(tmp_path, loaded("debian12-efi"))
-    node.write("/etc/imgbuild/cluster.conf", f"{CLUSTER_CONF}cilium_acceleration='native'\ncilium_devices='eth9'\n")
-    card(node.root, "eth9", "tg3")
-    said = f'"features": {{"acceleration": {{"mode": "{mode}"}}, ' if mode else '"features": {'
-    node.cilium("status", STATUS.replace('"features": {', said))
-    check = node.checks()["cilium-datapath"]
-    assert check["ok"] is ok
-    assert "XDP native" in check["expected"]
-    assert ("eth9 (tg3) has no native XDP" in check["hint"]) is not ok
+    node.write("/etc/imgbuild/cluster.conf", f"{CLUSTER_CONF}cilium_acceleration='{setting}'\ncilium_devices='eth0'\n")
+    card(node.root, "eth0", "virtio_net")
+    node.cilium("status", status)
+    node.answer("crictl,exec 0123abc ip -o link show dev eth0", link)
+    return node
+
+
+@pytest.mark.parametrize(
+    ("setting", "said", "link", "found"),
+    [
+        ("native", "Native", LINK.format("xdp"), None),
+        ("native", "Native", LINK.format("xdp/id:97"), None),  # iproute2 4.13
+        ("native", "Native", LINK.format("xdpgeneric"), "XDP not attached (eth0 generic)"),
+        ("native", "Native", LINK.format("xdpgeneric/id:97"), "XDP not attached (eth0 generic)"),
+        ("native", "Native", LINK.format("").replace("prog/xdp", "group"), "XDP not attached (eth0 none)"),
+        ("native", "Native", "", "XDP not attached (eth0 none)"),
+        ("native", "Best-Effort", LINK.format("xdp"), "XDP best-effort (eth0 native)"),
+        ("native", "Disabled", LINK.format("xdp"), "XDP disabled (eth0 native)"),
+        ("native", "Generic", LINK.format("xdpgeneric"), "XDP generic (eth0 generic)"),
+        ("best-effort", "Best-Effort", LINK.format("xdp"), None),
+        ("best-effort", "Best-Effort", "", None),
+        ("best-effort", "Disabled", "", "XDP disabled (eth0 none)"),
+    ],
+)  # fmt: skip
+def test_verify_looks_at_setting_and_link(
+    tmp_path: Path, setting: str, said: str, link: str, found: str | None
+) -> None:
+    status = NATIVE_XDP.replace('"acceleration": "Native"', f'"acceleration": "{said}"')
+    check = accelerated(tmp_path, setting, status, link).checks("cilium-datapath")["cilium-datapath"]
+    assert check["ok"] is (found is None)
+    assert f"XDP {setting}" in check["expected"]
+    assert (found or f"XDP {setting} (eth0 {'native' if link else 'none'})") in check["found"]
+
+
+def test_what_a_real_agent_with_native_xdp_says_passes(tmp_path: Path) -> None:
+    check = accelerated(tmp_path, "native", NATIVE_XDP, LINK.format("xdp")).checks("cilium-datapath")["cilium-datapath"]
+    assert check["ok"] is True
+    assert check["found"].startswith("routing native, host routing bpf, XDP native (eth0 native), ")
+
+
+def test_verify_names_the_card_without_native_xdp(tmp_path: Path) -> None:
+    node = accelerated(tmp_path, "native", NATIVE_XDP.replace('"Native"', '"Disabled"'), "")
+    driver = node.root / "sys/class/net/eth0/device/driver"
+    driver.unlink()
+    driver.symlink_to("../../../bus/pci/drivers/tg3")
+    assert "eth0 (tg3) has no native XDP" in node.checks("cilium-datapath")["cilium-datapath"]["hint"]
+
+
+def test_every_device_of_the_agent_counts(tmp_path: Path) -> None:
+    status = NATIVE_XDP.replace(
+        '"devices": [\n      "eth0"\n    ],\n    "direct', '"devices": ["eth0", "eth1"], "direct'
+    )
+    node = accelerated(tmp_path, "native", status, LINK.format("xdp"))
+    node.answer("crictl,exec 0123abc ip -o link show dev eth1", "", 1)
+    check = node.checks("cilium-datapath")["cilium-datapath"]
+    assert check["ok"] is False
+    assert "XDP not attached (eth0 native, eth1 unknown)" in check["found"]
+
+
+# A pair of virtual cards, and a program that lets all through, attached as the mode says.
+REAL = """
+set -euo pipefail
+mount -t bpf bpf "$1"
+"$2" "$3" "$1/program"
+ip link add eth0 type veth peer name eth1
+ip link set eth0 up
+ip link set eth1 up
+if [ "$4" != none ]; then ip link set dev eth0 "$4" pinned "$1/program"; fi
+shift 4
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own and BPF want root")
+@pytest.mark.parametrize(("mode", "ok"), [("xdpdrv", True), ("xdpgeneric", False), ("none", False)])
+def test_a_real_program_on_a_real_card(tmp_path: Path, mode: str, ok: bool) -> None:
+    node = accelerated(tmp_path, "native", NATIVE_XDP, "")
+    (node.stand_ins / "answers/crictl,exec 0123abc ip -o link show dev eth0").unlink()
+    stand_in = node.stand_ins / "bin/crictl"
+    text = stand_in.read_text()
+    stand_in.unlink()
+    inside = '#!/bin/bash\nif [[ "$1 $2 $3" == "exec 0123abc ip" ]]; then exec "${@:3}"; fi\n'
+    stand_in.write_text(text.replace("#!/bin/bash\n", inside))
+    stand_in.chmod(0o755)
+    (tmp_path / "bpf").mkdir()
+    words = [str(tmp_path / "bpf"), sys.executable, str(Path(__file__).with_name("xdp_program.py")), mode]
+    verify = [str(node.root / "usr/libexec/imgbuild/verify"), "--json", "cilium-datapath"]
+    env = {"PATH": f"{node.stand_ins / 'bin'}:/usr/bin:/bin:/usr/sbin:/sbin", "IMGBUILD_ROOT": str(node.root)}
+    done = subprocess.run(
+        ["unshare", "--net", "--mount", "bash", "-c", REAL, "real", *words, *verify],
+        env={**env, "STAND_INS": str(node.stand_ins)}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == ""
+    found = json.loads(done.stdout)["checks"][0]["found"]
+    attached = {"xdpdrv": "native", "xdpgeneric": "generic"}.get(mode, mode)
+    assert f"XDP {'native' if ok else 'not attached'} (eth0 {attached})" in found
+    assert done.returncode == (not ok)

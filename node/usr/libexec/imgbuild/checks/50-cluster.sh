@@ -2,6 +2,10 @@
 # The node in its cluster, asked on the node itself. Before first boot is done nothing of this can be said, and is no
 # failure; from then on it is.
 
+# shellcheck source=../lib/json.sh
+source "$here/lib/json.sh"
+# shellcheck source=../lib/agent.sh
+source "$here/lib/agent.sh"
 # shellcheck source=../lib/xdp.sh
 source "$here/lib/xdp.sh"
 
@@ -90,97 +94,98 @@ check_no_kube_proxy() {
         "kube-proxy ran here: delete its DaemonSet and reboot"
 }
 
-# Sets answer to what the agent on this node says to WORDS, as JSON without blanks. Its status is asked for once.
-cilium_agent='' cilium_status=''
-ask_cilium() {
-    local program
-    answer=''
-    if [[ $* == status && -n $cilium_status ]]; then
-        answer=$cilium_status
-        return 0
-    fi
-    if [[ -z $cilium_agent ]]; then
-        cilium_agent=$(ask crictl ps --name '^cilium-agent$' --state Running --quiet) || cilium_agent=''
-        cilium_agent=${cilium_agent%%$'\n'*}
-    fi
-    if [[ -z $cilium_agent ]]; then
-        return 1
-    fi
-    # cilium-dbg since 1.15
-    for program in cilium-dbg cilium; do
-        answer=$(ask crictl exec "$cilium_agent" "$program" "$@" -o json | tr -d ' \t\n') || answer=''
-        if [[ $answer == [\{[]*[]\}] ]]; then
-            if [[ $* == status ]]; then
-                cilium_status=$answer
-            fi
-            return 0
-        fi
-    done
-    answer=''
-    return 1
-}
-
 check_cilium() {
-    local answer state='no answer from cilium-agent'
+    local state='no answer from cilium-agent'
     in_cluster "Ok" || return 0
-    if ask_cilium status; then
-        state='no state in its status'
-        if [[ $answer =~ \"cilium\":\{[^}]*\"state\":\"([A-Za-z]+)\" ]]; then
-            state=${BASH_REMATCH[1]}
-        fi
+    if read_status; then
+        state=${agent_status[cilium.state]:-no state in its status}
     fi
     expect "Ok" "$state" "crictl ps --name cilium-agent; kubectl --namespace kube-system logs ds/cilium"
 }
 
+# Prints NAMESPACE/NAME of each service in the agent's list, one a line. Each has an entry a port, and in an entry it is
+# there twice: as it was asked for (spec) and as it is (status.realized).
+cilium_services() {
+    ask_agent service list | awk -F '[.=]' '
+        $2 == "spec" && $3 == "flags" && $4 == "name" { name[$1] = $5 }
+        $2 == "spec" && $3 == "flags" && $4 == "namespace" { space[$1] = $5 }
+        END {
+            for (number in name)
+                print space[number] "/" name[number]
+        }' | sort -u
+}
+
 check_cilium_services() {
-    local answer count rest
+    local list count
     in_cluster "default/kubernetes in the list" || return 0
-    if ! ask_cilium service list; then
+    if ! list=$(cilium_services); then
         fail "default/kubernetes in the list" "no answer from cilium-agent" "crictl ps --name cilium-agent"
-    elif [[ $answer =~ \"name\":\"kubernetes\",\"namespace\":\"default\" ]]; then
-        rest=${answer//\"frontend-address\":/}
-        count=$(((${#answer} - ${#rest}) / 19))
+    elif [[ $'\n'$list$'\n' == *$'\n'default/kubernetes$'\n'* ]]; then
+        count=$(wc -l <<<"$list")
         pass "default/kubernetes in the list" "default/kubernetes and $((count - 1)) more"
     else
         fail "default/kubernetes in the list" "it is not there" "cilium-dbg service list, in the agent"
     fi
 }
 
+# row WHAT WANTED FOUND: one line of the data path; adds to wanted, there and, where they differ, to bad.
+row() {
+    wanted+="${wanted:+, }$1 $2" there+="${there:+, }$1 $3"
+    if [[ $2 != "$3" && $3 != "$2 ("* ]]; then
+        bad=yes
+    fi
+}
+
+# XDP: the status repeats the setting only, and what is attached shows on the links.
+xdp_row() {
+    local setting=${agent_status[kube-proxy-replacement.features.nodePort.acceleration]:-unknown} list='' number name mode all=yes
+    for ((number = 0; ; number++)); do
+        name=${agent_status[kube-proxy-replacement.devices.$number]:-}
+        [[ -n $name ]] || break
+        mode=$(xdp_mode "$name")
+        list+="${list:+, }$name $mode"
+        [[ $mode == native ]] || all=''
+    done
+    setting=${setting,,}
+    if [[ $cilium_acceleration == native && $setting == native && (-z $all || -z $list) ]]; then
+        setting='not attached'
+    fi
+    row XDP "$cilium_acceleration" "$setting (${list:-no device})"
+}
+
 # The data path in force, not the one in the values: Cilium falls back to another with one line in a log.
 check_cilium_datapath() {
-    local answer routing='' host='' kpr=no xdp='' wanted='' there='' look problems
+    local routing host kpr=no wanted='' there='' bad='' look problems
     in_cluster "what was asked for" || return 0
-    if ! ask_cilium status; then
+    if ! read_status; then
         fail "what was asked for" "no answer from cilium-agent" "crictl ps --name cilium-agent"
         return
     fi
-    if [[ $answer =~ \"inter-host-routing-mode\":\"([A-Za-z]+)\" ]]; then
-        routing=${BASH_REMATCH[1],,}
-    fi
-    if [[ $answer =~ \"intra-host-routing-mode\":\"([A-Za-z]+)\" || $answer =~ \"host-routing\":\{\"mode\":\"([A-Za-z]+)\" ]]; then
-        host=${BASH_REMATCH[1],,}
-    fi
-    # Encryption has a mode, too: these two words are only this one's.
-    if [[ $answer =~ \"mode\":\"(True|Strict)\" ]]; then
+    routing=${agent_status[routing.inter-host-routing-mode]:-unknown}
+    host=${agent_status[routing.intra-host-routing-mode]:-${agent_status[host-routing.mode]:-unknown}}
+    if [[ ${agent_status[kube-proxy-replacement.mode]:-} == True || ${agent_status[kube-proxy-replacement.mode]:-} == Strict ]]; then
         kpr=yes
     fi
     if [[ -n $cilium_routing ]]; then
-        wanted+="routing $cilium_routing, " there+="routing ${routing:-not said}, "
+        row routing "$cilium_routing" "${routing,,}"
     fi
     if [[ -n $cilium_host_routing ]]; then
-        wanted+="host routing $cilium_host_routing, " there+="host routing ${host:-not said}, "
+        row "host routing" "$cilium_host_routing" "${host,,}"
     fi
     look="kubectl --namespace kube-system logs ds/cilium | grep -i -e fall -e routing -e xdp"
     if [[ $cilium_acceleration == native || $cilium_acceleration == best-effort ]]; then
-        [[ $answer =~ \"acceleration\":\{\"mode\":\"([A-Za-z-]+)\" ]] && xdp=${BASH_REMATCH[1],,} || xdp='not said'
-        wanted+="XDP $cilium_acceleration, " there+="XDP $xdp, "
-        if [[ $xdp != "$cilium_acceleration" ]]; then
+        xdp_row
+        if [[ -n $bad ]]; then
             problems=$(xdp_problems)
             look="${problems:+${problems//$'\n'/; }; }$look"
         fi
     fi
-    wanted+="kube-proxy replacement $cilium_kpr" there+="kube-proxy replacement $kpr"
-    expect "$wanted" "$there" "$look"
+    row "kube-proxy replacement" "$cilium_kpr" "$kpr"
+    if [[ -n $bad ]]; then
+        fail "$wanted" "$there" "$look"
+    else
+        pass "$wanted" "$there"
+    fi
 }
 
 # Prints what is missing where pods, too, have no DNS server to ask: CoreDNS ends at once then (its plugins forward and

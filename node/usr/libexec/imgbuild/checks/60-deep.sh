@@ -82,11 +82,11 @@ check_deep_node_port() {
 }
 
 check_deep_service_list() {
-    local answer=''
+    local list
     deep_ready "the Service in Cilium's list" || return 0
     if [[ $cilium == no ]]; then
         skip "the Service in Cilium's list" "no Cilium by imgbuild"
-    elif ask_cilium service list && [[ $answer == *"\"name\":\"$deep_service\""* ]]; then
+    elif list=$(cilium_services) && [[ $'\n'$list$'\n' == *$'\n'"kube-system/$deep_service"$'\n'* ]]; then
         pass "the Service in Cilium's list" "it is there"
     else
         fail "the Service in Cilium's list" "it is not, or cilium-agent does not answer" \
