@@ -138,7 +138,7 @@ def render(
     install, tree = everyone.trees
     pxe = {
         name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
-        for name, content in pxe_files(loaded.profile, loaded.target, cluster, seeds).items()
+        for name, content in pxe_files(loaded.profile, loaded.target, cluster, seeds, keys=secrets is not None).items()
     }
     groups: dict[str, Group] = {
         "nodes": SeedGroup(seeds, epoch),

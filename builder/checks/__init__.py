@@ -66,4 +66,4 @@ def check(
         secrets.check(context, kept)
     pxe.check_url(context)
     if not findings.errors:  # what does not hold together has no command line
-        pxe.check(context)
+        pxe.check(context, keys=kept is not None)

@@ -6,6 +6,7 @@ from builder.checks.context import Context
 from builder.cluster import Node
 from builder.derive import cloud_init_version
 from builder.findings import Path, Severity, few
+from builder.outputs.pxe import fallback
 from builder.outputs.pxenet import command_line, network_arguments, uplink
 from builder.render.network import network_config
 
@@ -22,15 +23,23 @@ def check_url(context: Context) -> None:
         )  # fmt: skip
 
 
-def check(context: Context) -> None:
-    """All findings about booting over the network; for nodes that hold together."""
+def check(context: Context, *, keys: bool) -> None:
+    """All findings about booting over the network; for nodes that hold together.
+
+    ``keys``: the seeds hold the cluster's keys.
+    """
     nodes = context.cluster.nodes
     without = [n for n, node in enumerate(nodes) if node.boot_mac is None]
-    if len(without) > 1:
+    if without and fallback(context.cluster, keys=keys) is None:
         names = few([nodes[n].name for n in without], 5)
+        why = (
+            "several nodes have no MAC, and nothing tells them apart"
+            if len(without) > 1
+            else "it has no MAC, and a machine that nobody listed must not get the cluster's keys or its token"
+        )
         context.cluster_finding(
-            "IB801", ("nodes", without[0]), f"no PXE files for {names}: several nodes have no MAC, "
-            "nothing tells them apart", "give each node a mac: in the cluster file", Severity.WARNING,
+            "IB801", ("nodes", without[0]), f"no PXE files for {names}: {why}",
+            "give each node that boots over the network a mac: in the cluster file", Severity.WARNING,
         )  # fmt: skip
     static = [n for n, node in enumerate(nodes) if node.boot_mac and node.network]
     if static:

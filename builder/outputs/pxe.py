@@ -20,7 +20,7 @@ from builder.target import Target
 KERNEL, INITRD = "vmlinuz", "initrd.img"
 """Names of the kernel and the initramfs in pxe/; both come from the disk image, once one is built."""
 ANY = "any"
-"""The seed folder for a machine whose MAC is in no node: that of the one node without a MAC."""
+"""The seed folder for a machine whose MAC is in no node: that of the one node without a MAC (`fallback`)."""
 SEED = ("user-data", "meta-data", "vendor-data")
 
 
@@ -29,18 +29,25 @@ def folder(node: Node) -> str | None:
     return f"mac-{node.boot_mac.replace(':', '-')}" if node.boot_mac else None
 
 
-def fallback(cluster: Cluster) -> Node | None:
-    """The node that machines with an unknown MAC become: the only one without a MAC, if there is just one."""
+def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
+    """The node that machines with an unknown MAC become: the only one without a MAC, if there is just one.
+
+    None if the seeds hold a cluster's ``keys``: an unknown machine must get neither a control plane's CAs nor a
+    worker's token, with which it could have a certificate in any node's name.
+    """
     without = [node for node in cluster.nodes if node.boot_mac is None]
-    return without[0] if len(without) == 1 else None
+    return without[0] if len(without) == 1 and not keys else None
 
 
 def pxe_files(
-    profile: Profile, target: Target, cluster: Cluster, seeds: Mapping[str, Mapping[str, bytes]]
+    profile: Profile, target: Target, cluster: Cluster, seeds: Mapping[str, Mapping[str, bytes]], *, keys: bool
 ) -> dict[str, bytes]:
-    """Everything below pxe/ but kernel and initramfs. ``seeds``: NoCloud files by node name."""
+    """Everything below pxe/ but kernel and initramfs. ``seeds``: NoCloud files by node name.
+
+    ``keys``: they hold the cluster's keys or its token.
+    """
     made = environment("cloudinit")
-    other = fallback(cluster)
+    other = fallback(cluster, keys=keys)
     entries: list[dict[str, Any]] = [
         {
             "name": node.name,
@@ -66,14 +73,14 @@ def pxe_files(
     out = {
         "boot.ipxe": made.get_template("pxe/boot.ipxe.j2").render(context).encode(),
         "README.txt": made.get_template("pxe/README.txt.j2").render(context).encode(),
-        "grub/grub.cfg": made.get_template("pxe/grub.cfg.j2").render(context, shown=entries, wait=10).encode(),
+        "grub/grub.cfg": made.get_template("pxe/grub.cfg.j2").render(context, shown=entries, own=False).encode(),
     }
     grub = made.get_template("pxe/grub.cfg.j2")
     names = (*SEED, "network-config") if _fetches_network(profile, target) else SEED
     for entry in entries:
         if entry["mac"]:
             name = f"grub/grub.cfg-01-{entry['mac'].replace(':', '-')}"
-            out[name] = grub.render(context, shown=[entry], other=None, wait=2).encode()
+            out[name] = grub.render(context, shown=[entry], own=True).encode()
         seed = seeds[entry["name"]]
         out |= {f"{entry['folder']}/{name}": seed[name] for name in names if name in seed}
     return out

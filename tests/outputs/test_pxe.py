@@ -25,16 +25,16 @@ from tests.cloudinit.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of
 OTHER = Node.model_validate({"name": "dhcp2", "role": "worker", "mac": "52:54:00:AA:BB:CC"})
 
 
-def files_of(given: Loaded, cluster: Cluster) -> dict[str, bytes]:
+def files_of(given: Loaded, cluster: Cluster, *, keys: bool = False) -> dict[str, bytes]:
     seeds = {node.name: seed_of(given, node) for node in cluster.nodes}
-    return pxe_files(given.profile, given.target, cluster, seeds)
+    return pxe_files(given.profile, given.target, cluster, seeds, keys=keys)
 
 
-def findings_of(given: Loaded, cluster: Cluster) -> dict[str, Finding]:
+def findings_of(given: Loaded, cluster: Cluster, *, keys: bool = False) -> dict[str, Finding]:
     found = Findings()
     context = Context(given, cluster, None, found, range(len(cluster.nodes)), read_moment())
     pxe.check_url(context)
-    pxe.check(context)
+    pxe.check(context, keys=keys)
     return {f.code: f for f in found.items}
 
 
@@ -43,7 +43,8 @@ def findings_of(given: Loaded, cluster: Cluster) -> dict[str, Finding]:
 def test_grub_reads_every_menu(profile: str, url: str, tmp_path: Path) -> None:
     given = loaded(profile, "baked", [f"pxe.url={url}"])
     for cluster in (cluster_of(OTHER, STATIC), cluster_of(BARE), cluster_of(BARE, DHCP, BARE)):
-        for name, content in files_of(given, cluster).items():
+        files = [*files_of(given, cluster).items(), *files_of(given, cluster, keys=True).items()]
+        for name, content in files:
             if name.startswith("grub/"):
                 (tmp_path / "grub.cfg").write_bytes(content)
                 subprocess.run(["grub-script-check", tmp_path / "grub.cfg"], check=True)
@@ -203,3 +204,41 @@ def test_one_node_without_a_mac_takes_every_unknown_card() -> None:
     assert "any/ " in files["README.txt"].decode()
     both = files_of(loaded("debian12-efi", "baked"), cluster_of(BARE, BARE))
     assert not [name for name in both if name.startswith("any/")]
+
+
+def default_entry(menu: str) -> str:
+    """The body of the entry that GRUB takes when nobody chooses: by its title or its --id, as `default` does."""
+    (default,) = re.findall(r"^set default='([^']+)'$", menu, re.MULTILINE)
+    entries = re.findall(r"^menuentry '([^']+)'(?: --id (\S+))? \{\n(.*?)^\}", menu, re.MULTILINE | re.DOTALL)
+    found: list[str] = [body for title, name, body in entries if default in (title, name)]
+    assert found, f"GRUB would take the first entry: there is none called {default}"
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    "nodes", [(BARE,), (BARE, OTHER), (OTHER, STATIC), (OTHER,), (BARE, BARE)], ids=["1", "2", "3", "4", "5"]
+)
+def test_a_machine_that_nobody_listed_gets_no_keys(nodes: tuple[Node, ...]) -> None:
+    """Neither over iPXE nor, ten seconds later, as the first node of GRUB's menu."""
+    given = loaded("debian12-efi", "baked")
+    files = files_of(given, cluster_of(*nodes), keys=True)
+    assert not [name for name in files if name.startswith("any/")]
+    script, menu = files["boot.ipxe"].decode(), files["grub/grub.cfg"].decode()
+    assert "set node any" not in script
+    before, _, after = script.partition("\necho No node of ")
+    assert after.partition("\n\n")[0].endswith("\nexit 1")  # what is not listed before ends here
+    assert not [line for line in before.splitlines() if line.startswith("goto ")]
+    body = default_entry(menu)
+    assert "linux" not in body and body.rstrip().endswith("exit")
+    for name, content in files.items():
+        if name.startswith("grub/grub.cfg-"):
+            assert "linux" in default_entry(content.decode())  # a listed card boots its own node
+    found = findings_of(given, cluster_of(*nodes), keys=True)
+    assert ("IB801" in found) == (BARE in nodes)
+    if nodes == (BARE, OTHER):
+        assert "bare1: it has no MAC" in found["IB801"].message and "mac:" in found["IB801"].hint
+
+
+def test_grubs_menu_boots_the_one_node_without_a_mac_where_there_are_no_keys() -> None:
+    menu = files_of(loaded("debian12-efi", "baked"), cluster_of(OTHER, BARE))["grub/grub.cfg"].decode()
+    assert "any/" in default_entry(menu)
