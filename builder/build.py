@@ -26,6 +26,7 @@ from builder.outputs.manifest import GroupRecord
 from builder.outputs.tree import output_folder, swap_group
 from builder.render.verify import check_names
 from builder.rendered import GROUPS, Rendered, render
+from builder.secrets_file import MadeMeanwhile
 from builder.steps import Steps
 
 EPOCH = 1_700_000_000
@@ -49,6 +50,7 @@ class Request:
 class Input:
     """A request whose input is without errors."""
 
+    request: Request
     loaded: Loaded
     cluster: Cluster
     rendered: Rendered
@@ -89,7 +91,7 @@ def prepare(request: Request, findings: Findings) -> Input:
     rendered = render(loaded, cluster, epoch, findings, kept.secrets if kept else None, own)
     if findings.errors:
         raise InvalidInput(findings)
-    return Input(loaded, cluster, rendered, kept, own)
+    return Input(request, loaded, cluster, rendered, kept, own)
 
 
 def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path, fresh: bool) -> Path:
@@ -107,10 +109,8 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
         steps.note(f"there will be no disk image: {problem.what}")
     wanted = image_id(loaded.profile, loaded.target, rendered.install, rendered.node)
     with output_folder(place, (*GROUPS, "image")) as folder:
-        if ready.kept is not None:
-            if ready.kept.layered is None:
-                steps.note(f"the cluster's new keys are in {ready.kept.path}: keep it, nodes that join later need it")
-            ready.kept.save()  # before the first node can have them
+        ready = _with_kept_keys(ready, steps)
+        rendered = ready.rendered
         groups: dict[str, GroupRecord]
         with steps.step(f"Write {place}"):
             for name in GROUPS:
@@ -130,6 +130,24 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
         with steps.step("Write the manifest"):
             manifest.write(folder, loaded, groups, wanted)
     return place
+
+
+def _with_kept_keys(ready: Input, steps: Steps) -> Input:
+    """The input with keys that are on the disk, before the first node can have them.
+
+    Of several first runs of one cluster, for several profiles, one makes the keys and the others take them.
+    """
+    kept = ready.kept
+    if kept is None:
+        return ready
+    try:
+        kept.save()
+    except MadeMeanwhile as error:
+        steps.note(f"{error}: its keys are taken")
+        return _with_kept_keys(prepare(ready.request, Findings()), steps)
+    if kept.layered is None:
+        steps.note(f"the cluster's new keys are in {kept.path}: keep it, nodes that join later need it")
+    return ready
 
 
 def _described(ready: Input) -> dict[str, Any]:

@@ -8,7 +8,6 @@ kubeadm's certificate key, which lives two hours, nor a word from a running cont
 from __future__ import annotations
 
 import datetime
-import os
 import secrets
 import stat
 import string
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from pydantic import AfterValidator, BeforeValidator
 
-from builder.errors import HostError
+from builder import secrets_file
 from builder.fields import DnsName, Model, pattern
 from builder.findings import Findings, Mark
 from builder.layers import Layered
@@ -164,28 +163,16 @@ class Kept:
     """The time of the run, in seconds since 1970, for what expires."""
 
     def save(self) -> None:
-        """Write the file if it is not there yet, for its owner only; it appears whole or not at all.
+        """Write the file if it is not there yet, and clear away what killed runs left of it.
 
         Raises:
-            HostError: it cannot be written, or somebody else has made it meanwhile.
+            MadeMeanwhile: another run has made it since it was looked for.
+            HostError: it cannot be written.
         """
-        if self.layered is not None:
-            return
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with os.fdopen(descriptor, "w") as out:
-                    out.write(_text(self.secrets))
-                    out.flush()
-                    os.fsync(out.fileno())
-                os.link(part, self.path)  # never over a file that is there
-            finally:
-                part.unlink()
-        except OSError as error:
-            raise HostError(
-                f"cannot keep the cluster's secrets in {self.path}: {error.strerror}", "say --secrets FILE"
-            ) from error
+        if self.layered is None:
+            secrets_file.create(self.path, _text(self.secrets))
+        else:
+            secrets_file.clear(self.path)
 
 
 def default_path(cluster: Path) -> Path:
@@ -234,7 +221,7 @@ def load_secrets(path: Path, cluster: str, now: int, findings: Findings) -> Kept
 
 def _text(made: Secrets) -> str:
     head = (
-        f"# imgbuild: the keys of the cluster {made.cluster}. Whoever has this file is its administrator.\n"
+        f"{secrets_file.HEAD}{made.cluster}. Whoever has this file is its administrator.\n"
         "# Every node that is to join later needs it: keep it, and keep it out of version control.\n"
     )
     return head + yaml.dump(made.model_dump(), Dumper=_Dumper, sort_keys=False)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
+import os
 import re
+import shutil
+import signal
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,12 +19,13 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from builder.build import Request, prepare, write
-from builder.cluster_secrets import Secrets, load_secrets, make
-from builder.errors import HostError
+from builder.cluster_secrets import Kept, Secrets, load_secrets, make
 from builder.findings import Findings, InvalidInput, Severity
+from builder.secrets_file import HEAD, MadeMeanwhile, clear
 from builder.steps import PlainSteps
 
 NOW = 1_800_000_000
+CAS = ("ca", "front-proxy-ca", "etcd/ca", "sa")
 CLUSTER = (
     "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n  - {name: a, role: control-plane}\n  - {name: b, role: worker}\n"
 )
@@ -244,6 +250,34 @@ def test_a_run_keeps_them_before_any_node_has_them(tmp_path: Path) -> None:
     assert again.rendered.groups == ready.rendered.groups
 
 
+PXE_ANY = """\
+name: lab
+endpoint: 10.0.0.11:6443
+nodes:
+  - {name: cp1, role: %s}
+  - {name: w1, role: %s, mac: "52:54:00:00:00:02"}
+"""
+
+
+@pytest.mark.parametrize("roles", [("control-plane", "worker"), ("worker", "control-plane")])
+def test_an_unknown_machine_gets_neither_keys_nor_token_over_pxe(
+    roles: tuple[str, str], fresh: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "lab.yaml").write_text(PXE_ANY % roles)
+    findings = Findings()
+    ready = prepare(Request("debian12-efi", cluster=tmp_path / "lab.yaml", secrets=fresh), findings)
+    assert ready.kept is not None
+    secrets = ready.kept.secrets
+    private = [secrets.bootstrap_token.encode(), *(secrets.files[f"{n}.key"].splitlines()[5].encode() for n in CAS)]
+    pxe = ready.rendered.groups["pxe"]
+    assert "boot.ipxe" in pxe
+    holders = {path for path in pxe if any(text in pxe[path].content for text in private)}
+    assert holders == {"mac-52-54-00-00-00-02/user-data"}
+    (found,) = [f for f in findings.items if f.code == "IB801"]
+    assert found.message.startswith("no PXE files for cp1: it has no MAC") and found.severity is Severity.WARNING
+    assert found.mark is not None and found.mark.line == 4
+
+
 def test_keys_are_read_once_a_cluster_and_not_once_a_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenSSL takes a twentieth of a second to read one: a minute for a thousand nodes."""
     read: list[bytes] = []
@@ -270,7 +304,142 @@ def test_a_file_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     found = load_secrets(path, "lab", NOW, Findings())
     assert found is not None
     path.write_text("theirs\n")
-    with pytest.raises(HostError):
+    with pytest.raises(MadeMeanwhile, match="another run has made") as caught:
         found.save()
+    assert "run this again" in caught.value.hint and "--secrets" not in caught.value.hint
     assert path.read_text() == "theirs\n"
     assert [p.name for p in tmp_path.iterdir()] == ["s.yaml"]
+
+
+FIRST_RUN = """
+import sys
+from pathlib import Path
+from builder.build import Request, prepare, write
+from builder.findings import Findings
+from builder.secrets_file import HEAD, MadeMeanwhile, clear
+from builder.steps import PlainSteps
+ready = prepare(Request("debian12-efi", cluster=Path("lab.yaml")), Findings())
+print("ready", flush=True)
+sys.stdin.readline()
+write(ready, Path(sys.argv[1]), PlainSteps(sys.stderr), image=False, cache=Path("cache"), fresh=False)
+"""
+
+
+def test_first_runs_at_the_same_time_make_one_cluster(tmp_path: Path) -> None:
+    """Each has made keys in memory before any of them writes: all but one must give theirs up."""
+    (tmp_path / "lab.yaml").write_text(CLUSTER)
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", FIRST_RUN, f"out{n}"], cwd=tmp_path, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for n in range(6)
+    ]  # fmt: skip
+    for run in runs:
+        assert run.stdout is not None and run.stdout.readline() == "ready\n"
+    for run in runs:  # now all of them at once
+        assert run.stdin is not None
+        run.stdin.write("\n")
+        run.stdin.flush()
+    said = [run.communicate(timeout=300)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0] * len(runs), said
+    assert sum("the cluster's new keys are in" in text for text in said) == 1
+    assert sum("another run has made" in text for text in said) == len(runs) - 1
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("out")) == [
+        "lab.secrets.yaml",
+        "lab.yaml",
+    ]
+    secrets, _ = kept(tmp_path / "lab.secrets.yaml")
+    assert secrets is not None
+    for place in tmp_path.glob("out*/debian12-efi/nodes/*/user-data"):
+        text = place.read_text()
+        assert secrets.ca.certificate.splitlines()[5] in text and secrets.bootstrap_token in text, place
+    seeds = {n: sorted(p.read_bytes() for p in tmp_path.glob(f"out{n}/*/nodes/*/*")) for n in range(len(runs))}
+    assert all(len(files) > 4 and files == seeds[0] for files in seeds.values())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from builder import secrets_file
+made = os.link
+os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # whole on the disk, and not yet under its name
+secrets_file.create(Path(sys.argv[1]), secrets_file.HEAD + "lab\\nkeys\\n")
+"""
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path, secrets: Secrets) -> None:
+    path = tmp_path / "lab.secrets.yaml"
+    assert subprocess.run([sys.executable, "-c", KILLED, str(path)]).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".lab.secrets.yaml.") and "keys" in left.read_text()
+    once = tmp_path / ".lab.secrets.yaml.4711"  # as runs once named it
+    shutil.copy(left, once)
+    Kept(secrets, path, None, NOW).save()
+    assert [p.name for p in tmp_path.iterdir()] == ["lab.secrets.yaml"]
+    # A run that finds keys clears as well.
+    shutil.copy(path, once)
+    found = load_secrets(path, "lab", NOW, Findings())
+    assert found is not None and once.exists()  # reading writes nothing
+    found.save()
+    assert [p.name for p in tmp_path.iterdir()] == ["lab.secrets.yaml"]
+
+
+def test_only_what_is_imgbuilds_and_nobody_s_any_more_is_cleared(tmp_path: Path) -> None:
+    path = tmp_path / "lab.secrets.yaml"
+    ours = f"{HEAD}lab\n"
+    stay = {
+        ".lab.secrets.yaml.swp": ours,  # an editor's
+        ".lab.secrets.yaml.20261128": ours,  # a backup by date
+        ".prod.secrets.yaml.4711": ours,  # another cluster's
+        ".lab.secrets.yaml.4711": "notes of mine\n",
+        ".lab.secrets.yaml.4712": ours,  # readable by others: not as imgbuild makes it
+        ".lab.secrets.yaml.new-abcd0123": ours,  # a live run's
+    }
+    for name, text in stay.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644 if name.endswith("4712") else 0o600)
+    (tmp_path / "elsewhere").write_text(ours)
+    (tmp_path / "elsewhere").chmod(0o600)
+    (tmp_path / ".lab.secrets.yaml.4713").symlink_to("elsewhere")
+    os.mkfifo(tmp_path / ".lab.secrets.yaml.4714", 0o600)
+    (tmp_path / ".lab.secrets.yaml.4715").mkdir()
+    if os.geteuid() == 0:
+        (tmp_path / ".lab.secrets.yaml.4716").write_text(ours)
+        (tmp_path / ".lab.secrets.yaml.4716").chmod(0o600)
+        os.chown(tmp_path / ".lab.secrets.yaml.4716", 65534, 65534)
+    (tmp_path / ".lab.secrets.yaml.4717").write_text(ours[:9])  # killed while it wrote
+    (tmp_path / ".lab.secrets.yaml.4717").chmod(0o600)
+    before = {p.name for p in tmp_path.iterdir()}
+    with (tmp_path / ".lab.secrets.yaml.new-abcd0123").open() as live:
+        fcntl.flock(live, fcntl.LOCK_EX)
+        clear(path)
+        assert {p.name for p in tmp_path.iterdir()} == before - {".lab.secrets.yaml.4717"}
+    clear(path)
+    assert {p.name for p in tmp_path.iterdir()} == before - {".lab.secrets.yaml.4717", ".lab.secrets.yaml.new-abcd0123"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a small file system of its own")
+def test_a_full_disk_leaves_no_half_a_file(tmp_path: Path) -> None:
+    script = """
+set -e
+mount -t tmpfs -o size=4k none "$1"
+echo x > "$1/x"
+"$2" - "$1" <<'PY'
+import sys
+from pathlib import Path
+from builder import secrets_file
+from builder.errors import HostError
+try:
+    secrets_file.create(Path(sys.argv[1]) / "s.yaml", "x" * 10_000)
+except HostError as error:
+    print("said:", error, "/", error.hint)
+print(sorted(p.name for p in Path(sys.argv[1]).iterdir()))
+PY
+"""
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", script, "sh", str(tmp_path), sys.executable],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "No space left on device / free some space" in done.stdout
+    assert done.stdout.endswith("['x']\n")
