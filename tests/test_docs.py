@@ -38,6 +38,7 @@ from builder.profile import Profile
 from builder.render.verify import check_list
 from builder.source import parse
 from builder.target import load_target, target_names
+from tests.checks.helpers import declared_codes
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -685,8 +686,7 @@ def test_the_silences_page_has_all_forty() -> None:
 
 
 def test_every_code_that_is_named_exists() -> None:
-    source = "".join(p.read_text() for p in (ROOT / "builder").rglob("*.py"))
-    real = set(re.findall(r"\"(IB[0-9]{3})\"", source))
+    real = declared_codes()
     for page in PAGES:
         for code in re.findall(r"\bIB[0-9]{3}\b", page.read_text()):
             assert code in real, f"{page.name}: there is no finding {code}"

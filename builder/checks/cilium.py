@@ -12,7 +12,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from builder.checks import devices
+from builder.checks import agent, devices
 from builder.checks.cilium_keys import keys
 from builder.checks.combinations import combinations
 from builder.checks.context import Context
@@ -64,7 +64,8 @@ def check(context: Context) -> None:
     _words(context, release, leaves)
     _native_cidr(context, leaves)
     _images(context, leaves)
-    combinations(context, leaves)
+    combinations(context, release, leaves)
+    agent.rules(context, release, leaves)
     devices.check(context, leaves)
 
 
@@ -103,12 +104,12 @@ def _kernel(context: Context, chart: str) -> None:
             "IB606", ("cilium", "version"), f"Cilium {chart} wants kernel {oldest} or later, this node has {release}",
             "take a newer kernel.flavour, or an older cilium.version",
         )  # fmt: skip
-    for key, oldest_text in versions("cilium")["features"].items():
+    for key, feature in versions("cilium")["features"].items():
         path = tuple(key.split("."))
-        if _at(profile.cilium.values, path) is True and release < version(oldest_text):
+        if _at(profile.cilium.values, path) is True and release < version(feature["kernel"]):
             context.error(
-                "IB607", (*_VALUES, *path), f"{key} needs kernel {oldest_text}, this node has {release}: "
-                "the agent goes without, with one line in its log", f"set {key}: false, or take a newer kernel",
+                "IB607", (*_VALUES, *path), f"{key} needs kernel {feature['kernel']}, this node has {release}: "
+                f"the agent {feature['without']}", f"set {key}: false, or take a newer kernel",
             )  # fmt: skip
 
 

@@ -64,6 +64,14 @@ def _known(release: Version) -> dict[Path, bool]:
     return out
 
 
+def reads(release: Version, path: Path) -> bool:
+    """Whether the chart of this minor reads this key."""
+    row = versions("cilium")["keys"].get(".".join(map(str, path)))
+    if row is not None and ("since" in row or "until" in row):
+        return Version(row.get("since", "0")) <= release <= Version(row.get("until", "999"))
+    return _reads(_known(release), path)
+
+
 def _reads(known: Mapping[Path, bool], path: Path) -> bool:
     return path in known or any(known.get(path[:length]) for length in range(1, len(path)))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from builder.checks import check
 from builder.cluster import DEFAULT, load_cluster
+from builder.derive import versions
 from builder.findings import Finding, Findings
 from builder.findings import Path as KeyPath
 from builder.load import load
@@ -59,3 +61,9 @@ def well_formed(found: Sequence[Finding]) -> None:
         assert finding.mark.line >= 1 and finding.mark.column >= 1
         assert finding.key and finding.message and finding.hint, finding
         assert "\n" not in finding.message
+
+
+def declared_codes() -> set[str]:
+    """Every code that imgbuild can give: those in its source, and those of the table of the agent's rules."""
+    source = "".join(path.read_text() for path in (Path(__file__).parents[2] / "builder").rglob("*.py"))
+    return {*re.findall(r'"(IB[0-9]{3})"', source), *(rule["code"] for rule in versions("cilium-agent")["rules"])}

@@ -56,7 +56,7 @@ CP = node("n1", "eth0", role="control-plane")
         (CP + node("n2"), "devices=[enp7s0]", ["IB642"]),
         (CP + node("n2", "eth0"), "nodePort.directRoutingDevice=eth1", ["IB642"]),
         (CP + node("n2", "eth0"), "nodePort.directRoutingDevice=eth+", []),
-        (CP + node("n2", "lan0"), "egressMasqueradeInterfaces=eth0", ["IB642"]),
+        (CP + node("n2", "lan0"), "egressMasqueradeInterfaces=eth0", ["IB646", "IB642"]),
     ],
 )
 def test_each_name_is_on_every_node(tmp_path: Path, nodes: str, value: str, wanted: list[str]) -> None:
@@ -64,7 +64,7 @@ def test_each_name_is_on_every_node(tmp_path: Path, nodes: str, value: str, want
     assert [f.code for f in found] == wanted
     for finding in found:
         assert finding.mark is not None and finding.mark.file == "--set" and finding.hint
-        assert finding.severity is (Severity.ERROR if finding.code == "IB642" else Severity.WARNING)
+        assert finding.severity is (Severity.WARNING if finding.code == "IB643" else Severity.ERROR)
 
 
 def test_the_node_and_its_place_are_said_once_for_all_nodes(tmp_path: Path) -> None:
