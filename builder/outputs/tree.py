@@ -10,18 +10,25 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from builder.errors import HostError
+from builder.findings import few
 
 RUN_FILE = ".run"
+_RUN_BYTES = 1024
+_LOCK = ".lock"
 _NEW = ".new-"
+_OLD = "-old"
+_LEFT = re.compile(rf"{re.escape(_NEW)}(?P<group>[a-z]+)-[a-z0-9_]{{8}}(?P<old>{_OLD})?")  # tempfile's letters
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _AT_FDCWD = -100
 
@@ -42,14 +49,19 @@ Group = Mapping[str, OutFile]
 def output_folder(path: Path, groups: Sequence[str] = ()) -> Iterator[Path]:
     """The output folder, locked against a second imgbuild; what a killed run left behind is cleared away.
 
+    Nothing that imgbuild did not make is touched: what is there is looked at before it gets a mode, a lock or a file.
+
     Raises:
-        HostError: it cannot be made or written, another imgbuild holds it, or what lies in the place of one of
-            ``groups`` is not of imgbuild's making.
+        HostError: it cannot be made or written, another imgbuild holds it, or it or what is in the place of one of
+            ``groups`` is somebody else's.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        _refuse_foreign(path, groups)
         path.chmod(0o700)
-        lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         raise HostError(f"cannot write to {path}: {error.strerror}", "give another folder with --output") from error
     try:
@@ -59,15 +71,61 @@ def output_folder(path: Path, groups: Sequence[str] = ()) -> Iterator[Path]:
             raise HostError(
                 f"another imgbuild is writing to {path}", "wait for it, or give another --output"
             ) from error
-        for place in (path / name for name in groups):
-            if os.path.lexists(place) and group_run(path, place.name) is None and not _is_empty(place):
-                hint = f"move {place} away, or give another folder with --output"
-                raise HostError(f"{place} is not of imgbuild's making, and would be lost", hint)
-        for left in path.glob(f"{_NEW}*"):
-            _remove(left)
+        for left in _left(path):
+            _clear(path, left)
         yield path
     finally:
         os.close(lock)
+
+
+def _refuse_foreign(path: Path, groups: Sequence[str]) -> None:
+    """Raise HostError unless ``path`` and its ``groups`` are imgbuild's own, or empty."""
+    there = path.lstat()
+    if stat.S_ISLNK(there.st_mode):
+        hint = f"remove the link, or give the folder that {path.name} shall be in with --output"
+        raise HostError(f"{path} is a link, and imgbuild follows none", hint)
+    if not stat.S_ISDIR(there.st_mode):
+        raise HostError(f"cannot write to {path}: it is not a folder", "give another folder with --output")
+    if there.st_uid not in own_users():
+        hint = "give another folder with --output"
+        raise HostError(f"{path} belongs to another user (uid {there.st_uid})", hint)
+    places = list(path.iterdir())
+    if not any(group_run(path, place.name) is not None for place in places):
+        foreign = sorted(
+            {place.name for place in places} - {_LOCK, "lost+found"} - {left.name for left in _left(path)} - {*groups}
+        )
+        if foreign:
+            hint = "give an empty or a new folder with --output, or rename the profile: its name is the folder's"
+            raise HostError(f"imgbuild did not make {path}: it holds {few(foreign, 3)}", hint)
+    for place in (path / name for name in groups):
+        if os.path.lexists(place) and group_run(path, place.name) is None and not _is_empty(place):
+            hint = f"move {place} away, or give another folder with --output"
+            raise HostError(f"imgbuild did not make {place}, which would be lost", hint)
+
+
+def own_users() -> frozenset[int]:
+    """The users whose folders this run may write to: its own; under sudo the one who called it, too."""
+    caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
+    return frozenset({os.geteuid(), *([int(caller)] if caller.isascii() and caller.isdigit() else [])})
+
+
+def _clear(folder: Path, left: Path) -> None:
+    """Remove what a killed run left, but for an old group that it had moved aside: that goes back."""
+    name = _LEFT.fullmatch(left.name)
+    if name is not None and name["old"] and not os.path.lexists(folder / name["group"]):
+        left.rename(folder / name["group"])
+    else:
+        _remove(left)
+
+
+def _left(folder: Path) -> list[Path]:
+    """The groups that killed runs were filling: folders by the name that `new_group` gives them, and of this user's."""
+    out = []
+    for place in folder.glob(f"{_NEW}*"):
+        there = place.lstat()
+        if _LEFT.fullmatch(place.name) and stat.S_ISDIR(there.st_mode) and there.st_uid in own_users():
+            out.append(place)
+    return out
 
 
 def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
@@ -78,12 +136,19 @@ def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
     Raises:
         HostError: the disk is full or the folder cannot be written; the old group is as it was.
     """
+    before = (folder / name).resolve() if group_run(folder, name) is not None else None
+
+    @cache
+    def plain(old: Path) -> bool:  # a link may lead out of the old group
+        return old.resolve() == old
+
     with new_group(folder, name, run) as fresh:
         for relative in sorted(files):
             file, place = files[relative], fresh / relative
             _make_parents(place)
-            if not _taken_over(folder / name / relative, place, file):
-                write_file(place, file)
+            if before is not None and plain((before / relative).parent) and _taken_over(before / relative, place, file):
+                continue
+            write_file(place, file)
 
 
 @contextmanager
@@ -156,11 +221,18 @@ def _kept(path: Path, error: OSError) -> HostError:
 
 
 def group_run(folder: Path, name: str) -> str | None:
-    """The id of the run that wrote this group; None: the group is not there."""
+    """The id of the run that wrote this group; None: imgbuild wrote no group there. Links are not followed."""
     try:
-        return (folder / name / RUN_FILE).read_text().strip()
+        group = os.open(folder / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            run = os.open(RUN_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=group)
+        finally:
+            os.close(group)
+        with os.fdopen(run, "rb") as stream:
+            text = stream.read(_RUN_BYTES) if stat.S_ISREG(os.fstat(run).st_mode) else b""
     except OSError:
         return None
+    return text.decode(errors="replace").strip() or None
 
 
 def _is_empty(place: Path) -> bool:
@@ -178,7 +250,7 @@ def _exchange(fresh: Path, place: Path) -> None:
     ) == 0:  # fmt: skip
         return
     # A file system without the exchange: two renames, with the old group back in place if the second fails.
-    old = fresh.with_name(f"{fresh.name}-old")
+    old = fresh.with_name(f"{fresh.name}{_OLD}")
     place.rename(old)
     try:
         fresh.rename(place)

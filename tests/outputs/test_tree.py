@@ -106,6 +106,129 @@ def test_a_file_in_the_way_is_an_error_with_a_fix(tmp_path: Path) -> None:
     assert "--output" in caught.value.hint
 
 
+def everything(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """All below a folder: mode, owner and content of each."""
+    return {
+        str(p.relative_to(folder)): (s.st_mode, s.st_uid, p.read_bytes() if stat.S_ISREG(s.st_mode) else b"")
+        for p in [folder, *sorted(folder.rglob("*"))]
+        if (s := p.lstat())
+    }
+
+
+def foreign(folder: Path) -> Path:
+    """A folder of somebody's, with names in it that imgbuild uses as well."""
+    folder.mkdir(mode=0o755)
+    (folder / "photos").mkdir()
+    (folder / ".new-nodes-abcd0123").mkdir()
+    (folder / ".new-nodes-abcd0123/precious").write_text("precious")
+    (folder / ".new-ideas").write_text("precious")
+    (folder / "nodes").mkdir()
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "dangling", "empty folder of another", "another's", "a pipe"])
+def test_what_imgbuild_did_not_make_is_refused_and_not_touched(kind: str, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    if kind == "folder":
+        foreign(out)
+    elif kind == "link":
+        out.symlink_to(foreign(elsewhere))
+    elif kind == "dangling":
+        out.symlink_to(elsewhere)
+    elif kind == "a pipe":
+        os.mkfifo(out)
+    elif os.geteuid() != 0:
+        pytest.skip("needs root to give a folder away")
+    else:
+        out.mkdir(mode=0o755)
+        if kind == "another's":
+            with output_folder(out) as folder:
+                swap_group(folder, "nodes", OLD, "run1")
+        os.chown(out, 65534, 65534)
+    before = everything(tmp_path)
+    with pytest.raises(HostError) as caught, output_folder(out, ("nodes", "cloud")):
+        pass
+    assert str(out) in str(caught.value) and "--output" in caught.value.hint
+    assert everything(tmp_path) == before
+
+
+def test_a_group_of_somebody_else_s_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    for place in (out, other):
+        with output_folder(place) as folder:
+            swap_group(folder, "nodes", OLD, "run1")
+    out.chmod(0o755)
+    (out / "cloud").mkdir()
+    (out / "cloud/mine").write_text("precious")
+    before = everything(tmp_path)
+    with pytest.raises(HostError, match="cloud, which would be lost"), output_folder(out, ("nodes", "cloud")):
+        pass
+    assert everything(tmp_path) == before
+    (out / "cloud/mine").unlink()
+    (out / "cloud").rmdir()
+    (out / "cloud").symlink_to(other / "nodes")  # a group of imgbuild's, and not here
+    before = everything(tmp_path)
+    with pytest.raises(HostError, match="cloud, which would be lost"), output_folder(out, ("nodes", "cloud")):
+        pass
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")
+def test_under_sudo_the_folder_may_be_the_caller_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    os.chown(tmp_path / "out", 1234, 1234)
+    monkeypatch.setenv("SUDO_UID", "1234")
+    with output_folder(tmp_path / "out") as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    monkeypatch.setenv("SUDO_UID", "1235")
+    with pytest.raises(HostError, match="another user"), output_folder(tmp_path / "out"):
+        pass
+
+
+def test_only_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with output_folder(out) as folder:
+        swap_group(folder, "nodes", OLD, "run1")
+    for name in (".new-nodes-abcd0123", ".new-cloud-abcd_123-old", ".new-nodes-abcd0123-old"):
+        (out / name).mkdir()
+        (out / name / "half").write_text("")
+    (out / ".new-ideas").write_text("mine")
+    (out / ".new-photos").mkdir()
+    (out / ".new-photos/1.jpg").write_text("mine")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/x").write_text("mine")
+    (out / ".new-pxe-abcd0123").symlink_to(tmp_path / "elsewhere")
+    with output_folder(out):
+        pass
+    # The old group that stood aside when the run was killed, with no other in its place, is back.
+    assert {p.name for p in out.iterdir()} == {
+        ".lock", "nodes", "cloud", ".new-ideas", ".new-photos", ".new-pxe-abcd0123",
+    }  # fmt: skip
+    assert contents(out / "nodes") == {"a/user-data": b"old", "b": b"old b", ".run": b"run1\n"}
+    assert contents(out / "cloud") == {"half": b""}
+    assert (out / ".new-photos/1.jpg").exists() and (tmp_path / "elsewhere/x").exists()
+
+
+def test_the_first_run_may_have_been_killed(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.lock").touch()
+    (tmp_path / "out/.new-nodes-abcd0123").mkdir()
+    (tmp_path / "out/lost+found").mkdir()  # the folder is a disk of its own
+    with output_folder(tmp_path / "out", ("nodes",)) as folder:
+        assert {p.name for p in folder.iterdir()} == {".lock", "lost+found"}
+
+
+def test_what_a_link_in_the_old_group_leads_to_is_not_taken_over(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "out") as folder:
+        swap_group(folder, "nodes", OLD, "run1")
+        (folder / "nodes/a").rename(tmp_path / "elsewhere")
+        (folder / "nodes/a").symlink_to(tmp_path / "elsewhere")
+        swap_group(folder, "nodes", OLD, "run2")
+    assert (tmp_path / "elsewhere/user-data").stat().st_nlink == 1
+    assert contents(folder / "nodes")["a/user-data"] == b"old" and not (folder / "nodes/a").is_symlink()
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
