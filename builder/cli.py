@@ -256,6 +256,40 @@ def explain_command(
         raise InvalidInput(findings)
 
 
+@main.command(name="images")
+@input_options(required=True)
+@cluster_options
+@click.option("--names", is_flag=True, help="Print the names only, one a line, for other tools.")
+@click.option(
+    "--digests", is_flag=True, help="Ask the registries for each image's digest (needs skopeo and a network)."
+)
+@ends_well
+def images_command(
+    profile: str,
+    layers: tuple[str, ...],
+    sets: tuple[str, ...],
+    cluster: Path | None,
+    secrets: Path | None,
+    mode: str | None,
+    form: str,
+    names: bool,
+    digests: bool,
+) -> None:
+    """List the container images that the nodes pull, with the addresses at which they are asked for."""
+    from builder.build import Request, prepare
+    from builder.image_list import listed, notes, print_lines, with_digests
+
+    if names and form == "json":
+        raise click.UsageError("--names and --format json exclude each other")
+    says = Says(form)
+    ready = prepare(Request(profile, layers, sets, mode, cluster, secrets), Findings())
+    lines = listed([ready.loaded, *(own.loaded for own in ready.own)], ready.cluster)
+    if digests:
+        lines = with_digests(lines, says.steps())
+    print_lines(says.out, lines, notes(ready.loaded), form="names" if names else form)
+    sys.exit(3 if any(line.problem for line in lines) else 0)
+
+
 @main.command(name="diff")
 @click.argument("a")
 @click.argument("b")

@@ -108,6 +108,12 @@ def shipped(kind: str) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base")
 
 
+def is_shipped(file: str) -> bool:
+    """Whether ``file``, as messages call it, is one of ours."""
+    names = {f"profiles/{name}.yaml" for name in (*shipped("profiles"), "base")}
+    return file in names | {f"profiles/layers/{name}.yaml" for name in shipped("layers")}
+
+
 _EXTENDED = {"profiles": ("profiles", "layers"), "layers": ("layers", "profiles")}
 """What ``extends:`` may name by its name, in a file of each kind."""
 

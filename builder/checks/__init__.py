@@ -12,6 +12,7 @@ from builder.checks import (
     containerd,
     dates,
     hosts,
+    images,
     kernel,
     kubernetes,
     network,
@@ -30,7 +31,7 @@ from builder.load import Loaded
 from builder.moment import Moment
 from builder.node_settings import Own
 
-_PROFILE = (kubernetes, kernel, containerd, cilium, network, users_files, repositories)
+_PROFILE = (kubernetes, kernel, containerd, cilium, images, network, users_files, repositories)
 """What a profile decides: for nodes with settings of their own once more."""
 _CLUSTER = (hosts, roles)
 

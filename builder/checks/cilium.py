@@ -34,7 +34,7 @@ def check(context: Context) -> None:
         version_at = ("cilium", "version")
         pinned(context, "IB621", ("cilium", "chart"), profile.cilium.version, chart.urls, "Cilium's chart", version_at)
     if not profile.cilium.enabled:
-        if chart is not None:
+        if chart is not None and not context.shipped("cilium", "chart", "sha256"):
             context.warning(
                 "IB622", ("cilium", "chart"), "this chart is not used: cilium.enabled is false",
                 "set cilium.enabled: true, or take the chart out",

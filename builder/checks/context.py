@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from builder.cluster import Addresses, Cluster, Node
 from builder.findings import Findings, Mark, Path, Severity, format_path
-from builder.layers import Layered
+from builder.layers import Layered, is_shipped
 from builder.load import Loaded
 from builder.moment import Moment
 from builder.profile import Profile
@@ -50,6 +50,11 @@ class Context:
     def mark(self, *path: str | int) -> Mark | None:
         """Where the profile's value at ``path`` came from."""
         return self.loaded.layered.mark(path)
+
+    def shipped(self, *path: str | int) -> bool:
+        """Whether the value at ``path`` comes from a profile or layer that imgbuild ships, not from the user."""
+        mark = self.mark(*path)
+        return mark is not None and is_shipped(mark.file)
 
     def error(self, code: str, path: Path, message: str, hint: str) -> None:
         """An error about a key of the profile."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from builder.checks.context import Context
-from builder.findings import Path
+from builder.findings import Path, format_path
 
 _VERSION = re.compile(r"(?<![0-9.])v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9])")
 
@@ -23,15 +23,17 @@ def pinned(
         found = _VERSION.findall(url)
         if found and version not in url:
             others.add(found[-1])
+            # A layer of ours brought the URL, the user's own file another version: that is the line to look at.
+            ours = context.shipped(*path, "urls", index) and not context.shipped(*at)
             context.error(
-                code, (*path, "urls", index), f"{what}: version says {version}, but this URL is of {found[-1]}",
-                f"give the URL of {version} and its sha256, or set the version back to {found[-1]}",
+                code, at if ours else (*path, "urls", index),
+                f"{what}: version is {version}, but {'the URL of a layer' if ours else 'this URL'} is of {found[-1]}",
+                f"set {format_path(path)}.urls and .sha256 to those of {version}, or the version to {found[-1]}",
             )  # fmt: skip
     version_mark, sum_mark = context.mark(*at), context.mark(*path, "sha256")
     if others or version_mark is None or sum_mark is None:
         return
-    ours = "profiles/base.yaml"
-    if sum_mark.file.endswith(ours) and not version_mark.file.endswith(ours) and _changed(context, at):
+    if context.shipped(*path, "sha256") and not context.shipped(*at) and _changed(context, at):
         context.error(
             code, (*path, "sha256"), f"{what}: version says {version}, but the sha256 is that of another version",
             f"give the sha256 of {version} beside its URLs",

@@ -71,7 +71,7 @@ def test_the_recipes_own_cilium_values_all_at_once_each_in_its_line(tmp_path: Pa
     well_formed(found)
     said = {(f.code, f.key.removeprefix("cilium.values.")) for f in found}
     assert said == {
-        ("IB603", "helm.urls[0]"),
+        ("IB603", "helm.version"),
         ("IB605", "helm.version"),
         ("IB613", "routing-mode"),
         ("IB613", "tunnel"),

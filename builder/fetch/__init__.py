@@ -1,0 +1,1 @@
+"""What comes from the network: files by HTTP, images from registries."""
