@@ -162,7 +162,7 @@ def cache_dir() -> Path:
 @click.option("--output", "-o", type=Place(), default=Path("out"), show_default=True,
               help="The result goes to a folder in it, named after the profile.")  # fmt: skip
 @click.option("--no-image", is_flag=True, help="Seeds, cloud, PXE and elements only: no root, no network.")
-@click.option("--fresh", is_flag=True, help="Build the root file system anew, even if it is in the cache.")
+@click.option("--fresh", is_flag=True, help="Build everything again, whatever the cache holds.")
 @click.version_option(__version__, prog_name="imgbuild")
 @click.pass_context
 @ends_well

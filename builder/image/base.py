@@ -6,18 +6,17 @@ cloud image, whose disk layout is of no interest here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from builder.errors import HostError
+from builder.image.cache import discard, locked, open_cache, remove, sha256_of, store, subfolder, take
 from builder.image.command import run
 from builder.image.layout import SECTOR
 from builder.image.scratch import scratch
@@ -39,8 +38,10 @@ class Base:
     sha256: str
 
 
-def base_tar(profile: Profile, target: Target, cache: Path, steps: Steps) -> Base | None:
+def base_tar(profile: Profile, target: Target, cache: Path, steps: Steps, *, fresh: bool = False) -> Base | None:
     """The profile's base, fetched and unpacked once; None where the target is installed from packages alone.
+
+    ``fresh``: make the tar anew. A download that has the right sha256 is not fetched again.
 
     Raises:
         HostError: it cannot be had, its checksum is another, or it holds no root file system.
@@ -50,41 +51,61 @@ def base_tar(profile: Profile, target: Target, cache: Path, steps: Steps) -> Bas
     own = profile.base
     source = own.source or target.image.base.url
     wanted = own.sha256 if own.source else target.image.base.sha256
-    folder = cache / "base"
-    folder.mkdir(parents=True, exist_ok=True)
-    if Path(source).is_dir():
-        return _of_folder(Path(source), folder, steps)
-    path = _fetched(source, wanted, folder, steps) if "://" in source else Path(source)
-    if wanted is None:
-        raise HostError(f"the base {source} has no checksum", "set base.sha256 (sha256sum FILE)")
-    tar = folder / f"{wanted}.tar"
-    if tar.is_file():
-        steps.note(f"the base {path.name} is in the cache")
-        return Base(tar, wanted)
-    with steps.step(f"Read the base {path.name}"):
-        found = _sum(path)
-        if found != wanted:
-            if folder in path.parents:
-                path.unlink()  # what was fetched; the user's own file is left alone
-            raise HostError(
-                f"the base {source} has the sha256 {found}, not {wanted}",
-                "it is damaged, cut short or another one: fetch it again, or mend base.sha256",
-            )
-        part = tar.with_suffix(".part")
-        try:
-            _to_tar(path, part, cache / "work")
-            part.replace(tar)
-        finally:
-            part.unlink(missing_ok=True)
+    place = open_cache(cache)
+    folder = subfolder(place, "base")
+    with locked(place / "base.lock", f"waiting for another imgbuild that makes a base in {folder}", steps):
+        if Path(source).is_dir():
+            return _of_folder(Path(source), folder, place / "work", steps)
+        if wanted is None:
+            raise HostError(f"the base {source} has no checksum", "set base.sha256 (sha256sum FILE)")
+        name, tar = source.rpartition("/")[2], folder / f"{wanted}.tar"
+        if fresh:
+            discard(tar)
+        if take(tar, f"the base {name}", steps) is not None:
+            steps.note(f"the base {name} is in the cache")
+            return Base(tar, wanted)
+        with scratch(place / "work", "base") as room:
+            copy = _fetched(source, wanted, folder, steps) if "://" in source else _copied(source, wanted, room, steps)
+            with steps.step(f"Read the base {name}"):
+                made = _to_tar(copy, room)
+                store(made, tar, sha256_of(made))
     return Base(tar, wanted)
 
 
-def _fetched(url: str, wanted: str | None, folder: Path, steps: Steps) -> Path:
+def _copied(source: str, wanted: str, room: Path, steps: Steps) -> Path:
+    """A copy of the user's file, checked: a later write to the file must not change what its sha256 promises."""
+    if not Path(source).is_file():
+        raise HostError(
+            f"the base {source} is not there, or not a file or a folder",
+            "correct base.source; a path counts from the current folder",
+        )
+    copy = room / "copy"
+    with steps.step(f"Copy the base {source}"):
+        run(["cp", "--reflink=auto", "--", source, copy], what=f"copy {source}")
+        found = sha256_of(copy)
+    if found != wanted:
+        raise HostError(
+            f"the base {source} has the sha256 {found}, not {wanted}",
+            "it is damaged, cut short or another file: copy it again, or correct base.sha256",
+        )
+    return copy
+
+
+def _fetched(url: str, wanted: str, folder: Path, steps: Steps) -> Path:
     """The file at ``url``, from the cache if it is there; a download that was cut off goes on where it stopped."""
-    path = folder / f"{wanted}-{url.rpartition('/')[2]}"
-    if path.is_file() or (folder / f"{wanted}.tar").is_file():
-        return path
+    path = folder / f"{wanted}.download"
+    if os.path.lexists(path):
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            found = str(error.strerror)
+        if found == wanted:
+            return path
+        steps.note(f"the download of {url} in the cache is fetched again: its sha256 is {found}, not {wanted} ({path})")
+        remove(path)
     part = path.with_name(f"{path.name}.part")
+    if part.is_symlink() or not part.is_file():
+        remove(part)
     with steps.step(f"Fetch {url}"):
         try:
             _download(url, part, steps)
@@ -93,6 +114,13 @@ def _fetched(url: str, wanted: str | None, folder: Path, steps: Steps) -> Path:
                 f"the base cannot be fetched from {url}: {getattr(error, 'reason', error)}",
                 "fetch it on another machine and set base.source to the file (with base.sha256), or set it to a mirror",
             ) from error
+        found = sha256_of(part)
+        if found != wanted:
+            part.unlink()
+            raise HostError(
+                f"the base {url} has the sha256 {found}, not {wanted}",
+                "it is damaged, cut short or another file: fetch it again, or correct base.sha256",
+            )
         part.replace(path)
     return path
 
@@ -119,39 +147,40 @@ def _download(url: str, part: Path, steps: Steps) -> None:
             raise OSError(f"the connection broke after {out.tell()} of {total} bytes; the next run goes on from there")
 
 
-def _sum(path: Path) -> str:
-    try:
-        with path.open("rb") as data:
-            return hashlib.file_digest(data, "sha256").hexdigest()
-    except OSError as error:
-        raise HostError(f"the base {path} cannot be read: {error.strerror}", "look at base.source") from error
-
-
-def _of_folder(source: Path, folder: Path, steps: Steps) -> Base:
+def _of_folder(source: Path, folder: Path, work: Path, steps: Steps) -> Base:
     """A folder has no checksum of its own: its tar's is taken, so that a changed folder is another base."""
-    with steps.step(f"Read the base {source}"), scratch(folder, "folder") as work:
-        tar = work / "base.tar"
+    with steps.step(f"Read the base {source}"), scratch(work, "folder") as room:
+        tar = room / "base.tar"
         _pack(source, tar)
-        digest = _sum(tar)
+        digest = sha256_of(tar)
         final = folder / f"{digest}.tar"
-        tar.replace(final)
+        store(tar, final, digest)
     return Base(final, digest)
 
 
-def _to_tar(path: Path, tar: Path, work: Path) -> None:
+def _to_tar(path: Path, room: Path) -> Path:
+    """A root file system's tar in ``room``, or ``path`` itself: GNU tar in the element unpacks compressed ones too."""
     with path.open("rb") as data:
         kind = _kind(data)
     if kind == "archive":
-        # As it is: GNU tar in the element unpacks what it finds, compressed or not.
-        with suppress(OSError):
-            os.link(path, tar)
-            return
-        run(["cp", "--reflink=auto", path, tar], what=f"copy {path}")
-        return
-    with scratch(work, "base") as folder:
-        disk = folder / "disk.raw"
-        run(["qemu-img", "convert", "-O", "raw", path, disk], what=f"read the disk image {path}")
-        _of_disk(disk, tar, folder)
+        return path
+    disk, tar = room / "disk.raw", room / "base.tar"
+    _stands_alone(path)
+    run(["qemu-img", "convert", "-O", "raw", path, disk], what=f"read the disk image {path}")
+    _of_disk(disk, tar, room)
+    return tar
+
+
+def _stands_alone(path: Path) -> None:
+    """Refuse a disk image that reads other files of the host: its sha256 says nothing about them."""
+    info = json.loads(run(["qemu-img", "info", "--output=json", path], what=f"read the disk image {path}"))
+    details = info.get("format-specific", {}).get("data", {})
+    extents = [e.get("filename") for e in details.get("extents", [])]
+    if "backing-filename" in info or "data-file" in details or any(e != str(path) for e in extents):
+        raise HostError(
+            "the base is a disk image that refers to another file, which its sha256 does not cover",
+            "make one file of it: qemu-img convert -O qcow2 IMAGE NEW, and set base.source and base.sha256 to that",
+        )
 
 
 def _kind(data: BinaryIO) -> str:

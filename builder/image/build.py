@@ -15,11 +15,12 @@ from builder.errors import HostError
 from builder.image.assemble import assemble
 from builder.image.base import base_tar
 from builder.image.bootproof import BootProof
+from builder.image.cache import open_cache, subfolder, write_record
 from builder.image.layout import disk_layout
 from builder.image.mirror import DebianMirrors, debian_mirrors
 from builder.image.packages import described
 from builder.image.requirements import Lack, lacks
-from builder.image.rootfs import Rootfs, RootfsPlan, build_rootfs, cached, forget
+from builder.image.rootfs import Rootfs, RootfsPlan, build_rootfs, cached
 from builder.load import Loaded
 from builder.nodefile import NodeTree, digest
 from builder.outputs.elements import elements_of
@@ -72,16 +73,14 @@ def build_image(
 ) -> ImageRecord:
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
-    ``fresh``: do not take the root file system's cache.
+    ``fresh``: make everything anew, whatever is in the cache.
 
     Raises:
         HostError: the host, a mirror or the build; the old image is as it was.
     """
     profile, target = loaded.profile, loaded.target
-    plan = rootfs_plan(profile, target, install, cache, steps)
-    if fresh:
-        forget(plan.key, cache)
-    rootfs = build_rootfs(plan, cache, steps)
+    plan = rootfs_plan(profile, target, install, cache, steps, fresh=fresh)
+    rootfs = build_rootfs(plan, cache, steps, fresh=fresh)
     size, esp = profile.image.size_mib, profile.image.esp_mib
     layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
     with new_group(folder, "image", run) as group:
@@ -90,14 +89,16 @@ def build_image(
     return ImageRecord(proof, rootfs)
 
 
-def rootfs_plan(profile: Profile, target: Target, install: NodeTree, cache: Path, steps: Steps) -> RootfsPlan:
+def rootfs_plan(
+    profile: Profile, target: Target, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False
+) -> RootfsPlan:
     """What this profile's root file system is made of: on a base, or from the mirror that answers now.
 
     Raises:
         HostError: the base cannot be had; no mirror answers, and none did when the root file system in the cache
             was built.
     """
-    base = base_tar(profile, target, cache, steps)
+    base = base_tar(profile, target, cache, steps, fresh=fresh)
     if base is not None:
         elements = elements_of(target)
         return RootfsPlan(target.id, elements, data_dir("elements"), install, target.image.environment, base)
@@ -109,7 +110,9 @@ def rootfs_plan(profile: Profile, target: Target, install: NodeTree, cache: Path
     release = target.image.environment["DIB_RELEASE"]
     wanted = _listed(profile.repositories.distribution, target, "distribution", profile)
     security = _listed(profile.repositories.security, target, "security", profile)
-    known = cache / "mirrors" / f"{run_id(u.encode() for u in (release, *wanted, *security))}.json"
+    known = (
+        subfolder(open_cache(cache), "mirrors") / f"{run_id(u.encode() for u in (release, *wanted, *security))}.json"
+    )
     try:
         mirrors = _answering(release, wanted, security, steps)
     except HostError:
@@ -118,12 +121,11 @@ def rootfs_plan(profile: Profile, target: Target, install: NodeTree, cache: Path
             old = plan(DebianMirrors(**_read(known)))
         except (OSError, ValueError, TypeError):
             old = None
-        if old is None or cached(old.key, cache) is None:
+        if fresh or old is None or cached(old.key, cache) is None:
             raise
         steps.note("the mirror does not answer: going on with the root file system in the cache")
         return old
-    known.parent.mkdir(parents=True, exist_ok=True)
-    known.write_text(json.dumps(asdict(mirrors)))
+    write_record(known, asdict(mirrors))
     return plan(mirrors)
 
 

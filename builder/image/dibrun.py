@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder.errors import HostError
+from builder.findings import few
 from builder.image import diblog
+from builder.image.cache import subfolder
+from builder.image.dibcache import DibCache
 from builder.image.overlay import lay
 from builder.image.supervisor import JOB
 from builder.steps import Steps
@@ -38,27 +41,28 @@ def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: in
     tree = run_dir / "install"
     tree.mkdir()
     lay(tree, plan.install, int(os.environ.get("SOURCE_DATE_EPOCH") or 0) or int(time.time()))
-    keep = _BootstrapCache(cache_dir / "dib")
-    keep.discard_unfinished()
+    kept = DibCache(subfolder(cache_dir, "dib"))
+    if unknown := kept.discard_unknown():
+        steps.note(f"removed from the cache, because no build vouches for it: {few(unknown, 3)}")
     job = {
         "argv": [sys.executable, "-c", _START, "-x", "-n", "-t", "tar", "-o", str(run_dir / "root"), *plan.elements],
         "env": _environment(plan, cache_dir, run_dir, tree),
         "tmpfs_mib": _tmpfs_mib(),
     }
     (run_dir / JOB).write_text(json.dumps(job))
-    log, kept = run_dir / "log", cache_dir / "logs" / f"{plan.target}-{key[:12]}.log"
+    log, kept_log = run_dir / "log", subfolder(cache_dir, "logs") / f"{plan.target}-{key[:12]}.log"
     log.touch()
     progress = diblog.Progress()
     try:
         code = _supervise(run_dir, lock, log, progress, steps)
     finally:
-        kept.parent.mkdir(exist_ok=True)
         if log.exists():
-            shutil.copyfile(log, kept)
+            shutil.copyfile(log, kept_log)
     tar = run_dir / "root.tar"
     if code or not tar.exists():
-        raise diblog.failure(kept, code, plan.environment.get("DIB_DISTRIBUTION_MIRROR", ""), progress.phase)
-    keep.accept()
+        kept.vouch(finished=False)
+        raise diblog.failure(kept_log, code, plan.environment.get("DIB_DISTRIBUTION_MIRROR", ""), progress.phase)
+    kept.vouch(finished=True)
     return tar
 
 
@@ -71,7 +75,6 @@ def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path) -
     home = run_dir / "home"
     home.mkdir()
     dib = cache_dir / "dib"
-    dib.mkdir(exist_ok=True)
     return {
         "PATH": _PATH,
         "HOME": str(home),
@@ -158,28 +161,3 @@ def _new_lines(log: BinaryIO) -> list[str]:
             log.seek(start)
             return out
         out.append(raw.decode(errors="replace"))
-
-
-class _BootstrapCache:
-    """debootstrap's cached result: diskimage-builder writes it in place, so a killed run leaves half a one."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._record = folder / "bootstraps.json"
-
-    def _present(self) -> dict[str, int]:
-        return {p.name: p.stat().st_size for p in sorted(self._folder.glob("debootstrap-*.tar.gz"))}
-
-    def discard_unfinished(self) -> None:
-        """Remove what no successful run vouched for."""
-        try:
-            known = json.loads(self._record.read_text())
-        except (OSError, ValueError):
-            known = {}
-        for name, size in self._present().items():
-            if known.get(name) != size:
-                (self._folder / name).unlink()
-
-    def accept(self) -> None:
-        """Vouch for what is there now."""
-        self._record.write_text(json.dumps(self._present()))

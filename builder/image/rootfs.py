@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from builder.errors import HostError
 from builder.image.base import Base
+from builder.image.cache import Unfit, discard, locked, open_cache, sha256_of, store, subfolder, take, verified
 from builder.image.command import no_space, run
+from builder.image.dibcache import discard_packages
 from builder.image.dibrun import run_dib
 from builder.image.leftovers import clear
 from builder.image.packages import LIST, Package, read_list
@@ -80,24 +81,32 @@ class Rootfs:
     packages: tuple[Package, ...] = ()
 
 
-def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps) -> Rootfs:
+def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps, *, fresh: bool = False) -> Rootfs:
     """The root file system of ``plan``: from the cache, or built now (two to three minutes, root, a network).
+
+    ``fresh``: built now, and nothing that an earlier build has kept goes into it but the base.
 
     Raises HostError with the cause picked from diskimage-builder's log and the log's path. However the run
     ends, kill -9 included, no mount stays; a loop device stays at most until the next run.
     """
     plan_key = plan.key
-    cache_dir = cache_dir.resolve()
-    if found := cached(plan_key, cache_dir):
+    place = open_cache(cache_dir)
+    if not fresh and (found := cached(plan_key, place)):
         steps.note(f"root file system {plan_key[:12]} is in the cache")
         return found
     if os.geteuid() != 0:
         raise HostError("a root file system can only be built as root", "run imgbuild with sudo, or with --no-image")
+    tar = _tar(plan_key, place)
     try:
-        (cache_dir / "rootfs").mkdir(parents=True, exist_ok=True)
-        with _locked(cache_dir, steps) as lock:
+        subfolder(place, "rootfs")
+        with locked(place / "lock", f"waiting for another imgbuild that builds in {place}", steps) as lock:
+            if fresh:
+                discard(tar)
+                discard_packages(place)
             # Somebody else may have built it while we waited.
-            return cached(plan_key, cache_dir) or _build(plan, plan_key, cache_dir, lock, steps)
+            elif (kept := take(tar, "the root file system", steps)) and (found := _read(plan_key, tar, kept)):
+                return found
+            return _build(plan, plan_key, place, lock, steps)
     except OSError as err:
         if err.errno in {28, 122}:  # ENOSPC, EDQUOT
             raise no_space("build the root file system") from err
@@ -105,14 +114,19 @@ def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps) -> Rootfs:
 
 
 def cached(key: str, cache_dir: Path) -> Rootfs | None:
-    """The cache's entry, if it is whole: its record is written last and says how long the tar is."""
-    tar, record = _names(key, cache_dir)
+    """The cache's entry, if its content is what its record promises."""
+    tar = _tar(key, cache_dir)
     try:
-        known = json.loads(record.read_text())
-        if tar.stat().st_size != known["bytes"]:
-            return None
-        return Rootfs(tar, key, tuple(Package(**p) for p in known["packages"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        kept = verified(tar)
+    except Unfit:
+        return None
+    return _read(key, tar, kept) if kept else None
+
+
+def _read(key: str, tar: Path, kept: Mapping[str, Any]) -> Rootfs | None:
+    try:
+        return Rootfs(tar, key, tuple(Package(**p) for p in kept["packages"]))
+    except (ValueError, TypeError, KeyError):
         return None
 
 
@@ -120,18 +134,12 @@ def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, steps: Steps)
     run_dir = cache_dir / "build"
     if clear(run_dir):
         steps.note("cleared what a killed build had left")
+    tar = _tar(key, cache_dir)
     with steps.step(f"Build the root file system of {plan.target} with diskimage-builder"):
         try:
             made = run_dib(plan, key, cache_dir, run_dir, lock, steps)
             packages = _packages(made)
-            tar, record = _names(key, cache_dir)
-            with made.open("rb") as done:
-                os.fsync(done.fileno())
-            size = made.stat().st_size
-            made.replace(tar)
-            part = record.with_suffix(".part")
-            part.write_text(json.dumps({"bytes": size, "packages": [asdict(p) for p in packages]}, indent=1))
-            part.replace(record)
+            store(made, tar, sha256_of(made), {"packages": [asdict(p) for p in packages]})
         finally:
             clear(run_dir)
     return Rootfs(tar, key, packages)
@@ -143,26 +151,5 @@ def _packages(tar: Path) -> tuple[Package, ...]:
     return read_list(out.decode())
 
 
-def _names(key: str, cache_dir: Path) -> tuple[Path, Path]:
-    return cache_dir / "rootfs" / f"{key}.tar", cache_dir / "rootfs" / f"{key}.json"
-
-
-@contextmanager
-def _locked(cache_dir: Path, steps: Steps) -> Iterator[int]:
-    """One build at a time in a cache folder: diskimage-builder's package cache allows no second one."""
-    lock = os.open(cache_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            steps.note(f"waiting for another imgbuild that builds in {cache_dir}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock
-    finally:
-        os.close(lock)
-
-
-def forget(key: str, cache_dir: Path) -> None:
-    """Take one entry out of the cache, so that the next build makes it anew."""
-    for path in reversed(_names(key, cache_dir)):
-        path.unlink(missing_ok=True)
+def _tar(key: str, cache_dir: Path) -> Path:
+    return cache_dir / "rootfs" / f"{key}.tar"

@@ -143,6 +143,76 @@ def test_a_base_that_is_another_or_cut_short_is_refused(root: Path, tmp_path: Pa
     assert not list((tmp_path / "cache/base").iterdir())
 
 
+@pytest.mark.parametrize("kind", ["archive", "disk"])
+def test_a_base_that_was_changed_in_the_cache_is_made_anew(kind: str, root: Path, tmp_path: Path) -> None:
+    """root's password taken out of the tar, which keeps its size."""
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    source = tmp_path / "root.tar"
+    if kind == "disk":
+        source = disk(root, "ext4", tmp_path / "base.qcow2")
+    else:
+        subprocess.run(["tar", "-C", root, "-cf", source, "."], check=True)
+    made = read(source, digest(source), tmp_path / "cache")
+    good = made.tar.read_bytes()
+    made.tar.write_bytes(good.replace(b"root:x:", b"root::\n"))
+    steps = Recorder()
+    again = base_tar(*profile(source, digest(source)), tmp_path / "cache", steps)
+    assert again == made
+    assert f"the base {source.name} in the cache is not used" in steps.lines[0]
+    assert b"root::\n" not in made.tar.read_bytes()
+    assert b"root:x:" in made.tar.read_bytes()
+
+
+def test_the_users_archive_can_change_later(root: Path, tmp_path: Path) -> None:
+    """The cache has a copy, under the checksum that the archive had; another writer does not reach it."""
+    archive = tmp_path / "root.tar.gz"
+    subprocess.run(["tar", "-C", root, "-czf", archive, "."], check=True)
+    right = digest(archive)
+    made = read(archive, right, tmp_path / "cache")
+    assert archive.stat().st_nlink == 1
+    with archive.open("r+b") as out:
+        out.write(b"something else")
+    assert digest(made.tar) == right
+    assert read(archive, right, tmp_path / "cache") == made
+    with pytest.raises(HostError, match=f"not {right}"):
+        base_tar(*profile(archive, right), tmp_path / "cache", Recorder(), fresh=True)
+    assert not made.tar.exists()
+
+
+@pytest.mark.parametrize("kind", ["qcow2", "data file", "vmdk", "raw"])
+def test_a_disk_image_that_reads_other_files_is_refused(kind: str, root: Path, tmp_path: Path) -> None:
+    """A checksum covers one file: what that one refers to could be any file of the host, and change."""
+    inner = disk(root, "ext4", tmp_path / "inner.qcow2")
+    image = tmp_path / "outer"
+    size = str(520 * MIB)
+    create = ["qemu-img", "create", "-q", "-f"]
+    if kind == "qcow2":
+        argv = [*create, "qcow2", "-b", str(inner), "-F", "qcow2", str(image)]
+    elif kind == "data file":
+        argv = [*create, "qcow2", "-o", f"data_file={tmp_path / 'data'},data_file_raw=on", str(image), size]
+    elif kind == "vmdk":
+        argv = [*create, "vmdk", "-o", "subformat=monolithicFlat", str(image), size]
+    else:
+        argv = ["qemu-img", "convert", "-O", "raw", str(inner), str(image)]
+    subprocess.run(argv, check=True)
+    if kind == "vmdk":
+        image.write_text(image.read_text().replace('"outer-flat', f'"{tmp_path}/outer-flat'))
+    if kind == "raw":
+        assert "etc/os-release" in listed(read(image, digest(image), tmp_path / "cache").tar)
+        return
+    with pytest.raises(HostError, match="refers to another file") as caught:
+        read(image, digest(image), tmp_path / "cache")
+    assert "qemu-img convert" in caught.value.hint
+
+
+def test_a_base_that_is_not_a_file(tmp_path: Path) -> None:
+    """A FIFO would be waited for; a name that is gone is said to be."""
+    os.mkfifo(tmp_path / "fifo")
+    for source in (tmp_path / "fifo", tmp_path / "gone"):
+        with pytest.raises(HostError, match="is not there, or not a file"):
+            read(source, "ab" * 32, tmp_path / "cache")
+
+
 def test_a_disk_without_a_root_file_system(tmp_path: Path) -> None:
     (tmp_path / "tree/etc").mkdir(parents=True)
     image = disk(tmp_path / "tree", "ext4", tmp_path / "base.qcow2")
@@ -208,6 +278,33 @@ def test_a_download_with_another_checksum_is_not_kept(
             read(url, "ab" * 32, tmp_path / "cache")
         assert len(_Server.asked) == tries
     assert not list((tmp_path / "cache/base").iterdir())
+
+
+def test_a_download_that_was_changed_in_the_cache_is_fetched_again(
+    root: Path, tmp_path: Path, server: http.server.HTTPServer
+) -> None:
+    image = disk(root, "ext4", tmp_path / "base.qcow2")
+    _Server.content = image.read_bytes()
+    url = f"http://127.0.0.1:{server.server_port}/base.qcow2?x=/../"
+    made = read(url, digest(image), tmp_path / "cache")
+    download = tmp_path / "cache/base" / f"{digest(image)}.download"
+    steps = Recorder()
+    base_tar(*profile(url, digest(image)), tmp_path / "cache", steps, fresh=True)
+    assert len(_Server.asked) == 1  # what has the right checksum is not fetched again
+    for tries, kind in enumerate(("content", "link", "folder"), 2):
+        if kind == "content":
+            download.write_bytes(b"x" + download.read_bytes()[1:])
+        elif kind == "link":
+            download.replace(tmp_path / "elsewhere")
+            download.symlink_to(tmp_path / "elsewhere")
+        else:
+            download.unlink()
+            download.mkdir()
+        made.tar.write_bytes(b"")
+        steps = Recorder()
+        assert base_tar(*profile(url, digest(image)), tmp_path / "cache", steps) == made
+        assert any("is fetched again" in line for line in steps.lines)
+        assert len(_Server.asked) == tries
 
 
 def test_debian_has_no_base(tmp_path: Path) -> None:
