@@ -9,6 +9,7 @@ from pathlib import Path
 
 from builder.image import requirements
 from builder.machine import requirements as machine
+from tests.node.conftest import AWKS
 
 ROOT = Path(__file__).parents[1]
 TOOLS = (
@@ -35,6 +36,10 @@ def test_every_tool_of_a_build_and_a_boot_is_installed() -> None:
 def test_what_is_installed_for_a_build_is_used() -> None:
     used = {tool.package for tool in TOOLS} | set(machine._TOOLS.values())
     assert listed("RUN_PACKAGES") - used == {"ovmf", "debian-archive-keyring", "python3", "python3-venv"}
+
+
+def test_the_awks_of_the_nodes_checks_are_installed() -> None:
+    assert set(AWKS.values()) | {"shfmt"} <= listed("TEST_PACKAGES")
 
 
 def test_the_readme_names_the_two_commands() -> None:

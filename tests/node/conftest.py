@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from builder.findings import Findings
 from builder.load import Loaded, load
@@ -19,6 +22,20 @@ CASES = [
 ]
 BINARIES = ["kubernetes.source=binaries"]
 SCRIPTS = ("apply", "report", "rp-filter", "verify")
+
+# awk on EL, on Debian, and on a small system: the program, and the Debian package that the tests have it from.
+AWKS = {"gawk": "gawk", "mawk": "mawk", "busybox": "busybox-static"}
+# Of a sudo on EL (/etc/sudoers); Debian's goes on to /usr/local, too.
+SECURE_PATH = "/sbin:/bin:/usr/sbin:/usr/bin"
+
+
+@pytest.fixture(params=AWKS)
+def awk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One awk after the other, for tests that run the node's checks (``fakenode.Node`` takes it)."""
+    program = shutil.which(request.param)
+    assert program is not None, f"{request.param} is not installed (the Makefile's TEST_PACKAGES)"
+    monkeypatch.setenv("TEST_AWK", program)
+    return str(request.param)
 
 
 def loaded(name: str, layers: Sequence[str] = (), sets: Sequence[str] = ()) -> Loaded:

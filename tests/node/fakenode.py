@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from builder.load import Loaded
 from builder.render import containerd, verify
 from builder.render.cluster_files import seed_tree
 from builder.render.node import node_tree
-from tests.node.conftest import write_tree
+from tests.node.conftest import SECURE_PATH, write_tree
 
 RELEASE = {"centos7": "6.9.7-1.el7.elrepo.x86_64", "centos8": "7.1.9-1.el8.elrepo.x86_64", "debian12": "6.12.9-amd64"}
 # Every stand-in writes down its call; what it prints and how it ends lies in answers/NAME[,ARGUMENT].
@@ -27,7 +28,7 @@ printf '%s\\n' "${0##*/} $*" >>"$STAND_INS/log"
 for key in "${0##*/},$*" "${0##*/},${1-}" "${0##*/}"; do
     key=${key//\\//_}
     if [[ -e $STAND_INS/answers/$key ]]; then
-        cat "$STAND_INS/answers/$key"
+        cat "$STAND_INS/answers/$key" || exit # of SIGPIPE: nobody listens any more
         [[ ! -e $STAND_INS/codes/$key ]] || exit "$(<"$STAND_INS/codes/$key")"
         exit 0
     fi
@@ -51,6 +52,7 @@ class Node:
             program = self.stand_ins / "bin" / name
             program.write_text(STAND_IN)
             program.chmod(0o755)
+        (self.stand_ins / "bin/awk").symlink_to(os.environ.get("TEST_AWK") or shutil.which("awk") or "")
         tree = node_tree(found.profile, found.target)
         write_tree(tree, self.root)
         write_tree(seed_tree(found.profile, found.target, DEFAULT, DEFAULT.nodes[0]), self.root)
@@ -86,7 +88,7 @@ class Node:
     def run(self, *argv: str, bash: str | None = None) -> subprocess.CompletedProcess[bytes]:
         """One of the node's programs, by its name, with the stand-ins first on PATH."""
         program = str(self.root / "usr/libexec/imgbuild" / argv[0])
-        path = f"{self.stand_ins / 'bin'}:/usr/bin:/bin:/usr/sbin:/sbin"
+        path = f"{self.stand_ins / 'bin'}:{SECURE_PATH}"
         env = {"PATH": path, "IMGBUILD_ROOT": str(self.root), "STAND_INS": str(self.stand_ins), "HOME": "/root"}
         env |= {k: v for k, v in os.environ.items() if k == "IMGBUILD_REPORT_PORT"}
         command = [*([bash] if bash else []), program, *argv[1:]]

@@ -13,6 +13,8 @@ import pytest
 from tests.node.conftest import HOST, loaded
 from tests.node.fakenode import SERVICES, Node
 
+pytestmark = pytest.mark.usefixtures("awk")
+
 DNS = f"127.3.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"  # one for each worker of pytest
 QUESTION = b"\x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01"
 DEEP = ["deep-cluster-ip", "deep-node-port", "deep-service-list", "deep-dns"]

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from builder.derive import containerd_version
 from builder.machine.report import parse_line, parse_verify
 from builder.render.verify import CLUSTER, UNREQUIRED, check_list, check_names
 from tests.node.conftest import CASES, HOST, loaded
 from tests.node.fakenode import RESULT, SERVICES, STATUS, Node
+
+pytestmark = pytest.mark.usefixtures("awk")
 
 USER = ["users=[{name: ops, ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0vqjJd0N5k0y3sY9bJ8e3V me@x]}]"]
 
@@ -122,6 +125,31 @@ def test_each_check_fails_alone(tmp_path: Path, profile: str, check: str, spoil:
     assert set(failed) - {"boot-default"} == {check} - {"boot-default"}
     assert check in failed
     assert "" != failed[check]["expected"] != failed[check]["found"] != ""
+
+
+# nerdctl-full 2.3's ctr, which writes piece by piece. What comes after the server's version is more than a pipe holds:
+# a reader that goes early ends ctr with SIGPIPE each time, not only where it is quick.
+CTR_VERSION = """\
+Client:
+  Version:  v{0}
+  Revision: 1c4457e00facac03ce1d75f7b6777a7a851e5c41
+  Go version: go1.24.6
+
+Server:
+  Version:  v{0}
+  Revision: 1c4457e00facac03ce1d75f7b6777a7a851e5c41
+  UUID: 2cf1d3e0-6ad3-4e37-93bb-a4b8f1ab2d7c
+"""
+
+
+@pytest.mark.parametrize("profile", ["centos7-efi", "centos8-efi", "debian12-efi"])
+def test_ctr_is_heard_to_the_end(tmp_path: Path, profile: str) -> None:
+    found = loaded(profile)
+    node = Node(tmp_path, found)
+    release = containerd_version(found.profile, found.target) or ""
+    node.answer("ctr,version", CTR_VERSION.format(release) + "\n" * 200_000)
+    check = node.checks("containerd")["containerd"]
+    assert (check["ok"], check["found"]) == (True, release)
 
 
 def test_a_kernel_of_another_flavour_is_no_newer_one(tmp_path: Path) -> None:

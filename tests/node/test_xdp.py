@@ -15,6 +15,8 @@ from tests.node.bootnode import BootNode
 from tests.node.conftest import loaded
 from tests.node.fakenode import CLUSTER_CONF, NATIVE_XDP, Node
 
+pytestmark = pytest.mark.usefixtures("awk")
+
 XDP = data_dir("node") / "usr/libexec/imgbuild/lib/xdp.sh"
 SCRIPT = """
 set -euo pipefail

@@ -10,7 +10,7 @@ owner_of() {
                 rpm -qf --queryformat '%{NAME}\n' "$original" 2>/dev/null
             ;;
         dpkg) dpkg -S "$1" 2>/dev/null | cut -d : -f 1 ;;
-    esac | grep -v ' ' | head -n 1
+    esac | awk '!/ / && !n++'
 }
 
 check_kernel() {
@@ -25,7 +25,7 @@ check_kernel() {
             newest=${file##*/vmlinuz-}
             break
         fi
-    done < <(printf '%s\n' "$R"/boot/vmlinuz-[0-9]* | sort -rV)
+    done <<<"$(printf '%s\n' "$R"/boot/vmlinuz-[0-9]* | sort -rV)"
     if [[ -z $newest ]]; then
         fail "$wanted" "$running, and no such kernel is installed" "was the kernel package installed?"
     elif [[ $running != "$newest" ]]; then
@@ -110,7 +110,7 @@ check_boot_default() {
     if [[ $bls == yes ]]; then
         entry=$R/boot/loader/entries/$saved.conf
         if [[ -z $saved || ! -r $entry ]]; then
-            entry=$(printf '%s\n' "$R"/boot/loader/entries/*.conf | sort -rV | head -n 1)
+            entry=$(printf '%s\n' "$R"/boot/loader/entries/*.conf | sort -V | tail -n 1)
         fi
         if [[ -r $entry ]]; then
             default=$(awk '$1 == "linux" { sub(/.*vmlinuz-/, "", $2); print $2; exit }' "$entry")
@@ -179,7 +179,7 @@ check_ssh_keys() {
         user=${seed_keys[i]} key=${seed_keys[i + 1]}
         count=$((count + 1))
         home=$(getent passwd "$user" | cut -d : -f 6)
-        if [[ -z $home ]] || ! slurp "$home/.ssh/authorized_keys" | grep -qF -- "$key"; then
+        if [[ -z $home ]] || ! grep -qsF -- "$key" "$R$home/.ssh/authorized_keys"; then
             missing+=" $user"
         fi
     done

@@ -53,7 +53,7 @@ check_sysctl() {
     for ((i = 0; i < ${#sysctls[@]}; i += 3)); do
         [[ ${sysctls[i]} == "$1" ]] || continue
         # tabs and blanks alike separate the numbers of one key
-        read -r -a value < <(slurp "/proc/sys/${sysctls[i + 1]}") || value=()
+        read -r -a value <<<"$(slurp "/proc/sys/${sysctls[i + 1]}")" || value=()
         expect "${sysctls[i + 2]}" "${value[*]-no such key}" "see systemd-sysctl and /etc/sysctl.d"
         return
     done

@@ -7,7 +7,8 @@ check_containerd() {
         fail "active" "$(systemctl is-active containerd.service || true)" "systemctl status containerd"
         return
     fi
-    version=$(ask ctr version | awk '/^Server:/ { server = 1 } server && $1 == "Version:" { print $2; exit }') ||
+    # Read to the end, here as everywhere: gawk goes at once where it is told to, and the writer then dies of SIGPIPE.
+    version=$(ask ctr version | awk '/^Server:/ { server = 1 } server && $1 == "Version:" && !n++ { print $2 }') ||
         version=''
     version=${version#v}
     # Distributions append their own: 1.6.20~ds1
@@ -61,7 +62,7 @@ check_containerd_config() {
         return
     fi
     while IFS=$'\x1f' read -r section key value; do
-        values[$section $key]=$value
+        values["$section $key"]=$value
     done < <(toml_values <<<"$dump")
     # section, key and value in turn
     for ((i = 0; i < ${#containerd_config[@]}; i += 3)); do

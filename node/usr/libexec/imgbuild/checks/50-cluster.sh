@@ -88,8 +88,8 @@ check_no_kube_proxy() {
         fail "no chains of kube-proxy" "neither nft nor iptables-save answers" "are nftables or iptables installed?"
         return
     fi
-    rules=$(grep -oE 'KUBE-(SVC|SEP)-[A-Z0-9]+|KUBE-(SERVICES|NODEPORTS|PROXY-CANARY)' <<<"$rules" | sort -u | head -n 5) ||
-        rules=''
+    rules=$(grep -oE 'KUBE-(SVC|SEP)-[A-Z0-9]+|KUBE-(SERVICES|NODEPORTS|PROXY-CANARY)' <<<"$rules" | sort -u |
+        awk 'NR <= 5') || rules=''
     expect "no chains of kube-proxy" "${rules:-no chains of kube-proxy}" \
         "kube-proxy ran here: delete its DaemonSet and reboot"
 }
@@ -191,11 +191,12 @@ check_cilium_datapath() {
 # Prints what is missing where pods, too, have no DNS server to ask: CoreDNS ends at once then (its plugins forward and
 # loop), and the reason is in its log only.
 without_dns() {
-    local file=$R/run/systemd/resolve/resolv.conf
+    local file=$R/run/systemd/resolve/resolv.conf servers
     if [[ ! -r $file ]]; then
         file=$R/etc/resolv.conf
     fi
-    if ! sed -n 's/^nameserver[[:space:]]*//p' "$file" 2>/dev/null | grep -qvE '^(127\.|::1([[:space:]]|$))'; then
+    servers=$(sed -n 's/^nameserver[[:space:]]*//p' "$file" 2>/dev/null | grep -vE '^(127\.|::1([[:space:]]|$))') || servers=''
+    if [[ -z $servers ]]; then
         echo "; this node has no DNS server"
     fi
 }

@@ -30,7 +30,7 @@ key_ready() {
 # its origin, or from a mirror at URL. gpg takes an extension only if the key itself has signed it. Only apt looks at the
 # date.
 key_renew() {
-    local path fingerprint origin expires url home
+    local path fingerprint origin expires url home listed
     IFS='|' read -r path fingerprint origin expires <<< "$1"
     shift
     if [ -z "$expires" ] || [ "$expires" -gt "$(date +%s)" ]; then
@@ -47,7 +47,8 @@ key_renew() {
         if curl --fail --silent --show-error --location --proto =https,http --connect-timeout 20 --max-time 60 \
             --max-filesize 1000000 --output "$home/key" "$url" &&
             gpg --batch --quiet --homedir "$home" --import "$home/key" &&
-            gpg --batch --homedir "$home" --with-colons --list-keys "$fingerprint" | grep -q '^pub:[^er]:'; then
+            listed=$(gpg --batch --homedir "$home" --with-colons --list-keys "$fingerprint") &&
+            grep -q '^pub:[^er]:' <<< "$listed"; then
             gpg --batch --homedir "$home" --armor --export "$fingerprint" | write "$path"
             rm -rf "$home"
             log "the key is still $fingerprint, and valid: $url"

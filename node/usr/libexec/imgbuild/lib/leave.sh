@@ -73,5 +73,5 @@ drop_vip() {
         if [ "${address%/*}" = "$vip" ]; then
             ip address delete "$address" dev "$link" || return 1
         fi
-    done < <(ip -o address show)
+    done <<< "$(ip -o address show)"
 }

@@ -99,7 +99,7 @@ stage() {
     printf 'stage %s %s %s\n' "$name" "$from" "$(uptime)" >> "$times" || true
     if [ "$code" -ne 0 ]; then
         # What comes first is the cause, the rest follows from it.
-        stage_error=$(tail -c "+$((start + 1))" "$log" | sed -n '/^imgbuild: error: /{p;q}' || true)
+        stage_error=$(tail -c "+$((start + 1))" "$log" | awk '/^imgbuild: error: / && !n++' || true)
         stage_error=${stage_error:-$(tail -n 1 "$log")}
         stage_error="${stage_error#imgbuild: error: } (exit code $code)"
         if [ "$code" = 124 ] && [ "$limit" != 0 ]; then

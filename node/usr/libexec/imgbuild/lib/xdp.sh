@@ -53,7 +53,7 @@ xdp_problem() {
     fi
     # Enterprise Linux carries the drivers of later kernels back to its own 4.18.
     if [[ $release != *.el[0-9]* || $release == *.elrepo.* ]] &&
-        [[ $(printf '%s\n' "$since" "$release" | sort -V | head -n 1) != "$since" ]]; then
+        [[ $(printf '%s\n' "$since" "$release" | sort -V | tail -n 1) != "$release" ]]; then
         printf '%s (%s) has native XDP from kernel %s on, this is %s' "$1" "$driver" "$since" "$release"
         return
     fi
