@@ -11,8 +11,17 @@ import ipaddress
 from functools import cache
 from typing import Any
 
+from packaging.version import Version
+
 from builder import derive
 from builder.profile import Profile
+
+
+def chart_release(profile: Profile) -> Version:
+    """The chart's minor, or the nearest of those that the tables know."""
+    charts = derive.versions("cilium")["charts"]
+    release = Version(derive.minor(profile.cilium.version))
+    return min(max(release, Version(charts["first"])), Version(charts["last"]))
 
 
 def chart_values(profile: Profile) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from builder.checks import (
     pxe,
     repositories,
     roles,
+    routes,
     secrets,
     users_files,
 )
@@ -57,6 +58,7 @@ def check(
     context = Context(loaded, cluster, cluster_layered, findings, numbers, moment, mended)
     for topic in (*_PROFILE, *_CLUSTER):
         topic.check(context)
+    routes.check(context, own)
     for each in own:
         said = Findings()
         for topic in _PROFILE:

@@ -13,9 +13,10 @@ from packaging.version import Version
 
 from builder.checks.cilium_keys import reads
 from builder.checks.context import Context
-from builder.cilium_values import chart_values
+from builder.cilium_values import chart_release, chart_values
 from builder.derive import version, versions
 from builder.findings import Path
+from builder.profile import Profile
 
 _VALUES: Path = ("cilium", "values")
 
@@ -24,9 +25,8 @@ Condition = str | list["Condition"] | dict[str, Any]
 
 def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
     """All findings of the table. ``release``: the chart's minor; ``leaves``: the user's values by path."""
-    table = versions("cilium-agent")
-    agent = _Agent(table["facts"], _configuration(context, release, table["defaults"]))
-    for rule in table["rules"]:
+    agent = configured(context.profile)
+    for rule in versions("cilium-agent")["rules"]:
         if not _applies(rule, release, context.profile.cilium.version) or not agent.holds(rule["when"]):
             continue
         if "requires" in rule and agent.holds(rule["requires"]):
@@ -35,6 +35,12 @@ def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> 
         if place is not None:
             say = context.warning if rule.get("severity") == "warning" else context.error
             say(rule["code"], (*_VALUES, *place), _message(rule), rule["fix"])
+
+
+def configured(profile: Profile) -> Agent:
+    """The agent as this profile configures it."""
+    table = versions("cilium-agent")
+    return Agent(table["facts"], _configuration(profile, table["defaults"]))
 
 
 def _applies(rule: Mapping[str, str], release: Version, chart: str) -> bool:
@@ -51,15 +57,16 @@ def _message(rule: Mapping[str, str]) -> str:
     return f"{rule['why']}: the agent {what}{prints}"
 
 
-def _place(keys: list[str], agent: _Agent, leaves: Mapping[Path, object]) -> Path | None:
+def _place(keys: list[str], agent: Agent, leaves: Mapping[Path, object]) -> Path | None:
     """The first key that is on, else the first that the profile has; None: it has none of them."""
     there = [path for key in keys if (path := tuple(key.split("."))) in leaves]
     on = [path for path in there if agent.configuration.get(".".join(path)) not in (None, False)]
     return next(iter([*on, *there]), None)
 
 
-def _configuration(context: Context, release: Version, defaults: Mapping[str, object]) -> dict[str, object]:
+def _configuration(profile: Profile, defaults: Mapping[str, object]) -> dict[str, object]:
     """The chart's values by dotted key, as this chart reads them."""
+    release = chart_release(profile)
     out = {key: value for key, value in defaults.items() if reads(release, tuple(key.split(".")))}
 
     def walk(values: Mapping[str, object], above: Path) -> None:
@@ -71,11 +78,11 @@ def _configuration(context: Context, release: Version, defaults: Mapping[str, ob
                 words = {"true": True, "false": False}
                 out[".".join(map(str, path))] = words.get(value, value) if isinstance(value, str) else value
 
-    walk(chart_values(context.profile), ())
+    walk(chart_values(profile), ())
     return out
 
 
-class _Agent:
+class Agent:
     """One agent's configuration, and whether a condition holds in it."""
 
     def __init__(self, facts: Mapping[str, Condition], configuration: Mapping[str, object]) -> None:
@@ -83,6 +90,7 @@ class _Agent:
         self.configuration = configuration
 
     def holds(self, condition: Condition) -> bool:
+        """Whether a condition of the table, or the fact of that name, holds."""
         if isinstance(condition, str):
             return self.holds(self.facts[condition])
         if isinstance(condition, list):

@@ -17,6 +17,7 @@ from builder.checks.cilium_keys import keys
 from builder.checks.combinations import combinations
 from builder.checks.context import Context
 from builder.checks.pins import pinned
+from builder.cilium_values import chart_release
 from builder.derive import kernel_facts, minor, version, versions
 from builder.findings import Path
 from builder.layers import closest
@@ -48,15 +49,14 @@ def check(context: Context) -> None:
     # Workers need no helm: the first control plane installs the chart.
     if not profile.helm.enabled and context.cluster.first in [node for _, node in context.nodes]:
         context.error("IB602", ("helm", "enabled"), "Cilium's chart is installed by helm", "set helm.enabled: true")
-    release = Version(minor(profile.cilium.version))
-    charts = versions("cilium")["charts"]
-    if not Version(charts["first"]) <= release <= Version(charts["last"]):
+    release = chart_release(profile)
+    if release != Version(minor(profile.cilium.version)):
+        charts = versions("cilium")["charts"]
         context.warning(
             "IB604", ("cilium", "version"),
             f"the charts {charts['first']} to {charts['last']} were tried, not {profile.cilium.version}",
-            f"take one of those; the keys below are checked as if it were {charts['last']}",
+            f"take one of those; the keys below are checked as if it were {release}",
         )  # fmt: skip
-    release = min(max(release, Version(charts["first"])), Version(charts["last"]))
     _helm(context, str(release))
     _kernel(context, str(release))
     leaves = dict(flat(profile.cilium.values))

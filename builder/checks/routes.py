@@ -1,0 +1,100 @@
+"""Direct routes between nodes: Cilium's autoDirectNodeRoutes needs every node on a network of every other one.
+
+The agent asks its kernel for the route to another node's address. Where that leads through a gateway it does not
+install the route to that node's pods, and the endpoints never come up while the agent reports Ok (pkg/datapath/linux/
+node.go, "must be directly reachable").
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from builder.checks.agent import Condition, configured
+from builder.checks.context import Context, parts
+from builder.cluster import Node
+from builder.endpoint import own_address
+from builder.findings import Path
+from builder.node_settings import Own
+
+_KEY: Path = ("cilium", "values", "autoDirectNodeRoutes")
+_OUT = (
+    "add the layer tunnel (routingMode: tunnel and what goes with it), or set "
+    "cilium.values.directRoutingSkipUnreachable: true (charts from 1.16 on) and route the pods' networks yourself"
+)
+_WANTED: Condition = [{"autoDirectNodeRoutes": True}, "native", {"not": {"directRoutingSkipUnreachable": True}}]
+
+
+def check(context: Context, own: Sequence[Own]) -> None:
+    """All findings about nodes that do not reach each other without a gateway.
+
+    A node whose address or networks nobody knows (DHCP) gives none.
+    """
+    profile, nodes = context.profile, context.cluster.nodes
+    if not (profile.kubernetes.enabled and profile.cilium.enabled and configured(profile).holds(_WANTED)):
+        return
+    profiles = {number: each.loaded.profile for each in own for number in each.numbers}
+    addresses = {
+        number: address
+        for number, node in enumerate(nodes)
+        if (address := own_address(profiles.get(number, profile), node)) and _place(context, number, address)
+    }
+    apart = [
+        (one, other)
+        for one in addresses
+        for other in addresses
+        if one != other and _through_a_gateway(nodes[one], addresses[other])
+    ]
+    if apart:
+        _apart(context, apart, addresses)
+    elif profile.cloud.providers and (context.cluster_layered is None or len(nodes) > 1):
+        cloud = "every node is" if "gcp" in profile.cloud.providers else "nodes of different zones are"
+        context.warning(
+            "IB652", _KEY, f"in this cloud {cloud} behind a gateway, and autoDirectNodeRoutes needs all nodes in one "
+            "network: pods on different nodes would not reach each other", _OUT,
+        )  # fmt: skip
+
+
+def _through_a_gateway(node: Node, address: str) -> bool:
+    """Whether the route from ``node`` to ``address`` leads through a gateway, or there is none."""
+    there = ipaddress.ip_address(address)
+    routes: dict[Any, bool] = {}
+    carried = [one for _, _, one in parts(node)]
+    for one in carried:
+        routes |= {_network(route.to): route.via != address for route in one.routes}
+    for one in carried:  # the network of an address of its own wins over a route to the same one
+        routes |= {_network(text): False for text in one.addresses}
+    best = max((net for net in routes if there in net), key=lambda net: net.prefixlen, default=None)
+    if best is not None and best.prefixlen:
+        return routes[best]
+    return not any(one.dhcp for one in carried)  # which may bring that network
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_interface(text).network
+
+
+def _apart(context: Context, apart: Sequence[tuple[int, int]], addresses: Mapping[int, str]) -> None:
+    """One finding that names two nodes; the others are counted."""
+    one, other = apart[0]
+    names = [context.cluster.nodes[number].name for number in (one, other)]
+    more = len({number for pair in apart for number in pair} - {one, other})
+    and_more = f" (and {more} more node{'s' if more > 1 else ''})" if more else ""
+    context.cluster_finding(
+        "IB651", _place(context, other, addresses[other]) or ("nodes", other),
+        f"{names[0]} ({addresses[one]}) reaches {names[1]} ({addresses[other]}) only through a gateway{and_more}, and "
+        "cilium.values.autoDirectNodeRoutes needs all nodes in one network: pods on them would not reach each other",
+        _OUT,
+    )  # fmt: skip
+
+
+def _place(context: Context, number: int, address: str) -> Path | None:
+    """Where the cluster file gives a node this address; None: it does not, or what it gives does not fit."""
+    if ("nodes", number, "network") in context.cluster_mended:
+        return None
+    for place, _, carried in parts(context.cluster.nodes[number]):
+        for index, text in enumerate(carried.addresses):
+            if text.partition("/")[0] == address:
+                return ("nodes", number, "network", *place, "addresses", index)
+    return None
