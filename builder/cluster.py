@@ -178,6 +178,7 @@ class Cluster(Model):
 
     name: DnsName
     endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    single_endpoint: bool = False
     vip: Vip | None = None
     nodes: Annotated[list[Node], Field(min_length=1)]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from builder.cluster import Cluster, Node
 from builder.profile import Profile
@@ -11,12 +13,59 @@ NODE_IP = "@NODE_IP@"
 """Stands in the seed's files for an address that only the node knows: first boot puts it in."""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Where the nodes of a cluster find each other. One for all of them: no node's own settings change it for another.
+
+    A host of it is an address or a name, IPv6 without brackets.
+    """
+
+    endpoint: str | None
+    """The control plane's host:port; None: nobody knows it before the first control plane has got its address. It is
+    then a cluster of that node alone."""
+    control_planes: Mapping[str, str | None]
+    """Each control plane's address by its name; None: it has its address from DHCP."""
+    api_port: int
+
+    def others(self, node: Node) -> tuple[list[str], list[str]]:
+        """The other control planes: host:port of those whose address is known, and the names of the rest."""
+        rest = {name: address for name, address in self.control_planes.items() if name != node.name}
+        known = [host_port(address, self.api_port) for address in rest.values() if address is not None]
+        return known, [name for name, address in rest.items() if address is None]
+
+
+def reach(profile: Profile, cluster: Cluster) -> Reach:
+    """Where the nodes of ``cluster`` find each other. ``profile`` is that of all nodes, without any node's settings."""
+    masters = [node for node in cluster.nodes if node.role == "control-plane"]
+    addresses = {node.name: own_address(profile, node) for node in masters}
+    return Reach(endpoint(profile, cluster), addresses, profile.kubernetes.api_port)
+
+
 def own_address(profile: Profile, node: Node | None) -> str | None:
-    """A control plane's by the profile, else the node's first static address; None: the node finds it itself."""
+    """The address that others reach a node at; None: it finds that itself.
+
+    ``advertise_address`` in the node's own settings comes first, of a control plane also that of the profile; then the
+    node's first static address. ``profile`` is that of all nodes or the node's own: both give the same.
+    """
     if node is None:
         return None
-    if profile.kubernetes.advertise_address and node.role == "control-plane":
-        return profile.kubernetes.advertise_address
+    kubernetes = node.settings.get("kubernetes")
+    if isinstance(kubernetes, dict) and "advertise_address" in kubernetes:
+        advertised = _address(kubernetes["advertise_address"])
+    else:
+        advertised = profile.kubernetes.advertise_address if node.role == "control-plane" else None
+    return advertised or _static_address(node)
+
+
+def _address(value: object) -> str | None:
+    """An address as a profile has it; None: null, or what is no address, which is a finding elsewhere."""
+    try:
+        return str(ipaddress.ip_address(value)) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _static_address(node: Node) -> str | None:
     network = node.network
     if network is None:
         return None
@@ -32,20 +81,22 @@ def own_address(profile: Profile, node: Node | None) -> str | None:
 def endpoint(profile: Profile, cluster: Cluster) -> str | None:
     """The control plane's host:port: the cluster file's, the virtual address, or the first control plane's own.
 
-    None: nobody knows it before the first control plane has got its address. It is then a cluster of that node alone.
+    ``profile`` is that of all nodes. None: see ``Reach``.
     """
     if cluster.endpoint:
         return cluster.endpoint
     address = cluster.vip.address if cluster.vip else own_address(profile, cluster.first)
-    if address is None:
-        return None
-    return f"{f'[{address}]' if ':' in address else address}:{profile.kubernetes.api_port}"
+    return None if address is None else host_port(address, profile.kubernetes.api_port)
 
 
-def api_server(profile: Profile, cluster: Cluster, node: Node | None) -> tuple[str, int]:
+def host_port(host: str, port: int) -> str:
+    """``host`` with its port; an IPv6 address in brackets."""
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def api_server(profile: Profile, where: Reach, node: Node | None) -> tuple[str, int]:
     """Host (IPv6 without brackets) and port at which a node reaches the API server."""
-    where = endpoint(profile, cluster)
-    if where is None:
-        return own_address(profile, node) or NODE_IP, profile.kubernetes.api_port
-    host, _, port = where.rpartition(":")
+    if where.endpoint is None:
+        return own_address(profile, node) or NODE_IP, where.api_port
+    host, _, port = where.endpoint.rpartition(":")
     return host.strip("[]"), int(port)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
+from builder.endpoint import reach
 from builder.findings import Findings
 from builder.load import Loaded
 from builder.node_settings import Own
@@ -117,13 +118,14 @@ def render(
     everyone = _shared(loaded, epoch)
     some = {each.names: _shared(each.loaded, epoch, everyone) for each in own}
     _one_archive_a_url(everyone, own, some, findings)
+    where = reach(loaded.profile, cluster)
     special = {name: shared for names, shared in some.items() for name in names}
     if everyone.archive is not None:
         cloud[FILE] = OutFile(everyone.archive)
     for node in cluster.nodes:
         shared = special.get(node.name, everyone)
         profile, target = shared.loaded.profile, loaded.target
-        mine = seed_tree(profile, target, cluster, node, secrets)
+        mine = seed_tree(profile, target, cluster, node, secrets, where)
         seed = seed_files(shared.loaded, cluster, node, shared.trees, mine)
         seeds[node.name] = seed
         if shared.archive is not None and shared.archive != everyone.archive:

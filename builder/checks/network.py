@@ -6,8 +6,10 @@ import ipaddress
 from typing import Any
 
 from builder.checks import devices
-from builder.checks.context import Context, Network, inside, node_networks, overlap
-from builder.findings import Mark
+from builder.checks.context import Context, Network, inside, node_networks, overlap, parts
+from builder.cluster import Node
+from builder.endpoint import own_address
+from builder.findings import Mark, few
 
 # kubeadm: node masks of the controller manager, PodSubnetNodeMaskMaxDiff = 16, MaximumBitsForServiceSubnet = 20,
 # MinimumAddressesInServiceSubnet = 10 (cmd/kubeadm/app/constants).
@@ -108,6 +110,22 @@ def _advertise(context: Context, pods: Network, services: Network) -> None:
     for name, network in (("pods", pods), ("services", services)):
         if inside(address, network):
             context.error("IB226", path, f"{address} lies in the {name}' network {network}", fix)
-    masters = [node for _, node in context.nodes if node.role == "control-plane"]
-    if len(masters) > 1:
-        context.error("IB226", path, f"{len(masters)} control planes cannot all be {address}", fix)
+    same = [(number, node) for number, node in context.nodes if own_address(context.profile, node) == address]
+    if len(same) > 1:
+        names = few([node.name for _, node in same], 3)
+        context.error("IB226", path, f"{names} cannot all be {address}", fix)
+    for number, node in same:
+        has = _static(node)
+        if has and address not in has:
+            context.error("IB226", path, f"{node.name} does not have {address}, but {few(has, 3)}", fix)
+        for other, neighbour in enumerate(context.cluster.nodes):
+            if other != number and address in _static(neighbour):
+                context.error("IB226", path, f"{address} is an address of {neighbour.name}, not of {node.name}", fix)
+
+
+def _static(node: Node) -> list[str]:
+    """A node's addresses; empty: nobody knows them all, for DHCP gives some."""
+    carried = [each for _, _, each in parts(node)]
+    if any(each.dhcp for each in carried):
+        return []
+    return [str(ipaddress.ip_interface(address).ip) for each in carried for address in each.addresses]

@@ -6,8 +6,8 @@ import ipaddress
 
 from builder.checks.context import Context, inside, parts
 from builder.cluster import Node
-from builder.endpoint import endpoint
-from builder.findings import Path, Severity
+from builder.endpoint import own_address, reach
+from builder.findings import Path, Severity, few
 
 
 def check(context: Context) -> None:
@@ -29,7 +29,8 @@ def _roles(context: Context) -> None:
     if not masters:
         say("IB410", ("nodes", 0, "role"), "no node is a control plane", "set role: control-plane on one of them")
         return
-    where = endpoint(context.profile, cluster)
+    found = reach(context.profile, cluster)
+    where = found.endpoint
     if len(cluster.nodes) > 1 and where is None and not unknown & {"endpoint", "vip", "network"}:
         other = next(n for n in range(len(cluster.nodes)) if n != masters[0])
         say(
@@ -46,18 +47,53 @@ def _roles(context: Context) -> None:
     if cluster.endpoint is not None and not 0 < int(cluster.endpoint.rpartition(":")[2]) < 65536:
         say("IB413", ("endpoint",), f"{cluster.endpoint} has no port", "ports are 1 to 65535")
     if len(masters) > 1 and where is not None:
-        host = where.rpartition(":")[0].strip("[]")
-        own = next((n for n in masters if host in _own(cluster.nodes[n])), None)
-        if own is not None:
-            say(
-                "IB414", ("endpoint",) if cluster.endpoint else ("nodes", own),
-                f"the endpoint {where} is {cluster.nodes[own].name}'s own address: without that node there is no API",
-                "set vip:, or endpoint: to a load balancer", Severity.WARNING,
-            )  # fmt: skip
+        _single(context, masters, where, unknown)
 
 
-def _own(node: Node) -> list[str]:
-    return [str(ipaddress.ip_interface(a).ip) for _, _, carried in parts(node) for a in carried.addresses]
+def _single(context: Context, masters: list[int], where: str, unknown: set[str | int]) -> None:
+    """One node's address as the endpoint of several control planes.
+
+    Without that node nobody reaches the API; made anew, it finds nobody at the endpoint and has to ask the others
+    whether the cluster is there, or it would make a second one.
+    """
+    cluster, say = context.cluster, context.cluster_finding
+    host = where.rpartition(":")[0].strip("[]")
+    own = next((n for n in masters if host in (cluster.nodes[n].name, *_own(context, cluster.nodes[n]))), None)
+    nameless = [n for n in masters if own_address(context.profile, cluster.nodes[n]) is None]
+    fix = "set vip:, or endpoint: to a load balancer"
+    if cluster.single_endpoint and cluster.vip is not None:
+        say(
+            "IB462", ("single_endpoint",), f"the endpoint is the vip {cluster.vip.address}, no single node's address",
+            "remove single_endpoint", Severity.WARNING,
+        )  # fmt: skip
+    elif cluster.single_endpoint:
+        # Where the endpoint is the address of nobody in the file, it is that of one who gets it from DHCP.
+        holder = own if own is not None else next(iter(nameless), masters[0])
+        for number in nameless:
+            if number != holder and "network" not in unknown:
+                name = cluster.nodes[number].name
+                say(
+                    "IB461", ("nodes", number),
+                    f"the address of {name} is not known: if {cluster.nodes[holder].name}, whose address is the "
+                    f"endpoint, is made anew, it cannot ask {name} whether the cluster is there",
+                    f"give {name} a static address, or settings: {{kubernetes: {{advertise_address: ADDRESS}}}} with "
+                    f"the one that DHCP gives it; or {fix}",
+                )  # fmt: skip
+    elif own is not None:
+        known = [cluster.nodes[n].name for n in nameless if n != own]
+        also = f" (with a static address for {few(known, 3)})" if known else ""
+        say(
+            "IB414", ("endpoint",) if cluster.endpoint else ("nodes", own),
+            f"the endpoint {where} is {cluster.nodes[own].name}'s own address: nobody reaches the API without it",
+            f"{fix}; single_endpoint: true accepts it{also}",
+        )  # fmt: skip
+
+
+def _own(context: Context, node: Node) -> list[str]:
+    """Every address of a node that is known."""
+    static = [str(ipaddress.ip_interface(a).ip) for _, _, carried in parts(node) for a in carried.addresses]
+    own = own_address(context.profile, node)
+    return static if own is None or own in static else [own, *static]
 
 
 def _vip(context: Context) -> None:
@@ -66,7 +102,7 @@ def _vip(context: Context) -> None:
         return
     say, path = context.cluster_finding, ("vip", "address")
     for node in cluster.nodes:
-        if vip.address in _own(node):
+        if vip.address in _own(context, node):
             say("IB415", path, f"{vip.address} is {node.name}'s own address", "give one that no machine has")
     networks = [
         ipaddress.ip_interface(a).network

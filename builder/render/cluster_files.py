@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
 from builder.derive import cilium_devices
-from builder.endpoint import endpoint, own_address
+from builder.endpoint import Reach, own_address, reach
 from builder.nodefile import NodeFile, NodeTree
 from builder.profile import Profile
 from builder.render import kubeadm, kubevip
@@ -20,25 +20,34 @@ PKI = "/etc/imgbuild/pki"
 
 
 def seed_tree(
-    profile: Profile, target: Target, cluster: Cluster, node: Node, secrets: Secrets | None = None
+    profile: Profile,
+    target: Target,
+    cluster: Cluster,
+    node: Node,
+    secrets: Secrets | None = None,
+    where: Reach | None = None,
 ) -> NodeTree:
-    """The node's own files: what verify expects, and what first boot needs to make the cluster or to join it."""
+    """The node's own files: what verify expects, and what first boot needs to make the cluster or to join it.
+
+    ``profile`` has the node's own settings. ``where`` is the cluster's, by the profile of all nodes; by default by
+    ``profile``, which is the same where no node has settings.
+    """
     files = [NodeFile("/etc/imgbuild/seed.conf", _seed_conf(profile, node))]
     if profile.kubernetes.enabled:
-        files += _kubernetes(profile, target, cluster, node, secrets)
+        files += _kubernetes(profile, target, cluster, node, where or reach(profile, cluster), secrets)
     return NodeTree(tuple(sorted(files, key=lambda f: f.path)))
 
 
 def _kubernetes(
-    profile: Profile, target: Target, cluster: Cluster, node: Node, secrets: Secrets | None
+    profile: Profile, target: Target, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
 ) -> Iterator[NodeFile]:
-    yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(profile, cluster, node, secrets))
+    yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(profile, cluster, node, where, secrets))
     if node == cluster.first:
-        init = kubeadm.init_yaml(profile, target, cluster, node, secrets)
+        init = kubeadm.init_yaml(profile, target, cluster, node, where, secrets)
         yield NodeFile("/etc/imgbuild/kubeadm-init.yaml", init, 0o600)
     if secrets is not None:
-        if endpoint(profile, cluster) is not None:
-            join = kubeadm.join_yaml(profile, target, cluster, node, secrets)
+        if where.endpoint is not None:
+            join = kubeadm.join_yaml(profile, target, node, where, secrets)
             yield NodeFile("/etc/imgbuild/kubeadm-join.yaml", join, 0o600)
         for name, content in secrets.files.items():
             if node.role == "control-plane" or name == "ca.crt":
@@ -47,22 +56,27 @@ def _kubernetes(
     if node.role != "control-plane":
         return
     if profile.cilium.enabled:
-        yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node))
+        yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node, where))
     if cluster.vip is not None:
         yield NodeFile("/etc/imgbuild/kube-vip.yaml", kubevip.manifest(profile, cluster, node, cluster.vip))
 
 
-def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, secrets: Secrets | None) -> bytes:
+def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None) -> bytes:
     kubernetes, cilium = profile.kubernetes, profile.cilium
     role = "init" if node == cluster.first else node.role
     since, until = secrets.valid if secrets else ("", "")
-    values = cilium_values(profile, cluster, node) if cilium.enabled else {}
+    values = cilium_values(profile, cluster, node, where) if cilium.enabled else {}
+    others, unknown = where.others(node) if node == cluster.first else ([], [])
     replacement = bool(values.get("kubeProxyReplacement"))
     rows: dict[str, object] = {
         "cluster_name": cluster.name,
         "node_name": node.name,
         "node_role": role,
-        "endpoint": endpoint(profile, cluster) or "",
+        "endpoint": where.endpoint or "",
+        "single_endpoint": _yes(cluster.single_endpoint),
+        # For the node that may make the cluster: who has it already, if it was made.
+        "others": " ".join(others),
+        "others_unknown": " ".join(unknown),
         "api_port": kubernetes.api_port,
         "node_ip": own_address(profile, node) or "",
         "node_family": kubeadm.family(profile),

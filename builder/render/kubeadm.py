@@ -13,7 +13,7 @@ import yaml
 from builder import derive
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
-from builder.endpoint import NODE_IP, endpoint, own_address
+from builder.endpoint import NODE_IP, Reach, own_address
 from builder.profile import Profile
 from builder.target import Target
 
@@ -27,7 +27,9 @@ LIFETIME = "@TOKEN_TTL@"
 _GROUP = "system:bootstrappers:kubeadm:default-node-token"
 
 
-def init_yaml(profile: Profile, target: Target, cluster: Cluster, node: Node, secrets: Secrets | None) -> bytes:
+def init_yaml(
+    profile: Profile, target: Target, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
+) -> bytes:
     """For `kubeadm init --config`, on the control plane that makes the cluster."""
     override = cgroup_v1_override(profile, target)
     kubernetes = profile.kubernetes
@@ -49,10 +51,10 @@ def init_yaml(profile: Profile, target: Target, cluster: Cluster, node: Node, se
         ]
     if not kubernetes.kube_proxy:
         init["skipPhases"] = ["addon/kube-proxy"]
-    return _document("init", profile, override, init, _cluster(profile, cluster), _kubelet(profile, override))
+    return _document("init", profile, override, init, _cluster(profile, cluster, where), _kubelet(profile, override))
 
 
-def join_yaml(profile: Profile, target: Target, cluster: Cluster, node: Node, secrets: Secrets) -> bytes:
+def join_yaml(profile: Profile, target: Target, node: Node, where: Reach, secrets: Secrets) -> bytes:
     """For `kubeadm join --config`. A control plane has the cluster's CAs in /etc/kubernetes/pki before.
 
     There is none for a cluster without an endpoint.
@@ -63,7 +65,7 @@ def join_yaml(profile: Profile, target: Target, cluster: Cluster, node: Node, se
     discovery: dict[str, Any] = {
         "bootstrapToken": {
             "token": secrets.bootstrap_token,
-            "apiServerEndpoint": endpoint(profile, cluster),
+            "apiServerEndpoint": where.endpoint,
             "caCertHashes": [secrets.ca_hash],
         }
     }
@@ -133,7 +135,7 @@ def _registration(profile: Profile, node: Node, override: bool) -> dict[str, Any
     return registration
 
 
-def _cluster(profile: Profile, cluster: Cluster) -> dict[str, Any]:
+def _cluster(profile: Profile, cluster: Cluster, where: Reach) -> dict[str, Any]:
     kubernetes = profile.kubernetes
     config: dict[str, Any] = {
         "apiVersion": _api(profile),
@@ -142,9 +144,8 @@ def _cluster(profile: Profile, cluster: Cluster) -> dict[str, Any]:
         "kubernetesVersion": f"v{kubernetes.version}",
         "imageRepository": kubernetes.image_repository,
     }
-    where = endpoint(profile, cluster)
-    if where is not None:
-        config["controlPlaneEndpoint"] = where
+    if where.endpoint is not None:
+        config["controlPlaneEndpoint"] = where.endpoint
     config["networking"] = {
         "podSubnet": kubernetes.pod_cidr,
         "serviceSubnet": kubernetes.service_cidr,

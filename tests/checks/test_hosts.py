@@ -48,6 +48,11 @@ def one(network: str) -> str:
 WORKER = "{name: b, role: worker}"
 VIP = "vip: {address: 192.168.1.9}\n"
 GOOD = one(net(ETH0))
+THREE = [
+    f"{{name: {n}, network: {net(ETH0.replace(':01', f':1{k}').replace('1.10/', f'1.1{k}/'))}}}"
+    for k, n in enumerate("abc")
+]
+MASTERS = cluster(*THREE, more="# the first one's own\n")
 BONDED = one(net(ETH0, ETH1, ETH2, bonds=BOND))
 
 ROWS: list[tuple[str, str, str]] = [
@@ -87,6 +92,20 @@ ROWS: list[tuple[str, str, str]] = [
      cluster(f"{{name: a, network: {net(ETH0)}}}", "{name: b}", "{name: c}", more="endpoint: '192.168.1.9:6443'\n")),
     ("IB414", cluster(f"{{name: a, network: {net(ETH0)}}}", "{name: b}", "{name: c}", more="# none\n"),
      cluster(f"{{name: a, network: {net(ETH0)}}}", WORKER, more="# none\n")),
+    ("IB414", MASTERS, cluster(*THREE, more="single_endpoint: true\n")),
+    ("IB414", cluster("{name: a}", "{name: b}", "{name: c}", more="endpoint: 'b:6443'\n"), cluster("{name: a}", "{name: b}", "{name: c}", more="endpoint: 'd:6443'\n")),
+    ("IB461", cluster(THREE[0], THREE[1], "{name: c}", more="single_endpoint: true\n"), cluster(*THREE, more="single_endpoint: true\n")),
+    ("IB461", cluster("{name: a}", "{name: b}", "{name: c}", more="single_endpoint: true\nendpoint: '192.168.1.10:6443'\n"),
+     cluster("{name: a}", *THREE[1:], more="single_endpoint: true\nendpoint: '192.168.1.10:6443'\n")),
+    ("IB461", cluster(THREE[0], THREE[1], "{name: c}", more="single_endpoint: true\n"),
+     cluster(THREE[0], THREE[1], "{name: c, settings: {kubernetes: {advertise_address: 192.168.1.12}}}", more="single_endpoint: true\n")),
+    ("IB462", cluster(*THREE, more=f"{VIP}single_endpoint: true\n"), cluster(*THREE, more=VIP)),
+    ("IB226", cluster(THREE[0].replace("network", "settings: {kubernetes: {advertise_address: 192.168.1.11}}, network"), WORKER),
+     cluster(THREE[0].replace("network", "settings: {kubernetes: {advertise_address: 192.168.1.10}}, network"), WORKER)),
+    ("IB226", cluster("{name: a, settings: {kubernetes: {advertise_address: 192.168.1.11}}}", THREE[1].replace("name: b", "name: b, role: worker")),
+     cluster("{name: a, settings: {kubernetes: {advertise_address: 192.168.1.12}}}", THREE[1].replace("name: b", "name: b, role: worker"))),
+    ("IB226", cluster("{name: a}", "{name: b, role: worker, settings: {kubernetes: {advertise_address: 127.0.0.9}}}"),
+     cluster("{name: a}", "{name: b, role: worker, settings: {kubernetes: {advertise_address: 192.168.1.9}}}")),
     ("IB415", cluster(f"{{name: a, network: {net(ETH0)}}}", more=VIP.replace("1.9}", "1.10}")), cluster(f"{{name: a, network: {net(ETH0)}}}", more=VIP)),
     ("IB416", cluster(f"{{name: a, network: {net(ETH0)}}}", more=VIP.replace("1.9}", "2.9}")), cluster("{name: a}", more=VIP)),
     ("IB416", cluster("{name: a}", more="vip: {address: 10.244.0.9}\n"), cluster("{name: a}", more=VIP)),

@@ -21,13 +21,13 @@ first_boot_stands() {
 
 check_first_boot() {
     local where error=''
-    if [[ -z $node_role ]]; then
+    if [[ -z $node_role && ! -e $R/etc/imgbuild/cluster.conf ]]; then
         skip "done" "no seed of a cluster"
     elif [[ -e $R/var/lib/imgbuild/firstboot.done ]]; then
         pass "done" "done"
     else
         first_boot_stands
-        if [[ $where == *': failed' ]]; then
+        if [[ $where == *': failed' || $where == *': retrying' ]]; then
             error=$(slurp /run/imgbuild/status.json)
             error=${error##*\"error\": \"}
             fail "done" "$where: ${error%\"\}}" "imgbuild-status; /var/log/imgbuild/firstboot.log"

@@ -11,13 +11,20 @@ program=firstboot
 set -E
 trap 'printf "imgbuild: error: %s, line %s: %s\n" "${0##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
+# die TEXT...: for good: nothing changes until somebody does something.
 die() {
     trap - ERR
     printf 'imgbuild: error: %s\n' "$*" >&2
     exit 1
 }
+# later TEXT...: what is missing may come back by itself: the stage is tried again.
+later() {
+    trap - ERR
+    printf 'imgbuild: error: %s\n' "$*" >&2
+    exit "$again"
+}
 
-cluster_name='' node_name='' node_role='' endpoint='' api_port='' node_ip='' node_family=4 vip='' ca_hash=''
+cluster_name='' node_name='' node_role='' endpoint='' single_endpoint='' others='' others_unknown='' api_port='' node_ip='' node_family=4 vip='' ca_hash=''
 valid_from='' valid_until='' token_expires='' kubernetes_version='' kube_proxy='' schedulable='' cri_socket=''
 cilium='' cilium_version='' cilium_repository='' cilium_acceleration='' cilium_devices=''
 # shellcheck source=/dev/null
@@ -80,7 +87,7 @@ find_address() {
         pause 5
     done
     only=${only//$'\n'/, }
-    die "this node's address is unknown: after 5 minutes there is no default route for IPv$node_family, and it has" \
+    later "this node's address is unknown: after 5 minutes there is no default route for IPv$node_family, and it has" \
         "${only:-no address}. Give the node an address in the cluster file, or a network whose DHCP server sends a gateway"
 }
 
@@ -116,26 +123,51 @@ lay() {
     fi
     rm -f "$run/$1" "$run/$1.new"
     if ! (umask 077 && printf '%s' "$text" > "$run/$1.new") || ! mv -f "$run/$1.new" "$run/$1"; then
-        die "$run/$1 cannot be written"
+        die "$run/$1 cannot be written (free: $(free_space))"
     fi
 }
 
-# ask_cluster HOST:PORT: sets answer to ours (a cluster of our CA), foreign, nobody, silent (packets are lost there) or
-# unknown; words says more.
+# api_version URL MORE...: what a server there answers, if its certificate is of our CA.
+api_version() {
+    curl --silent --show-error --noproxy '*' --max-time 5 --cacert "$pki/ca.crt" --output /dev/null "${@:2}" \
+        "$1/version" 2>&1
+}
+
+# ask_cluster HOST:PORT: sets answer to ours (a cluster of our CA), misnamed (the same, and its certificate is not for this
+# host), untimely (its certificate is not valid at this time), foreign, nobody, silent (packets are lost there) or unknown
+# (there is no such name); words says more.
 ask_cluster() {
     local code=0
-    words=$(curl --silent --show-error --noproxy '*' --max-time 5 --cacert "$pki/ca.crt" --output /dev/null \
-        "https://$1/version" 2>&1) || code=$?
+    words=$(api_version "https://$1") || code=$?
     # Without curl's milliseconds: what is the same is to be said once.
     words=$(sed -E 's/ after [0-9]+ (ms|milliseconds)//' <<< "${words//$'\n'/ }")
     case $code in
         0) answer=ours ;;
-        51 | 60) answer=foreign ;;
+        51 | 60) ask_whose "$1" ;;
         6) answer=unknown ;; # the name is not resolved: nobody was asked
         28) answer=silent ;;
         77 | 127) die "cannot ask the cluster at $1: $words" ;;
         *) answer=nobody ;;
     esac
+}
+
+# ask_whose HOST:PORT: why is its certificate refused? curl has 51 for a name that is missing only where it is built with
+# NSS, or older than 7.62; all others have 60 for that and for another CA. Every API server's certificate is for the name
+# kubernetes (kubeadm, GetAPIServerAltNames): asked by that name, the CA alone counts.
+ask_whose() {
+    local host=${1%:*} port=${1##*:} at=''
+    host=${host#[}
+    host=${host%]}
+    read -r at _ < <(getent ahosts "$host") || true
+    answer=foreign
+    if [ -n "$at" ] && api_version "https://kubernetes:$port" --resolve "kubernetes:$port:$at" > /dev/null; then
+        answer=misnamed
+        words="the certificate of the API server at $1 is of this cluster's CA, and is not for the name $host"
+    elif [[ $words == *expired* || $words == *'not yet valid'* ]]; then
+        # Said of a certificate of our CA only: a foreign one is refused for its CA before.
+        answer=untimely
+        words="the certificate of the API server at $1 is not valid at the time that this node has, $(stamp now): $words"
+    fi
 }
 
 # own_address HOST: is it one of this machine's?

@@ -28,7 +28,7 @@ copy_keys() {
     while IFS= read -r file; do
         mode=0600
         case $file in *.crt | *.pub) mode=0644 ;; esac
-        install -D -m "$mode" "$pki/$file" "$kubernetes/pki/$file" || die "$kubernetes/pki/$file cannot be written"
+        install -D -m "$mode" "$pki/$file" "$kubernetes/pki/$file" || die "$kubernetes/pki/$file cannot be written (free: $(free_space))"
     done < <(cd "$pki" && find . -type f)
 }
 
@@ -51,10 +51,31 @@ place_vip() {
 # run_kubeadm WORDS...: what it says goes to the log; sets error to what it calls an error.
 run_kubeadm() {
     local code=0
-    other kubeadm timeout --kill-after=30 1800 kubeadm "$@" 2>&1 | tee "$said" || code=$?
+    (umask 077 && : >> "$said")
+    other kubeadm timeout --kill-after=30 1800 kubeadm "$@" 2>&1 | tee "$said" || code=${PIPESTATUS[0]}
     error=$(grep -E '^error|\[ERROR ' "$said" | tr '\n\t' '  ' || true)
+    error=${error%"${error##*[! ]}"}
     error=${error:-$(grep -v '^To see the stack trace of this error' "$said" | tail -n 1 || true)}
+    if [ "$code" = 124 ] || [ "$code" = 137 ]; then
+        error="error execution phase unknown: it was ended after 30 minutes: $error"
+    fi
     return "$code"
+}
+
+# for_good: does kubeadm's error stay as it is, however often it is tried? So does a configuration that it does not take, a
+# machine that does not meet its preflight checks (an image that cannot be pulled may come back), another CA, and keys that
+# do not fit. What all else misses is somebody's answer: the kubelet's, the API server's, etcd's
+# (cmd/kubeadm/app/cmd/phases/workflow, Runner.Run: "error execution phase").
+for_good() {
+    local text=${error//'[ERROR ImagePull]'/}
+    if [[ $text == *'[ERROR '* || $text == *'none of the public keys'* ]]; then
+        return 0
+    elif [[ $text == *expired* || $text == *'not yet valid'* ]]; then
+        return 1
+    elif [[ $text =~ 'error execution phase '(control-plane-prepare/)?(certs|kubeconfig|etcd/local|control-plane)[:/\ ] ]]; then
+        return 0
+    fi
+    [[ -n $text && $text != *'error execution phase '* ]]
 }
 
 undo() {
@@ -62,7 +83,8 @@ undo() {
     if [ "$way" = join ] && [ -e "$manifests/etcd.yaml" ]; then
         leave_etcd
     fi
-    run_kubeadm reset --force --cri-socket "$cri_socket" || die "kubeadm reset failed: $error"
+    # It asks the kubelet, containerd and, of a node that is known, the API server.
+    run_kubeadm reset --force --cri-socket "$cri_socket" || later "kubeadm reset failed: $error"
     # A reset that was cut short, too, took etcd's manifest with it, by which older kubeadm finds the data.
     if [ -d "$R/var/lib/etcd" ]; then
         find "$R/var/lib/etcd" -mindepth 1 -delete
@@ -76,7 +98,10 @@ leave_etcd() {
     find_endpoint
     while true; do
         ask_cluster "$endpoint"
-        if [ "$answer" != ours ]; then
+        if [ "$answer" = foreign ]; then
+            die "the server at $endpoint is not of this cluster's CA ($words): a join of this node that was cut off has to" \
+                "leave etcd before the next one, and nobody there knows it"
+        elif [ "$answer" != ours ]; then
             waiting "to leave etcd: the cluster does not answer at $endpoint: $words"
         else
             make_admin
@@ -126,56 +151,87 @@ join_is_whole() {
     [ "$node_role" = worker ] || [[ $labels == *'"node-role.kubernetes.io/control-plane"'* ]]
 }
 
-# Before an init: has somebody made this cluster already? One that was re-imaged must not make a second.
+# Before an init: has somebody made this cluster already? One that was re-imaged must not make a second. The endpoint is
+# asked, and each of the other control planes: the endpoint may be this very node's address, or a load balancer that
+# forgot the others.
 cluster_is_there() {
-    local try
+    local try at open mute='' unheard='' asked=()
     if [ -z "$ca_hash" ] || [ -z "$endpoint" ]; then
         return 1
     fi
-    # The virtual address is nobody's own: the others may have it by now.
-    if [ "${endpoint%:*}" != "$vip" ] && own_address "${endpoint%:*}"; then
-        return 1
+    if ! is_own_endpoint; then
+        asked=("$endpoint")
+    elif [ -n "$others$others_unknown" ] && [ "$single_endpoint" != yes ]; then
+        # imgbuild refuses it where it knows this node's address.
+        die "the cluster's endpoint $endpoint is this node's own address, and there are other control planes: set vip:," \
+            "or endpoint: to a load balancer, in the cluster file (single_endpoint: true accepts it)"
     fi
-    for ((try = 0; try < 12; try++)); do
-        ask_cluster "$endpoint"
-        case $answer in
-            ours)
-                if [ ! -e "$R/etc/imgbuild/kubeadm-join.yaml" ]; then
-                    die "the cluster answers at $endpoint already, and this node has no kubeadm-join.yaml to join it;" \
-                        "first boot never makes a second one"
-                fi
-                echo "the cluster answers at $endpoint already: this node joins it"
-                return 0
-                ;;
-            foreign)
-                die "at $endpoint there is a server whose certificate is not of this cluster's CA ($words): another" \
-                    "cluster has this address, or this seed was rendered with other secrets"
-                ;;
-            nobody)
+    # shellcheck disable=SC2206 # words
+    asked+=($others)
+    for ((try = 0; try < 12 && ${#asked[@]} > 0; try++)); do
+        open='' mute='' unheard=''
+        for at in "${asked[@]}"; do
+            ask_cluster "$at"
+            case $answer in
+                ours | misnamed)
+                    join_instead "$at"
+                    return 0
+                    ;;
+                foreign)
+                    die "at $at there is a server whose certificate is not of this cluster's CA ($words): another" \
+                        "cluster has this address, or this seed was rendered with other secrets"
+                    ;;
+                untimely) later "$at cannot be asked whether the cluster is there already: $words" ;;
                 # Three times: a load balancer may only be starting.
-                if [ "$try" -ge 2 ]; then
-                    return 1
-                fi
-                ;;
-        esac
+                nobody) [ "$try" -ge 2 ] || open=yes ;;
+                silent) open=yes mute+=${mute:+, }$at ;;
+                unknown) open=yes unheard+=${unheard:+; }$words ;;
+            esac
+        done
+        if [ -z "$open" ]; then
+            return 1
+        fi
         pause 5
     done
-    # Two minutes outlast a load balancer that is started anew. One without a backend may drop packets for ever: so it is
-    # before the first start of every cluster behind it.
-    if [ "$answer" = silent ]; then
-        echo "imgbuild: notice: nothing came back from $endpoint in two minutes: no cluster is there"
-        return 1
+    if [ -n "$unheard" ]; then
+        later "it cannot be asked whether the cluster is there already: $unheard"
     fi
-    die "$endpoint cannot be asked whether the cluster is there already: $words"
+    # Two minutes outlast a load balancer that is started anew. One without a backend may drop packets for ever: so it is
+    # before the first start of every cluster behind it; and the other control planes may not be switched on yet.
+    if [ -n "$mute" ]; then
+        echo "imgbuild: notice: nothing came back from $mute in two minutes: no cluster is there"
+    fi
+    return 1
+}
+
+# The virtual address is nobody's own: the others may have it by now.
+is_own_endpoint() { [ "${endpoint%:*}" != "$vip" ] && own_address "${endpoint%:*}"; }
+
+# join_instead HOST:PORT: the cluster answers there.
+join_instead() {
+    if [ ! -e "$R/etc/imgbuild/kubeadm-join.yaml" ]; then
+        die "the cluster answers at $1 already, and this node has no kubeadm-join.yaml to join it; first boot never makes" \
+            "a second one"
+    fi
+    if is_own_endpoint; then
+        die "the cluster is there already: $1 answers. Its endpoint $endpoint is this node's own address, so nothing can" \
+            "join it while this node is not in it, and first boot never makes a second one. Give the cluster another" \
+            "endpoint: see 'A control plane was re-imaged' in docs/how-to/first-boot.md"
+    fi
+    echo "the cluster answers at $1 already: this node joins it"
 }
 
 init() {
     lay kubeadm-init.yaml
-    set_mark "$way_file" init
+    set_mark "$way_file" init || die "$way_file cannot be written (free: $(free_space))"
     copy_keys
     place_vip
     # At its end kubeadm prints the token otherwise.
-    run_kubeadm init --config "$run/kubeadm-init.yaml" --skip-token-print || die "kubeadm init failed: $error"
+    run_kubeadm init --config "$run/kubeadm-init.yaml" --skip-token-print && return
+    if for_good; then
+        die "kubeadm init failed: $error"
+    fi
+    later "kubeadm init failed: $error"
 }
 
 # Without limit: another node must come up first, and nobody knows when.
@@ -183,13 +239,22 @@ join() {
     find_endpoint
     while true; do
         ask_cluster "$endpoint"
-        if [ "$answer" = foreign ]; then
-            waiting "the server at $endpoint is not of this cluster's CA: $words"
-        elif [ "$answer" != ours ]; then
-            waiting "the cluster does not answer at $endpoint: $words"
-        elif name_is_free && try_to_join; then
-            return 0
-        fi
+        case $answer in
+            ours)
+                if name_is_free && try_to_join; then
+                    return 0
+                fi
+                ;;
+            foreign)
+                die "the server at $endpoint is not of this cluster's CA ($words): another cluster has this address, or" \
+                    "this seed was rendered with other secrets"
+                ;;
+            misnamed)
+                die "$words: give the API servers a certificate for it (kubeadm init phase certs apiserver, see" \
+                    "docs/how-to/first-boot.md), or this node a seed with the cluster's first endpoint"
+                ;;
+            *) waiting "the cluster does not answer at $endpoint: $words" ;;
+        esac
         other waiting pause 10
     done
 }
@@ -198,7 +263,7 @@ try_to_join() {
     local late=''
     lay kubeadm-join.yaml
     way="join"
-    set_mark "$way_file" "$way" || die "$way_file cannot be written: is the disk full?"
+    set_mark "$way_file" "$way" || die "$way_file cannot be written (free: $(free_space))"
     copy_keys
     status "$stage_name" running
     if run_kubeadm join --config "$run/kubeadm-join.yaml"; then
@@ -207,6 +272,9 @@ try_to_join() {
     if [ -n "$token_expires" ] && [ "$(date +%s)" -ge "$token_expires" ]; then
         late=". The token of this seed expired on $(date -u -d "@$token_expires" +%Y-%m-%dT%H:%M:%SZ): put a new one"
         late+=" (kubeadm token create, on a control plane) into /etc/imgbuild/kubeadm-join.yaml"
+    fi
+    if [ -z "$late" ] && for_good; then
+        die "kubeadm join failed: $error"
     fi
     waiting "kubeadm join failed: $error$late"
     ours=yes
