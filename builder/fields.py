@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from builder.openpgp import public_key
 
@@ -56,6 +56,13 @@ def _cidr(value: str) -> str:
         raise ValueError("a network in CIDR form is wanted, such as 10.244.0.0/16") from error
     if str(network) != value:
         raise ValueError(f"write it as the network itself: {network}")
+    return value
+
+
+def _one_family(value: object) -> object:
+    several = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else []
+    if len(several) > 1:
+        raise ValueError("imgbuild does not build dual-stack clusters yet: write one network, IPv4 or IPv6")
     return value
 
 
@@ -111,6 +118,8 @@ def _minor_url(value: str) -> str:
 
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
+ClusterCidr = Annotated[str, BeforeValidator(_one_family), AfterValidator(_cidr)]
+"""The network of pods or Services. Kubernetes takes two, of either family, for dual stack; imgbuild takes one."""
 Address = Annotated[str, AfterValidator(_address)]
 Url = Annotated[str, AfterValidator(_url)]
 MinorUrl = Annotated[str, AfterValidator(_minor_url)]

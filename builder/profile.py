@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from builder.fields import (
     AbsolutePath,
     Address,
-    Cidr,
+    ClusterCidr,
     DnsName,
     FileMode,
     Host,
@@ -167,8 +167,8 @@ class Kubernetes(Model):
     source: Literal["packages", "binaries"]
     binaries: dict[Literal["kubeadm", "kubelet", "kubectl", "crictl"], Binary]
     image_repository: Image
-    pod_cidr: Cidr
-    service_cidr: Cidr
+    pod_cidr: ClusterCidr
+    service_cidr: ClusterCidr
     dns_domain: DnsName
     advertise_address: Address | None
     api_port: Annotated[int, Field(ge=1, le=65535)]

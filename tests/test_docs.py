@@ -351,7 +351,8 @@ def test_defaults_named_in_the_text_are_the_real_ones(page: Path) -> None:
 
 
 _ALIASES = {
-    "Cidr": "network (CIDR)", "Address": "IP address", "Url": "URL", "Line": "one line of text", "Sha256": "sha256",
+    "Cidr": "network (CIDR)", "ClusterCidr": "network (CIDR)",
+    "Address": "IP address", "Url": "URL", "Line": "one line of text", "Sha256": "sha256",
     "Version": "version", "HostName": "host name", "DnsName": "DNS name",
     "Host": "DNS name or IP address", "RegistryHost": "registry host",
     "Image": "image name without tag", "AbsolutePath": "absolute path", "FileMode": "mode in quotes",

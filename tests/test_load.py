@@ -254,3 +254,13 @@ def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     items = caught.value.findings.items
     assert {f.code for f in items} == {"IB110"} and {f.hint for f in items} == {"install imgbuild again"}
     assert {f.key: str(f.mark) for f in items}["name"] == "profiles/targets/mine.yaml:1:7"
+
+
+@pytest.mark.parametrize("key", ["pod_cidr", "service_cidr"])
+@pytest.mark.parametrize("value", ["10.244.0.0/16,fd00:10::/56", "[10.244.0.0/16, 'fd00:10::/56']"])
+def test_dual_stack_is_refused_in_plain_words(key: str, value: str) -> None:
+    findings = Findings()
+    load("debian12-efi", (), [f"kubernetes.{key}={value}"], None, findings)
+    (found,) = findings.errors
+    assert (found.code, found.key) == ("IB113", f"kubernetes.{key}")
+    assert "dual-stack" in found.hint and "one network" in found.hint
