@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
@@ -95,7 +95,11 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
         "cilium_routing": _routing(values) if cilium.enabled else "",
         "cilium_host_routing": _host_routing(values, replacement=replacement) if cilium.enabled else "",
         "cilium_kpr": _yes(replacement),
-        "cilium_acceleration": _acceleration(values),
+        "cilium_masquerading": _masquerading(values) if cilium.enabled else "",
+        "cilium_balancer": str(_part(values, "loadBalancer").get("mode") or "snat") if replacement else "",
+        "cilium_big_tcp": " ".join(name for name in ("IPv4", "IPv6") if values.get(f"enable{name}BIGTCP")),
+        "cilium_bandwidth": _bandwidth(_part(values, "bandwidthManager")),
+        "cilium_acceleration": str(_part(values, "loadBalancer").get("acceleration") or ""),
         "cilium_devices": " ".join(cilium_devices(values)),
     }
     return render("node", "etc/imgbuild/cluster.conf.j2", rows=rows)
@@ -105,21 +109,34 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _acceleration(values: dict[str, object]) -> str:
-    balancer = values.get("loadBalancer")
-    return str(balancer.get("acceleration") or "") if isinstance(balancer, dict) else ""
+def _part(values: Mapping[str, object], key: str) -> Mapping[str, object]:
+    part = values.get(key)
+    return part if isinstance(part, dict) else {}
 
 
-def _routing(values: dict[str, object]) -> str:
+def _masquerading(values: Mapping[str, object]) -> str:
+    """bpf, iptables or off: the chart masquerades both families unless told otherwise, the agent those it has."""
+    families = [number for number, has in ((4, True), (6, False)) if _part(values, f"ipv{number}").get("enabled", has)]
+    if not any(values.get(f"enableIPv{number}Masquerade", True) for number in families):
+        return "off"
+    return "bpf" if _part(values, "bpf").get("masquerade") else "iptables"
+
+
+def _bandwidth(manager: Mapping[str, object]) -> str:
+    if not manager.get("enabled"):
+        return ""
+    return "on, with BBR" if manager.get("bbr") else "on"
+
+
+def _routing(values: Mapping[str, object]) -> str:
     """What the chart makes of its values: a tunnel unless told otherwise (up to 1.14 by ``tunnel``)."""
     mode = values.get("routingMode") or ("native" if values.get("tunnel") == "disabled" else "tunnel")
     return str(mode)
 
 
-def _host_routing(values: dict[str, object], *, replacement: bool) -> str:
+def _host_routing(values: Mapping[str, object], *, replacement: bool) -> str:
     """BPF host routing wants kube-proxy's replacement and BPF masquerading; else the agent falls back to legacy."""
-    bpf = values.get("bpf")
-    bpf = bpf if isinstance(bpf, dict) else {}
+    bpf = _part(values, "bpf")
     return "bpf" if replacement and bpf.get("masquerade") and not bpf.get("hostLegacyRouting") else "legacy"
 
 

@@ -96,7 +96,7 @@ def _network(profile: Profile, target: Target) -> Iterator[NodeFile]:
 
 
 def _kubernetes(profile: Profile, target: Target) -> Iterator[NodeFile]:
-    yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in ("50-cluster.sh", "60-deep.sh"))
+    yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in ("50-cluster.sh", "55-cilium.sh", "60-deep.sh"))
     yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _FIRST_BOOT)
     yield from (_plain(f"{LIBEXEC}/firstboot.d/{name}", 0o755) for name in _STAGES)
     names = ("agent.sh", "clock.sh", "cluster.sh", "json.sh", "kubeadm.sh", "leave.sh", "stage.sh", "xdp.sh")

@@ -8,7 +8,10 @@ from builder.render import containerd
 from builder.render.templates import render
 from builder.target import Target
 
-CLUSTER = ("first-boot", "node-ready", "no-kube-proxy", "cilium", "cilium-services", "cilium-datapath", "coredns")
+CILIUM = (
+    "cilium", "cilium-endpoints", "cilium-services", "cilium-datapath", "cilium-bandwidth", "cilium-health",
+)  # fmt: skip
+CLUSTER = ("first-boot", "node-ready", "no-kube-proxy", *CILIUM, "coredns")
 """Checks of the node in its cluster; skipped until first boot is done."""
 
 UNREQUIRED = frozenset({"clock", *CLUSTER})
@@ -56,10 +59,19 @@ def check_list(profile: Profile, target: Target) -> list[str]:
         names.append("helm")
     if profile.kubernetes.enabled:
         unmade = {"no-kube-proxy"} if profile.kubernetes.kube_proxy else set()
-        if not profile.cilium.enabled:
-            unmade |= {"cilium", "cilium-services", "cilium-datapath"}
+        unmade |= _unmade(profile)
         names += [name for name in CLUSTER if name not in unmade]
     return [*names, "failed-units", "ordering-cycles"]
+
+
+def _unmade(profile: Profile) -> set[str]:
+    """The checks of Cilium that have nothing to look at."""
+    if not profile.cilium.enabled:
+        return set(CILIUM)
+    values = profile.cilium.values
+    manager = values.get("bandwidthManager")
+    unmade = set() if isinstance(manager, dict) and manager.get("enabled") else {"cilium-bandwidth"}
+    return unmade | ({"cilium-health"} if values.get("healthChecking") is False else set())
 
 
 def modules(profile: Profile) -> list[str]:

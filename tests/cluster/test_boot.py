@@ -27,6 +27,7 @@ from builder.machine import BootResult, MachineSpec, boot
 from builder.machine.process import running
 from builder.machine.report import Message
 from builder.machine.spec import Wire
+from builder.render.verify import CLUSTER
 from builder.steps import PlainSteps
 from tests.cluster.ground import wait
 from tests.cluster.made import PROFILE, Made, imgbuild, make_image
@@ -39,7 +40,7 @@ from tests.machine.testdisk import write_disk
 pytestmark = [pytest.mark.image, pytest.mark.boot, pytest.mark.xdist_group("cluster-boot")]
 
 STAGES = ("clock", "kernel", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "verify")
-IN_CLUSTER = {"first-boot", "node-ready", "no-kube-proxy", "cilium", "cilium-services", "cilium-datapath", "coredns"}
+IN_CLUSTER = set(CLUSTER)
 """Checks that a node skips until it is in a cluster."""
 # On two busy cores. Nothing depends on how long it takes.
 SECONDS = 2400.0

@@ -138,7 +138,9 @@ def test_helm_installs_and_upgrades_and_the_agent_says_what_was_asked(cluster: C
     status = json.loads(cluster.first.ok("crictl", "exec", listed[0], "cilium-dbg", "status", "-o", "json"))
     assert status["kube-proxy-replacement"]["mode"] == "True"
     assert status["routing"]["inter-host-routing-mode"] == "Native"
-    assert status["host-routing"]["mode"] == "BPF"
+    assert status["routing"]["intra-host-routing-mode"] == "BPF"
+    health = json.loads(cluster.first.ok("crictl", "exec", listed[0], "cilium-health", "status", "-o", "json"))
+    assert [node["name"] for node in health["nodes"]] == [health["local"]["name"]] == ["node1"]
     assert cluster.first.run("crictl", "exec", listed[0], "cilium-dbg", "bogus").returncode == 64
 
 

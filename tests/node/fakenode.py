@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -46,6 +47,7 @@ class Node:
         self.root, self.stand_ins = tmp_path / "root", tmp_path / "stand-ins"
         self.profile, self.target = found.profile, found.target
         self.release = RELEASE[found.target.id]
+        self.environment: dict[str, str] = {}
         for folder in ("answers", "codes", "bin"):
             (self.stand_ins / folder).mkdir(parents=True)
         for name in (*COMMANDS.split(), *NETFILTER):
@@ -90,7 +92,7 @@ class Node:
         program = str(self.root / "usr/libexec/imgbuild" / argv[0])
         path = f"{self.stand_ins / 'bin'}:{SECURE_PATH}"
         env = {"PATH": path, "IMGBUILD_ROOT": str(self.root), "STAND_INS": str(self.stand_ins), "HOME": "/root"}
-        env |= {k: v for k, v in os.environ.items() if k == "IMGBUILD_REPORT_PORT"}
+        env |= {k: v for k, v in os.environ.items() if k == "IMGBUILD_REPORT_PORT"} | self.environment
         command = [*([bash] if bash else []), program, *argv[1:]]
         return subprocess.run(command, env=env, capture_output=True, timeout=60)
 
@@ -198,6 +200,8 @@ class Node:
         self.answer("crictl,ps --name ^cilium-agent$ --state Running --quiet", "0123abc\n")
         self.cilium("status", STATUS)
         self.cilium("service list", SERVICES)
+        self.cilium("endpoint list", ENDPOINTS)
+        self.health(HEALTH)
 
     def no_netfilter(self) -> None:
         """Neither nft nor iptables can tell."""
@@ -212,6 +216,10 @@ class Node:
         """What the agent's own program says."""
         self.answer(f"crictl,exec 0123abc cilium-dbg {call} -o json", output, code)
 
+    def health(self, output: str, code: int = 0) -> None:
+        """What the agent's prober says."""
+        self.answer("crictl,exec 0123abc cilium-health status -o json", output, code)
+
     def dump(self, content: str) -> None:
         """What ``containerd config dump`` says."""
         self.answer("containerd", content)
@@ -224,10 +232,16 @@ cilium='yes'
 cilium_routing='native'
 cilium_host_routing='bpf'
 cilium_kpr='yes'
+cilium_bandwidth='off'
 """
-# What a real agent said: 1.19's development branch of 2026-01 with the values of debian12-efi, two nodes.
+# What a real agent answered, but for the endpoints (tests/cilium_status/README.md)
 AGENT = Path(__file__).parents[1] / "cilium_status"
-STATUS, NATIVE_XDP, SERVICES = ((AGENT / f"{name}.json").read_text() for name in ("default", "native-xdp", "services"))
+STATUS, NATIVE_XDP, TWO_SUBNETS, SERVICES, ENDPOINTS, BROKEN_HEALTH = (
+    (AGENT / f"{name}.json").read_text()
+    for name in ("default", "native-xdp", "two-subnets", "services", "endpoints", "health")
+)
+# The same with every node reached
+HEALTH = re.sub(r'"status": ".*"(?=\n)', '"latency": 140486', BROKEN_HEALTH)
 RESULT = '{\n "v1": {\n  "datasource": "%s",\n  "errors": []\n }\n}\n'
 GRUB_CFG = """\
 if [ -s $prefix/grubenv ]; then

@@ -13,9 +13,9 @@ import pytest
 
 from builder.derive import containerd_version
 from builder.machine.report import parse_line, parse_verify
-from builder.render.verify import CLUSTER, UNREQUIRED, check_list, check_names
+from builder.render.verify import CILIUM, CLUSTER, UNREQUIRED, check_list, check_names
 from tests.node.conftest import CASES, HOST, loaded
-from tests.node.fakenode import RESULT, SERVICES, STATUS, Node
+from tests.node.fakenode import BROKEN_HEALTH, CLUSTER_CONF, ENDPOINTS, RESULT, SERVICES, STATUS, Node
 
 pytestmark = pytest.mark.usefixtures("awk")
 
@@ -106,6 +106,10 @@ BREAKS: list[tuple[str, str, Break]] = [
         lambda n: n.cilium("status", told('inter-host-routing-mode": "Native"', 'inter-host-routing-mode": "Tunnel"'))),
     ("debian12-efi", "cilium-datapath",
         lambda n: n.cilium("status", told('"mode": "True"', '"mode": "False"'))),
+    ("debian12-efi", "cilium-endpoints", lambda n: n.cilium("endpoint list", "", 1)),
+    ("debian12-efi", "cilium-health", lambda n: n.health(BROKEN_HEALTH)),
+    ("debian12-efi", "cilium-bandwidth",
+        lambda n: n.write("/etc/imgbuild/cluster.conf", CLUSTER_CONF.replace("'off'", "'on, with BBR'"))),
     ("debian12-efi", "coredns", lambda n: n.kubectl(COREDNS, "")),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "● a.service loaded failed failed\n")),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "", 1)),
@@ -194,13 +198,13 @@ def test_before_first_boot_is_done_the_cluster_is_no_failure(tmp_path: Path) -> 
 
 def test_cilium_by_its_old_name(tmp_path: Path) -> None:
     node = Node(tmp_path, loaded("debian12-efi"))
-    for call, text in (("status", STATUS), ("service list", SERVICES)):
+    for call, text in (("status", STATUS), ("service list", SERVICES), ("endpoint list", ENDPOINTS)):
         node.cilium(call, "OCI runtime exec failed\n", 126)
         node.answer(f"crictl,exec 0123abc cilium {call} -o json", text)
     assert all(node.checks()[name]["ok"] for name in CLUSTER)
     node.answer("crictl,ps --name ^cilium-agent$ --state Running --quiet", "")
     checks = node.checks()
-    assert [checks[name]["ok"] for name in ("cilium", "cilium-services", "cilium-datapath")] == [False] * 3
+    assert [checks[name]["ok"] for name in CILIUM] == [False] * len(CILIUM)
 
 
 def test_a_worker_asks_what_its_kubelet_may(tmp_path: Path) -> None:

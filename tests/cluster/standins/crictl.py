@@ -1,11 +1,18 @@
-"""crictl: ps, exec and info. Inside of Cilium's agent the programs cilium-dbg (from 1.15) or cilium are known."""
+"""crictl: ps, exec and info, in the words of cri-tools' cmd/crictl.
+
+Inside of Cilium's agent the programs cilium-dbg (from 1.15) or cilium, and cilium-health, are known. They answer as a
+real agent did.
+"""
 
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
+import pkgutil
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tests.cluster.standins import place
@@ -39,7 +46,16 @@ def main(arguments: list[str]) -> int:
         return _list(told)
     if told.command == "info":
         ready = place.CNI.is_dir() and any(place.CNI.glob("*.conf*"))
-        conditions = [{"type": "RuntimeReady", "status": True}, {"type": "NetworkReady", "status": ready}]
+        missing = "Network plugin returns error: cni plugin not initialized"
+        conditions = [
+            {"type": "RuntimeReady", "status": True, "reason": "", "message": ""},
+            {
+                "type": "NetworkReady",
+                "status": ready,
+                "reason": "" if ready else "NetworkPluginNotReady",
+                "message": "" if ready else missing,
+            },
+        ]
         print(json.dumps({"status": {"conditions": conditions}}, indent=2))
         return 0
     return _exec(told.id, told.words)
@@ -61,30 +77,45 @@ def _list(told: argparse.Namespace) -> int:
     if told.state.lower() != "running":
         chosen = {}
     if told.output == "json":
-        listed = [
-            {
-                "id": i,
-                "metadata": {"name": c["name"], "attempt": 0},
-                "state": "CONTAINER_RUNNING",
-                "labels": {
-                    "io.kubernetes.container.name": c["name"],
-                    "io.kubernetes.pod.name": c["pod"],
-                    "io.kubernetes.pod.namespace": c["namespace"],
-                },
-            }
-            for i, c in chosen.items()
-        ]
-        print(json.dumps({"containers": listed}, indent=2))
+        print(json.dumps({"containers": [_container(i, c) for i, c in chosen.items()]}, indent=2))
     elif told.quiet:
         for name in chosen:
             print(name)
     else:
-        print("CONTAINER           IMAGE       CREATED     STATE     NAME      ATTEMPT   POD ID   POD")
+        print("CONTAINER      IMAGE          CREATED          STATE      NAME   ATTEMPT   POD ID   POD   NAMESPACE")
         for name, found in chosen.items():
-            print(
-                f"{name[:13]}       {found['image']}   1 min ago   Running   {found['name']}   0   0   {found['pod']}"
-            )
+            row = [name[:13], found["image"], "1 minute ago", "Running", found["name"], "0"]
+            print("   ".join([*row, _pod(found)[:13], found["pod"], found["namespace"]]))
     return 0
+
+
+def _pod(container: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{container['namespace']}/{container['pod']}".encode()).hexdigest()
+
+
+def _container(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """A Container of the CRI (cri-api, runtime/v1/api.proto), as crictl prints it: all fields, int64 as a string."""
+    return {
+        "id": name,
+        "podSandboxId": _pod(found),
+        "metadata": {"name": found["name"], "attempt": 0},
+        "image": {
+            "image": found["image"],
+            "annotations": {},
+            "userSpecifiedImage": found["image"],
+            "runtimeHandler": "",
+        },
+        "imageRef": found["image"],
+        "state": "CONTAINER_RUNNING",
+        "createdAt": "1780000000000000000",
+        "labels": {
+            "io.kubernetes.container.name": found["name"],
+            "io.kubernetes.pod.name": found["pod"],
+            "io.kubernetes.pod.namespace": found["namespace"],
+        },
+        "annotations": {},
+        "imageId": found["image"],
+    }
 
 
 def _exec(name: str, words: list[str]) -> int:
@@ -92,62 +123,79 @@ def _exec(name: str, words: list[str]) -> int:
     if found is None:
         raise Refused(f'execing command in container: rpc error: code = NotFound desc = container "{name}": not found')
     program = words[0] if words else ""
-    if found["name"] != "cilium-agent" or program not in ("cilium-dbg", "cilium"):
+    if found["name"] != "cilium-agent" or program not in ("cilium-dbg", "cilium", "cilium-health"):
         print(f'OCI runtime exec failed: exec: "{program}": executable file not found in $PATH', file=sys.stderr)
         return 1
-    config = found["config"]
-    if words[1:] in (["status", "-o", "json"], ["status", "--output", "json"]):
-        print(json.dumps(_status(config)))
-    elif words[1:] in (["service", "list", "-o", "json"], ["service", "list", "--output", "json"]):
-        print(json.dumps(_services(found["services"])))
-    elif words[1:] == ["service", "list"]:
-        print("ID   Frontend   Service Type   Backend")
-        for at, service in enumerate(_services(found["services"]), 1):
-            front = service["spec"]["frontend-address"]
-            print(f"{at}   {front['ip']}:{front['port']}   ClusterIP   ")
-    else:
+    answers: dict[str, Callable[[], Any]] = {
+        "status": lambda: _status(found["config"]),
+        "service list": lambda: _services(found["services"]),
+        "endpoint list": lambda: _said("endpoints"),
+    }
+    call = " ".join(words[1:-2])
+    if words[0] == "cilium-health":
+        answers = {"status": lambda: _health(found["node"], found["nodes"])}
+    if words[-2:] not in (["-o", "json"], ["--output", "json"]) or call not in answers:
         print(f"stand-in {program}: not known: {' '.join(words[1:])}", file=sys.stderr)
         return 64
+    print(json.dumps(answers[call](), indent=2))
     return 0
 
 
+def _said(name: str) -> Any:
+    """What a real agent answered (tests/cilium_status/README.md)."""
+    text = pkgutil.get_data("tests.cilium_status", f"{name}.json")
+    assert text is not None
+    return json.loads(text)
+
+
+def _health(own: str, nodes: dict[str, str]) -> dict[str, Any]:
+    """Every node is reached."""
+    found: dict[str, Any] = _said("health")
+    found["local"]["name"] = own
+    (well,) = (node for node in found["nodes"] if node["name"] == "cp1")
+    found["nodes"] = []
+    for name, address in nodes.items():
+        node = copy.deepcopy(well)
+        node["name"], node["host"]["primary-address"]["ip"] = name, address
+        found["nodes"].append(node)
+    return found
+
+
 def _status(config: dict[str, str]) -> dict[str, Any]:
-    """The fields of Cilium's StatusResponse that say which data path is in force."""
+    """A real agent's answer, with what follows from its ConfigMap."""
     replaced = config.get("kube-proxy-replacement", "false") in ("true", "strict")
     native = config.get("routing-mode", "tunnel") == "native" or config.get("tunnel") == "disabled"
-    bpf = replaced and config.get("enable-host-legacy-routing") != "true"
-    bpf = bpf and config.get("enable-bpf-masquerade") == "true"
-    tunnel = config.get("tunnel-protocol") or "vxlan"
-    return {
-        "cilium": {"state": "Ok", "msg": "1.0.0 (stand-in)"},
-        "kubernetes": {"state": "Ok"},
-        "kube-proxy-replacement": {"mode": "True" if replaced else "False"},
-        "host-routing": {"mode": "BPF" if bpf else "Legacy"},
-        "routing": {
-            "intra-host-routing-mode": "BPF" if bpf else "Legacy",
-            "inter-host-routing-mode": "Native" if native else "Tunnel",
-            "tunnel-protocol": "" if native else tunnel,
-        },
-        "masquerading": {
-            "enabled": True,
-            "mode": "BPF" if config.get("enable-bpf-masquerade") == "true" else "iptables",
-        },
-        "bandwidth-manager": {
-            "enabled": config.get("enable-bandwidth-manager") == "true",
-            "congestion-control": "bbr" if config.get("enable-bbr") == "true" else "cubic",
-        },
+    masquerade = config.get("enable-bpf-masquerade") == "true"
+    bpf = replaced and masquerade and config.get("enable-host-legacy-routing") != "true"
+    found: dict[str, Any] = _said("default")
+    found["kube-proxy-replacement"]["mode"] = "True" if replaced else "False"
+    node_port = found["kube-proxy-replacement"]["features"]["nodePort"]
+    node_port["mode"] = config.get("bpf-lb-mode", "snat").upper()
+    node_port["acceleration"] = config.get("bpf-lb-acceleration", "disabled").title()
+    found["masquerading"]["mode"] = "BPF" if masquerade else "Iptables"
+    found["routing"] = {
+        "inter-host-routing-mode": "Native" if native else "Tunnel",
+        "intra-host-routing-mode": "BPF" if bpf else "Legacy",
+        **({} if native else {"tunnel-protocol": config.get("tunnel-protocol", "vxlan")}),
     }
+    for family in (4, 6):
+        found[f"ipv{family}-big-tcp"].pop("enabled", None)
+        if config.get(f"enable-ipv{family}-big-tcp") == "true":
+            found[f"ipv{family}-big-tcp"]["enabled"] = True
+    if config.get("enable-bandwidth-manager") == "true":
+        control = "bbr" if config.get("enable-bbr") == "true" else "cubic"
+        found["bandwidth-manager"] = {"congestionControl": control, "devices": ["eth0"], "enabled": True}
+    return found
 
 
 def _services(services: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "spec": {
-                "id": at,
-                "frontend-address": {"ip": s["address"], "port": port["port"], "protocol": port.get("protocol", "TCP")},
-                "flags": {"name": s["name"], "namespace": s["namespace"], "type": "ClusterIP"},
-                "backend-addresses": [],
-            }
-        }
-        for at, (s, port) in enumerate(((s, port) for s in services if s["address"] for port in s["ports"]), 1)
-    ]
+    listed = []
+    for at, (service, port) in enumerate(((s, p) for s in services if s["address"] for p in s["ports"]), 1):
+        one = _said("services")[0]
+        for part in (one["spec"], one["status"]["realized"]):
+            part["id"], part["backend-addresses"] = at, []
+            part["frontend-address"] |= {"ip": service["address"], "port": port["port"]}
+            part["frontend-address"]["protocol"] = port.get("protocol", "TCP")
+            part["flags"] |= {"name": service["name"], "namespace": service["namespace"]}
+        listed.append(one)
+    return listed

@@ -167,7 +167,7 @@ def _containers(client: Client, pods: list[dict[str, Any]]) -> None:
                 "image": container.get("image", ""),
             }
             if container["name"] == "cilium-agent":
-                found |= _agent(client)
+                found |= _agent(client, pod["spec"]["nodeName"])
             wanted[f"{pod['metadata']['uid']}.{container['name']}"] = json.dumps(found)
     for path in place.CONTAINERS.iterdir() if place.CONTAINERS.is_dir() else ():
         if path.name not in wanted and not path.name.startswith("."):
@@ -178,8 +178,8 @@ def _containers(client: Client, pods: list[dict[str, Any]]) -> None:
             place.write(path, text)
 
 
-def _agent(client: Client) -> dict[str, Any]:
-    """What Cilium's agent knows: its configuration and the cluster's Services."""
+def _agent(client: Client, name: str) -> dict[str, Any]:
+    """What Cilium's agent knows: its configuration, the cluster's Services, its own node and those that run one."""
     try:
         config = client.get("/api/v1/namespaces/kube-system/configmaps/cilium-config")["data"]
     except ApiError:
@@ -193,4 +193,6 @@ def _agent(client: Client) -> dict[str, Any]:
         }
         for s in client.get("/api/v1/services")["items"]
     ]
-    return {"config": config, "services": services}
+    agents = client.get("/api/v1/pods?labelSelector=k8s-app%3Dcilium")["items"]
+    nodes = {p["spec"]["nodeName"]: p["status"]["hostIP"] for p in agents if p.get("status", {}).get("hostIP")}
+    return {"config": config, "services": services, "node": name, "nodes": nodes}

@@ -19,10 +19,16 @@ def pack(target: Path, version: str) -> tuple[Path, str]:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             _put(archive, "__main__.py", _MAIN.encode())
             _put(archive, "tests/cluster/standins/version", version.encode())
-            for name in ("tests/__init__.py", "tests/cluster/__init__.py", "tests/cri/__init__.py"):
+            for name in (
+                "tests/__init__.py",
+                "tests/cilium_status/__init__.py",
+                "tests/cluster/__init__.py",
+                "tests/cri/__init__.py",
+            ):
                 _put(archive, name, b"")
             folder, tests = Path(__file__).parent, Path(__file__).parents[2]
-            for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.json"), tests / "cri" / "protobuf.py"]):
+            said = (tests / "cilium_status").glob("*.json")
+            for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.json"), *said, tests / "cri" / "protobuf.py"]):
                 name = f"tests/{path.relative_to(tests)}"
                 _put(archive, name, path.read_bytes())
                 if path.suffix == ".py":

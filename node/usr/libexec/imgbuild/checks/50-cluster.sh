@@ -2,13 +2,6 @@
 # The node in its cluster, asked on the node itself. Before first boot is done nothing of this can be said, and is no
 # failure; from then on it is.
 
-# shellcheck source=../lib/json.sh
-source "$here/lib/json.sh"
-# shellcheck source=../lib/agent.sh
-source "$here/lib/agent.sh"
-# shellcheck source=../lib/xdp.sh
-source "$here/lib/xdp.sh"
-
 # Sets where to first boot's stage and state, if it is not done.
 first_boot_stands() {
     local line
@@ -92,100 +85,6 @@ check_no_kube_proxy() {
         awk 'NR <= 5') || rules=''
     expect "no chains of kube-proxy" "${rules:-no chains of kube-proxy}" \
         "kube-proxy ran here: delete its DaemonSet and reboot"
-}
-
-check_cilium() {
-    local state='no answer from cilium-agent'
-    in_cluster "Ok" || return 0
-    if read_status; then
-        state=${agent_status[cilium.state]:-no state in its status}
-    fi
-    expect "Ok" "$state" "crictl ps --name cilium-agent; kubectl --namespace kube-system logs ds/cilium"
-}
-
-# Prints NAMESPACE/NAME of each service in the agent's list, one a line. Each has an entry a port, and in an entry it is
-# there twice: as it was asked for (spec) and as it is (status.realized).
-cilium_services() {
-    ask_agent service list | awk -F '[.=]' '
-        $2 == "spec" && $3 == "flags" && $4 == "name" { name[$1] = $5 }
-        $2 == "spec" && $3 == "flags" && $4 == "namespace" { space[$1] = $5 }
-        END {
-            for (number in name)
-                print space[number] "/" name[number]
-        }' | sort -u
-}
-
-check_cilium_services() {
-    local list count
-    in_cluster "default/kubernetes in the list" || return 0
-    if ! list=$(cilium_services); then
-        fail "default/kubernetes in the list" "no answer from cilium-agent" "crictl ps --name cilium-agent"
-    elif [[ $'\n'$list$'\n' == *$'\n'default/kubernetes$'\n'* ]]; then
-        count=$(wc -l <<<"$list")
-        pass "default/kubernetes in the list" "default/kubernetes and $((count - 1)) more"
-    else
-        fail "default/kubernetes in the list" "it is not there" "cilium-dbg service list, in the agent"
-    fi
-}
-
-# row WHAT WANTED FOUND: one line of the data path; adds to wanted, there and, where they differ, to bad.
-row() {
-    wanted+="${wanted:+, }$1 $2" there+="${there:+, }$1 $3"
-    if [[ $2 != "$3" && $3 != "$2 ("* ]]; then
-        bad=yes
-    fi
-}
-
-# XDP: the status repeats the setting only, and what is attached shows on the links.
-xdp_row() {
-    local setting=${agent_status[kube-proxy-replacement.features.nodePort.acceleration]:-unknown} list='' number name mode all=yes
-    for ((number = 0; ; number++)); do
-        name=${agent_status[kube-proxy-replacement.devices.$number]:-}
-        [[ -n $name ]] || break
-        mode=$(xdp_mode "$name")
-        list+="${list:+, }$name $mode"
-        [[ $mode == native ]] || all=''
-    done
-    setting=${setting,,}
-    if [[ $cilium_acceleration == native && $setting == native && (-z $all || -z $list) ]]; then
-        setting='not attached'
-    fi
-    row XDP "$cilium_acceleration" "$setting (${list:-no device})"
-}
-
-# The data path in force, not the one in the values: Cilium falls back to another with one line in a log.
-check_cilium_datapath() {
-    local routing host kpr=no wanted='' there='' bad='' look problems
-    in_cluster "what was asked for" || return 0
-    if ! read_status; then
-        fail "what was asked for" "no answer from cilium-agent" "crictl ps --name cilium-agent"
-        return
-    fi
-    routing=${agent_status[routing.inter-host-routing-mode]:-unknown}
-    host=${agent_status[routing.intra-host-routing-mode]:-${agent_status[host-routing.mode]:-unknown}}
-    if [[ ${agent_status[kube-proxy-replacement.mode]:-} == True || ${agent_status[kube-proxy-replacement.mode]:-} == Strict ]]; then
-        kpr=yes
-    fi
-    if [[ -n $cilium_routing ]]; then
-        row routing "$cilium_routing" "${routing,,}"
-    fi
-    if [[ -n $cilium_host_routing ]]; then
-        row "host routing" "$cilium_host_routing" "${host,,}"
-    fi
-    look="kubectl --namespace kube-system logs ds/cilium | grep -i -e fall -e routing -e xdp"
-    if [[ $cilium_acceleration == native || $cilium_acceleration == best-effort ]]; then
-        xdp_row
-        if [[ -n $bad ]]; then
-            problems=$(xdp_problems)
-            look="${problems:+${problems//$'\n'/; }; }$look"
-        fi
-    fi
-    row "kube-proxy replacement" "$cilium_kpr" "$kpr"
-    if [[ -n $bad ]]; then
-        fail "$wanted" "$there" "$look"
-    else
-        pass "$wanted" "$there"
-    fi
 }
 
 # Prints what is missing where pods, too, have no DNS server to ask: CoreDNS ends at once then (its plugins forward and
