@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
-from builder.derive import cilium_devices
+from builder.derive import device_names
 from builder.endpoint import Reach, own_address, reach
 from builder.nodefile import NodeFile, NodeTree
 from builder.profile import Profile
@@ -100,7 +100,7 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
         "cilium_big_tcp": " ".join(name for name in ("IPv4", "IPv6") if values.get(f"enable{name}BIGTCP")),
         "cilium_bandwidth": _bandwidth(_part(values, "bandwidthManager")),
         "cilium_acceleration": str(_part(values, "loadBalancer").get("acceleration") or ""),
-        "cilium_devices": " ".join(cilium_devices(values)),
+        "cilium_devices": " ".join(device_names(values.get("devices"))),
     }
     return render("node", "etc/imgbuild/cluster.conf.j2", rows=rows)
 

@@ -227,7 +227,13 @@ ROWS = [
     ("cilium_masquerading='bpf'", '"mode": "BPF"', '"mode": "Iptables"', "masquerading iptables"),
     ("cilium_masquerading='off'", '"enabled": true,\n    "enabledProtocols"', '"enabledProtocols"', None),
     ("cilium_big_tcp='IPv4'", '"ipv4-big-tcp": {\n    "enabled": true,', '"ipv4-big-tcp": {', "BIG TCP off"),
-    ("cilium_big_tcp='IPv4 IPv6'", '"ipv6-big-tcp": {', '"ipv6-big-tcp": {"enabled": true,', None),
+    ("cilium_big_tcp='IPv4'", '196608\n  },\n  "ipv6', '65536\n  },\n  "ipv6', "BIG TCP off"),  # a card refused
+    (
+        "cilium_big_tcp='IPv4 IPv6'",
+        '"ipv6-big-tcp": {\n    "maxGRO": 65536,\n    "maxGSO": 65536',
+        '"ipv6-big-tcp": {"enabled": true, "maxGRO": 196608, "maxGSO": 196608',
+        None,
+    ),
 ]
 
 

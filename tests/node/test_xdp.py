@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
@@ -20,20 +21,61 @@ pytestmark = pytest.mark.usefixtures("awk")
 XDP = data_dir("node") / "usr/libexec/imgbuild/lib/xdp.sh"
 SCRIPT = """
 set -euo pipefail
-R=$1 cilium_devices=$2 node_ip=$3 kernel=$4
+R=$1 cilium_devices=$2 kernel=$3
 uname() { echo "$kernel"; }
-ip() {
-    case $* in
-        "-o route show default") echo 'default via 10.0.0.1 dev eth0 proto dhcp src 10.0.0.5 metric 100' ;;
-        "-o -6 route show default") ;;
-        "-o address show") printf '%s\\n' '2: eth0    inet 10.0.0.5/24 x' '3: eth1    inet 10.9.0.5/24 x' \\
-            '4: bond0    inet 10.8.0.5/24 x' ;;
-        *) exit 64 ;;
-    esac
-}
-source "$5"
-"$6"
+ip() { cat "$R/ip/$*" 2> /dev/null || true; }
+source "$4"
+"$5"
 """
+UP = "BROADCAST,MULTICAST,UP,LOWER_UP"
+
+
+def line(name: str, flags: str = UP, more: str = "qdisc mq", link: str = "link/ether 52:54:00:00:00:01 brd x") -> str:
+    """An interface as `ip -o link show` has it, by iproute2 6.1."""
+    return f"2: {name}: <{flags}> mtu 1500 {more} state UP mode DEFAULT group default qlen 1000\\    {link}"
+
+
+LINKS = {
+    "lo": line("lo", "LOOPBACK,UP,LOWER_UP", link="link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00"),
+    **{name: line(name) for name in ("eth0", "eth1", "ethernet2", "br0", "docker0")},
+    "bond0": line("bond0", f"MASTER,{UP}"),
+    "port0": line("port0", f"SLAVE,{UP}", "qdisc mq master bond0"),
+    "down0": line("down0", "BROADCAST,MULTICAST"),
+    "veth0": line("veth0@if3", link="link/ether 52:54:00:00:00:01 brd x link-netnsid 0"),
+    "eth0.5": line("eth0.5@eth0"),
+    "wg0": line("wg0", "POINTOPOINT,NOARP,UP,LOWER_UP", link="link/none "),
+    "cilium_host": line("cilium_host@cilium_net"),
+    "vrf1": line("vrf1", more="qdisc noqueue master vrf0"),
+}
+KINDS = {"bridge": ("br0", "docker0"), "veth": ("veth0",), "openvswitch": ()}
+
+NODE = {"lo": "127.0.0.1/8", "eth0": "10.0.0.5/24 10.0.0.1"}
+
+
+def interfaces(root: Path, **addresses: str) -> None:
+    """ip's answers: for each interface (``_`` for a dot) an address and, behind a blank, the gateway."""
+    folder = root / "ip"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [name.replace("_", ".") if name not in LINKS else name for name in addresses]
+    shown: dict[str, list[str]] = {"-o link show": [LINKS[name] for name in names], "-o address show": []}
+    four, six = shown.setdefault("-o route show table all", []), shown.setdefault("-o -6 route show table all", [])
+    for kind, has in KINDS.items():
+        shown[f"-o link show type {kind}"] = [LINKS[name] for name in names if name in has]
+    for number, (name, text) in enumerate(zip(names, addresses.values(), strict=True), 1):
+        shown[f"-o link show dev {name}"] = [LINKS[name]]
+        if not text:
+            continue
+        address, _, gateway = text.partition(" ")
+        family, lines = ("inet6", six) if ":" in address else ("inet", four)
+        shown["-o address show"].append(
+            f"{number}: {name}    {family} {address} scope global {name}\\       valid_lft forever"
+        )
+        lines += [f"default via {gateway} dev {name} proto static "] if gateway else []
+        host = ip_interface(address)
+        lines.append(f"{host.network} dev {name} proto kernel scope link src {host.ip} ")
+        lines.append(f"local {host.ip} dev {name} table local proto kernel scope host src {host.ip} ")
+    for call, lines in shown.items():
+        (folder / call).write_text("".join(f"{line}\n" for line in lines))
 
 
 def card(root: Path, name: str, driver: str) -> None:
@@ -55,8 +97,8 @@ def bond(root: Path, name: str, mode: str, *ports: str) -> None:
     (place / "slaves").write_text(f"{' '.join(ports)}\n")
 
 
-def ask(root: Path, function: str, devices: str = "", address: str = "", release: str = "6.9.7-1.el8.elrepo") -> str:
-    words = [str(root), devices, address, release, str(XDP), function]
+def ask(root: Path, function: str, devices: str = "", release: str = "6.9.7-1.el8.elrepo") -> str:
+    words = [str(root), devices, release, str(XDP), function]
     done = subprocess.run(["bash", "-c", SCRIPT, "xdp", *words], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return done.stdout
@@ -78,14 +120,16 @@ def ask(root: Path, function: str, devices: str = "", address: str = "", release
     ],
 )
 def test_drivers_and_kernels(tmp_path: Path, driver: str, release: str, wanted: str) -> None:
+    interfaces(tmp_path, **NODE)
     card(tmp_path, "eth0", driver)
     said = ask(tmp_path, "xdp_problems", "eth0", release=release)
     assert said.startswith(wanted) and bool(said) == bool(wanted)
 
 
 def test_an_interface_without_any_driver(tmp_path: Path) -> None:
-    (tmp_path / "sys/class/net/dummy0").mkdir(parents=True)
-    assert ask(tmp_path, "xdp_problems", "dummy0") == "dummy0 (no driver) has no native XDP\n"
+    interfaces(tmp_path, wg0="10.0.0.5/24")
+    (tmp_path / "sys/class/net/wg0").mkdir(parents=True)
+    assert ask(tmp_path, "xdp_problems", "wg0") == "wg0 (no driver) has no native XDP\n"
 
 
 @pytest.mark.parametrize(
@@ -101,24 +145,102 @@ def test_bonds(tmp_path: Path, mode: str, release: str, drivers: tuple[str, ...]
     for number, driver in enumerate(drivers):
         card(tmp_path, f"eth{number}", driver)
     bond(tmp_path, "bond0", mode, "eth0", "eth1")
+    interfaces(tmp_path, bond0="10.0.0.5/24 10.0.0.1")
     assert ask(tmp_path, "xdp_problems", "bond0", release=release) == wanted
 
 
 @pytest.mark.parametrize(
-    ("devices", "address", "wanted"),
+    ("more", "wanted"),
     [
-        ("eth0", "", ["eth0"]), ("eth+", "", ["eth0", "eth1", "ethernet2"]), ("eth1 bond0", "", ["bond0", "eth1"]),
-        ("", "", ["eth0"]),  # the default route's
-        ("", "10.9.0.5", ["eth0", "eth1"]),  # and the node's address
-        ("enp7s0", "", ["eth0"]),  # no such device: Cilium looks for itself
-        ("e*", "", ["eth0"]),  # no pattern of a shell's
-        ("eth0 eth+", "", ["eth0", "eth1", "ethernet2"]),
+        ({}, ["eth0"]),
+        ({"eth1": "192.168.7.5/24"}, ["eth0", "eth1"]),  # a second card that nothing leads over
+        ({"eth1": ""}, ["eth0"]),
+        ({"eth1": "fe80::1/64"}, ["eth0"]),
+        ({"eth1": "169.254.8.1/16"}, ["eth0"]),
+        ({"eth1": "fd00::5/64"}, ["eth0", "eth1"]),
+        ({"eth1": "2001:db8::5/64 2001:db8::1"}, ["eth0", "eth1"]),
+        ({"eth1": "239.0.0.1/24"}, ["eth0"]),
+        ({"eth0_5": "10.5.0.5/24"}, ["eth0", "eth0.5"]),
+        ({"bond0": "10.8.0.5/24", "port0": "10.8.1.5/24"}, ["bond0", "eth0"]),
+        ({"down0": "10.8.0.5/24"}, ["eth0"]),
+        ({"br0": "10.8.0.5/24", "docker0": "172.17.0.1/16", "cilium_host": "10.244.0.1/32"}, ["eth0"]),
+        ({"veth0": "10.8.0.5/24"}, ["eth0"]),
+        ({"veth0": "10.8.0.5/24 10.8.0.1"}, ["eth0", "veth0"]),
+        ({"vrf1": "10.8.0.5/24"}, ["eth0"]),
+        ({"wg0": "10.8.0.5/24"}, ["eth0", "wg0"]),
     ],
 )  # fmt: skip
-def test_the_devices_that_cilium_takes(tmp_path: Path, devices: str, address: str, wanted: list[str]) -> None:
-    for name in ("eth0", "eth1", "ethernet2", "bond0", "lo"):
-        (tmp_path / "sys/class/net" / name).mkdir(parents=True)
-    assert ask(tmp_path, "xdp_devices", devices, address).split() == wanted
+def test_the_devices_that_cilium_finds(tmp_path: Path, awk: str, more: dict[str, str], wanted: list[str]) -> None:
+    interfaces(tmp_path, **NODE, **more)
+    assert ask(tmp_path, "xdp_devices").split() == wanted
+
+
+def test_a_device_without_a_mac_wants_kernel_5_8(tmp_path: Path) -> None:
+    interfaces(tmp_path, **NODE, wg0="10.8.0.5/24")
+    assert ask(tmp_path, "xdp_devices", release="5.4.278-1.el7.elrepo.x86_64").split() == ["eth0"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "wanted"),
+    [
+        ("eth0", ["eth0"]), ("eth+", ["eth0", "eth0.5", "ethernet2"]), ("ethernet2 bond0", ["bond0", "ethernet2"]),
+        ("eth0 eth+", ["eth0", "eth0.5", "ethernet2"]), ("br0", ["br0"]),
+        ("e*", []),  # no pattern of a shell's
+        ("eth1", []), ("down0", []), ("ens192", []),  # no address, not up, not there: the agent looks for no others
+    ],
+)  # fmt: skip
+def test_the_devices_that_cilium_is_told(tmp_path: Path, devices: str, wanted: list[str]) -> None:
+    more = {
+        "eth1": "",
+        "down0": "10.2.0.5/24",
+        "ethernet2": "10.3.0.5/24",
+        "bond0": "10.8.0.5/24",
+        "br0": "10.9.0.5/24",
+    }
+    interfaces(tmp_path, **NODE, **more, eth0_5="10.5.0.5/24")
+    assert ask(tmp_path, "xdp_devices", devices).split() == wanted
+
+
+def test_names_that_no_interface_has_are_told(tmp_path: Path) -> None:
+    interfaces(tmp_path, **NODE)
+    said = ask(tmp_path, "xdp_problems", "ens192 ens+")
+    assert said.startswith("cilium.values.devices is ens192, ens+, and no interface of this node that is up")
+    assert ask(tmp_path / "none", "xdp_problems") == "no interface of this node is up and has an address\n"
+
+
+def test_a_second_card_and_a_vlan_are_told(tmp_path: Path) -> None:
+    interfaces(tmp_path, **NODE, eth1="10.1.0.5/24", eth0_5="10.5.0.5/24")
+    card(tmp_path, "eth0", "virtio_net")
+    card(tmp_path, "eth1", "tg3")
+    card(tmp_path, "eth0.5", "vlan")
+    assert ask(tmp_path, "xdp_problems").splitlines() == [
+        "eth0.5 (vlan) has no native XDP", "eth1 (tg3) has no native XDP",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own wants root")
+def test_the_devices_of_a_real_network(tmp_path: Path) -> None:
+    lines = """
+        ip link set lo up
+        ip link add eth0 type veth peer name far0
+        ip link add eth1 type veth peer name far1
+        ip link add br0 type bridge
+        ip tuntap add tun0 mode tun
+        ip address add 10.0.0.5/24 dev eth0
+        ip address add 10.1.0.5/24 dev eth1
+        ip address add 10.2.0.5/24 dev br0
+        ip address add 10.3.0.5/24 dev tun0
+        ip -6 address add fd00::5/64 dev tun0 nodad
+        for link in eth0 far0 eth1 far1 br0 tun0; do ip link set "$link" up; done
+        ip route add default via 10.0.0.1
+        ip route add blackhole 10.7.0.0/16
+    """
+    script = f"{lines}\n{SCRIPT.replace('ip() {', 'unused() {')}"
+    words = [str(tmp_path), "", "6.1.0", str(XDP), "xdp_devices"]
+    done = subprocess.run(
+        ["unshare", "--net", "bash", "-c", script, "xdp", *words], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["eth0", "tun0"]
 
 
 def test_a_node_whose_card_has_none_says_so_before_cilium(tmp_path: Path) -> None:

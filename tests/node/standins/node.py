@@ -430,8 +430,15 @@ def ip(words: list[str]) -> int:
     if words == ["-o", "address", "show"]:
         print("1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever")
         print("2: eth0    inet 10.0.0.11/24 brd 10.0.0.255 scope global eth0\\       valid_lft forever")
+        for number, card in enumerate(sorted((ROOT / "sys/class/net").glob("eth[1-9]*")), 3):
+            print(
+                f"{number}: {card.name}    inet 10.0.{number}.11/24 scope global {card.name}\\       valid_lft forever"
+            )
         if (WORLD / "vip").exists():
             print("2: eth0    inet 10.0.0.10/32 scope global eth0\\       valid_lft forever preferred_lft forever")
+        return 0
+    if words[:4] == ["-o", "link", "show", "dev"] and len(words) == 5:
+        print(f"2: {words[4]}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc mq state UP\\    link/ether x brd x")
         return 0
     if words == ["address", "delete", "10.0.0.10/32", "dev", "eth0"] and (WORLD / "vip").exists():
         (WORLD / "vip").unlink()

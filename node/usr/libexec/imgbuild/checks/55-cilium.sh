@@ -236,12 +236,14 @@ xdp_row() {
     row XDP "$cilium_acceleration" "$setting (${list:-no device})"
 }
 
-# Sets big_tcp to the families that have BIG TCP: IPv4, IPv6, both or off.
+# Sets big_tcp to the families that have BIG TCP: IPv4, IPv6, both or off. Where a device refuses the size, the agent goes
+# back to 64 KiB on all of them and still calls it enabled (pkg/datapath/linux/bigtcp, startBIGTCP).
 read_big_tcp() {
-    local family
+    local family size
     big_tcp=''
     for family in 4 6; do
-        if [[ ${agent_status[ipv$family-big-tcp.enabled]:-} == true ]]; then
+        size=${agent_status[ipv$family-big-tcp.maxGSO]:-0}
+        if [[ ${agent_status[ipv$family-big-tcp.enabled]:-} == true && $size =~ ^[0-9]+$ && $size -gt 65536 ]]; then
             big_tcp+="${big_tcp:+ }IPv$family"
         fi
     done

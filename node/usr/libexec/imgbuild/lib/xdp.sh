@@ -1,6 +1,6 @@
 # Which devices Cilium takes on this node, and whether they can do native XDP (loadBalancer.acceleration). Sourced by
 # first boot and by verify, after cluster.conf. ethtool may be missing: sysfs knows the driver.
-# shellcheck shell=bash disable=SC2154 # R, cilium_devices, node_ip
+# shellcheck shell=bash disable=SC2154 # R, cilium_devices
 
 # Prints the kernel from which on DRIVER has native XDP; nothing: no kernel is known to. The names are sysfs's, of what
 # there is on x86-64 (docs.cilium.io, "Drivers supporting native XDP").
@@ -74,36 +74,99 @@ xdp_problem() {
     fi
 }
 
-# Prints the devices that Cilium takes, one a line: those that cilium_devices names (eth+ is a pattern), or else those
-# with the default route and with the node's address (docs.cilium.io, "NodePort Devices").
+# Prints the interfaces that Cilium takes by itself, one a line: those that are up and have an address and a route to a
+# global unicast address, in any table; each address has one in the table "local". Not the ports of a bond or bridge, not
+# bridges, and a veth only with the default route (pkg/datapath/linux/devices_controller.go, isSelectedDevice, alike
+# from 1.14 to 1.20).
+xdp_detected() {
+    {
+        ip -o link show | sed 's/^/link /'
+        ip -o link show type veth | sed 's/^/veth /'
+        ip -o link show type bridge | sed 's/^/bridge /'
+        ip -o link show type openvswitch | sed 's/^/bridge /'
+        ip -o address show | sed 's/^/address /'
+        ip -o route show table all | sed 's/^/route /'
+        ip -o -6 route show table all | sed 's/^/route /'
+    } 2> /dev/null | awk -v release="$(uname -r)" '
+        function name(text) {
+            sub(/:$/, "", text)
+            sub(/@.*/, "", text)
+            return text
+        }
+        function unicast(to) {
+            return to ~ /^[0-9a-f]*[.:]/ && to !~ /^(0\.0\.0\.0|127|169\.254|22[4-9]|23[0-9]|255\.255\.255\.255)(\.|\/|$)/ &&
+                to !~ /^(::(1?(\/|$))|fe[89ab]|ff)/
+        }
+        BEGIN {
+            split(release, part, /[.-]/)
+            layer3 = part[1] * 1000 + part[2] >= 5008 # bpf_skb_change_head
+        }
+        $1 == "link" {
+            link = name($3)
+            flags = "," substr($4, 2, length($4) - 2) ","
+            good = flags ~ /,UP,/ && flags !~ /,(SLAVE|LOOPBACK),/ && link !~ /^(cilium_|lo|lxc|cni|docker)/
+            for (at = 5; at < NF; at++) {
+                if ($at == "master" || ($at == "link/none" && !layer3))
+                    good = 0
+            }
+            if ($NF == "link/none" && !layer3)
+                good = 0
+            if (good)
+                links[link] = 1
+        }
+        $1 == "veth" { veth[name($3)] = 1 }
+        $1 == "bridge" { bridge[name($3)] = 1 }
+        $1 == "address" { has[$3] = 1 }
+        $1 == "route" {
+            to = $2 ~ /^(unicast|local|broadcast|anycast|multicast)$/ ? $3 : $2
+            for (at = 3; at < NF; at++) {
+                if ($at != "dev")
+                    continue
+                if (to == "default")
+                    first[$(at + 1)] = 1
+                else if (unicast(to))
+                    global[$(at + 1)] = 1
+            }
+        }
+        END {
+            for (link in links) {
+                if (has[link] && global[link] && !bridge[link] && (!veth[link] || first[link]))
+                    print link
+            }
+        }' | sort
+}
+
+# Prints the devices that Cilium takes, one a line: those that cilium_devices names (eth+ is a pattern), which must be up
+# and have an address; or else those that it finds. Where it is given names it looks for no others.
 xdp_devices() {
-    local pattern patterns path name found=''
+    local pattern patterns link
     read -ra patterns <<< "$cilium_devices"
-    for pattern in ${patterns[@]+"${patterns[@]}"}; do
-        for path in "$R"/sys/class/net/*; do
-            name=${path##*/}
-            if [[ $name == "$pattern" || ($pattern == *+ && $name == "${pattern%+}"*) ]]; then
-                found+="$name"$'\n'
+    if ((${#patterns[@]} == 0)); then
+        xdp_detected
+        return
+    fi
+    { ip -o address show 2> /dev/null | awk '{ print $2 }' | sort -u; } | while read -r link; do
+        if [[ "$(ip -o link show dev "$link" 2> /dev/null)" != *[\<,]UP[,\>]* ]]; then
+            continue
+        fi
+        for pattern in "${patterns[@]}"; do
+            if [[ $link == "$pattern" || ($pattern == *+ && $link == "${pattern%+}"*) ]]; then
+                printf '%s\n' "$link"
+                break
             fi
         done
     done
-    if [[ -z $found ]]; then
-        found=$(
-            { ip -o route show default && ip -o -6 route show default; } 2> /dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p'
-            if [[ -n $node_ip ]]; then
-                ip -o address show 2> /dev/null | awk -v address="$node_ip/" 'index($4, address) == 1 { print $2 }'
-            fi
-        )
-    fi
-    sort -u <<< "$found" | sed '/^$/d'
 }
 
 # Prints why native XDP would not come up on this node, or nothing.
 xdp_problems() {
     local name list problem
     list=$(xdp_devices)
-    if [[ -z $list ]]; then
-        echo "no device was found for it"
+    if [[ -z $list && -n $cilium_devices ]]; then
+        echo "cilium.values.devices is ${cilium_devices// /, }, and no interface of this node that is up and has an address" \
+            "has such a name"
+    elif [[ -z $list ]]; then
+        echo "no interface of this node is up and has an address"
     fi
     for name in $list; do
         problem=$(xdp_problem "$name")
