@@ -21,6 +21,7 @@ from builder.console import Console, never_fail_to_encode
 from builder.errors import ImgbuildError
 from builder.findings import Findings, InvalidInput, findings_json, print_findings
 from builder.layers import shipped
+from builder.private import mask
 from builder.steps import JsonSteps, PlainSteps, Steps, TerminalSteps
 
 Command = Callable[..., Any]
@@ -50,8 +51,8 @@ class Says:
 
     def error(self, error: ImgbuildError) -> None:
         """One error and its fix, in red on a terminal."""
-        self.err.print(Text.assemble(("error:", "bold red"), f" {error}"))
-        for line in error.hint.splitlines():
+        self.err.print(Text.assemble(("error:", "bold red"), f" {mask(str(error))}"))
+        for line in mask(error.hint).splitlines():
             self.err.print(Text.assemble("  ", ("fix:", "green"), f" {line}"))
 
 

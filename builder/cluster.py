@@ -16,6 +16,8 @@ from builder.fields import Address, Cidr, DnsName, HostName, Model, dns_name, pa
 from builder.findings import Findings, Path
 from builder.layers import Layered
 from builder.load import validate
+from builder.private import Like
+from builder.profile import Profile
 from builder.source import read
 
 M = TypeVar("M", bound=Model)
@@ -157,7 +159,9 @@ class Node(Model):
     network: NodeNetwork | None = None
     labels: dict[Annotated[str, pattern(_QUALIFIED, _QUALIFIED_HINT)], LabelValue] = {}
     taints: list[Taint] = []
-    settings: dict[str, object] = Field(default={}, description="laid over the profile for this node alone")
+    settings: Annotated[dict[str, object], Like(Profile)] = Field(
+        default={}, description="laid over the profile for this node alone"
+    )
 
     @property
     def boot_mac(self) -> str | None:

@@ -31,6 +31,7 @@ from builder.fields import DnsName, Model, pattern
 from builder.findings import Findings, Mark
 from builder.layers import Layered
 from builder.load import validate
+from builder.private import PRIVATE
 from builder.source import read
 
 CA_DAYS = 3650  # as kubeadm's own (cmd/kubeadm/app/constants: CACertificateValidityPeriod)
@@ -80,11 +81,16 @@ def _seconds(value: str) -> int:
     return int(parsed.timestamp())
 
 
+PrivateKey = Annotated[str, PRIVATE, AfterValidator(_private)]
+
+
 class Authority(Model):
     """A certificate authority: its certificate and its key, PEM."""
 
+    names_unknown_keys = False
+
     certificate: Annotated[str, AfterValidator(_certificate)]
-    private_key: Annotated[str, AfterValidator(_private)]
+    private_key: PrivateKey
 
     @property
     def parsed(self) -> x509.Certificate:
@@ -103,15 +109,17 @@ class Secrets(Model):
     What follows from it is found once and not for every node: OpenSSL takes a twentieth of a second to read a key.
     """
 
+    names_unknown_keys = False
+
     cluster: DnsName
     bootstrap_token: Annotated[
-        str, pattern(r"[a-z0-9]{6}\.[a-z0-9]{16}", "a token has the form abcdef.0123456789abcdef")
+        str, PRIVATE, pattern(r"[a-z0-9]{6}\.[a-z0-9]{16}", "a token has the form abcdef.0123456789abcdef")
     ]
     bootstrap_token_expires: Annotated[str, BeforeValidator(_expiry), AfterValidator(_time)]
     ca: Authority
     front_proxy_ca: Authority
     etcd_ca: Authority
-    service_account_private_key: Annotated[str, AfterValidator(_private)]
+    service_account_private_key: PrivateKey
 
     @cached_property
     def ca_hash(self) -> str:
@@ -210,7 +218,7 @@ def load_secrets(path: Path, cluster: str, now: int, findings: Findings) -> Kept
             "IB902", f"{path} can be read by others (mode {stat.S_IMODE(mode):04o})", mark=Mark(str(path), 1, 1),
             hint=f"chmod 600 {path}; if others may have read it, the cluster needs new keys",
         )  # fmt: skip
-    document = read(path, findings)
+    document = read(path, findings, private=True)
     if document is None:
         return None
     layered = Layered()

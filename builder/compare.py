@@ -12,7 +12,7 @@ from builder.findings import Findings, InvalidInput, format_path
 from builder.layers import closest
 from builder.load import load
 from builder.nodefile import NodeFile
-from builder.private import shown
+from builder.private import mask, shown
 
 
 def explain(request: Request, key: str, findings: Findings) -> Iterator[str]:
@@ -47,11 +47,11 @@ def unified(a: Request, b: Request) -> Iterator[str]:
             continue
         if before is not None and after is not None and before.mode != after.mode:
             yield f"mode {before.mode:04o} -> {after.mode:04o} {path}"
-        yield from difflib.unified_diff(
+        yield from map(mask, difflib.unified_diff(
             _lines(before), _lines(after),
             f"{a.profile}{path}" if before else "/dev/null", f"{b.profile}{path}" if after else "/dev/null",
             lineterm="",
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 def _files(request: Request) -> dict[str, NodeFile]:

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from builder.openpgp import public_key
+from builder.private import NOT_SHOWN, PRIVATE
 
 
 class Model(BaseModel):
-    """Frozen, no unknown keys, no silent conversion ("1" is not 1)."""
+    """Frozen, no unknown keys, no silent conversion ("1" is not 1), and nothing private in its repr."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
+    names_unknown_keys: ClassVar[bool] = True
+    """Whether a message may name a key that the model does not have: in a damaged file it may be a piece of a value."""
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        """As pydantic's, but for what is private."""
+        for name, value in super().__repr_args__():
+            field = type(self).model_fields.get(name or "")
+            yield name, NOT_SHOWN if field is not None and PRIVATE in field.metadata else value
 
 
 def _matcher(regex: str, what: str) -> Callable[[str], str]:

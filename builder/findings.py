@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from builder.private import is_private_key
+from builder.private import mask
 
 Path = tuple[str | int, ...]
 """A key's place in a document: ("kernel", "sysctl", "net.ipv4.ip_forward")."""
@@ -76,10 +76,11 @@ class Findings:
         mark: Mark | None = None,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        """Add one finding; the same finding twice is kept once. The line of a private value is never shown."""
-        if mark is not None and is_private_key(key):
-            mark = replace(mark, text="")
-        self.extend([Finding(code, severity, message, hint, key, mark)])
+        """Add one finding; the same finding twice is kept once. No login in an address is shown.
+
+        Whoever adds it sees to it that no private value is in it (builder.private); ``mark`` has none in its line.
+        """
+        self.extend([Finding(code, severity, mask(message), mask(hint), key, mark)])
 
     def extend(self, more: Iterable[Finding]) -> None:
         """Add findings, without repeats."""

@@ -19,7 +19,7 @@ import yaml
 
 from builder.data import data_dir
 from builder.findings import Findings, Mark, Path, format_path
-from builder.private import mask
+from builder.private import NOT_SHOWN, is_private, mask
 from builder.source import MAX_DEPTH, NOT_TEXT, Document, parse, read
 
 MAX_FILES = 100  # "extends: [b, b]" twenty files deep is a million reads
@@ -32,8 +32,8 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 class Layered:
     """Merged values; ``history`` holds, a key path, every value that was set there and its place, oldest first."""
 
-    data: dict[str, Any] = field(default_factory=dict)
-    history: dict[Path, list[tuple[Mark, Any]]] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
+    history: dict[Path, list[tuple[Mark, Any]]] = field(default_factory=dict, repr=False)
     key_marks: dict[Path, Mark] = field(default_factory=dict)
     root: Mark | None = None  # the start of the document laid last: the place of what is nowhere
 
@@ -240,22 +240,24 @@ def _chain(
 
 def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any, Mark] | None:
     """One ``--set a.b[0]."dotted.key"=value``; the value is read as YAML. ``index`` counts from 1."""
-    mark = Mark("--set", index, 1, mask(argument))
+    key, equals, text = _split_set(argument)
+    path = _set_path(key) if key else None
+    shows = path is not None and not is_private(path) and "{" not in text
+    shown = mask(argument) if shows else f"{mask(key)}{equals}{NOT_SHOWN if equals else ''}"
+    mark = Mark("--set", index, 1, shown)
     if NOT_TEXT.search(argument):
         findings.add(
             "IB108", "--set holds bytes that are no UTF-8 text", mark=mark, hint="write it in UTF-8 (LANG=C.UTF-8)"
         )
         return None
-    key, equals, text = _split_set(argument)
     if not equals or not key:
         findings.add(
             "IB108",
-            f"--set wants KEY=VALUE, not {mask(argument)!r}",
+            f"--set wants KEY=VALUE, not {shown!r}",
             mark=mark,
             hint="--set kubernetes.version=1.34.11",
         )
         return None
-    path = _set_path(key)
     if path is None or len(path) > MAX_DEPTH:
         findings.add(
             "IB108", f"--set cannot read the key {key[:200]!r}", mark=mark,

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from builder.data import data_dir
 from builder.findings import Findings, Mark, Path, Severity, format_path
 from builder.layers import Layered, chain, closest, find, is_file, lay_set, missing, parse_set, shipped
-from builder.private import NOT_SHOWN, is_private, mask
+from builder.private import NOT_SHOWN, is_private, mask, shown_path
 from builder.profile import Profile
 from builder.source import MAX_FINDINGS, Document
 from builder.target import Target, load_target, suggest, target_names
@@ -193,10 +193,14 @@ def validate(model: type[M], data: Mapping[str, Any], layered: Layered, findings
 
 def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findings: Findings) -> None:
     path = _real_path(item, layered)
-    key = format_path(path)
+    named = getattr(model, "names_unknown_keys", True)
+    key = format_path(shown_path(path))
     if item["type"] == "extra_forbidden":
         known = list(_fields_at(model, path[:-1]))
-        hint = closest(str(path[-1]), known) or _quoting(model, path, layered.mark(path))
+        if not named:
+            key = format_path((*path[:-1], NOT_SHOWN))
+        hint = closest(str(path[-1]), known) if named else ""
+        hint = hint or _quoting(model, path, layered.mark(path))
         hint = hint or f"known here: {', '.join(known) or 'nothing'}"
         mark = layered.key_marks.get(path) or layered.mark(path)
         findings.add("IB111", f"there is no key {key}", hint=hint, key=key, mark=mark)
@@ -305,7 +309,8 @@ def _as_yaml(value: Any) -> str:
     if isinstance(value, list):
         return "a list"
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-    return mask(text if len(text) <= 80 else text[:77] + "...")
+    text = mask(text)  # before it is cut: what is cut off may be what tells a login
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _words(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[str, str]:

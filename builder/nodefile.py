@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 
@@ -17,7 +17,7 @@ class NodeFile:
     """
 
     path: str
-    content: bytes
+    content: bytes = field(repr=False)
     mode: int = 0o644
 
     @property

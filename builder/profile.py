@@ -36,6 +36,7 @@ from builder.fields import (
     no_boolean,
     pattern,
 )
+from builder.private import PRIVATE, Listed
 
 
 class Time(Model):
@@ -193,7 +194,7 @@ class Cilium(Model):
     version: Version
     repository: Url
     chart: Binary | None = Field(description="null: from the repository at first boot")
-    values: dict[str, object]
+    values: Annotated[dict[str, object], Listed("cilium-keys")]
 
 
 class Bpffs(Model):
@@ -234,7 +235,7 @@ class User(Model):
 
     name: UserName
     ssh_keys: list[SshKey] = []
-    hashed_password: PasswordHash | None = None
+    hashed_password: Annotated[PasswordHash | None, PRIVATE] = None
     sudo: bool = False
     groups: list[UserName] = []
     shell: AbsolutePath = "/bin/bash"
@@ -244,7 +245,7 @@ class File(Model):
     """A file of the user's own on every node."""
 
     path: AbsolutePath
-    content: str
+    content: Annotated[str, PRIVATE]
     mode: FileMode = "0644"
 
 
@@ -306,7 +307,9 @@ class Profile(Model):
     network: Network
     users: list[User]
     files: list[File]
-    run: list[Annotated[str, Field(min_length=1)]] = Field(description="shell commands at the end of cloud-init")
+    run: list[Annotated[str, PRIVATE, Field(min_length=1)]] = Field(
+        description="shell commands at the end of cloud-init"
+    )
     cloud: Cloud
     pxe: Pxe
     image: DiskImage

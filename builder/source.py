@@ -18,7 +18,7 @@ import yaml
 from yaml.composer import Composer
 
 from builder.findings import Findings, Mark, Path, format_path
-from builder.private import mask
+from builder.private import NOT_SHOWN, is_private, mask, may_hold_private, shown_path
 
 # Room for 5,000 nodes, Kubernetes' own limit (kubernetes.io, "Considerations for large clusters"): a mebibyte and
 # 70,000 values with one static interface each. Aliases of aliases grow exponentially ("billion laughs").
@@ -45,7 +45,7 @@ _KEYWORDS: dict[str, object] = {
 class Document:
     """One YAML mapping. ``marks`` holds the place of every key's value, ``key_marks`` of the key itself."""
 
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)
     marks: Mapping[Path, Mark]
     key_marks: Mapping[Path, Mark] = field(default_factory=dict)
     name: str = ""
@@ -96,10 +96,10 @@ class _Reader:
                 self._add("IB103", "merge keys (<<) are not read", here, key_node, "use extends: or a layer")
                 continue
             if key in out:
-                first = self.key_marks[here]
+                first, shown = self.key_marks[here], format_path(shown_path(here)[-1:])
                 self._add(
                     "IB102",
-                    f"the key {format_path((key,))} stands twice, first in line {first.line}: YAML would take the last",
+                    f"the key {shown} stands twice, first in line {first.line}: YAML would take the last",
                     here, key_node, "keep one of them",
                 )  # fmt: skip
                 continue
@@ -118,6 +118,9 @@ class _Reader:
             return text
         if text in _KEYWORDS:
             return _KEYWORDS[text]
+        if _LEADING_ZERO.fullmatch(text) and is_private(path):
+            self._add("IB105", "a leading zero: YAML versions disagree whether that is octal", path, node, "quote it")
+            return text
         if _LEADING_ZERO.fullmatch(text):
             octal = text.lower().removeprefix("0o")
             hint = f'write it in quotes: "{text}"'
@@ -135,12 +138,13 @@ class _Reader:
 
     def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
         if node.tag != _UNTAGGED:
-            self._add("IB103", f"YAML tags ({node.tag}) are not read", path, node, "take the tag out")
+            tag = NOT_SHOWN if is_private(path) else f"({node.tag})"
+            self._add("IB103", f"YAML tags {tag} are not read", path, node, "take the tag out")
 
     def _add(self, code: str, message: str, path: Path, node: yaml.Node, hint: str) -> None:
         self.said += 1
         if self.said <= MAX_FINDINGS:
-            self.findings.add(code, message, hint=hint, key=format_path(path), mark=self.mark(node))
+            self.findings.add(code, message, hint=hint, key=format_path(shown_path(path)), mark=self.mark(node))
         elif self.said == MAX_FINDINGS + 1:
             self.findings.add(
                 "IB104", f"over {MAX_FINDINGS} problems in this file", mark=self.mark(node),
@@ -198,16 +202,61 @@ def _place(file: str, lines: list[str], before: str) -> Mark:
     return _mark(file, lines, len(parts) - 1, len(parts[-1]))
 
 
-def parse(text: str, file: str, findings: Findings) -> Document | None:
-    """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read."""
-    lines = [mask(line) for line in _LINE_BREAK.split(text)]
+def _shown_lines(lines: list[str], node: yaml.Node) -> list[str]:
+    """The lines as findings may show them: each ends where something private begins."""
+    ends: dict[int, int] = {}
+    count = 0
+
+    def hide(here: yaml.Node) -> None:
+        first, last = here.start_mark, here.end_mark
+        ends[first.line] = min(ends.get(first.line, first.column), first.column)
+        # The end of a block of text is the start of what follows it.
+        ends.update(dict.fromkeys(range(first.line + 1, last.line + (last.column > 0)), 0))
+
+    def walk(here: yaml.Node, path: Path) -> None:
+        nonlocal count
+        count += 1 if len(path) <= MAX_DEPTH else MAX_VALUES
+        if count > MAX_VALUES:  # aliases of aliases, or inside themselves
+            return
+        if isinstance(here, yaml.MappingNode):
+            for key, value in here.value:
+                below = (*path, str(key.value) if isinstance(key, yaml.ScalarNode) else "")
+                if shown_path(below)[-1] == NOT_SHOWN:
+                    hide(key)
+                walk(value, below)
+        elif isinstance(here, yaml.SequenceNode):
+            for item in here.value:
+                walk(item, (*path, 0))
+        elif is_private(path):
+            hide(here)
+
+    walk(node, ())
+    if count > MAX_VALUES:
+        return [""] * len(lines)
+    return [
+        mask(line) if (end := ends.get(number)) is None else mask(line[:end]) + (NOT_SHOWN if end else "")
+        for number, line in enumerate(lines)
+    ]
+
+
+def parse(text: str, file: str, findings: Findings, *, private: bool = False) -> Document | None:
+    """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read.
+
+    ``private``: it is a file of secrets, of which nothing is shown while it cannot be read as YAML.
+    """
+    raw = _LINE_BREAK.split(text)
+    # Without its structure nobody knows whose value a line is.
+    hidden = private or may_hold_private(text)
+    lines = [""] * len(raw) if hidden else [mask(line) for line in raw]
     try:
         node = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark or error.context_mark
         mark = _mark(file, lines, where.line, where.column) if where else Mark(file, 1, 1)
         said = " ".join(p for p in (error.context, error.problem) if p)
-        tab = mark.text[mark.column - 1 : mark.column] == "\t"
+        if hidden:
+            said = re.sub(r"'[^']{2,}'", NOT_SHOWN, said)
+        tab = raw[mark.line - 1][mark.column - 1 : mark.column] == "\t"
         hint = "indent with spaces, not tabs" if tab else "check indentation, colons and quotes near here"
         findings.add("IB101", f"this is not YAML: {said}", hint=hint, mark=mark)
         return None
@@ -229,7 +278,7 @@ def parse(text: str, file: str, findings: Findings) -> Document | None:
         return None
     if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and not node.style):
         return Document({}, {(): Mark(file, 1, 1)}, {}, file)
-    reader = _Reader(file, lines, findings)
+    reader = _Reader(file, _shown_lines(raw, node), findings)
     if not isinstance(node, yaml.MappingNode):
         findings.add(
             "IB103", "a file of imgbuild's is a mapping of keys to values",
@@ -240,8 +289,11 @@ def parse(text: str, file: str, findings: Findings) -> Document | None:
     return Document(data, reader.marks, reader.key_marks, file)
 
 
-def read(path: FilePath, findings: Findings, name: str | None = None) -> Document | None:
-    """Read one YAML file; ``name`` is how messages call it. Every problem is a finding, none an exception."""
+def read(path: FilePath, findings: Findings, name: str | None = None, *, private: bool = False) -> Document | None:
+    """Read one YAML file; ``name`` is how messages call it. Every problem is a finding, none an exception.
+
+    ``private``: it is a file of secrets (`parse`).
+    """
     name = name or str(path)
     here = Mark(name, 1, 1)
     try:
@@ -269,4 +321,4 @@ def read(path: FilePath, findings: Findings, name: str | None = None) -> Documen
     if "\0" in text:
         findings.add("IB100", f"{name} is a binary file, or UTF-16", mark=here, hint=_TEXT)
         return None
-    return parse(text, name, findings)
+    return parse(text, name, findings, private=private)

@@ -1,4 +1,7 @@
-"""Progress: one source of events, three ways to show it (a terminal, plain lines, JSON lines)."""
+"""Progress: one source of events, three ways to show it (a terminal, plain lines, JSON lines).
+
+An address in it is shown without its login.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from typing import IO, Protocol
 from rich.console import Console
 from rich.status import Status
 from rich.text import Text
+
+from builder.private import mask
 
 
 class Steps(Protocol):
@@ -29,7 +34,7 @@ class PlainSteps:
         self._depth = 0
 
     def _say(self, text: str) -> None:
-        print(f"{'  ' * self._depth}{text}", file=self._stream, flush=True)
+        print(f"{'  ' * self._depth}{mask(text)}", file=self._stream, flush=True)
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -55,7 +60,7 @@ class JsonSteps:
         self._stream = stream
 
     def _say(self, event: str, text: str, **more: object) -> None:
-        print(json.dumps({"event": event, "text": text, **more}), file=self._stream, flush=True)
+        print(json.dumps({"event": event, "text": mask(text), **more}), file=self._stream, flush=True)
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -96,7 +101,7 @@ class TerminalSteps:
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        start = time.monotonic()
+        start, text = time.monotonic(), mask(text)
         self._open.append((text, start))
         self._show()
         mark = ("✗", "red")
@@ -111,6 +116,7 @@ class TerminalSteps:
             self._show()
 
     def note(self, text: str) -> None:
+        text = mask(text)
         if self._open:
             self._show(text)
         else:

@@ -255,7 +255,7 @@ def test_set_has_its_place() -> None:
     assert parsed is not None
     lay_set(layered, *parsed, findings)
     for path in (("a", "b"), ("a", "b", "c"), ("a", "b", "c", 0)):
-        assert layered.mark(path) == Mark("--set", 3, 1, "a.b={c: [1]}")
+        assert layered.mark(path) == Mark("--set", 3, 1, "a.b=(not shown)")  # nobody declared it
     assert [m.file for m, _ in layered.history[("a", "b")]] == ["f", "--set"]
     assert "hunter2" not in repr(parse_set("users[0].hashed_password=hunter2", 1, findings)[2:])  # type: ignore[index]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from builder.image.cache import subfolder
 from builder.image.dibcache import DibCache
 from builder.image.overlay import lay
 from builder.image.supervisor import JOB
+from builder.private import mask
 from builder.steps import Steps
 
 if TYPE_CHECKING:
@@ -57,13 +57,26 @@ def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: in
         code = _supervise(run_dir, lock, log, progress, steps)
     finally:
         if log.exists():
-            shutil.copyfile(log, kept_log)
+            _keep_log(log, kept_log)
     tar = run_dir / "root.tar"
     if code or not tar.exists():
         kept.vouch(finished=False)
         raise diblog.failure(kept_log, code, plan.environment.get("DIB_DISTRIBUTION_MIRROR", ""), progress.phase)
     kept.vouch(finished=True)
     return tar
+
+
+def _keep_log(log: Path, kept: Path) -> None:
+    """The log for its owner only, and without a proxy's login: diskimage-builder is run with -x, and bash shows all."""
+    fresh = kept.with_suffix(".part")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with (
+        log.open(encoding="utf-8", errors="surrogateescape") as lines,
+        os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as out,
+    ):
+        out.writelines(map(mask, lines))
+    fresh.replace(kept)
 
 
 # What the console script disk-image-create does; its own file may lie anywhere (a zip, another environment).

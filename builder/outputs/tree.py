@@ -16,7 +16,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _AT_FDCWD = -100
 class OutFile:
     """One file of the output; ``mode`` 0o600 where it holds anything private."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     mode: int = 0o644
 
 
