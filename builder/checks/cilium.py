@@ -105,11 +105,25 @@ def _kernel(context: Context, chart: str) -> None:
             "take a newer kernel.flavour, or an older cilium.version",
         )  # fmt: skip
     for key, feature in versions("cilium")["features"].items():
-        path = tuple(key.split("."))
-        if _at(profile.cilium.values, path) is True and release < version(feature["kernel"]):
+        if _at(profile.cilium.values, tuple(key.split("."))) is True:
+            _feature(context, key, feature, release)
+
+
+def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Version) -> None:
+    path = (*_VALUES, *key.split("."))
+    if release < version(feature["kernel"]):
+        context.error(
+            "IB607", path, f"{key} needs kernel {feature['kernel']}, this node has {release}: "
+            f"the agent {feature['without']}", f"set {key}: false, or take a newer kernel",
+        )  # fmt: skip
+    unless = feature.get("unless")
+    if unless is None or _at(context.profile.cilium.values, tuple(unless.split("."))) is True:
+        return
+    for first, cured in feature["broken"]:
+        if version(first) <= release < version(cured):
             context.error(
-                "IB607", (*_VALUES, *path), f"{key} needs kernel {feature['kernel']}, this node has {release}: "
-                f"the agent {feature['without']}", f"set {key}: false, or take a newer kernel",
+                "IB607", path, f"{key} does nothing on kernel {release}, nor on any from {first} to before {cured} "
+                "(cilium#32942)", f"set {key}: false, or {unless}: true too, or take another kernel",
             )  # fmt: skip
 
 

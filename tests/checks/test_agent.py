@@ -142,6 +142,7 @@ CASES = [
     Case((*TUNNEL, *NO_BIG, "loadBalancer.mode=snat", "ipam.mode=multi-pool"), "IB650", "in tunnel mode", until="1.17"),
     Case((*IPSEC, "ipam.mode=multi-pool"), "IB650", "multi-pool with enable-ipsec", until="1.18"),
     Case(("l2podAnnouncements={enabled: true}",), "IB650", "enable-l2-pod-announcements", "1.19"),
+    Case(("bpf.tproxy=true",), "IB623", "cilium#47896", "1.19"),
     Case(("cluster.id=3",), "IB650", "default cluster name"),
 ]  # fmt: skip
 
@@ -163,6 +164,15 @@ def test_a_value_that_ends_the_agent_is_found_in_the_charts_with_that_rule(case:
     release = Version(chart.rpartition(".")[0])
     hit = [text for text in told if text.startswith(case.code) and case.says in text]
     assert len(hit) == (Version(case.since) <= release <= Version(case.until)), told
+
+
+@pytest.mark.parametrize(
+    ("chart", "told"), [("1.19.5", False), ("1.19.6", True), ("1.19.10", True), ("1.18.12", False)]
+)
+def test_a_rule_may_begin_with_a_patch_release(chart: str, told: bool) -> None:
+    found = of_the_table(Case(("bpf.tproxy=true",), "", ""), chart)
+    assert [text[:5] for text in found] == (["IB623"] if told else [])
+    assert of_the_table(Case(("bpf.tproxy=true", "l7Proxy=false"), "", ""), chart) == []
 
 
 def test_every_rule_has_a_case() -> None:
