@@ -21,7 +21,7 @@ from builder.target import KernelFacts, Target
 
 @cache
 def versions(name: str) -> dict[str, Any]:
-    """A table of profiles/versions/: "kubernetes", "nerdctl-full", "cilium" or "cloud-init".
+    """A table of profiles/versions/: "kubernetes", "nerdctl-full", "containerd", "helm", "cilium" or "cloud-init".
 
     Our own files, which need no places. A test compares with ``source.read``.
     """
@@ -54,6 +54,9 @@ class KubernetesFacts:
     cgroup_v1: Literal["yes", "override", "never"]
     bridge_nf_call: bool
     conntrack: bool
+    end_of_life: str | None
+    built_on_glibc: str | None
+    built_until: str | None
 
 
 def kubernetes_facts(release: str) -> KubernetesFacts | None:
@@ -78,30 +81,19 @@ def containerd_version(profile: Profile, target: Target) -> str | None:
     return str(row["containerd"]) if row else None
 
 
-def containerd_config_version(release: str) -> Literal[2, 3]:
-    """containerd 2.x reads version 3; 1.x version 2 (containerd docs/cri/config.md)."""
-    return 3 if version(release) >= Version("2.0.0") else 2
-
-
-_DEFAULT_SANDBOX = (  # containerd's own default at its tags: what a node without Kubernetes keeps
-    ("2.3", "registry.k8s.io/pause:3.10.2"),
-    ("2.2", "registry.k8s.io/pause:3.10.1"),
-    ("2.0", "registry.k8s.io/pause:3.10"),
-    ("1.7", "registry.k8s.io/pause:3.8"),
-    ("1.6", "registry.k8s.io/pause:3.6"),
-)
+def containerd_line(release: str) -> tuple[str, dict[str, Any]]:
+    """The row of versions/containerd.yaml for this containerd: of its own release line, else of the nearest older."""
+    lines: dict[str, dict[str, Any]] = versions("containerd")["lines"]
+    older = [name for name in lines if Version(name) <= version(release)]
+    name = max(older, key=Version) if older else min(lines, key=Version)
+    return name, lines[name]
 
 
 def sandbox_image(profile: Profile, target: Target) -> str:
     """The pause image with its tag: the one that kubeadm of this Kubernetes wants, so that both agree."""
     facts = kubernetes_facts(profile.kubernetes.version) if profile.kubernetes.enabled else None
-    default = _DEFAULT_SANDBOX[-1][1]
-    release = version(containerd_version(profile, target) or "0")
-    for start, image in _DEFAULT_SANDBOX:
-        if release >= Version(start):
-            default = image
-            break
-    tag = facts.pause if facts else default.rpartition(":")[2]
+    _, line = containerd_line(containerd_version(profile, target) or "0")
+    tag = facts.pause if facts else line["sandbox"]
     name = profile.containerd.sandbox_image or f"{profile.kubernetes.image_repository}/pause"
     return f"{name}:{tag}"
 

@@ -84,6 +84,9 @@ class Services(Model):
 class KernelFacts(Model):
     """One kernel flavour. ``version`` is the newest known; ``cpuset_v1``: CONFIG_CPUSETS_V1 (or older than 6.12).
 
+    ``end_of_life``: the day (ISO 8601) after which this target's repository gets no fixed kernel of this flavour; null:
+    none is known.
+
     ``owner``: the package (a shell pattern) that owns /boot/vmlinuz-* of this flavour.
     """
 
@@ -94,6 +97,7 @@ class KernelFacts(Model):
     cpuset_v1: bool
     btf: bool
     signed: bool
+    end_of_life: str | None = None
 
 
 class TargetPackages(Model):

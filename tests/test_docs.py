@@ -188,6 +188,7 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(tmp_path), "IMGBUILD_CACHE": str(tmp_path / ".cache"), "LC_ALL": "C.UTF-8",
+        "SOURCE_DATE_EPOCH": os.environ["SOURCE_DATE_EPOCH"],
     }  # fmt: skip
     for block in BLOCKS[page]:
         if block.file:

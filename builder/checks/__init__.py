@@ -59,6 +59,7 @@ def check(
     for topic in (*_PROFILE, *_CLUSTER):
         topic.check(context)
     routes.check(context, own)
+    dates.check(context)  # what a date says of the versions is the same for every node
     for each in own:
         said = Findings()
         for topic in _PROFILE:

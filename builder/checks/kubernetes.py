@@ -23,6 +23,7 @@ def check(context: Context) -> None:
     if not kubernetes.enabled:
         return
     _version(context)
+    _glibc(context)
     _cgroup(context)
     _kernel(context)
     _containerd(context)
@@ -54,6 +55,36 @@ def _version(context: Context) -> None:
         )  # fmt: skip
 
 
+def _glibc(context: Context) -> None:
+    """The kubelet is linked dynamically: built on a newer system than the target, it may not start there."""
+    release, target = context.profile.kubernetes.version, context.target
+    newer: str = versions("kubernetes")["next_glibc"]
+    if version(target.glibc) >= version(newer):
+        return
+    facts = kubernetes_facts(release)
+    if facts is None and version(release) < max(map(Version, versions("kubernetes")["minors"])):
+        return  # IB201
+    seen = "this release may be built on"
+    if facts is not None and facts.built_on_glibc is not None:
+        if facts.built_until is None or version(release) <= version(facts.built_until):
+            return
+        seen = (
+            f"up to {facts.built_until} it was built on glibc {facts.built_on_glibc}, and later patches may be built on"
+        )
+    context.warning(
+        "IB229", ("kubernetes", "version"),
+        f"it is not known whether the kubelet of {release} starts on {target.name}, with glibc {target.glibc}: {seen} "
+        f"Debian 12, which makes a kubelet that needs glibc {newer}",
+        "the installation starts it and ends with an error if it cannot; to be sure, take "
+        f"{_known_to_start(release)}, or a target with glibc {newer} or later",
+    )  # fmt: skip
+
+
+def _known_to_start(release: str) -> str:
+    patches: dict[str, str | None] = {m: row["built_until"] for m, row in versions("kubernetes")["minors"].items()}
+    return patches.get(minor(release)) or max(filter(None, patches.values()), key=version)
+
+
 def _cgroup(context: Context) -> None:
     profile = context.profile
     if cgroup(profile, context.target) == "v2":
@@ -68,13 +99,13 @@ def _cgroup(context: Context) -> None:
     if verdict == "never":
         context.error(
             "IB204", path, f"Kubernetes {release} does not run on cgroup v1, with which {context.target.name} boots",
-            f"{way}, or take Kubernetes 1.34 or older",
+            f"{way}, or take Kubernetes 1.37 or older with kubernetes.cgroup_v1: accept",
         )  # fmt: skip
     elif verdict == "override" and profile.kubernetes.cgroup_v1 == "refuse":
         context.error(
             "IB205", path,
             f"the kubelet of {release} refuses cgroup v1, with which {context.target.name} boots",
-            f"take Kubernetes 1.34 or older, {way}, or set kubernetes.cgroup_v1: accept (failCgroupV1: false)",
+            f"set kubernetes.cgroup_v1: accept (failCgroupV1: false), {way}, or take Kubernetes 1.34 or older",
         )  # fmt: skip
 
 
@@ -129,9 +160,7 @@ def _containerd(context: Context) -> None:
     line = minor(running)
     if have < version(row[line]) if line in row else have < max(map(Version, row)):
         said = ", ".join(f"{v} or later of {m}" for m, v in row.items())
-        context.warning(
-            "IB209", path, f"containerd's own table for Kubernetes {minor(release)} has {said}, not {running}", fix
-        )
+        context.warning("IB209", path, f"Kubernetes {minor(release)} goes with containerd {said}, not {running}", fix)
 
 
 def _binaries(context: Context) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
-from builder.derive import containerd_config_version, containerd_version, sandbox_image, version
+from builder.derive import containerd_line, containerd_version, sandbox_image, version
 from builder.errors import ImgbuildError
 from builder.nodefile import NodeFile, NodeLink
 from builder.profile import Profile
@@ -50,7 +50,7 @@ def config(profile: Profile, target: Target) -> bytes:
         "node",
         "etc/containerd/config.toml.j2",
         containerd=release,
-        config_version=containerd_config_version(release),
+        config_version=containerd_line(release)[1]["config"],
         # bin_dir is deprecated in 2.1 and gone in 2.4 (containerd RELEASES.md)
         bin_dirs=version(release) >= Version("2.1"),
         exports=_exports(version(release)),

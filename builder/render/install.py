@@ -65,6 +65,7 @@ def _steps(profile: Profile, target: Target) -> Iterable[NodeFile]:
         yield _script("install.d/10-repositories", "install.d/rpm/10-repositories")
     if family == "rpm" or repository_keys(profile, target):
         yield _script("lib/keys.sh", "lib/keys.sh", mode=0o644)
+    yield _script("lib/programs.sh", "lib/programs.sh", mode=0o644)
     yield _script("install.d/20-packages", "install.d/any/20-packages")
     yield _script("install.d/30-kernel", f"install.d/{family}/30-kernel")
     containerd = "archive" if profile.containerd.source == "nerdctl-full" else "distribution"

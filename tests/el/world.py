@@ -70,7 +70,7 @@ def make_world(mirror: Mirror, release: str, base: Path, base_sha256: str, work:
     archives = mirror.folder / "archives"
     archives.mkdir(exist_ok=True)
     runtime, runtime_sum = nerdctl_full(archives, "2.3.5")
-    tool, tool_sum = helm(archives, "3.18.4")
+    tool, tool_sum = helm(archives, "4.3.0")
     for path in layout.values():
         index(mirror.folder / _RELEASES[release] / path.replace("$basearch", "x86_64"))
     index(places["elrepo"])

@@ -15,7 +15,7 @@ from tests.install.conftest import Mirror
 from tests.install.room import Room, tree
 
 PROGRAM = b'#!/bin/sh\n[ "$1" = --version ]\n'
-HELM = b"#!/bin/sh\necho v3.18.4\n"
+HELM = b"#!/bin/sh\necho v4.3.0\n"
 Change = Callable[[dict[str, bytes | str]], None]
 
 
@@ -190,10 +190,10 @@ def test_a_program_that_does_not_run_here(room: Room, mirror: Mirror) -> None:
     lay(room, packed, f"{mirror.url}/n.tgz")
     done = room.step("40-containerd")
     assert done.returncode == 1
-    assert "/usr/local/bin/containerd does not run here" in done.stderr
+    assert "/usr/local/bin/containerd is there and cannot be started" in done.stderr
 
 
-@pytest.mark.parametrize(("program", "code"), [(HELM, 0), (HELM.replace(b"18", b"9"), 1)])
+@pytest.mark.parametrize(("program", "code"), [(HELM, 0), (HELM.replace(b"4.3", b"4.2"), 1)])
 def test_helm(room: Room, mirror: Mirror, program: bytes, code: int) -> None:
     packed = archive({"linux-amd64/helm": program, "linux-amd64/LICENSE": b"x"})
     (mirror.folder / "h.tgz").write_bytes(packed)
@@ -203,7 +203,7 @@ def test_helm(room: Room, mirror: Mirror, program: bytes, code: int) -> None:
     assert done.returncode == code, done.stderr
     assert not (room.upper / "usr/local/bin/LICENSE").exists()
     if code:
-        assert "holds helm v3.9.4" in done.stderr
+        assert "/usr/local/bin/helm is of 4.2.0, not of 4.3.0" in done.stderr
     else:
         mirror.asked.clear()
         assert room.step("60-helm").returncode == 0
@@ -287,13 +287,15 @@ def test_images_of_another_sum_are_refused(room: Room, mirror: Mirror) -> None:
 
 
 def test_kubernetes_as_pinned_binaries(room: Room, mirror: Mirror) -> None:
-    (mirror.folder / "kubelet").write_bytes(PROGRAM)
-    one = f"{{urls: ['{mirror.url}/kubelet'], sha256: {hashlib.sha256(PROGRAM).hexdigest()}}}"
-    sets = ("kubernetes.source=binaries", f"kubernetes.binaries={{kubelet: {one}, kubeadm: {one}}}")
+    program = b"#!/bin/sh\necho v1.35.8\n"
+    (mirror.folder / "program").write_bytes(program)
+    one = f"{{urls: ['{mirror.url}/program'], sha256: {hashlib.sha256(program).hexdigest()}}}"
+    names = ("kubelet", "kubeadm", "kubectl", "crictl")
+    sets = ("kubernetes.source=binaries", f"kubernetes.binaries={{{', '.join(f'{n}: {one}' for n in names)}}}")
     room.lay(tree("debian12-efi", sets=sets))
     done = room.step("50-kubernetes")
     assert done.returncode == 0, done.stderr
-    for name in ("kubelet", "kubeadm"):
+    for name in names:
         assert (room.upper / "usr/local/bin" / name).stat().st_mode & 0o777 == 0o755
     mirror.asked.clear()
     assert room.step("50-kubernetes").returncode == 0

@@ -181,7 +181,7 @@ def test_a_running_node_keeps_its_old_kernel_and_its_identity(room: Room) -> Non
 def test_kubernetes_at_another_version_is_not_taken(room: Room) -> None:
     el(room, "centos7-efi")
     room.world(offers="kubelet 1.33.0-1\nkubeadm 1.33.0-1\nkubectl 1.33.0-1\n", installed="", faults="")
-    assert "kubelet-1.34.11" in failed(room, "50-kubernetes")
+    assert "kubelet-1.35.8" in failed(room, "50-kubernetes")
 
 
 def arguments(room: Room, faults: str = "") -> None:
