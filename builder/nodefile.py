@@ -13,17 +13,19 @@ class NodeFile:
     """One regular file on the node, owned by root:root.
 
     ``mode`` is the permission bits (0o644). A file that not everybody on the node may read is ``secret``: its content
-    must never be logged, shown, put on a web server or written for others to read.
+    must never be logged, shown, put on a web server or written for others to read. ``public``: it is not, although
+    the program that reads it wants such a mode (sudo).
     """
 
     path: str
     content: bytes = field(repr=False)
     mode: int = 0o644
+    public: bool = False
 
     @property
     def secret(self) -> bool:
-        """Whether its mode keeps others out."""
-        return not self.mode & 0o004
+        """Whether its mode keeps others out of what they must not see."""
+        return not self.public and not self.mode & 0o004
 
     def __post_init__(self) -> None:
         pure = PurePosixPath(self.path)

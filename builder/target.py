@@ -73,12 +73,17 @@ class Paths(Model):
 
 
 class Services(Model):
-    """systemd units by what they do. ``ntp_rivals`` would set the clock beside chrony."""
+    """systemd units by what they do.
+
+    ``ntp_rivals`` would set the clock beside chrony; ``updaters`` fetch from the package mirrors by themselves: they
+    fail on a node without them, and hold the package manager's lock elsewhere.
+    """
 
     chrony: str
     ntp_rivals: list[str]
     ssh: str
     firewall: list[str]
+    updaters: list[str]
 
 
 class KernelFacts(Model):
@@ -180,7 +185,10 @@ class TargetRepositories(Model):
 
 
 class Target(Model):
-    """One distribution release."""
+    """One distribution release.
+
+    ``sudo_path``: what its /etc/sudoers sets secure_path to; null where that has /usr/local already.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -193,6 +201,7 @@ class Target(Model):
     package_manager: Literal["yum", "dnf", "apt"]
     bpffs_unit: bool
     selinux: bool
+    sudo_path: str | None
     default_user: str
     cgroup: Cgroup
     image: TargetImage

@@ -38,6 +38,7 @@ def install_tree(profile: Profile, target: Target) -> NodeTree:
     settings = _settings(profile, target)
     files = [NodeFile(CONF, render("node", "etc/imgbuild/install.conf.j2", settings=settings))]
     files += [_script("install", "install"), _script("lib/install.sh", "lib/install.sh", mode=0o644)]
+    files += [_script("lib/path.sh", "lib/path.sh", mode=0o644)]  # every program's, of the node files' too
     files += _steps(profile, target)
     files += _system_files(profile, target)
     if profile.mode == "stock":

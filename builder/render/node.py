@@ -35,7 +35,8 @@ def node_tree(profile: Profile, target: Target) -> NodeTree:
     files = {f.path: f for f in _files(profile, target)}
     files |= {f.path: NodeFile(f.path, f.content.encode(), int(f.mode, 8)) for f in profile.files}
     links = [link for link in _links(profile, target) if link.path not in files]
-    enable, mask = _enable(profile, target), _mask(profile, target)
+    enable = _enable(profile, target)
+    mask = (unit for unit in _mask(profile, target) if f"/{SYSTEM}/{unit}" not in files)
     tree = NodeTree(tuple(files.values()), tuple(links), tuple(enable), tuple(mask))
     conf = NodeFile("/etc/imgbuild/node.conf", _node_conf(profile, target, tree))
     if conf.path not in files:
@@ -71,6 +72,10 @@ def _system(profile: Profile, target: Target) -> Iterator[NodeFile]:
         yield _plain(f"{SYSTEM}/sys-fs-bpf.mount")
     if target.selinux and profile.selinux.mode is not None:
         yield NodeFile("/etc/selinux/config", render("node", "etc/selinux/config.j2", mode=profile.selinux.mode))
+    if target.sudo_path is not None:
+        name = "etc/sudoers.d/50-imgbuild"
+        content = render("node", f"{name}.j2", secure_path=f"{target.sudo_path}:/usr/local/sbin:/usr/local/bin")
+        yield NodeFile(f"/{name}", content, 0o440, public=True)
     for command in _completions(profile):
         name = "usr/share/bash-completion/completions"
         yield NodeFile(f"/{name}/{command}", render("node", f"{name}/command.j2", command=command))
@@ -154,6 +159,7 @@ def _enable(profile: Profile, target: Target) -> Iterator[str]:
 
 def _mask(profile: Profile, target: Target) -> Iterator[str]:
     yield from target.services.ntp_rivals
+    yield from target.services.updaters
     if profile.firewall.disabled:
         yield from target.services.firewall
     if not profile.swap.enabled:
@@ -184,7 +190,7 @@ def _node_conf(profile: Profile, target: Target, tree: NodeTree) -> bytes:
         selinux=profile.selinux.mode if target.selinux else None,
         swap=profile.swap.enabled,
         modules=verify.modules(profile),
-        stop=[unit for unit in tree.mask if unit.endswith(".service")],
+        stop=[unit for unit in tree.mask if unit.endswith((".service", ".timer"))],
         links=tree.links,
         mask=tree.mask,
         enable=tree.enable,

@@ -10,7 +10,8 @@ import pytest
 
 from builder.findings import Findings
 from builder.load import Loaded, load
-from builder.nodefile import NodeTree
+from builder.nodefile import NodeFile, NodeTree
+from builder.render.templates import static
 
 PROFILES = ["centos7-bios", "centos7-efi", "centos8-bios", "centos8-efi", "debian12-bios", "debian12-efi"]
 HOST = ["distro-containerd", "container-host"]
@@ -47,8 +48,9 @@ def loaded(name: str, layers: Sequence[str] = (), sets: Sequence[str] = ()) -> L
 
 
 def write_tree(tree: NodeTree, root: Path) -> Path:
-    """What the image's overlay does, in short: files and links."""
-    for file in tree.files:
+    """What the image's overlay does, in short: files and links; and what the install tree has for their programs."""
+    shared = "usr/libexec/imgbuild/lib/path.sh"
+    for file in (*tree.files, NodeFile(f"/{shared}", static("node", shared))):
         path = root / file.path.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)

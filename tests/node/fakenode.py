@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,19 @@ COMMANDS = """systemctl journalctl uname rpm dpkg ctr containerd chronyc getenfo
 kubelet kubeadm kubectl helm crictl NetworkManager systemd-analyze modprobe udevadm swapoff"""
 
 
+@functools.cache
+def system_tools() -> Path:
+    """The host's own programs in sudo's folders on EL, without any that a node has a stand-in for."""
+    folder = Path(tempfile.mkdtemp(prefix="imgbuild-tools-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    hidden = {*COMMANDS.split(), *NETFILTER, "awk"}
+    for program in (p for part in SECURE_PATH.split(":") for p in Path(part).iterdir()):
+        link = folder / program.name
+        if program.name not in hidden and not link.is_symlink():
+            link.symlink_to(program)
+    return folder
+
+
 class Node:
     """A node below ``root``."""
 
@@ -51,7 +67,8 @@ class Node:
         for folder in ("answers", "codes", "bin"):
             (self.stand_ins / folder).mkdir(parents=True)
         for name in (*COMMANDS.split(), *NETFILTER):
-            program = self.stand_ins / "bin" / name
+            program = (self.root / "usr/local/bin" if name in self._archives() else self.stand_ins / "bin") / name
+            program.parent.mkdir(parents=True, exist_ok=True)
             program.write_text(STAND_IN)
             program.chmod(0o755)
         (self.stand_ins / "bin/awk").symlink_to(os.environ.get("TEST_AWK") or shutil.which("awk") or "")
@@ -62,6 +79,15 @@ class Node:
         self._containerd()
         if found.profile.kubernetes.enabled:
             self._cluster()
+
+    def _archives(self) -> set[str]:
+        """What comes from archives, into /usr/local: an admin's sudo does not look there on EL."""
+        found = {"helm"}
+        if self.profile.containerd.source == "nerdctl-full":
+            found |= {"ctr", "containerd"}
+        if self.profile.kubernetes.source == "binaries":
+            found |= {"kubelet", "kubeadm", "kubectl"}
+        return found
 
     def write(self, path: str, content: str | bytes) -> Path:
         """A file of the fake root."""
@@ -88,9 +114,9 @@ class Node:
         return file.read_text().splitlines() if file.exists() else []
 
     def run(self, *argv: str, bash: str | None = None) -> subprocess.CompletedProcess[bytes]:
-        """One of the node's programs, by its name, with the stand-ins first on PATH."""
+        """One of the node's programs, by its name, as EL's sudo runs it: nothing of /usr/local is on PATH."""
         program = str(self.root / "usr/libexec/imgbuild" / argv[0])
-        path = f"{self.stand_ins / 'bin'}:{SECURE_PATH}"
+        path = f"{self.stand_ins / 'bin'}:{system_tools()}"
         env = {"PATH": path, "IMGBUILD_ROOT": str(self.root), "STAND_INS": str(self.stand_ins), "HOME": "/root"}
         env |= {k: v for k, v in os.environ.items() if k == "IMGBUILD_REPORT_PORT"} | self.environment
         command = [*([bash] if bash else []), program, *argv[1:]]

@@ -209,7 +209,33 @@ def test_masks() -> None:
     found = loaded("debian12-efi", HOST)
     assert set(node_tree(found.profile, found.target).mask) >= {"swap.target", "systemd-timesyncd.service"}
     found = loaded("debian12-efi", HOST, ["firewall.disabled=false", "swap.enabled=true"])
-    assert set(node_tree(found.profile, found.target).mask) == set(found.target.services.ntp_rivals)
+    services = found.target.services
+    assert set(node_tree(found.profile, found.target).mask) == {*services.ntp_rivals, *services.updaters}
+
+
+@pytest.mark.parametrize(
+    ("name", "timers"),
+    [
+        ("centos7-efi", {"dnf-makecache.timer"}),
+        ("centos8-bios", {"dnf-makecache.timer"}),
+        ("debian12-efi", {"apt-daily.timer", "apt-daily-upgrade.timer"}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["baked", "stock"])
+def test_nothing_asks_the_mirrors_by_itself(name: str, timers: set[str], mode: str) -> None:
+    """dnf-makecache.service fails ten minutes after boot where there is no mirror, and failed-units with it."""
+    found = loaded(name, sets=[f"mode={mode}"])
+    tree = node_tree(found.profile, found.target)
+    assert timers <= set(tree.mask)
+    conf = tree.by_path()["/etc/imgbuild/node.conf"].content.decode()
+    (stopped,) = [line for line in conf.splitlines() if line.startswith("stop=")]
+    assert all(timer in stopped for timer in timers)  # stock: it runs by the time that apply masks it
+
+
+def test_a_unit_of_the_user_is_not_masked() -> None:
+    path = "/etc/systemd/system/dnf-makecache.timer"
+    found = loaded("centos8-efi", sets=[f"files=[{{path: {path}, content: mine}}]"])
+    assert "dnf-makecache.timer" not in node_tree(found.profile, found.target).mask
 
 
 def test_filters() -> None:

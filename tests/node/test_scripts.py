@@ -44,7 +44,10 @@ def test_apply_makes_links_masks_and_starts_in_order(tmp_path: Path, name: str, 
     zone = node.profile.time.zone
     assert (node.root / "etc/localtime").readlink() == Path(f"../usr/share/zoneinfo/{zone}")
     assert (node.root / "usr/bin/imgbuild-verify").resolve() == node.root / "usr/libexec/imgbuild/verify"
-    assert (node.root / "etc/systemd/system/swap.target").readlink() == Path("/dev/null")
+    for unit in ("swap.target", *node.target.services.updaters):
+        assert (node.root / "etc/systemd/system" / unit).readlink() == Path("/dev/null")
+    for unit in node.target.services.updaters:
+        assert f"systemctl stop {unit}" in node.log
     fstab = (node.root / "etc/fstab").read_text().splitlines()
     assert [line for line in fstab if not line.startswith("#")] == ["UUID=1 / ext4 defaults 0 1"]
     assert "# imgbuild: UUID=2 none swap sw 0 0" in fstab

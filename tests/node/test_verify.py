@@ -320,7 +320,7 @@ def test_a_long_value_is_cut(tmp_path: Path) -> None:
 def test_a_containerd_that_hangs_is_a_failed_check(tmp_path: Path) -> None:
     node = Node(tmp_path, loaded("centos7-efi"))
     commands = node.stand_ins / "bin"
-    (commands / "ctr").write_text("#!/bin/bash\nexec sleep 50\n")
+    (node.root / "usr/local/bin/ctr").write_text("#!/bin/bash\nexec sleep 50\n")
     (commands / "timeout").write_text('#!/bin/bash\nexec /usr/bin/timeout 0.2 "${@:2}"\n')
     (commands / "timeout").chmod(0o755)
     failed = [name for name, one in node.checks().items() if one["ok"] is False]

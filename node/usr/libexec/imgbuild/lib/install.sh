@@ -2,8 +2,10 @@
 # shellcheck shell=bash disable=SC2034
 
 export LC_ALL=C
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export PATH
+# Not the caller's: in a build that is diskimage-builder's.
+PATH=''
+# shellcheck source=lib/path.sh
+. /usr/libexec/imgbuild/lib/path.sh
 
 # What imgbuild keeps on the node: which archives are unpacked, how far setup came.
 STATE=/var/lib/imgbuild

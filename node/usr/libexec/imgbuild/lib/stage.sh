@@ -2,6 +2,9 @@
 # and by firstboot's stages; $program is the one or the other. Bash 4.2, no jq, no Python.
 # shellcheck shell=bash disable=SC2154 # program
 
+# shellcheck source=path.sh
+. "${BASH_SOURCE[0]%/*}/path.sh"
+
 R=${IMGBUILD_ROOT:-} # tests only: a fake root
 run=$R/run/imgbuild
 state=$R/var/lib/imgbuild
