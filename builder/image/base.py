@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from builder.checksum import sha256_of
 from builder.errors import HostError
-from builder.image.cache import discard, locked, open_cache, remove, sha256_of, store, subfolder, take
+from builder.fetch.address import shown
+from builder.fetch.download import download
+from builder.fetch.failure import FetchError
+from builder.image.cache import discard, locked, open_cache, remove, store, subfolder, take
 from builder.image.command import run
 from builder.image.layout import SECTOR
 from builder.image.scratch import scratch
@@ -24,8 +26,6 @@ from builder.profile import Profile
 from builder.steps import Steps
 from builder.target import Target
 
-_CHUNK = 1 << 20
-_TIMEOUT = 60.0  # seconds without a byte
 _ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
 _ROOTS = {"xfs": "norecovery", "ext4": "noload", "ext3": "noload", "btrfs": "norecovery"}
 
@@ -57,10 +57,12 @@ def base_tar(profile: Profile, target: Target, cache: Path, steps: Steps, *, fre
         if Path(source).is_dir():
             return _of_folder(Path(source), folder, place / "work", steps)
         if wanted is None:
-            raise HostError(f"the base {source} has no checksum", "set base.sha256 (sha256sum FILE)")
-        name, tar = source.rpartition("/")[2], folder / f"{wanted}.tar"
+            raise HostError(f"the base {shown(source)} has no checksum", "set base.sha256 (sha256sum FILE)")
+        name = (shown(source) if "://" in source else source).rpartition("/")[2]
+        tar = folder / f"{wanted}.tar"
         if fresh:
             discard(tar)
+            remove(folder / f"{wanted}.download.part")
         if take(tar, f"the base {name}", steps) is not None:
             steps.note(f"the base {name} is in the cache")
             return Base(tar, wanted)
@@ -101,50 +103,18 @@ def _fetched(url: str, wanted: str, folder: Path, steps: Steps) -> Path:
             found = str(error.strerror)
         if found == wanted:
             return path
-        steps.note(f"the download of {url} in the cache is fetched again: its sha256 is {found}, not {wanted} ({path})")
+        steps.note(
+            f"the download of {shown(url)} in the cache is fetched again: its sha256 is {found}, not {wanted} ({path})"
+        )
         remove(path)
-    part = path.with_name(f"{path.name}.part")
-    if part.is_symlink() or not part.is_file():
-        remove(part)
-    with steps.step(f"Fetch {url}"):
-        try:
-            _download(url, part, steps)
-        except (urllib.error.URLError, OSError) as error:
-            raise HostError(
-                f"the base cannot be fetched from {url}: {getattr(error, 'reason', error)}",
-                "fetch it on another machine and set base.source to the file (with base.sha256), or set it to a mirror",
-            ) from error
-        found = sha256_of(part)
-        if found != wanted:
-            part.unlink()
-            raise HostError(
-                f"the base {url} has the sha256 {found}, not {wanted}",
-                "it is damaged, cut short or another file: fetch it again, or correct base.sha256",
-            )
-        part.replace(path)
-    return path
-
-
-def _download(url: str, part: Path, steps: Steps) -> None:
-    there = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={there}-"} if there else {})  # noqa: S310
     try:
-        answer = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310 - fields.Url: http and https only
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: the part is whole already, or longer than the file: its checksum will say
-            raise
-        return
-    with answer, part.open("ab" if answer.status == 206 else "wb") as out:
-        total = int(answer.headers.get("Content-Length") or 0) + (there if answer.status == 206 else 0)
-        told = 0
-        while block := answer.read(_CHUNK):
-            out.write(block)
-            percent = out.tell() * 100 // total if total else 0
-            if percent >= told + 10:
-                told = percent - percent % 10
-                steps.note(f"{told} % of {total // _CHUNK} MiB")
-        if total and out.tell() < total:
-            raise OSError(f"the connection broke after {out.tell()} of {total} bytes; the next run goes on from there")
+        download(url, path, wanted, steps)
+    except FetchError as error:
+        hint = (
+            "or fetch it on another machine and set base.source to the file, and base.sha256; or to a mirror's address"
+        )
+        raise HostError(f"the base: {error}", f"{error.hint}\n{hint}") from error
+    return path
 
 
 def _of_folder(source: Path, folder: Path, work: Path, steps: Steps) -> Base:

@@ -7,7 +7,6 @@ and a file that somebody swapped cost minutes, and never get into an image.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from builder.checksum import sha256_of, sync
 from builder.errors import HostError
 from builder.steps import Steps
 
@@ -94,24 +94,16 @@ def locked(file: Path, waiting: str, steps: Steps) -> Iterator[int]:
         os.close(lock)
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 (hex) of a regular file; a link in its place is not followed. Raises OSError."""
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as data:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(data.fileno()).st_mode):
-            raise OSError(0, "not a regular file")
-        return hashlib.file_digest(data, "sha256").hexdigest()
-
-
 def store(made: Path, entry: Path, sha256: str, facts: Mapping[str, Any] | None = None) -> None:
     """Move ``made`` (its sha256 is known) to ``entry`` and write its record, both on the disk when this returns.
 
     The record comes last: an entry without one was cut off by a power failure or a kill.
     """
-    _sync(made)
+    sync(made)
     record = _record(entry)
     record.unlink(missing_ok=True)
     made.replace(entry)
-    _sync(entry.parent)
+    sync(entry.parent)
     about = {"entry": entry.name, "bytes": entry.stat().st_size, "sha256": sha256, **(facts or {})}
     write_record(record, about)
 
@@ -121,9 +113,9 @@ def write_record(record: Path, about: Mapping[str, Any]) -> None:
     part = record.with_name(f"{record.name}.part")
     part.unlink(missing_ok=True)  # it could be a link
     part.write_text(json.dumps(about, indent=1))
-    _sync(part)
+    sync(part)
     part.replace(record)
-    _sync(record.parent)
+    sync(record.parent)
 
 
 def verified(entry: Path) -> Mapping[str, Any] | None:
@@ -195,12 +187,3 @@ def _regular(path: Path) -> None:
         raise Unfit(f"another user can write to {path.name}")
     if found.st_nlink > 1:
         raise Unfit(f"{path.name} has a second name (a hard link), through which it can be changed")
-
-
-def _sync(path: Path) -> None:
-    """Have a file's content, or a folder's names, on the disk."""
-    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -14,7 +14,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.image.cache import sha256_of, write_record
+from builder.checksum import sha256_of
+from builder.image.cache import write_record
 
 _RECORD = "sha256.json"
 _PACKAGES = "apt"

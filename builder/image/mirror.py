@@ -6,16 +6,16 @@ No mirror has a name in imgbuild: a build never reaches for a host that nobody c
 from __future__ import annotations
 
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import HostError
+from builder.fetch.address import shown
+from builder.fetch.ask import ask
+from builder.fetch.failure import FetchError
 
 _APT = Path("/etc/apt")
-_TIMEOUT = 20.0  # seconds; a mirror that takes longer to send one small file will not carry a build
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,13 @@ class DebianMirrors:
 
 
 def serves(uri: str, suite: str) -> bool:
-    """Whether the archive at ``uri`` has ``suite``. Raises OSError when it cannot be asked at all."""
-    request = urllib.request.Request(f"{uri}/dists/{suite}/InRelease", method="HEAD")  # noqa: S310 - http(s) only
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
-            return True
-    except urllib.error.HTTPError as err:
-        if err.code in {403, 404, 410}:
-            return False
-        raise
+    """Whether the archive at ``uri`` has ``suite``. Raises FetchError when it cannot be asked at all."""
+    status = ask(f"{uri}/dists/{suite}/InRelease", method="HEAD").status
+    if status == 200:
+        return True
+    if status in {403, 404, 410}:
+        return False
+    raise FetchError(f"the server answers {status}")
 
 
 def debian_mirrors(
@@ -77,12 +75,12 @@ def debian_mirrors(
     *,
     security: str = "",
     apt: Path = _APT,
-    ask: Callable[[str, str], bool] = serves,
+    asked: Callable[[str, str], bool] = serves,
 ) -> DebianMirrors:
     """The mirrors of a Debian release (code name).
 
     ``wanted`` is the profile's mirror and comes first; without it the host's apt configuration below ``apt`` is
-    read. Each suite is asked for (``ask``), so that a dead mirror is found now and not after a minute. Raises
+    read. Each suite is asked for (``asked``), so that a dead mirror is found now and not after a minute. Raises
     HostError: no mirror known, or none that answers; it names what was tried.
     """
     sources = list(apt_sources(apt))
@@ -95,17 +93,17 @@ def debian_mirrors(
     guess = _clean(security) or ("" if wanted else _security(sources, release))
     candidates = [guess] if guess else [f"{main}-security"]
     try:
-        if not ask(main, release):
+        if not asked(main, release):
             raise HostError(f"the Debian mirror {main} has no {release}", "name another mirror in the profile")
-        updates = ask(main, f"{release}-updates")
-        backports = ask(main, f"{release}-backports")
-    except OSError as err:
+        updates = asked(main, f"{release}-updates")
+        backports = asked(main, f"{release}-backports")
+    except FetchError as err:
         raise _dead(main, err) from err
     found = ""
     for candidate in candidates:
         try:
-            found = candidate if ask(candidate, f"{release}-security") else ""
-        except OSError as err:
+            found = candidate if asked(candidate, f"{release}-security") else ""
+        except FetchError as err:
             raise _dead(candidate, err) from err
     return DebianMirrors(release, main, found, updates, backports)
 
@@ -173,9 +171,8 @@ def _security(sources: list[AptSource], release: str) -> str:
     return next(iter(exact + same), "")
 
 
-def _dead(mirror: str, err: OSError) -> HostError:
-    reason = getattr(err, "reason", None) or err
+def _dead(mirror: str, error: FetchError) -> HostError:
     return HostError(
-        f"the Debian mirror {mirror} does not answer: {reason}",
+        f"the Debian mirror {shown(mirror)} does not answer: {error}",
         "check the network (and http_proxy), or name another mirror in the profile",
     )

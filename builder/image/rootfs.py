@@ -11,9 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from builder.checksum import sha256_of
 from builder.errors import HostError
 from builder.image.base import Base
-from builder.image.cache import Unfit, discard, locked, open_cache, sha256_of, store, subfolder, take, verified
+from builder.image.cache import Unfit, discard, locked, open_cache, store, subfolder, take, verified
 from builder.image.command import no_space, run
 from builder.image.dibcache import discard_packages
 from builder.image.dibrun import run_dib

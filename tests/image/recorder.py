@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from builder.steps import Transfer
+
 
 class _Open:
     def __enter__(self) -> None:
@@ -16,6 +21,7 @@ class Recorder:
 
     def __init__(self, *, echo: bool = False) -> None:
         self.lines: list[str] = []
+        self.reports: list[tuple[int, int | None]] = []
         self._echo = echo
 
     def step(self, text: str) -> _Open:
@@ -26,3 +32,10 @@ class Recorder:
         self.lines.append(text)
         if self._echo:
             print(text, flush=True)
+
+    @contextmanager
+    def transfer(self) -> Iterator[Transfer]:
+        def report(done: int, total: int | None) -> None:
+            self.reports.append((done, total))
+
+        yield report

@@ -231,6 +231,8 @@ class _Server(http.server.BaseHTTPRequestHandler):
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
         self.send_response(206 if wanted else 200)
         self.send_header("Content-Length", str(len(self.content) - start))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
         self.end_headers()
         # The first answer ends too early, as a connection that breaks does.
         end = self.cut if len(self.asked) == 1 and self.cut else len(self.content)
@@ -259,8 +261,6 @@ def test_a_download_that_broke_goes_on_where_it_stopped(
     subprocess.run(["tar", "-C", root, "-czf", archive, "."], check=True)
     _Server.content, _Server.cut = archive.read_bytes(), 100
     url = f"http://127.0.0.1:{server.server_port}/root.tar.gz"
-    with pytest.raises(HostError, match="cannot be fetched from http://127"):
-        read(url, digest(archive), tmp_path / "cache")
     made = read(url, digest(archive), tmp_path / "cache")
     assert _Server.asked == [None, "bytes=100-"]
     assert digest(made.tar) == digest(archive)

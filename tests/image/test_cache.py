@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.checksum import sha256_of
 from builder.errors import HostError
-from builder.image.cache import Unfit, open_cache, sha256_of, store, subfolder, take, verified
+from builder.image.cache import Unfit, open_cache, store, subfolder, take, verified
 from builder.image.dibcache import DibCache
 from tests.image.recorder import Recorder
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import HostError
+from builder.fetch.failure import FetchError
 from builder.image import build
 from builder.image.mirror import AptSource, DebianMirrors, apt_sources, debian_mirrors
 from tests.image.recorder import Recorder
@@ -51,7 +52,7 @@ def test_the_hosts_own_mirror_and_its_security_archive(apt: Path) -> None:
         "deb http://mirror.example/debian bookworm main\n"
         "deb http://security.example/debian-security bookworm-security main\n"
     )
-    found = debian_mirrors("bookworm", apt=apt, ask=_everything)
+    found = debian_mirrors("bookworm", apt=apt, asked=_everything)
     assert (found.main, found.security) == ("http://mirror.example/debian", "http://security.example/debian-security")
     assert found.sources().splitlines() == [
         "debian:deb http://mirror.example/debian bookworm main",
@@ -63,7 +64,7 @@ def test_the_hosts_own_mirror_and_its_security_archive(apt: Path) -> None:
 
 def test_a_host_of_another_debian_release_lends_its_archive(apt: Path) -> None:
     (apt / "sources.list").write_text("deb http://mirror.example/debian trixie main\n")
-    assert debian_mirrors("bookworm", apt=apt, ask=_everything).main == "http://mirror.example/debian"
+    assert debian_mirrors("bookworm", apt=apt, asked=_everything).main == "http://mirror.example/debian"
 
 
 def test_the_profiles_mirror_comes_first(apt: Path) -> None:
@@ -74,7 +75,7 @@ def test_the_profiles_mirror_comes_first(apt: Path) -> None:
         asked.append((uri, suite))
         return "backports" not in suite
 
-    found = debian_mirrors("bookworm", "https://wanted.example/debian/", apt=apt, ask=ask)
+    found = debian_mirrors("bookworm", "https://wanted.example/debian/", apt=apt, asked=ask)
     assert found.main == "https://wanted.example/debian"
     assert found.security == "https://wanted.example/debian-security"
     assert not found.backports
@@ -85,7 +86,7 @@ def test_the_profiles_mirror_comes_first(apt: Path) -> None:
 def test_no_mirror_at_all(apt: Path) -> None:
     (apt / "sources.list").write_text("deb http://archive.example/ubuntu noble main\n")
     with pytest.raises(HostError, match="no Debian mirror for bookworm"):
-        debian_mirrors("bookworm", apt=apt, ask=_everything)
+        debian_mirrors("bookworm", apt=apt, asked=_everything)
 
 
 def test_a_dead_mirror_is_named_with_the_reason(apt: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_dead_mirror_is_named_with_the_reason(apt: Path) -> None:
 def test_a_mirror_without_the_release(apt: Path) -> None:
     (apt / "sources.list").write_text("deb http://mirror.example/debian trixie main\n")
     with pytest.raises(HostError, match="has no bookworm"):
-        debian_mirrors("bookworm", apt=apt, ask=lambda _uri, suite: suite != "bookworm")
+        debian_mirrors("bookworm", apt=apt, asked=lambda _uri, suite: suite != "bookworm")
 
 
 def test_the_list_is_tried_in_order_and_the_dead_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,11 +106,11 @@ def test_the_list_is_tried_in_order_and_the_dead_are_named(monkeypatch: pytest.M
 
     def ask(main: str, release: str) -> bool:
         if main not in alive:
-            raise OSError("Connection refused")
+            raise FetchError("Connection refused")
         return True
 
     def mirrors(release: str, wanted: str, *, security: str) -> DebianMirrors:
-        return debian_mirrors(release, wanted, security=security, ask=ask)
+        return debian_mirrors(release, wanted, security=security, asked=ask)
 
     monkeypatch.setattr(build, "debian_mirrors", mirrors)
     steps = Recorder()
