@@ -3,15 +3,25 @@ set -eu
 url=$1 sha256=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-fetch() {
+# A server may stall, send a byte a second or never stop: each try ends, and fills no disk.
+fetch() (
+  ulimit -f 131072
   if command -v curl >/dev/null; then
-    curl -fsSL --connect-timeout 10 -o "$work/files" "$url"
+    curl -fsSL --proto =https,http,file --proto-redir =https,http --max-redirs 10 --connect-timeout 10 \
+      --speed-limit 1024 --speed-time 30 --max-time 300 -o "$work/files" "$url"
   else
-    wget -q -T 30 -O "$work/files" "$url"
+    timeout 300 wget -q -t 1 -T 30 -O "$work/files" "$url"
   fi
+)
+right() {
+  found=$(sha256sum <"$work/files" | cut -d' ' -f1)
+  [ "$found" = "$sha256" ] || {
+    echo "imgbuild: $url has sha256 $found, not $sha256: nothing of it is used" >&2
+    return 1
+  }
 }
 try=1
-until fetch; do
+until fetch && right; do
   if [ "$try" -ge 6 ]; then
     echo "imgbuild: cannot fetch $url" >&2
     exit 1
@@ -19,11 +29,6 @@ until fetch; do
   sleep "$((try * 2))"
   try=$((try + 1))
 done
-found=$(sha256sum <"$work/files" | cut -d' ' -f1)
-if [ "$found" != "$sha256" ]; then
-  echo "imgbuild: $url has sha256 $found, wanted $sha256: nothing of it is used" >&2
-  exit 1
-fi
 umask 022
 tar -xzf "$work/files" -C / --no-same-owner --no-overwrite-dir -p
 if command -v restorecon >/dev/null; then

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import shutil
 import socket
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from builder.data import data_dir
+from tests.fetch.server import Act, Server, Talk
 from tests.install.conftest import Mirror
 from tests.install.room import Room, tree
 
@@ -146,26 +151,160 @@ def test_a_file_fetched_before_is_used(room: Room, mirror: Mirror) -> None:
     assert not mirror.asked
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("../outside", b"x", "leads out of the folder"),
-        ("bin/../../outside", b"x", "leads out of the folder"),
-        ("/etc/outside", b"x", "leads out of the folder"),
-        ("bin/link", "/etc/passwd", "is a link to /etc/passwd"),
-        ("bin/link", "../../etc/passwd", "is a link to ../../etc/passwd"),
-    ],
-)
-def test_members_that_climb_out_are_refused(
-    room: Room, mirror: Mirror, name: str, content: bytes | str, said: str
-) -> None:
-    packed = nerdctl_full(lambda members: members.update({name: content}))
+Member = tuple[str, bytes, str]
+"""A name, a type (tarfile's), and the target of a link."""
+FILE, LINK, HARD, FOLDER = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
+REFUSED: dict[str, tuple[list[Member], str]] = {
+    "climbs": ([("../outside", FILE, "")], "../outside leads out of the folder"),
+    "climbs further in": ([("bin/../../outside", FILE, "")], "bin/../../outside leads out of the folder"),
+    "is absolute": ([("/etc/outside", FILE, "")], "/etc/outside leads out of the folder"),
+    "is the folder above": ([("..", FOLDER, "")], "../ leads out of the folder"),
+    "climbs, with an arrow": ([("a -> b/../../x", FILE, "")], "a -> b/../../x leads out of the folder"),
+    "absolute, with an arrow": ([("/etc/x -> y", FILE, "")], "/etc/x -> y leads out of the folder"),
+    "a link to an absolute path": ([("bin/link", LINK, "/etc/passwd")], "bin/link is a link to /etc/passwd"),
+    "a link that climbs": ([("bin/link", LINK, "../../etc/passwd")], "bin/link is a link to ../../etc/passwd"),
+    "a link with an arrow in its name": ([("a -> b", LINK, "/etc/passwd")], "a -> b is a link to /etc/passwd"),
+    "a link with an arrow in its target": ([("bin/a", LINK, "x -> /../../../y")], "a is a link to x -> /.."),
+    "a link that climbs with an arrow": ([("l", LINK, "../b -> c")], "l is a link to ../b -> c"),
+    "a link through another": (
+        [("here", LINK, "."), ("up", LINK, "here/..")], "up is a link to here/..",
+    ),
+    "a path through a link": ([("bin/d", LINK, "sub"), ("bin/d/x", FILE, "")], "bin/d/x leads through a link"),
+    "a path through a link, in other words": (
+        [("bin/d", LINK, "sub"), ("./bin//d/./x", FILE, "")], "./bin//d/./x leads through a link",
+    ),
+    "a path through a link that comes later": (
+        [("d/x", FILE, ""), ("d", LINK, "e")], "d/x leads through a link",
+    ),
+    "a hard link to an absolute path": ([("bin/h", HARD, "/etc/shadow")], "bin/h is a link to /etc/shadow"),
+    "a hard link that climbs": ([("bin/h", HARD, "../../etc/shadow")], "bin/h is a link to ../../etc/shadow"),
+    "a hard link to what the node has": ([("bin/h", HARD, "share/keyrings/x")], "bin/h is a link to share/keyrings/x"),
+    "a hard link through a link": (
+        [("d", LINK, "bin"), ("h", HARD, "d/runc")], "h is a link to d/runc",
+    ),
+    "a hard link with words": ([("a link to b", HARD, "/etc/shadow")], "a link to b is a link to /etc/shadow"),
+    "a device": ([("dev", tarfile.CHRTYPE, "")], "dev is not a file, a folder or a link"),
+    "a disk": ([("dev -> bin/runc", tarfile.BLKTYPE, "")], "dev -> bin/runc is not a file, a folder or a link"),
+    "a FIFO": ([("fifo", tarfile.FIFOTYPE, "")], "fifo is not a file, a folder or a link"),
+    "a link with a newline": ([("a\nb", LINK, "/etc/x")], "a\\nb is a link to /etc/x"),
+    "a tab": ([("a\tb", LINK, "/etc/x")], "a\\tb is a link to /etc/x"),
+    "a backslash": ([("a\\", LINK, "/etc/x")], "a\\\\ is a link to /etc/x"),
+    "spaces at both ends": ([(" a ", LINK, "/etc/x")], " a  is a link to /etc/x"),
+    "bytes that are not ASCII": ([("\xe9 -> \xff", LINK, "/etc/x")], "is a link to /etc/x"),
+    "an escape sequence": ([("\x1b[31m", LINK, "/etc/x")], "\\033[31m is a link to /etc/x"),
+    "a very long name": ([("d/" * 200 + "x", LINK, "/etc/x")], "is a link to /etc/x"),
+    "a date long gone": ([("1 -> 2", LINK, "/etc/x")], "1 -> 2 is a link to /etc/x"),
+}  # fmt: skip
+GOOD: list[Member] = [
+    ("a -> b", FILE, ""),
+    ("c -> d", LINK, "x -> y"),
+    ("share/n\nl", FILE, ""),
+    ("share/n\nl -> t\tb", LINK, "../a -> b"),
+    ("share/link to x", HARD, "a -> b"),
+    ("x\n-rwxr-xr-x 0/0 1 2020-01-01 00:00 ../y", FILE, ""),
+    ("share/dots..", FILE, ""),
+    ("share/..a/b", FILE, ""),
+    ("share/in", LINK, "..a/b"),
+    ("share/...", FILE, ""),
+]
+
+
+def packed_with(*members: Member, owner: str = "a b 1/1 2 3 -> x", mtime: float = 1_700_000_000) -> bytes:
+    """nerdctl-full with more members; the owner's name is part of the list that is read."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(nerdctl_full())) as old, tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for info in old:
+            tar.addfile(info, old.extractfile(info) if info.isreg() else None)
+        for name, kind, target in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.mode, info.mtime = kind, target, 0o6777, mtime
+            info.uname = info.gname = owner
+            info.devmajor, info.devminor = 8, 0
+            tar.addfile(info)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_members_that_climb_out_are_refused(room: Room, mirror: Mirror, kind: str) -> None:
+    members, said = REFUSED[kind]
+    packed = packed_with(*members, mtime=-(1 << 40) if kind == "a date long gone" else 1_700_000_000)
     (mirror.folder / "n.tgz").write_bytes(packed)
     lay(room, packed, f"{mirror.url}/n.tgz")
     done = room.step("40-containerd")
     assert done.returncode == 1
+    assert "is refused: " in done.stderr
     assert said in done.stderr
     assert not (room.upper / "usr/local/bin/containerd").exists()
+
+
+def test_names_that_only_look_dangerous_are_unpacked_without_setuid_bits(room: Room, mirror: Mirror) -> None:
+    packed = packed_with(*GOOD)
+    (mirror.folder / "n.tgz").write_bytes(packed)
+    lay(room, packed, f"{mirror.url}/n.tgz")
+    done = room.step("40-containerd")
+    assert done.returncode == 0, done.stderr
+    place = room.upper / "usr/local"
+    for name, kind, target in GOOD:
+        if kind == LINK:
+            assert str((place / name).readlink()) == target
+        else:
+            assert (place / name).stat().st_mode & 0o7777 == 0o755, name
+    assert (place / "share/link to x").stat().st_ino == (place / "a -> b").stat().st_ino
+
+
+@pytest.mark.parametrize("awk", ["gawk", "mawk", "busybox"])
+def test_every_awk_reads_the_list_alike(awk: str, tmp_path: Path) -> None:
+    program = shutil.which(awk)
+    if program is None:
+        pytest.skip(f"{awk} is not installed")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/awk").symlink_to(program)
+    library = data_dir("node") / "usr/libexec/imgbuild/lib/archive.sh"
+    script = f'set -euo pipefail; die() {{ printf "%s\\n" "$*" >&2; exit 1; }}; . {library}; safe_archive "$1"'
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "LC_ALL": "C"}
+    for kind, (members, said) in {**REFUSED, "good": (GOOD, "")}.items():
+        (tmp_path / "a.tgz").write_bytes(packed_with(*members))
+        argv = ["bash", "-c", script, "bash", str(tmp_path / "a.tgz")]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, said in done.stderr) == (1 if said else 0, True), (kind, done.stderr)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "text"])
+def test_what_is_not_an_archive(room: Room, mirror: Mirror, damage: str) -> None:
+    good = nerdctl_full()
+    packed = {"cut": good[:-200], "garbage": good[:100] + bytes(100) + good[200:], "empty": b"", "text": b"<html>"}[
+        damage
+    ]
+    (mirror.folder / "n.tgz").write_bytes(packed)
+    lay(room, packed, f"{mirror.url}/n.tgz")
+    done = room.step("40-containerd")
+    assert done.returncode == 1
+    assert "is not a whole archive" in done.stderr
+    assert not (room.upper / "usr/local/bin/containerd").exists()
+
+
+def ranges(content: bytes) -> Act:
+    def act(talk: Talk) -> None:
+        start, size = talk.start, len(content)
+        talk.head("206 P" if start else "200 OK", f"Content-Length: {size - start}",
+                  f"Content-Range: bytes {start}-{size - 1}/{size}")  # fmt: skip
+        talk.send(content[start:])
+
+    return act
+
+
+def test_a_part_with_a_tail_of_zeros_is_fetched_afresh(room: Room) -> None:
+    """What a power failure leaves; there is one address only."""
+    content = nerdctl_full()
+    with Server(ranges(content)) as server:
+        lay(room, content, server.url)
+        place = room.upper / "var/cache/imgbuild/nerdctl-full-2.3.5.tar.gz.part"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(content[:100] + bytes(100))
+        done = room.step("40-containerd")
+        assert done.returncode == 0, done.stderr
+        assert "from its first byte" in done.stderr
+        assert server.ranges() == ["bytes=200-", None]
 
 
 def test_files_that_are_not_what_the_archive_says(room: Room, mirror: Mirror) -> None:

@@ -3,17 +3,28 @@
 
 right_sum() { [ -f "$1" ] && sha256sum --check --status <<< "$2  $1"; }
 
-# download PART URL: what is there already is gone on with. Says no at once where another try would change nothing.
+# No archive that is fetched has more, and a server that never ends must not fill the disk. In KiB.
+LARGEST=$((16 << 20))
+
+# download PART URL: what is there already is gone on with, and then $pieced is 1. Says no at once where another try
+# would change nothing.
 download() {
     local part=$1 url=$2 try code status
+    pieced=0
     for ((try = 1; try <= RETRIES; try++)); do
         code=0
-        status=$(curl --fail --silent --show-error --location --proto =https,http,file --proto-redir =https,http \
-            --connect-timeout 20 --speed-limit 1024 --speed-time 60 --continue-at - --output "$part" \
-            --write-out '%{http_code}' "$url") || code=$?
+        if [ -s "$part" ]; then
+            pieced=1
+        fi
+        status=$(
+            ulimit -f "$LARGEST"
+            curl --fail --silent --show-error --location --proto =https,http,file --proto-redir =https,http \
+                --connect-timeout 20 --speed-limit 1024 --speed-time 60 --max-time 14400 --max-redirs 10 \
+                --continue-at - --output "$part" --write-out '%{http_code}' "$url"
+        ) || code=$?
         case $code:$status in
             0:*) return 0 ;;
-            22:401 | 22:403 | 22:404 | 22:410 | 37:* | 1:* | 3:*) break ;;
+            22:401 | 22:403 | 22:404 | 22:410 | 37:* | 47:* | 1:* | 3:*) break ;;
             # This part and this server do not fit: from the start.
             22:416 | 33:* | 36:*) rm -f "$part" ;;
         esac
@@ -28,7 +39,7 @@ download() {
 
 # fetch FILE SHA256 URL...: the first address that gives the right file. The sum is looked at before anyone else sees it.
 fetch() {
-    local file=$1 sum=$2 url part=$1.part found tried=()
+    local file=$1 sum=$2 url part=$1.part found pieced again tried=()
     shift 2
     if right_sum "$file" "$sum"; then
         log "${file##*/} is here already"
@@ -38,64 +49,111 @@ fetch() {
     mkdir -p "${file%/*}"
     for url in "$@"; do
         log "fetching $url"
-        if ! download "$part" "$url"; then
-            tried+=("$url: could not be fetched")
-            continue
-        fi
-        if right_sum "$part" "$sum"; then
-            mv -f "$part" "$file"
-            return 0
-        fi
-        found=$(sha256sum < "$part")
-        rm -f "$part"
-        tried+=("$url: the file there has sha256 ${found%% *}")
-        notice "${tried[${#tried[@]} - 1]}, not $sum"
+        for again in 0 1; do
+            if ! download "$part" "$url"; then
+                tried+=("$url: could not be fetched")
+                break
+            fi
+            if right_sum "$part" "$sum"; then
+                mv -f "$part" "$file"
+                return 0
+            fi
+            found=$(sha256sum < "$part")
+            rm -f "$part"
+            # A power failure leaves a tail of zeros, and a file can change between two tries.
+            if [ "$pieced" = 1 ] && [ "$again" = 0 ]; then
+                notice "$url: what was put together of several tries has another sum, fetching it from its first byte"
+                continue
+            fi
+            tried+=("$url: the file there has sha256 ${found%% *}")
+            notice "${tried[${#tried[@]} - 1]}, not $sum"
+            break
+        done
     done
     printf 'imgbuild: tried %s\n' "${tried[@]}" >&2
     die "${file##*/} with sha256 $sum is at none of its addresses"
 }
 
 # safe_archive FILE: no name and no link leads out of the folder that it is unpacked in, and nothing is a device.
+# The list is made twice: of the names alone, one a line, and the long one. Only who knows the name can tell where it
+# ends in the long one, for a name may hold " -> " and an owner's name spaces.
 safe_archive() {
-    local bad
-    bad=$(tar --list --verbose --gzip --absolute-names --quoting-style=escape --file "$1" | awk '
-        # How far a path climbs above its start, given how deep it starts.
-        function climbs(path, depth,    i, n, part) {
-            if (path ~ /^\//) return 1
+    local bad list
+    list=$(mktemp -d)
+    if ! tar --list --gzip --absolute-names --quoting-style=escape --file "$1" > "$list/names" ||
+        ! tar --list --verbose --numeric-owner --gzip --absolute-names --quoting-style=escape --file "$1" \
+            > "$list/long"; then
+        rm -rf "$list"
+        die "$1 is not a whole archive"
+    fi
+    bad=$(awk '
+        function no(what) { if (!said++) print name[i] what }
+        # The path without "." and double slashes.
+        function clean(path,    n, j, part, out) {
             n = split(path, part, "/")
-            for (i = 1; i <= n; i++) {
-                if (part[i] == "..") { if (--depth < 0) return 1 }
-                else if (part[i] != "" && part[i] != ".") depth++
+            for (j = 1; j <= n; j++) if (part[j] != "" && part[j] != ".") out = out (out == "" ? "" : "/") part[j]
+            return out
+        }
+        # Whether a folder of this path is a link of the archive.
+        function through(path,    n, j, part, at) {
+            n = split(path, part, "/")
+            for (j = 1; j < n; j++) {
+                at = at (j == 1 ? "" : "/") part[j]
+                if (at in link) return 1
             }
             return 0
         }
-        # All of the archive is read, or tar would die of a closed pipe.
-        function no(what) { if (!said++) print name what }
-        function folders(path,    i, n, part, depth) {
-            n = split(path, part, "/")
-            for (i = 1; i < n; i++) if (part[i] != "" && part[i] != ".") depth++
-            return depth + 0
+        # Whether a link beside "path" leads out: ".." only at its start, and no more often than there are folders.
+        # As no path goes through a link, its folders are real ones; a link on the way further in stays inside too.
+        function escapes(path, target,    n, j, part, depth, named) {
+            if (target ~ /^\//) return 1
+            depth = split(path, part, "/") - 1
+            n = split(target, part, "/")
+            for (j = 1; j <= n; j++) {
+                if (part[j] == "..") { if (named || --depth < 0) return 1 }
+                else if (part[j] != "" && part[j] != ".") named = 1
+            }
+            return 0
         }
+        FILENAME == ARGV[1] { name[++names] = $0; next }
         {
-            name = $0
-            sub(/^[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ /, "", name)
-            target = ""
-            if ((at = index(name, " -> ")) && /^l/) { target = substr(name, at + 4); name = substr(name, 1, at - 1) }
-            if ((at = index(name, " link to ")) && /^h/) { link = substr(name, at + 9); name = substr(name, 1, at - 1) }
-            else link = ""
+            i = ++lines
+            kind[i] = substr($0, 1, 1)
+            rest = $0
+            head = sub(/^[^ ]+ +[0-9]+\/[0-9]+ +[0-9]+(,[0-9]+)? +[0-9-]+ [0-9:]+ /, "", rest)
+            if (!head || substr(rest, 1, length(name[i])) != name[i]) { no(" cannot be read"); next }
+            rest = substr(rest, length(name[i]) + 1)
+            path[i] = clean(name[i])
+            seen[path[i]]
+            if (kind[i] == "l" && substr(rest, 1, 4) == " -> ") { target[i] = substr(rest, 5); link[path[i]] }
+            else if (kind[i] == "h" && substr(rest, 1, 9) == " link to ") target[i] = substr(rest, 10)
+            else if (rest != "") no(" cannot be read")
         }
-        name ~ /(^|\/)\.\.(\/|$)/ || climbs(name, 0) { no(" leads out of the folder") }
-        !/^[-dlh]/ { no(" is no file, folder or link") }
-        target != "" && climbs(target, folders(name)) { no(" is a link to " target) }
-        link != "" && climbs(link, 0) { no(" is a link to " link) }') || die "$1 is no whole archive"
+        END {
+            if (lines != names) { i = lines; no(" cannot be read") }
+            for (i = 1; i <= lines; i++) {
+                if (name[i] ~ /^\// || name[i] ~ /(^|\/)\.\.(\/|$)/) no(" leads out of the folder")
+                else if (kind[i] !~ /[-dlh]/) no(" is not a file, a folder or a link")
+                else if (through(path[i])) no(" leads through a link")
+                else if (kind[i] == "l" && escapes(path[i], target[i])) no(" is a link to " target[i])
+                else if (kind[i] == "h" && (target[i] ~ /^\// || !(clean(target[i]) in seen) || through(clean(target[i]))))
+                    no(" is a link to " target[i])
+            }
+        }' "$list/names" "$list/long")
+    rm -rf "$list"
     [ -z "$bad" ] || die "$1 is refused: $bad"
 }
 
-# unpack FILE FOLDER [MEMBER]: as root's own files; folders that are there keep their mode.
+# unpack FILE FOLDER [MEMBER]: as root's own files, without setuid bits and not writable by others; folders that are
+# there keep their mode.
 unpack() {
     safe_archive "$1"
     mkdir -p "$2"
-    tar --extract --gzip --file "$1" --directory "$2" --no-same-owner --no-overwrite-dir "${@:3}"
+    (
+        umask 022
+        tar --extract --gzip --file "$1" --directory "$2" --no-same-owner --no-same-permissions --no-overwrite-dir \
+            "${@:3}"
+    )
 }
 
 # done_mark NAME SHA256: what was unpacked once is not fetched again.
