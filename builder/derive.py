@@ -5,6 +5,7 @@ One place, so that checks and rendering never disagree. Everything here is pure.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from builder.target import KernelFacts, Target
 
 @cache
 def versions(name: str) -> dict[str, Any]:
-    """A table of profiles/versions/: "kubernetes", "nerdctl-full", "containerd", "helm", "cilium" or "cloud-init".
+    """A table of profiles/versions/, by its name without .yaml.
 
     Our own files, which need no places. A test compares with ``source.read``.
     """
@@ -52,8 +53,6 @@ class KubernetesFacts:
     pause: str
     kubeadm_api: Literal["v1beta3", "v1beta4"]
     cgroup_v1: Literal["yes", "override", "never"]
-    bridge_nf_call: bool
-    conntrack: bool
     end_of_life: str | None
     built_on_glibc: str | None
     built_until: str | None
@@ -87,6 +86,56 @@ def containerd_line(release: str) -> tuple[str, dict[str, Any]]:
     older = [name for name in lines if Version(name) <= version(release)]
     name = max(older, key=Version) if older else min(lines, key=Version)
     return name, lines[name]
+
+
+def preflight(release: str, section: str) -> list[dict[str, Any]]:
+    """The rows of one section of versions/kubeadm-preflight.yaml that kubeadm of that release has."""
+    now = Version(minor(release))
+    return [
+        row for row in versions("kubeadm-preflight")[section]
+        if Version(row.get("since", "0")) <= now < Version(row.get("until", "99"))
+    ]  # fmt: skip
+
+
+def families(profile: Profile) -> frozenset[int]:
+    """The address families of the cluster's networks: 4, 6 or both; none without Kubernetes."""
+    kubernetes = profile.kubernetes
+    if not kubernetes.enabled:
+        return frozenset()
+    return frozenset(ipaddress.ip_network(cidr).version for cidr in (kubernetes.pod_cidr, kubernetes.service_cidr))
+
+
+_IPV6_FORWARDING = ("net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding")
+"""A node with IPv6 pods is a router. The first is for the interfaces that are there; the second, which kubeadm's
+preflight asks for, for those to come."""
+
+
+def sysctl_name(key: str) -> str:
+    """A key with dots between its parts. sysctl.d(5): where the first separator is a slash, dots belong to a part."""
+    first = next((c for c in key if c in "./"), ".")
+    return key if first == "." else key.translate(str.maketrans("./", "/."))
+
+
+def sysctls(profile: Profile) -> dict[str, str | int]:
+    """What is set on the node beside rp_filter: the profile's, and what an IPv6 cluster needs unless named there."""
+    own = profile.kernel.sysctl
+    named = {sysctl_name(key) for key in own}
+    needed = [key for key in _IPV6_FORWARDING if 6 in families(profile) and key not in named]
+    return dict.fromkeys(needed, 1) | {key: value for key, value in own.items() if value is not None}
+
+
+def containerd_config_version(release: str) -> Literal[2, 3]:
+    """containerd 2.x reads version 3; 1.x version 2 (containerd docs/cri/config.md)."""
+    return 3 if version(release) >= Version("2.0.0") else 2
+
+
+_DEFAULT_SANDBOX = (  # containerd's own default at its tags: what a node without Kubernetes keeps
+    ("2.3", "registry.k8s.io/pause:3.10.2"),
+    ("2.2", "registry.k8s.io/pause:3.10.1"),
+    ("2.0", "registry.k8s.io/pause:3.10"),
+    ("1.7", "registry.k8s.io/pause:3.8"),
+    ("1.6", "registry.k8s.io/pause:3.6"),
+)
 
 
 def sandbox_image(profile: Profile, target: Target) -> str:

@@ -1,4 +1,4 @@
-"""The rendered tree of every profile, byte for byte: a change of output shows in the review as a change of files.
+"""The rendered tree of every profile and of some examples, byte for byte: a change of output is a change of files.
 
 `IMGBUILD_UPDATE_GOLDEN=1 pytest tests/test_golden.py` writes them anew; read the diff before you commit it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,26 @@ from builder.layers import shipped
 from builder.moment import RELEASED, Moment
 from builder.rendered import Rendered
 
+EXAMPLES = {
+    "example-ipv6": Request(
+        "debian12-efi",
+        sets=(
+            "kubernetes.pod_cidr=fd00:10:244::/48",
+            "kubernetes.service_cidr=fd00:10:96::/112",
+            "cilium.values.ipv6.enabled=true",
+            "cilium.values.installNoConntrackIptablesRules=false",
+        ),
+    ),
+}
+"""What no shipped profile shows."""
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("IMGBUILD_UPDATE_GOLDEN") == "1"
 
 
-def rendered(profile: str, mode: str) -> Rendered:
-    return prepare(Request(profile, mode=mode, moment=Moment(RELEASED)), Findings()).rendered
+def rendered(name: str, mode: str) -> Rendered:
+    return prepare(
+        replace(EXAMPLES.get(name) or Request(name), mode=mode, moment=Moment(RELEASED)), Findings()
+    ).rendered
 
 
 STATIC = {p.read_bytes() for room in ("node", "elements") for p in data_dir(room).rglob("*") if p.is_file()}
@@ -50,7 +65,7 @@ def tree(profile: str) -> dict[str, bytes]:
     return {**out, "DIGESTS": ("\n".join(sorted(lines)) + "\n").encode()}
 
 
-@pytest.mark.parametrize("profile", shipped("profiles"))
+@pytest.mark.parametrize("profile", [*shipped("profiles"), *EXAMPLES])
 def test_the_rendered_tree_is_the_golden_one(profile: str) -> None:
     found = tree(profile)
     folder = GOLDEN / profile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from packaging.version import Version
 
 from builder.checks.context import Context
-from builder.derive import cgroup, kernel_facts, version
+from builder.derive import cgroup, kernel_facts, sysctl_name, version
 from builder.layers import closest
 
 _V1_CPUSET_GONE = Version("6.12")  # ELRepo's configs: CONFIG_CPUSETS_V1 is not set from here on
@@ -107,8 +107,7 @@ def _sysctl(context: Context) -> None:
     seen: dict[str, str] = {}
     for key, value in profile.kernel.sysctl.items():
         path = ("kernel", "sysctl", key)
-        # sysctl.d(5): with a slash first, slashes separate and dots belong to the name.
-        name = key.replace("/", ".")
+        name = sysctl_name(key)
         if name in seen:
             context.error(
                 "IB307", path, f"{key} and {seen[name]} are the same setting", "keep one of them; null takes one out"

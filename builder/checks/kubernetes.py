@@ -8,9 +8,13 @@ from builder.checks.context import Context
 from builder.derive import (
     cgroup,
     containerd_version,
+    families,
     kernel_facts,
     kubernetes_facts,
     minor,
+    preflight,
+    sysctl_name,
+    sysctls,
     version,
     versions,
 )
@@ -28,6 +32,7 @@ def check(context: Context) -> None:
     _kernel(context)
     _containerd(context)
     _binaries(context)
+    _sysctls(context)
     _node(context)
     _services(context)
 
@@ -181,23 +186,44 @@ def _binaries(context: Context) -> None:
         )  # fmt: skip
 
 
+def _sysctls(context: Context) -> None:
+    """kubeadm's preflight reads these in /proc (versions/kubeadm-preflight.yaml)."""
+    profile, release = context.profile, context.profile.kubernetes.version
+    spelled = {sysctl_name(key): key for key in profile.kernel.sysctl}
+    values = {sysctl_name(key): value for key, value in sysctls(profile).items()}
+    for row in preflight(release, "sysctls"):
+        name, wanted = row["key"], row["value"]
+        if row.get("family") not in (None, *families(profile)) or str(values.get(name, "")).strip() == wanted:
+            continue
+        path = ("kernel", "sysctl", spelled.get(name, name))
+        if name.startswith("net.bridge."):
+            context.error(
+                "IB213", path, f"kubeadm up to 1.29 refuses {name} other than {wanted}",
+                f'set kernel.sysctl."{name}": {wanted} (Cilium has no Linux bridge to mind it)',
+            )  # fmt: skip
+        else:
+            context.error(
+                "IB212", path, f"kubeadm's preflight requires {name} to be {wanted}",
+                f'set kernel.sysctl."{name}": {wanted}',
+            )  # fmt: skip
+    if 6 not in families(profile):
+        return
+    for name in ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"):
+        if str(values.get(name, "0")).strip() != "0":
+            context.error(
+                "IB218", ("kernel", "sysctl", spelled[name]),
+                f"{name} switches IPv6 off, and the cluster's networks are IPv6", f'set kernel.sysctl."{name}": null',
+            )  # fmt: skip
+    for index, argument in enumerate(profile.kernel.arguments):
+        if argument in ("ipv6.disable=1", "ipv6.disable_ipv6=1"):
+            context.error(
+                "IB218", ("kernel", "arguments", index),
+                f"{argument} switches IPv6 off, and the cluster's networks are IPv6", "remove it",
+            )  # fmt: skip
+
+
 def _node(context: Context) -> None:
     profile = context.profile
-    values = {key.replace("/", "."): (key, value) for key, value in profile.kernel.sysctl.items()}
-    forward, value = values.get("net.ipv4.ip_forward", ("", None))
-    if str(value).strip() != "1":
-        context.error(
-            "IB212", ("kernel", "sysctl", forward or "net.ipv4.ip_forward"),
-            "kubeadm's preflight wants net.ipv4.ip_forward to be 1", 'set kernel.sysctl."net.ipv4.ip_forward": 1',
-        )  # fmt: skip
-    facts = kubernetes_facts(profile.kubernetes.version)
-    for name in ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"):
-        key, value = values.get(name, ("", None))
-        if facts is not None and facts.bridge_nf_call and str(value).strip() != "1":
-            context.error(
-                "IB213", ("kernel", "sysctl", key or name), f"kubeadm up to 1.29 refuses {name} other than 1",
-                f'set kernel.sysctl."{name}": 1 (Cilium has no Linux bridge to mind it)',
-            )  # fmt: skip
     if profile.swap.enabled:
         context.error(
             "IB214", ("swap", "enabled"), "the kubelet does not start with swap on", "set swap.enabled: false"

@@ -89,7 +89,7 @@ def sysctl_path(key: str) -> str:
 def sysctls(profile: Profile) -> list[tuple[str, str, str]]:
     """Key, path below /proc/sys and value of each sysctl that is set; null in the profile takes one away."""
     network = profile.network
-    rows = {key: str(value) for key, value in profile.kernel.sysctl.items() if value is not None}
+    rows = {key: str(value) for key, value in derive.sysctls(profile).items()}
     rows |= {f"net.ipv4.conf.{name}.rp_filter": str(network.rp_filter) for name in ("all", "default")}
     return [(key, sysctl_path(key), " ".join(value.split())) for key, value in sorted(rows.items())]
 

@@ -41,6 +41,11 @@ def values(*pairs: str) -> tuple[str, ...]:
 
 
 W = Severity.WARNING
+IPV6 = (
+    "kubernetes.pod_cidr=fd00::/48",
+    "kubernetes.service_cidr=fd01::/112",
+    *values("ipv6.enabled=true", "installNoConntrackIptablesRules=false"),
+)
 NO_BIG = values("enableIPv4BIGTCP=false", "bandwidthManager.bbr=false")
 OLD_CILIUM = (
     "cilium.version=1.16.19",
@@ -71,6 +76,14 @@ ROWS = [
     Row("IB211", C7, (f"kubernetes.binaries={{{BINARIES}}}",), (), severity=W),
     Row("IB212", C7, ('kernel.sysctl."net.ipv4.ip_forward"=0',), ()),
     Row("IB212", C7, ('kernel.sysctl."net.ipv4.ip_forward"=null',), ('kernel.sysctl."net.ipv4.ip_forward"="1"',)),
+    Row("IB212", C7, (*IPV6, 'kernel.sysctl."net.ipv6.conf.default.forwarding"=0'), IPV6),
+    Row("IB212", D12, (*IPV6, "kernel.sysctl.net/ipv6/conf/default/forwarding=null"),
+        (*IPV6, 'kernel.sysctl.net/ipv6/conf/default/forwarding="1"')),
+    Row("IB218", C7, (*IPV6, 'kernel.sysctl."net.ipv6.conf.all.disable_ipv6"=1'),
+        ('kernel.sysctl."net.ipv6.conf.all.disable_ipv6"=1',)),
+    Row("IB218", C7, (*IPV6, 'kernel.sysctl."net.ipv6.conf.default.disable_ipv6"=1'),
+        (*IPV6, 'kernel.sysctl."net.ipv6.conf.default.disable_ipv6"=0')),
+    Row("IB218", D12, (*IPV6, "kernel.arguments[2]=ipv6.disable=1"), ("kernel.arguments[2]=ipv6.disable=1",)),
     Row("IB213", C7, ("kubernetes.version=1.29.15", 'kernel.sysctl."net.bridge.bridge-nf-call-iptables"=0'),
         ('kernel.sysctl."net.bridge.bridge-nf-call-iptables"=0',)),
     Row("IB214", C7, ("swap.enabled=true",)),
@@ -87,8 +100,7 @@ ROWS = [
     Row("IB224", C7, ("kubernetes.service_cidr=fd00:1::/112", *values("ipv6.enabled=true", "ipv6NativeRoutingCIDR=fd00::/48"))),
     Row("IB225", C7, ("kubernetes.pod_cidr=fd00::/48", "kubernetes.service_cidr=fd01::/112",
          *values("installNoConntrackIptablesRules=false")),
-        ("kubernetes.pod_cidr=fd00::/48", "kubernetes.service_cidr=fd01::/112",
-         *values("ipv6.enabled=true", "installNoConntrackIptablesRules=false"))),
+        IPV6),
     Row("IB226", C7, ("kubernetes.advertise_address=10.244.3.4",), ("kubernetes.advertise_address=192.168.1.4",)),
     Row("IB226", C7, ("kubernetes.advertise_address=10.96.0.4",), ("kubernetes.advertise_address=fd00::4",)),
     Row("IB226", C7, ("kubernetes.advertise_address=127.0.0.1",)),

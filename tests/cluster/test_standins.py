@@ -159,6 +159,32 @@ def test_init_again_is_refused_with_all_that_is_in_its_way(cluster: Cluster) -> 
     assert "can not mix '--config' with arguments [--upload-certs]" in mixed.stdout
 
 
+def test_preflight_is_the_table_of_kubeadms_own(cluster: Cluster) -> None:
+    """IPv6's forwarding is looked at in an IPv6 cluster alone; each row of the table has its error."""
+    node = cluster.second
+    forwarding = "/proc/sys/net/ipv6/conf/default/forwarding"
+    six = init_yaml(node).replace("podSubnet: 10.244.0.0/16", "podSubnet: fd00::/48\n  serviceSubnet: fd01::/112")
+    assert "fd01" in six
+    for path, text in (("/etc/six.yaml", six), ("/etc/four.yaml", init_yaml(node))):
+        node.ok("bash", "-c", 'printf %s "$2" > "$1"', "write", path, text)
+    node.ok("mkdir", "-p", "/etc/kubernetes/manifests", "/var/lib/etcd/member")
+    node.ok("touch", "/etc/kubernetes/manifests/etcd.yaml")
+    error = "[ERROR FileContent--proc-sys-net-ipv6-conf-default-forwarding]"
+    for value, wanted in (("0", True), ("1", False)):
+        node.ok("bash", "-c", f"echo {value} > {forwarding}")
+        assert (error in node.run("kubeadm", "init", "--config", "/etc/six.yaml").stdout) is wanted
+    node.ok("bash", "-c", f"echo 0 > {forwarding}; echo 0 > /proc/sys/net/ipv4/ip_forward")
+    path = ("env", "PATH=/usr/local/bin", "/usr/bin/python3", "-I")
+    said = node.run(*path, "/usr/local/bin/kubeadm", "init", "--config", "/etc/four.yaml").stdout
+    assert error not in said
+    for name in ("FileContent--proc-sys-net-ipv4-ip_forward", "FileExisting-nsenter", "FileExisting-mount",
+                 "FileAvailable--etc-kubernetes-manifests-etcd.yaml", "DirAvailable--var-lib-etcd"):  # fmt: skip
+        assert f"[ERROR {name}]" in said, said
+    assert "[WARNING FileExisting-socat]" in said
+    node.ok("rm", "-rf", "/etc/kubernetes/manifests/etcd.yaml", "/var/lib/etcd/member")
+    node.ok("bash", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+
+
 def test_a_worker_joins_by_token_and_pin_and_no_other_way(cluster: Cluster) -> None:
     node = cluster.second
     assert "none of the public keys" in cluster.join(join_yaml(node, "sha256:" + "0" * 64))[1]

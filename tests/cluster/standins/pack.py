@@ -8,6 +8,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+PREFLIGHT = Path(__file__).parents[3] / "profiles" / "versions" / "kubeadm-preflight.yaml"
+"""imgbuild's own table of kubeadm's preflight, which comes from kubeadm's source."""
 _HEAD = b"#!/usr/bin/python3 -IB\n"
 _MAIN = "import sys\n\nfrom tests.cluster.standins.main import main\n\nsys.exit(main())\n"
 
@@ -26,6 +28,7 @@ def pack(target: Path, version: str) -> tuple[Path, str]:
                 "tests/cri/__init__.py",
             ):
                 _put(archive, name, b"")
+            _put(archive, f"tests/cluster/standins/{PREFLIGHT.name}", PREFLIGHT.read_bytes())
             folder, tests = Path(__file__).parent, Path(__file__).parents[2]
             said = (tests / "cilium_status").glob("*.json")
             for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.json"), *said, tests / "cri" / "protobuf.py"]):

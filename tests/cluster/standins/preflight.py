@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import pkgutil
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tests.cluster.standins import place
 from tests.cluster.standins.schema import Config, Refused
@@ -37,51 +42,74 @@ def run(findings: Iterator[Finding], ignore: list[str]) -> None:
 
 def for_init(init: Config, cluster: Config) -> Iterator[Finding]:
     yield from _machine()
-    yield from _control_plane(init["localAPIEndpoint"]["bindPort"])
-    yield from _common(init["nodeRegistration"], cluster["networking"])
+    yield from _places("init", init["localAPIEndpoint"]["bindPort"])
+    networking = cluster["networking"]
+    cidrs = ",".join(str(networking.get(key) or "") for key in ("serviceSubnet", "podSubnet")).split(",")
+    addresses = [cidr.partition("/")[0] for cidr in cidrs if cidr]
+    yield from _common(init["nodeRegistration"], [*addresses, init["localAPIEndpoint"]["advertiseAddress"]])
 
 
 def for_join(join: Config) -> Iterator[Finding]:
-    """Before anything of the cluster is known."""
-    yield from _common(join["nodeRegistration"], {})
+    """Before anything of the cluster is known. The endpoint's family decides which sysctls are looked at."""
+    yield from _places("join")
     if "controlPlane" not in join:
-        if place.MANIFESTS.is_dir() and any(place.MANIFESTS.iterdir()):
-            yield _label("DirAvailable", place.MANIFESTS), f"{place.MANIFESTS} is not empty"
-        yield from _available(place.PKI / "ca.crt")
-    yield from _available(place.KUBERNETES / "kubelet.conf")
-    yield from _available(place.KUBERNETES / "bootstrap-kubelet.conf")
+        yield from _places("worker")
+    endpoint = str(join["discovery"]["bootstrapToken"]["apiServerEndpoint"])
+    yield from _common(join["nodeRegistration"], [endpoint.rpartition(":")[0].strip("[]")])
 
 
 def for_control_plane_join(join: Config) -> Iterator[Finding]:
     yield from _machine()
-    yield from _control_plane(join["controlPlane"]["localAPIEndpoint"]["bindPort"])
+    yield from _places("control-plane", join["controlPlane"]["localAPIEndpoint"]["bindPort"])
 
 
-def _label(kind: str, path: Path) -> str:
+def rows(section: str) -> list[Any]:
+    """The table's rows that this kubeadm has."""
+    return [
+        row
+        for row in _table()[section]
+        if _number(row.get("since", "1.0")) <= place.minor() < _number(row.get("until", "1.99"))
+    ]
+
+
+@cache
+def _table() -> dict[str, Any]:
+    data = pkgutil.get_data("tests.cluster.standins", "kubeadm-preflight.yaml")
+    assert data is not None
+    table: dict[str, Any] = yaml.safe_load(data)
+    return table
+
+
+def _number(minor: str) -> int:
+    return int(minor.partition(".")[2])
+
+
+def _label(kind: str, path: Path | str) -> str:
     return f"{kind}-{str(path).replace('/', '-')}"
 
 
-def _available(path: Path) -> Iterator[Finding]:
-    if path.exists():
-        yield _label("FileAvailable", path), f"{path} already exists"
+def _places(verb: str, api: int = 0) -> Iterator[Finding]:
+    """Ports, files and folders that must be free."""
+    for row in rows("ports"):
+        if verb in row["verbs"]:
+            yield from _port(api if row["port"] == "api" else row["port"])
+    for row in rows("files"):
+        if verb in row["verbs"] and Path(row["path"]).exists():
+            yield _label("FileAvailable", row["path"]), f"{row['path']} already exists"
+    for row in rows("folders"):
+        folder = Path(row["path"])
+        if verb in row["verbs"] and folder.is_dir() and any(folder.iterdir()):
+            yield _label("DirAvailable", folder), f"{folder} is not empty"
 
 
 def _machine() -> Iterator[Finding]:
+    wanted = _table()["machine"]
     cpus = os.cpu_count() or 0
-    if cpus < 2:
-        yield "NumCPU", f"the number of available CPUs {cpus} is less than the required 2"
+    if cpus < wanted["cpus"]:
+        yield "NumCPU", f"the number of available CPUs {cpus} is less than the required {wanted['cpus']}"
     kib = int(next(x for x in Path("/proc/meminfo").read_text().splitlines() if x.startswith("MemTotal")).split()[1])
-    if kib < 1700 * 1000:
-        yield "Mem", f"the system RAM ({kib // 1024} MB) is less than the minimum 1700 MB"
-
-
-def _control_plane(port: int) -> Iterator[Finding]:
-    for number in (port, 10259, 10257, 2379, 2380):
-        yield from _port(number)
-    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"):
-        yield from _available(place.MANIFESTS / f"{name}.yaml")
-    if place.ETCD.is_dir() and any(place.ETCD.iterdir()):
-        yield _label("DirAvailable", place.ETCD), f"{place.ETCD} is not empty"
+    if kib // 1024 < wanted["memory_mib"]:
+        yield "Mem", f"the system RAM ({kib // 1024} MB) is less than the minimum {wanted['memory_mib']} MB"
 
 
 def _port(number: int) -> Iterator[Finding]:
@@ -93,36 +121,47 @@ def _port(number: int) -> Iterator[Finding]:
             yield f"Port-{number}", f"Port {number} is in use"
 
 
-def _common(registration: Config, networking: Config) -> Iterator[Finding]:
+def _common(registration: Config, addresses: list[str]) -> Iterator[Finding]:
     if os.geteuid() != 0:
         yield "IsPrivilegedUser", "user is not running as root"
     yield from _runtime(registration["criSocket"])
     if len(Path("/proc/swaps").read_text().splitlines()) > 1:
-        yield "Swap", "running with swap on is not supported. Please disable swap"
-    minor = place.minor()
-    # kubeadm's own lists: conntrack went with 1.32; crictl, ip, iptables and nsenter later.
-    wanted = ["mount", "cp", "losetup"] + (["conntrack"] if minor < 32 else [])
-    for name in wanted + (["crictl", "ip", "iptables", "nsenter"] if minor < 35 else []):
-        if shutil.which(name) is None:
+        yield "Swap", "running with swap on is not supported. Please disable swap"  # newer ones only warn
+    for row in rows("programs"):
+        name = row["name"]
+        if shutil.which(name) is None and row.get("warning"):
+            print(f"\t[WARNING FileExisting-{name}]: {name} not found in system path")
+        elif shutil.which(name) is None:
             yield f"FileExisting-{name}", f"{name} not found in system path"
+    _hostname(registration["name"])
     yield from _kubelet()
-    yield from _port(10250)
-    families = {ipaddress.ip_network(c).version for c in ",".join(networking.values()).split(",") if "/" in c} or {4}
-    proc = Path("/proc/sys/net")
-    if 4 in families:
-        yield from _content(proc / "ipv4/ip_forward")
-        if minor < 30:
-            yield from _content(proc / "bridge/bridge-nf-call-iptables")
-    if 6 in families:
-        yield from _content(proc / "ipv6/conf/default/forwarding")
+    families = {ipaddress.ip_address(text).version for text in addresses if _is_address(text)}
+    for row in rows("sysctls"):
+        if row.get("family", 4) in families:
+            yield from _content(Path("/proc/sys") / row["key"].replace(".", "/"), row["value"])
 
 
-def _content(path: Path) -> Iterator[Finding]:
-    name = _label("FileContent-", path).replace("--", "-", 1)
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _hostname(name: str) -> None:
+    """Does the name resolve? Only a warning, in the real one too."""
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError as error:
+        print(f'\t[WARNING Hostname]: hostname "{name}" could not be reached: {error}')
+
+
+def _content(path: Path, wanted: str) -> Iterator[Finding]:
     if not path.exists():
-        yield name, f"{path} does not exist"
-    elif path.read_text().strip() != "1":
-        yield name, f"{path} contents are not set to 1"
+        yield _label("FileContent", path), f"{path} does not exist"
+    elif path.read_text()[: len(wanted)] != wanted:
+        yield _label("FileContent", path), f"{path} contents are not set to {wanted}"
 
 
 def _runtime(endpoint: str) -> Iterator[Finding]:
