@@ -173,7 +173,9 @@ class Vip(Model):
     """An address that one of the control planes holds at a time, by kube-vip as a static pod."""
 
     address: Address
-    interface: InterfaceName | None = Field(default=None, description="null: that of the default route")
+    interface: InterfaceName | None = Field(
+        default=None, description="null: the one in whose network the address is, else that of the default route"
+    )
     image: PinnedImage = "ghcr.io/kube-vip/kube-vip:v0.8.9"
 
 

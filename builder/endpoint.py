@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from builder.cluster import Cluster, Node
+from builder.cluster import Cluster, Node, Vip
 from builder.profile import Profile
 
 NODE_IP = "@NODE_IP@"
@@ -92,6 +92,29 @@ def endpoint(profile: Profile, cluster: Cluster) -> str | None:
 def host_port(host: str, port: int) -> str:
     """``host`` with its port; an IPv6 address in brackets."""
     return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def vip_interface(vip: Vip, node: Node) -> str | None:
+    """The interface of a control plane that gets the virtual address: the one in whose network it is.
+
+    The narrowest of several networks. None: the node's addresses come by DHCP, and kube-vip takes the interface of the
+    default route.
+    """
+    if vip.interface is not None:
+        return vip.interface
+    address, network = ipaddress.ip_address(vip.address), node.network
+    if network is None:
+        return None
+    carriers = [(part.name, part.addresses) for part in network.interfaces]
+    carriers += [(part.name, part.addresses) for part in network.bonds]
+    carriers += [(part.name, part.addresses) for part in network.vlans]
+    fitting = [
+        (own.network.prefixlen, name)
+        for name, addresses in carriers
+        for own in map(ipaddress.ip_interface, addresses)
+        if own.version == address.version and address in own.network
+    ]
+    return max(fitting, key=lambda found: found[0])[1] if fitting else None
 
 
 def api_server(profile: Profile, where: Reach, node: Node | None) -> tuple[str, int]:

@@ -96,6 +96,14 @@ def _own(context: Context, node: Node) -> list[str]:
     return static if own is None or own in static else [own, *static]
 
 
+def _reaches(node: Node, address: str) -> bool:
+    """Whether a node has a network with that address; what it gets by DHCP nobody knows."""
+    carriers = [carried for _, _, carried in parts(node)]
+    return any(carried.dhcp for carried in carriers) or not carriers or any(
+        inside(address, ipaddress.ip_interface(own).network) for carried in carriers for own in carried.addresses
+    )  # fmt: skip
+
+
 def _vip(context: Context) -> None:
     cluster, vip = context.cluster, context.cluster.vip
     if vip is None:
@@ -104,13 +112,13 @@ def _vip(context: Context) -> None:
     for node in cluster.nodes:
         if vip.address in _own(context, node):
             say("IB415", path, f"{vip.address} is {node.name}'s own address", "give one that no machine has")
-    networks = [
-        ipaddress.ip_interface(a).network
-        for node in cluster.nodes if node.role == "control-plane"
-        for _, _, carried in parts(node) for a in carried.addresses
-    ]  # fmt: skip
-    if networks and not any(inside(vip.address, network) for network in networks):
-        say("IB416", path, f"{vip.address} is in no network of a control plane", "give a free address of theirs")
+    for node in cluster.nodes:
+        if node.role == "control-plane" and not _reaches(node, vip.address):
+            say(
+                "IB416", path, f"{vip.address} is in no network of the control plane {node.name}",
+                "give a free address of a network that all control planes are in",
+            )  # fmt: skip
+            break
     kubernetes = context.profile.kubernetes
     for name, network in (("pod", kubernetes.pod_cidr), ("Service", kubernetes.service_cidr)):
         if inside(vip.address, ipaddress.ip_network(network)):

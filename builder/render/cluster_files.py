@@ -59,6 +59,7 @@ def _kubernetes(
         yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node, where))
     if cluster.vip is not None:
         yield NodeFile("/etc/imgbuild/kube-vip.yaml", kubevip.manifest(profile, cluster, node, cluster.vip))
+        yield NodeFile(kubevip.HOSTS, kubevip.hosts())
 
 
 def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None) -> bytes:

@@ -11,10 +11,21 @@ import yaml
 
 from builder import derive
 from builder.cluster import Cluster, Node, Vip
+from builder.endpoint import vip_interface
 from builder.profile import Profile
 
 _SUPER_ADMIN = "1.29"
-"""From here on admin.conf has no rights before kubeadm's last steps, and super-admin.conf is there for that."""
+"""From here on admin.conf has no rights before kubeadm's last steps, and super-admin.conf is there for that. First boot
+puts admin.conf in its place once the cluster is made (lib/kubeadm.sh)."""
+HOSTS = "/etc/imgbuild/kube-vip.hosts"
+"""kube-vip's /etc/hosts. hostAliases are for this, and the kubelet leaves them out of a static pod that starts before
+it knows the node's addresses: always in the first patches of 1.29, at times in all before 1.32 (kube-vip#692,
+kubernetes#119852, fixed by kubernetes#126460). A file of the pod's own takes the place of the kubelet's."""
+
+
+def hosts() -> bytes:
+    """kube-vip asks for the API server as `kubernetes`: the node's own, for the virtual address is not there yet."""
+    return b"# imgbuild: /etc/hosts of kube-vip\n127.0.0.1 localhost kubernetes\n::1 localhost\n"
 
 
 def manifest(profile: Profile, cluster: Cluster, node: Node, vip: Vip) -> bytes:
@@ -26,7 +37,6 @@ def manifest(profile: Profile, cluster: Cluster, node: Node, vip: Vip) -> bytes:
         "vip_arp": "true",
         "port": str(profile.kubernetes.api_port),
         "address": vip.address,
-        "vip_cidr": "128" if ":" in vip.address else "32",
         "cp_enable": "true",
         "cp_namespace": "kube-system",
         "vip_leaderelection": "true",
@@ -34,9 +44,13 @@ def manifest(profile: Profile, cluster: Cluster, node: Node, vip: Vip) -> bytes:
         "vip_renewdeadline": "10",
         "vip_retryperiod": "2",
     }
-    if vip.interface is not None:
-        environment["vip_interface"] = vip.interface
-    mount = {"mountPath": "/etc/kubernetes/admin.conf", "name": "kubeconfig"}
+    interface = vip_interface(vip, node)
+    if interface is not None:
+        environment["vip_interface"] = interface
+    mounts = [
+        {"mountPath": "/etc/kubernetes/admin.conf", "name": "kubeconfig"},
+        {"mountPath": "/etc/hosts", "name": "hosts", "readOnly": True},
+    ]
     pod: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -50,13 +64,14 @@ def manifest(profile: Profile, cluster: Cluster, node: Node, vip: Vip) -> bytes:
                     "args": ["manager"],
                     "env": [{"name": name, "value": value} for name, value in environment.items()],
                     "securityContext": {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}},
-                    "volumeMounts": [mount],
+                    "volumeMounts": mounts,
                 }
             ],
-            # Its own API server: the address that it is to bring up cannot be the way to it.
-            "hostAliases": [{"hostnames": ["kubernetes"], "ip": "127.0.0.1"}],
             "hostNetwork": True,
-            "volumes": [{"name": "kubeconfig", "hostPath": {"path": config, "type": "File"}}],
+            "volumes": [
+                {"name": "kubeconfig", "hostPath": {"path": config, "type": "File"}},
+                {"name": "hosts", "hostPath": {"path": HOSTS, "type": "File"}},
+            ],
         },
     }
     return b"# imgbuild: the virtual address of the control plane\n" + yaml.safe_dump(pod, sort_keys=False).encode()

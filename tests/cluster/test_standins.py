@@ -174,8 +174,8 @@ def test_preflight_is_the_table_of_kubeadms_own(cluster: Cluster) -> None:
         node.ok("bash", "-c", f"echo {value} > {forwarding}")
         assert (error in node.run("kubeadm", "init", "--config", "/etc/six.yaml").stdout) is wanted
     node.ok("bash", "-c", f"echo 0 > {forwarding}; echo 0 > /proc/sys/net/ipv4/ip_forward")
-    path = ("env", "PATH=/usr/local/bin", "/usr/bin/python3", "-I")
-    said = node.run(*path, "/usr/local/bin/kubeadm", "init", "--config", "/etc/four.yaml").stdout
+    bare = ("env", "PATH=/usr/local/bin", "/usr/bin/python3", "-I")
+    said = node.run(*bare, "/usr/local/bin/kubeadm", "init", "--config", "/etc/four.yaml").stdout
     assert error not in said
     for name in ("FileContent--proc-sys-net-ipv4-ip_forward", "FileExisting-nsenter", "FileExisting-mount",
                  "FileAvailable--etc-kubernetes-manifests-etcd.yaml", "DirAvailable--var-lib-etcd"):  # fmt: skip

@@ -40,7 +40,7 @@ done
 exit "${STAND_IN_CODE:-0}"
 """
 COMMANDS = """systemctl journalctl uname rpm dpkg ctr containerd chronyc getenforce setenforce stat df findmnt getent
-kubelet kubeadm kubectl helm crictl NetworkManager systemd-analyze modprobe udevadm swapoff"""
+kubelet kubeadm kubectl helm crictl curl ip NetworkManager systemd-analyze modprobe udevadm swapoff"""
 
 
 @functools.cache
@@ -224,6 +224,8 @@ class Node:
         for command in NETFILTER:
             self.answer(command, "chain KUBE-FIREWALL {\n}\nchain KUBE-KUBELET-CANARY {\n}\n")
         self.answer("crictl,ps --name ^cilium-agent$ --state Running --quiet", "0123abc\n")
+        self.answer("curl", "")
+        self.answer("ip", "2: eth0    inet 10.0.0.100/32 scope global eth0\n")
         self.cilium("status", STATUS)
         self.cilium("service list", SERVICES)
         self.cilium("endpoint list", ENDPOINTS)
@@ -258,7 +260,12 @@ cilium='yes'
 cilium_routing='native'
 cilium_host_routing='bpf'
 cilium_kpr='yes'
+<<<<<<< HEAD
 cilium_bandwidth='off'
+=======
+vip='10.0.0.100'
+api_port='6443'
+>>>>>>> 6751ad7 (kube-vip on its address's card, and back to admin.conf after init)
 """
 # What a real agent answered, but for the endpoints (tests/cilium_status/README.md)
 AGENT = Path(__file__).parents[1] / "cilium_status"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from builder.cluster import DEFAULT, Bond, Cluster, Interface, Node, NodeNetwork, Taint, Vip
+from builder.cluster import DEFAULT, Bond, Cluster, Interface, Node, NodeNetwork, Taint, Vip, Vlan
 from builder.cluster_secrets import Secrets
 from builder.endpoint import own_address
 from builder.render.cilium import cilium_values
@@ -190,6 +190,50 @@ def test_kube_vip_has_rights_before_there_is_a_cluster(release: str, config: str
         assert (environment["address"], environment["vip_interface"]) == ("10.0.0.9", "eth0")
         volumes.append(pod["spec"]["volumes"][0]["hostPath"]["path"])
     assert volumes == [f"/etc/kubernetes/{config}.conf", "/etc/kubernetes/admin.conf"]
+
+
+TWO = [
+    Interface(name="eth0", mac=MAC, addresses=["172.30.0.11/24"], gateway="172.30.0.1"),
+    Interface(name="eth1", mac="52:54:00:12:34:57", addresses=["10.50.0.11/24", "fd00::11/64"]),
+]
+WIDE = [Interface(name="eth0", mac=MAC, addresses=["10.0.0.11/8"]), TWO[1]]
+ON_VLAN = NodeNetwork(
+    interfaces=[Interface(name="eth0", mac=MAC)],
+    vlans=[Vlan(name="vlan5", id=5, link="eth0", addresses=["10.50.0.11/24"])],
+)
+
+
+@pytest.mark.parametrize(
+    ("network", "address", "named", "wanted"),
+    [
+        (NodeNetwork(interfaces=TWO), "10.50.0.100", None, "eth1"),
+        (NodeNetwork(interfaces=TWO), "172.30.0.100", None, "eth0"),
+        (NodeNetwork(interfaces=TWO), "fd00::100", None, "eth1"),
+        (NodeNetwork(interfaces=TWO), "10.50.0.100", "eth0", "eth0"),
+        (NodeNetwork(interfaces=WIDE), "10.50.0.100", None, "eth1"),  # the narrower
+        (NodeNetwork(interfaces=WIDE), "10.51.0.100", None, "eth0"),
+        (STATIC.network, "10.0.0.99", None, "bond0"),
+        (ON_VLAN, "10.50.0.100", None, "vlan5"),
+        (NodeNetwork(interfaces=[Interface(name="eth0", mac=MAC, dhcp=True)]), "10.50.0.100", None, None),
+        (None, "10.50.0.100", None, None),
+    ],
+)
+def test_kube_vip_takes_the_interface_whose_network_has_the_address(
+    network: NodeNetwork | None, address: str, named: str | None, wanted: str | None
+) -> None:
+    found = loaded("debian12-efi")
+    node = Node(name="cp1", role="control-plane", network=network)
+    cluster = Cluster(name="prod", vip=Vip(address=address, interface=named), nodes=[node])
+    tree = seed_tree(found.profile, found.target, cluster, node).by_path()
+    pod = yaml.safe_load(tree["/etc/imgbuild/kube-vip.yaml"].content)["spec"]
+    environment = {e["name"]: e["value"] for e in pod["containers"][0]["env"]}
+    assert environment.get("vip_interface") == wanted
+    # No hostAliases: kubelets before 1.32 may leave them out.
+    assert "hostAliases" not in pod
+    volumes = {v["name"]: v["hostPath"]["path"] for v in pod["volumes"]}
+    mounts = {m["mountPath"]: volumes[m["name"]] for m in pod["containers"][0]["volumeMounts"]}
+    hosts = tree[mounts["/etc/hosts"]]
+    assert "127.0.0.1 localhost kubernetes" in hosts.content.decode().splitlines()
 
 
 def test_own_address() -> None:

@@ -61,6 +61,7 @@ def retries(node: BootNode, stage: str, error: str) -> None:
     assert f"{stage}: retrying" in check.stdout
 
 
+VIP_POD = "address: 10.0.0.10\npath: /etc/kubernetes/super-admin.conf\n"
 CARD = "2: eth0    inet 10.0.2.15/24 brd 10.0.2.255 scope global dynamic eth0\\       valid_lft 86000sec\n"
 NO_CARD = "7: cilium_host    inet 10.0.9.1/32 scope global cilium_host\\       valid_lft forever\n"
 VIP = "2: eth0    inet 10.0.0.100/32 scope global eth0\\       valid_lft forever\n"
@@ -100,12 +101,36 @@ def test_where_the_time_went_is_kept_for_the_boot_plot(tmp_path: Path) -> None:
 
 def test_keys_and_vip_are_there_before_init(tmp_path: Path) -> None:
     node = BootNode(tmp_path, vip="10.0.0.10")
-    node.write("etc/imgbuild/kube-vip.yaml", "address: 10.0.0.10\n", 0o600)
+    node.write("etc/imgbuild/kube-vip.yaml", VIP_POD, 0o600)
+    node.set(pods="")
     done = node.run()
     assert done.returncode == 0, done.stderr
     finished(node)
     assert len(node.calls("curl")) == 3
-    assert (node.root / "etc/kubernetes/manifests/kube-vip.yaml").stat().st_mode & 0o777 == 0o600
+    placed = node.root / "etc/kubernetes/manifests/kube-vip.yaml"
+    assert placed.stat().st_mode & 0o777 == 0o600
+    # super-admin.conf while the cluster is made; then admin.conf, and the pod of it is waited for.
+    assert (node.world / "vip-at-init").read_text() == VIP_POD
+    assert placed.read_text() == VIP_POD.replace("super-admin", "admin")
+    assert [path.name for path in placed.parent.iterdir() if "vip" in path.name] == ["kube-vip.yaml"]
+    assert len(node.calls("crictl")) == 4
+
+
+def test_a_vip_whose_pod_is_not_there_holds_nobody_up(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, vip="10.0.0.10")
+    node.write("etc/imgbuild/kube-vip.yaml", VIP_POD, 0o600)
+    assert node.run().returncode == 0
+    finished(node)
+    assert len(node.calls("crictl")) == 1
+
+
+def test_an_older_kubernetes_has_admin_conf_alone_and_the_pod_stays(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, vip="10.0.0.10")
+    node.write("etc/imgbuild/kube-vip.yaml", VIP_POD.replace("super-admin", "admin"), 0o600)
+    node.set(pods="")
+    assert node.run().returncode == 0
+    finished(node)
+    assert node.calls("crictl") == []
 
 
 @pytest.mark.parametrize("role", ["control-plane", "worker"])

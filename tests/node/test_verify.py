@@ -92,6 +92,7 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "node-ready", lambda n: n.inactive("kubelet.service")),
     ("debian12-efi", "node-ready", lambda n: n.kubectl(READY, "False")),
     ("debian12-efi", "node-ready", lambda n: n.kubectl(READY, "", 1)),
+    ("debian12-efi", "vip", lambda n: n.answer("curl", "curl: (7) Failed to connect to 10.0.0.100 port 6443\n", 7)),
     *(("debian12-efi", "no-kube-proxy", lambda n, c=chain: n.answer("nft", f"chain {c} {{\n")) for chain in (
         "KUBE-SVC-ABCDEF", "KUBE-SEP-ABC", "KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY")),
     ("debian12-efi", "no-kube-proxy", lambda n: n.answer("iptables-save", ":KUBE-SERVICES - [0:0]\n")),
@@ -194,6 +195,25 @@ def test_before_first_boot_is_done_the_cluster_is_no_failure(tmp_path: Path) -> 
     assert failed == {"first-boot": "kubeadm: failed: no route"}
     (node.root / "etc/imgbuild/cluster.conf").unlink()
     assert node.checks()["first-boot"]["ok"] is None
+
+
+def test_who_holds_the_virtual_address(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi"))
+    assert node.checks("vip")["vip"]["found"] == "10.0.0.100:6443 answers, held by this node"
+    node.answer("ip", "2: eth0    inet 10.0.0.10/24 scope global eth0\n")  # not 10.0.0.100
+    lease = "get lease plndr-cp-lock --namespace kube-system --output jsonpath={.spec.holderIdentity}"
+    node.kubectl(lease, "cp2")
+    assert node.checks("vip")["vip"]["found"] == "10.0.0.100:6443 answers, held by cp2"
+    (node.root / "etc/kubernetes/admin.conf").unlink()
+    assert node.checks("vip")["vip"]["found"] == "10.0.0.100:6443 answers"
+    (asked,) = {line for line in node.log if line.startswith("curl ")}
+    assert asked.endswith(f"--cacert {node.root}/etc/kubernetes/pki/ca.crt https://10.0.0.100:6443/livez")
+    config = (node.root / "etc/imgbuild/cluster.conf").read_text()
+    node.write("/etc/imgbuild/cluster.conf", config.replace("10.0.0.100", "fd00::9"))
+    node.checks("vip")
+    assert any(line.endswith("https://[fd00::9]:6443/livez") for line in node.log)
+    node.write("/etc/imgbuild/cluster.conf", config.replace("10.0.0.100", ""))
+    assert node.checks("vip")["vip"]["ok"] is None
 
 
 def test_cilium_by_its_old_name(tmp_path: Path) -> None:

@@ -174,6 +174,8 @@ def init() -> int:
         keys_are_there()
     if (ROOT / "etc/imgbuild/kube-vip.yaml").exists() and not (ETC / "manifests/kube-vip.yaml").exists():
         return unexpected("no kube-vip")
+    if (ETC / "manifests/kube-vip.yaml").exists():
+        write(WORLD / "vip-at-init", (ETC / "manifests/kube-vip.yaml").read_text())
     control_plane()
     etcd()
     write(ETC / "kubelet.conf", "made")
@@ -482,6 +484,18 @@ def ps(words: list[str]) -> int:
     return 0
 
 
+def crictl(words: list[str]) -> int:
+    """kube-vip's container, where there is one: two looks after its manifest has changed it is another."""
+    if words != ["ps", "--name", "^kube-vip$", "--state", "Running", "--quiet"]:
+        return unexpected("crictl")
+    if (WORLD / "pods").exists():
+        looks = WORLD / "looks"
+        count = len(looks.read_text()) if looks.exists() else 0
+        write(looks, "x" * (count + 1))
+        print("" if count == 1 else "new" if count > 2 else "old")
+    return 0
+
+
 def systemctl(words: list[str]) -> int:
     stop = ["stop", "imgbuild-firstboot.timer", "imgbuild-firstboot.service"]
     return 0 if words in (["is-active", "--quiet", "containerd.service"], stop) else unexpected("systemctl")
@@ -493,7 +507,7 @@ def uname(words: list[str]) -> int:
 
 
 COMMANDS = {"curl": curl, "helm": helm, "ip": ip, "ctr": ctr, "chronyc": chronyc, "ps": ps, "systemctl": systemctl,
-            "tc": tc, "uname": uname}  # fmt: skip
+            "tc": tc, "uname": uname, "crictl": crictl}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -66,6 +66,30 @@ check_node_ready() {
     fi
 }
 
+# Somebody holds the virtual address, and there an API server of this cluster answers.
+check_vip() {
+    local where=$vip words holder=''
+    in_cluster "an answer at the virtual address" || return 0
+    if [[ -z $vip ]]; then
+        skip "an answer at the virtual address" "the cluster has none"
+        return
+    fi
+    [[ $vip == *:* ]] && where="[$vip]"
+    if ! words=$(timeout 30 curl --silent --show-error --noproxy '*' --max-time 10 --output /dev/null \
+        --cacert "$R/etc/kubernetes/pki/ca.crt" "https://$where:$api_port/livez" 2>&1); then
+        fail "an answer at $where:$api_port" "${words//$'\n'/ }" \
+            "kubectl --namespace kube-system get lease plndr-cp-lock; on each control plane: crictl ps --all --name kube-vip"
+        return
+    fi
+    if [[ "$(ip -o address show 2>/dev/null)" == *" $vip/"* ]]; then
+        holder=', held by this node'
+    elif [[ -e $R/etc/kubernetes/admin.conf ]]; then
+        holder=$(kube get lease plndr-cp-lock --namespace kube-system --output 'jsonpath={.spec.holderIdentity}') || holder=''
+        holder=${holder:+, held by $holder}
+    fi
+    pass "an answer at $where:$api_port" "$where:$api_port answers$holder"
+}
+
 # kube-proxy's chains in both worlds of netfilter; the kubelet's own (KUBE-FIREWALL, KUBE-KUBELET-CANARY) are fine.
 check_no_kube_proxy() {
     local rules='' more command looked=''

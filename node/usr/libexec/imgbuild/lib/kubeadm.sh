@@ -32,20 +32,46 @@ copy_keys() {
     done < <(cd "$pki" && find . -type f)
 }
 
-# kube-vip is a static pod. kubeadm minds its own four manifests only (InitNodeChecks: FileAvailable).
+# place_vip CONFIG: kube-vip is a static pod, with the kubeconfig super-admin.conf while an init makes the cluster (1.29
+# and on: it alone has rights then, and only an init makes it), with admin.conf from then on. kubeadm minds its own four
+# manifests only (InitNodeChecks: FileAvailable).
 place_vip() {
     if [ "$node_role" = worker ] || [ -z "$vip" ]; then
         return 0
     fi
     lay kube-vip.yaml
-    if marked "$way_file" join; then
-        # Only an init makes super-admin.conf: the first control plane, made anew, joins.
+    if [ "$1" = admin.conf ]; then
         sed -i 's|/super-admin\.conf|/admin.conf|' "$run/kube-vip.yaml"
     fi
-    # The kubelet may be reading it.
-    if ! cmp -s "$run/kube-vip.yaml" "$manifests/kube-vip.yaml"; then
-        install -D -m 0600 "$run/kube-vip.yaml" "$manifests/kube-vip.yaml"
+    local before=''
+    if cmp -s "$run/kube-vip.yaml" "$manifests/kube-vip.yaml"; then
+        return 0
     fi
+    if [ -e "$manifests/kube-vip.yaml" ]; then
+        before=$(kube_vip_container)
+    fi
+    # The kubelet may be reading it; it passes over names that begin with a dot.
+    install -D -m 0600 "$run/kube-vip.yaml" "$manifests/.kube-vip.new"
+    mv -f "$manifests/.kube-vip.new" "$manifests/kube-vip.yaml"
+    if [ -n "$before" ]; then
+        other kube-vip await_new_vip "$before" || echo "imgbuild: notice: kube-vip has not been started anew in 2 minutes"
+    fi
+}
+
+kube_vip_container() { crictl ps --name '^kube-vip$' --state Running --quiet 2> /dev/null || true; }
+
+# await_new_vip CONTAINER: the kubelet makes the pod anew, and the address is gone for some seconds. What comes next goes
+# to the API server by that address.
+await_new_vip() {
+    local try now
+    for ((try = 0; try < 24; try++)); do
+        now=$(kube_vip_container)
+        if [ -n "$now" ] && [ "$now" != "$1" ]; then
+            return 0
+        fi
+        pause 5
+    done
+    return 1
 }
 
 # run_kubeadm WORDS...: what it says goes to the log; sets error to what it calls an error.
@@ -225,7 +251,7 @@ init() {
     lay kubeadm-init.yaml
     set_mark "$way_file" init || die "$way_file cannot be written (free: $(free_space))"
     copy_keys
-    place_vip
+    place_vip super-admin.conf
     # At its end kubeadm prints the token otherwise.
     run_kubeadm init --config "$run/kubeadm-init.yaml" --skip-token-print && return
     if for_good; then
