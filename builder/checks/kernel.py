@@ -5,7 +5,7 @@ from __future__ import annotations
 from packaging.version import Version
 
 from builder.checks.context import Context
-from builder.derive import cgroup, kernel_facts, sysctl_name, version
+from builder.derive import cgroup, kernel_facts, sysctl_name, version, versions
 from builder.layers import closest
 
 _V1_CPUSET_GONE = Version("6.12")  # ELRepo's configs: CONFIG_CPUSETS_V1 is not set from here on
@@ -35,6 +35,7 @@ def check(context: Context) -> None:
     _cgroup(context)
     _secure_boot(context)
     _sysctl(context)
+    _gone(context)
     _arguments(context)
     _rest(context)
 
@@ -121,11 +122,65 @@ def _sysctl(context: Context) -> None:
                 "IB308", path, f"{key} is {value} and network.rp_filter is {profile.network.rp_filter}: "
                 "the kernel takes the higher of all and an interface", "set network.rp_filter alone",
             )  # fmt: skip
-        if name.startswith("net.bridge.") and "br_netfilter" not in profile.kernel.modules:
+        _needs(context, key, name)
+
+
+def _needs(context: Context, key: str, name: str) -> None:
+    """A module makes some sysctls exist, and one that loads another brings that one's, too: ip_vs_rr loads ip_vs."""
+    loaded = [module.replace("-", "_") for module in context.profile.kernel.modules]
+    for row in versions("kernel")["needs"]:
+        brings = row["modules"]
+        if name.startswith(row["prefix"]) and not any(
+            module == other or module.startswith(f"{other}_") for module in loaded for other in brings
+        ):
             context.error(
-                "IB309", path, f"{key} does not exist before the module br_netfilter is loaded",
-                "add br_netfilter to kernel.modules",
+                "IB309", ("kernel", "sysctl", key), f"{key} does not exist before the module {brings[0]} is loaded",
+                f"add {brings[0]} to kernel.modules",
             )  # fmt: skip
+
+
+def _gone(context: Context) -> None:
+    """Modules and sysctls that the kernel of this target does not have (versions/kernel.yaml)."""
+    profile = context.profile
+    facts = kernel_facts(profile, context.target)
+    if facts is None:
+        return  # IB301
+    release = version(profile.kernel.version or facts.version)
+    table = versions("kernel")
+    modules = {row["name"]: row for row in table["modules"]}
+    for index, module in enumerate(profile.kernel.modules):
+        row = modules.get(module.replace("-", "_"))
+        if row is not None and (why := _absent(row, release)):
+            instead = row.get("instead")
+            fix = f"write {instead}" if instead else "remove it, or take a newer kernel.flavour"
+            if instead in profile.kernel.modules:
+                fix = f"remove it: {instead} is there already"
+            context.error("IB240", ("kernel", "modules", index), f"the module {module} {why}", fix)
+    sysctls = {row["name"]: row for row in table["sysctls"]}
+    for key, value in profile.kernel.sysctl.items():
+        path, name = ("kernel", "sysctl", key), sysctl_name(key)
+        row = sysctls.get(name)
+        if value is not None and row is not None and (why := _absent(row, release)):
+            fix = f"write {row['instead']}" if "instead" in row else "remove it"
+            if row.get("instead") in map(sysctl_name, profile.kernel.sysctl):
+                fix = f"remove it: {row['instead']} is there already"
+            context.error("IB241", path, f"{key} {why}", fix)
+        elif value is not None and name.startswith("net.ipv6.") and "ipv6.disable=1" in profile.kernel.arguments:
+            context.error(
+                "IB241", path, f"{key} does not exist with ipv6.disable=1 on the kernel's command line",
+                "remove it, or the argument",
+            )  # fmt: skip
+
+
+def _absent(row: dict[str, str], release: Version) -> str:
+    """Why a kernel of that release does not have it; empty: it has."""
+    if "never" in row:
+        return f"does not exist: {row['never']}"
+    if "until" in row and release >= Version(row["until"]):
+        return f"is gone since kernel {row.get('gone', row['until'])}; this node's is {release}"
+    if "since" in row and release < Version(row["since"]):
+        return f"exists since kernel {row['since']}; this node's is {release}"
+    return ""
 
 
 def _arguments(context: Context) -> None:

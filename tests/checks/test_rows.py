@@ -46,6 +46,12 @@ IPV6 = (
     "kubernetes.service_cidr=fd01::/112",
     *values("ipv6.enabled=true", "installNoConntrackIptablesRules=false"),
 )
+OLD_KERNEL = (
+    "kernel.flavour=distribution",
+    "kubernetes.version=1.31.14",
+    "cilium.enabled=false",
+    "kubernetes.kube_proxy=true",
+)
 NO_BIG = values("enableIPv4BIGTCP=false", "bandwidthManager.bbr=false")
 OLD_CILIUM = (
     "cilium.version=1.16.19",
@@ -118,6 +124,26 @@ ROWS = [
     Row("IB307", C7, ("kernel.sysctl.net/ipv4/ip_forward=1",), ('kernel.sysctl."vm.swappiness"=1',)),
     Row("IB308", C7, ('kernel.sysctl."net.ipv4.conf.all.rp_filter"=1',), ('kernel.sysctl."net.ipv4.conf.all.rp_filter"=0',)),
     Row("IB309", C7, ("kernel.modules=[overlay]",), ("kernel.modules=[br_netfilter, overlay]",)),
+    Row("IB309", C7, ('kernel.sysctl."net.netfilter.nf_conntrack_max"=2310720',),
+        ('kernel.sysctl."net.netfilter.nf_conntrack_max"=2310720', "kernel.modules=[overlay, br_netfilter, ip_vs_rr]")),
+    Row("IB309", C7, ('kernel.sysctl."net.ipv4.vs.conn_reuse_mode"=0',),
+        ('kernel.sysctl."net.ipv4.vs.conn_reuse_mode"=0', "kernel.modules=[overlay, br_netfilter, ip_vs]")),
+    *(Row("IB240", C7, (f"kernel.modules=[overlay, br_netfilter, {gone}]",),
+          (f"kernel.modules=[overlay, br_netfilter, {instead}]",)) for gone, instead in (
+        ("nf_conntrack_ipv4", "nf_conntrack"), ("nf-conntrack-ipv6", "nf_conntrack"), ("nf_nat_ipv4", "nf_nat"),
+        ("ipt_MASQUERADE", "xt_MASQUERADE"), ("ip_conntrack", "nf_conntrack"), ("aufs", "ip_vs_sh"))),
+    Row("IB240", C8, ("kernel.modules=[overlay, br_netfilter, wireguard]", *OLD_KERNEL),
+        ("kernel.modules=[overlay, br_netfilter, wireguard]",)),
+    Row("IB240", C8, ("kernel.modules=[overlay, br_netfilter, nf_conntrack_ipv4]", *OLD_KERNEL),
+        ("kernel.modules=[overlay, br_netfilter, nf_nat_ipv4]", *OLD_KERNEL)),
+    *(Row("IB241", C7, (f'kernel.sysctl."{gone}"=1',), (f'kernel.sysctl."{gone}"=null',)) for gone in (
+        "net.ipv4.tcp_tw_recycle", "fs.may_detach_mounts", "net.ipv4.ip_conntrack_max", "kernel.sched_latency_ns",
+        "net.ipv4.netfilter.ip_conntrack_tcp_timeout_established", "net.ipv4.tcp_tw_timeout")),
+    Row("IB241", C7, ("kernel.sysctl.net/ipv4/tcp_tw_recycle=1",)),
+    Row("IB241", C7, ('kernel.sysctl."net.ipv6.conf.all.disable_ipv6"=1', "kernel.arguments[2]=ipv6.disable=1"),
+        ('kernel.sysctl."net.ipv6.conf.all.disable_ipv6"=1',)),
+    Row("IB241", C8, ('kernel.sysctl."kernel.sched_latency_ns"=1',),
+        ('kernel.sysctl."kernel.sched_latency_ns"=1', *OLD_KERNEL)),
     Row("IB310", C7, ("kernel.arguments[2]=root=/dev/sda1",), ("kernel.arguments[2]=quiet",)),
     Row("IB310", C8, ("kernel.arguments[2]=systemd.unified_cgroup_hierarchy=0",), ("kernel.arguments[2]=rootflags=noatime",)),
     Row("IB310", C7, ("kernel.arguments[2]=net.ifnames=1",), ("kernel.interface_names=predictable",)),
