@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zoneinfo
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
 from builder.checks.context import Context
+from builder.findings import Path
 from builder.layers import closest
 from builder.openpgp import dearmour, key_facts
 from builder.profile import RepositoryKeys
@@ -84,14 +86,7 @@ def _keys(context: Context) -> None:
         if len(set(given)) != len(given):
             context.warning("IB435", path, "a key stands twice", "take one out")
         for index, text in enumerate(given):
-            expires = key_facts(dearmour(text)).expires
-            # rpm does not look at the date. Shipped keys that expire are renewed on the node (lib/keys.sh).
-            if context.target.package_manager == "apt" and expires is not None and expires <= context.moment.second:
-                day = datetime.fromtimestamp(expires, UTC).date()
-                context.error(
-                    "IB438", (*path, index), f"this key expired on {day}: apt refuses what it signed",
-                    "get a newer copy from its owner, who may have extended it",
-                )  # fmt: skip
+            _own_expiry(context, (*path, index), key_facts(dearmour(text)).expires)
     for name, keys in used.items():
         # The distribution's own key comes with its base image.
         for key in keys if name not in ("distribution", "security") else ():
@@ -102,6 +97,47 @@ def _keys(context: Context) -> None:
                     f"get it from {key.origin}{f', fingerprint {key.fingerprint},' if key.fingerprint else ''} "
                     f"and give its text in repositories.keys.{name}",
                 )  # fmt: skip
+        if getattr(own, key_kind(name)) is None:
+            _shipped_expiry(context, name, [key.expires for key in keys if key.content is not None])
+
+
+_SOON = timedelta(days=60)
+
+
+def _expiry(context: Context, expires: int | None) -> tuple[date, bool] | None:
+    """The day on which a key expires and whether that is over; None: not within 60 days, or nobody looks at it.
+
+    rpm does not look at the date: 4.11 and 4.14 of CentOS take packages that an expired key has signed.
+    """
+    if expires is None or context.target.package_manager != "apt":
+        return None
+    at, now = (datetime.fromtimestamp(second, UTC) for second in (expires, context.moment.second))
+    return (at.date(), at <= now) if at - now <= _SOON else None
+
+
+def _own_expiry(context: Context, path: Path, expires: int | None) -> None:
+    found = _expiry(context, expires)
+    fix = "get a newer copy from its owner, who may have extended it"
+    if found is not None and found[1]:
+        context.error("IB438", path, f"this key expired on {found[0]}: apt refuses what it signed", fix)
+    elif found is not None:
+        context.warning("IB438", path, f"this key expires on {found[0]}: from then on apt refuses what it signed", fix)
+
+
+def _shipped_expiry(context: Context, name: str, ends: Sequence[int | None]) -> None:
+    """One valid key of several is enough."""
+    found = [_expiry(context, expires) for expires in ends]
+    if not found or None in found:
+        return
+    day, over = max(each for each in found if each is not None)
+    context.warning(
+        "IB438", ("repositories", "keys", key_kind(name)),
+        f"the key of {name} that imgbuild ships {'expired' if over else 'expires'} on {day}: "
+        f"{'apt' if over else 'from then on apt'} refuses what it signed, and each installation has to find the same "
+        "key with a later date in the repositories of its own or a newer minor version",
+        "nothing, if the nodes (baked: the build host) reach them; else give a newer copy with the same fingerprint in "
+        f"repositories.keys.{name} (docs/how-to/mirrors.md, An expired key)",
+    )  # fmt: skip
 
 
 @cache

@@ -14,7 +14,7 @@ from builder.cluster import DEFAULT
 from builder.data import data_dir
 from builder.findings import Finding, Findings, Severity
 from builder.load import Loaded, load
-from builder.moment import read_moment
+from builder.moment import RELEASED, Moment, read_moment
 from builder.openpgp import dearmour, key_facts
 from builder.target import RepositoryKey, Target, load_target, target_names
 from tests.checks.helpers import ADMIN, codes, findings, well_formed
@@ -146,3 +146,35 @@ def test_an_expired_key_of_one_s_own(tmp_path: Path) -> None:
     assert "expired on 2020-12-31" in found[0].message
     well_formed(found)
     assert findings("centos8-efi", [key.option("kubernetes")]) == []
+
+
+KUBERNETES_END = 1_798_508_024  # 2026-12-29, of the key that is shipped
+DAY = 86400
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [(-61, None), (-60, "expires on 2026-12-29"), (-1, "expires on 2026-12-29"), (0, "expired on 2026-12-29"),
+     (400, "expired on 2026-12-29")],
+)  # fmt: skip
+def test_a_shipped_key_that_expires(days: int, said: str | None) -> None:
+    at = KUBERNETES_END + days * DAY
+    moment = Moment(at + 10**8, max(at, RELEASED))
+    if at < RELEASED:  # no SOURCE_DATE_EPOCH is taken for a day before that
+        moment = Moment(at)
+    found = [f for f in findings("debian12-efi", moment=moment) if f.code == "IB438"]
+    assert [(f.severity, f.key) for f in found] == (
+        [] if said is None else [(Severity.WARNING, "repositories.keys.kubernetes")]
+    )
+    for finding in found:
+        assert f"that imgbuild ships {said}" in finding.message
+    well_formed(found)
+    assert "IB438" not in codes(findings("centos8-efi", moment=moment)), "rpm does not look at the date"
+    assert "IB438" not in codes(findings("debian12-efi", ["kubernetes.enabled=false"], moment=moment))
+
+
+def test_a_key_of_one_s_own_that_will_expire_soon() -> None:
+    key = signer("soon", made="20250101T000000", expires="2y")  # to 2027-01-01
+    found = [f for f in findings("debian12-efi", [key.option("kubernetes")], moment=read_moment()) if f.code == "IB438"]
+    assert [(f.severity, f.key) for f in found] == [(Severity.WARNING, "repositories.keys.kubernetes[0]")]
+    assert "this key expires on 2027-01-01" in found[0].message

@@ -37,6 +37,8 @@ class Rpm:
     provides: Sequence[str] = ()
     posttrans: str = ""
     arch: str = "noarch"
+    module: str = ""
+    """The module stream that it belongs to, as AppStream's packages do: NAME:STREAM:VERSION:CONTEXT."""
 
 
 def build(rpms: Iterable[Rpm], target: Path, work: Path, signer: Signer | None) -> None:
@@ -110,6 +112,7 @@ def _build(rpm: Rpm, target: Path, work: Path) -> None:
     spec.write_text(
         f"Name: {rpm.name}\nVersion: {rpm.version}\nRelease: {rpm.release}\nSummary: stand-in of imgbuild's tests\n"
         f"License: none\nBuildArch: {rpm.arch}\nAutoReqProv: no\n"
+        + (f"ModularityLabel: {rpm.module}\n" if rpm.module else "")
         + "".join(f"Requires: {name}\n" for name in rpm.requires)
         + "".join(f"Provides: {name}\n" for name in rpm.provides)
         + f"%description\nA stand-in of imgbuild's tests.\n%files {'-f files' if files else ''}\n"

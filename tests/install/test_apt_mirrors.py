@@ -124,4 +124,30 @@ def test_an_expired_key(room: Room, mirror: Mirror, keys: dict[str, Signer], tmp
     else:
         assert done.returncode == 1
         assert f"{url}/k8s/Release.key has no valid key {old.fingerprint}" in done.stderr
-        assert "Get a newer copy and give it in the profile" in done.stderr
+        assert f"Get a newer copy with the fingerprint {old.fingerprint} and give it in the profile" in done.stderr
+
+
+@pytest.mark.parametrize("newer", [36, 39])
+def test_an_expired_key_of_a_minor_that_has_ended(
+    room: Room, mirror: Mirror, keys: dict[str, Signer], newer: int
+) -> None:
+    """Its own repository keeps the old copy for good; that of a newer minor has the same key with a later date."""
+    old = signer("expires", made="20200101T000000", expires="1y")
+    expired, extended = old.public, old.extended("1y")
+    for name in SUITES:
+        suite(mirror.folder / "debian", name, keys["mine"])
+    base = mirror.folder / "core:/stable:"
+    suite(base / "v1.35/deb", "/", old, SIGNED)
+    (base / "v1.35/deb/Release.key").write_text(expired)
+    (base / f"v1.{newer}/deb").mkdir(parents=True)
+    (base / f"v1.{newer}/deb/Release.key").write_text(extended)
+    lists = [urls("distribution", f"{mirror.url}/debian")]
+    lists += [urls("kubernetes", f"{DEAD}/core:/stable:/v1.35/deb/", f"{mirror.url}/core:/stable:/v1.35/deb/")]
+    own = f"repositories.keys.kubernetes={json.dumps([expired])}"
+    debian(room, mirror, keys["mine"].option("distribution"), own, *lists)
+    done = room.step("10-repositories", image=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"/core:/stable:/v1.35/deb/Release.key has no valid key {old.fingerprint}" in done.stderr
+    assert f"and valid: {mirror.url}/core:/stable:/v1.{newer}/deb/Release.key" in done.stdout
+    tried = [line for line in done.stderr.splitlines() if "Release.key has no valid" in line and DEAD in line]
+    assert len(tried) == 1, "an address that does not answer is waited for once"

@@ -26,11 +26,38 @@ key_ready() {
     done
 }
 
+# key_places ORIGIN URL...: where a repository's key may lie, an address a line: its origin, the mirrors, and the same
+# places for newer minor versions. Repositories of a minor that has ended keep the old copy of their key for good
+# (kubernetes/release#3818), while those of newer ones have the same key with a later date.
+key_places() {
+    local place places=("$1") step
+    shift
+    for place in "$@"; do
+        places+=("${place%/}/Release.key")
+    done
+    for ((step = 0; step <= 6; step++)); do
+        for place in "${places[@]}"; do
+            if [[ $place =~ ^([a-z]+://.*/v[0-9]+\.)([0-9]+)(/.*)$ ]]; then
+                printf '%s\n' "${BASH_REMATCH[1]}$((BASH_REMATCH[2] + step))${BASH_REMATCH[3]}"
+            elif [[ $place = *://* ]] && [ "$step" -eq 0 ]; then
+                printf '%s\n' "$place"
+            fi
+        done
+    done
+}
+
+# key_valid HOME FINGERPRINT: the key is in this gpg home, neither expired nor revoked.
+key_valid() {
+    local rows
+    rows=$(gpg --batch --homedir "$1" --with-colons --list-keys "$2" 2> /dev/null) || return 1
+    grep -q '^pub:[^er]:' <<< "$rows"
+}
+
 # key_renew PATH|FINGERPRINT|ORIGIN|EXPIRES URL...: an expired key gives way to the same key, extended by its owner: from
-# its origin, or from a mirror at URL. gpg takes an extension only if the key itself has signed it. Only apt looks at the
-# date.
+# its origin, or from a mirror at URL, for its own or a newer minor version. gpg takes an extension only if the key itself
+# has signed it. Only apt looks at the date.
 key_renew() {
-    local path fingerprint origin expires url home listed
+    local path fingerprint origin expires url host home places code dead=' '
     IFS='|' read -r path fingerprint origin expires <<< "$1"
     shift
     if [ -z "$expires" ] || [ "$expires" -gt "$(date +%s)" ]; then
@@ -40,15 +67,17 @@ key_renew() {
     if ! command -v gpg > /dev/null || ! command -v curl > /dev/null; then
         pm_install gpg curl
     fi
-    for url in "$origin" "${@/%//Release.key}"; do
-        case $url in *://*) ;; *) continue ;; esac
-        url=${url/%\/\/Release.key//Release.key}
+    places=$(key_places "$origin" "$@")
+    while read -r url; do
+        host=${url#*://}
+        host=${host%%/*}
+        case $dead in *" $host "*) continue ;; esac
         home=$(mktemp -d)
-        if curl --fail --silent --show-error --location --proto =https,http --connect-timeout 20 --max-time 60 \
-            --max-filesize 1000000 --output "$home/key" "$url" &&
-            gpg --batch --quiet --homedir "$home" --import "$home/key" &&
-            listed=$(gpg --batch --homedir "$home" --with-colons --list-keys "$fingerprint") &&
-            grep -q '^pub:[^er]:' <<< "$listed"; then
+        code=0
+        curl --fail --silent --show-error --location --proto =https,http --connect-timeout 20 --max-time 60 \
+            --max-filesize 1000000 --output "$home/key" "$url" || code=$?
+        case $code in 6 | 7 | 28 | 35 | 60) dead+="$host " ;; esac # it does not answer: do not wait for it again
+        if [ "$code" -eq 0 ] && gpg --batch --quiet --homedir "$home" --import "$home/key" && key_valid "$home" "$fingerprint"; then
             gpg --batch --homedir "$home" --armor --export "$fingerprint" | write "$path"
             rm -rf "$home"
             log "the key is still $fingerprint, and valid: $url"
@@ -56,7 +85,7 @@ key_renew() {
         fi
         rm -rf "$home"
         notice "$url has no valid key $fingerprint"
-    done
-    die "the key $path expired on $(date -u -d "@$expires" +%F). Get a newer copy and give it in the profile" \
-        "(repositories.keys)"
+    done <<< "$places"
+    die "the key $path expired on $(date -u -d "@$expires" +%F), and none of these addresses has it with a later date." \
+        "Get a newer copy with the fingerprint $fingerprint and give it in the profile (repositories.keys)"
 }

@@ -27,9 +27,27 @@ pm_refresh() {
     fi
 }
 
+# manager_install ERRORS NAME...: what goes to standard error is kept in ERRORS as well.
+manager_install() {
+    local errors=$1
+    shift
+    { manager install "$@" 2>&1 >&3 | tee "$errors" >&2; } 3>&1
+}
+
 # pm_install NAME...: options of yum and dnf work too.
 pm_install() {
-    retry "the installation of packages" manager install "$@" || die "packages could not be installed: $*"
+    local errors why=''
+    errors=$(mktemp)
+    if ! retry "the installation of packages" manager_install "$errors" "$@"; then
+        # AppStream's packages belong to modules, and dnf takes none of them where the repository does not describe these.
+        if grep -Eqi 'modular (metadata|filtering)' "$errors"; then
+            why='. The mirror has packages of modules and no modules.yaml beside them: mirror AppStream with reposync'
+            why+=' --download-metadata (docs/how-to/mirrors.md)'
+        fi
+        rm -f "$errors"
+        die "packages could not be installed: $*$why"
+    fi
+    rm -f "$errors"
 }
 
 # pm_query FORMAT NAME: what is installed by that name, or provides it; nothing and 1 where there is none.
