@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -166,13 +165,6 @@ def cgroup(profile: Profile, target: Target) -> Literal["v1", "v2"]:
 def device_names(value: object) -> list[str]:
     """The interfaces that a value of Cilium's chart names: a list, or text with blanks or commas. eth+ is a pattern."""
     return [str(name) for name in value] if isinstance(value, list) else re.findall(r"[^\s,{}]+", str(value or ""))
-
-
-def cilium_devices(values: Mapping[str, object]) -> list[str]:
-    """What the agent is told to take; none: it looks for the default route and the node's address itself."""
-    port = values.get("nodePort")
-    direct = port.get("directRoutingDevice") if isinstance(port, dict) else None
-    return list(dict.fromkeys([*device_names(values.get("devices")), *device_names(direct)]))
 
 
 def kernel_arguments(profile: Profile, target: Target) -> list[str]:

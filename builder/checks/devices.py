@@ -1,7 +1,9 @@
 """The interfaces that Cilium's values and kube-vip name: are they on every node, and can they do native XDP?
 
-The agent says nothing of a name that is on no interface: it takes what it finds itself (docs.cilium.io, "NodePort
-Devices"). What a machine really has shows on the machine: first boot looks once more (lib/xdp.sh).
+Where ``devices`` names none, the agent takes every interface that is up and has a global address, the node's own among
+them; where it names some, it takes those alone, and none of them on a node is its end (pkg/datapath/linux/
+devices_controller.go, pkg/datapath/tables/direct_routing_device.go). What a machine really has shows on the machine:
+first boot looks once more (lib/xdp.sh).
 """
 
 from __future__ import annotations
@@ -11,17 +13,23 @@ from collections.abc import Mapping, Sequence
 from packaging.version import Version
 
 from builder.checks.context import Context, parts
+from builder.cilium_values import chart_release
 from builder.cluster import Addresses, Bond, Node, Vlan
-from builder.derive import cilium_devices, device_names, kernel_facts, version
-from builder.endpoint import own_address
+from builder.derive import device_names, kernel_facts, version
 from builder.findings import Path
 from builder.layers import closest
 
 _VALUES: Path = ("cilium", "values")
-_KEYS: tuple[Path, ...] = (
-    ("devices",), ("nodePort", "directRoutingDevice"), ("egressMasqueradeInterfaces",),
-    ("encryption", "ipsec", "interface"),
-)  # fmt: skip
+_DEVICES: Path = ("devices",)
+_MISSING: Mapping[Path, str] = {
+    _DEVICES: "the agent refuses to start there (“unable to determine direct routing device”)",
+    ("nodePort", "directRoutingDevice"): "the agent silently takes the interface with the node's address there",
+    ("egressMasqueradeInterfaces",): "what leaves that node is not masqueraded",
+    ("encryption", "ipsec", "interface"): "IPsec has no interface there",
+}
+"""The keys that name interfaces, and what comes of a node that has none of those named."""
+_EXCLUDED = ("cilium_", "lo", "lxc", "cni", "docker")
+"""Interfaces that the agent never takes by itself (pkg/defaults/node.go)."""
 _PAGE = 3498
 """Bytes: XDP's buffers are one page, and a driver keeps some of it (docs.cilium.io, "NodePort XDP on AWS")."""
 _BOND_KERNEL = "5.15"
@@ -36,13 +44,17 @@ _BY_DHCP = tuple(f"eth{number}" for number in range(16))
 def check(context: Context, leaves: Mapping[Path, object]) -> None:
     """All findings about names of interfaces in ``leaves``, the chart's values by path."""
     has = {number: names for number, node in context.nodes if (names := _names(context, number, node))}
-    for key in _KEYS:
+    taken = _patterns(leaves.get(_DEVICES))
+    for key, end in _MISSING.items():
         value = leaves.get(key)
-        wanted = device_names(value)
-        for index, name in enumerate(wanted):
+        # The direct routing device is looked for among the devices.
+        among = taken if key == ("nodePort", "directRoutingDevice") else []
+        there = {number: _among(names, among) for number, names in has.items()}
+        for index, name in enumerate(device_names(value)):
             path = (*_VALUES, *key, *((index,) if isinstance(value, list) else ()))
-            others = [other for other in wanted if other != name] if key == ("devices",) else []
-            _named(context, path, name, others, has)
+            others = [other for other in taken if other != name] if key == _DEVICES else []
+            if not name.startswith("!"):
+                _named(context, path, name, others, there, end)
     if leaves.get(("loadBalancer", "acceleration")) == "native":
         _xdp(context)
 
@@ -68,8 +80,18 @@ def _names(context: Context, number: int, node: Node) -> Sequence[str]:
     return _BY_DHCP if context.profile.kernel.interface_names == "kernel" else ()
 
 
+def _patterns(value: object) -> list[str]:
+    """The interfaces that a value names; !eth1 takes one out, and is none of them."""
+    return [name for name in device_names(value) if not name.startswith("!")]
+
+
+def _among(names: Sequence[str], patterns: Sequence[str]) -> Sequence[str]:
+    """Those of a node's interfaces that are named; all where none is."""
+    return [name for name in names if any(_matches(pattern, [name]) for pattern in patterns)] if patterns else names
+
+
 def _said(names: Sequence[str]) -> str:
-    return "eth0 and so on, by net.ifnames=0" if names is _BY_DHCP else ", ".join(names[:6])
+    return "eth0 and so on, by net.ifnames=0" if names is _BY_DHCP else ", ".join(names[:6]) or "none that counts"
 
 
 def _matches(pattern: str, names: Sequence[str]) -> bool:
@@ -90,7 +112,9 @@ def _more(count: int) -> str:
     return f" and {count} more node{'s' if count > 1 else ''}" if count else ""
 
 
-def _named(context: Context, path: Path, name: str, others: Sequence[str], has: Mapping[int, Sequence[str]]) -> None:
+def _named(
+    context: Context, path: Path, name: str, others: Sequence[str], has: Mapping[int, Sequence[str]], end: str
+) -> None:
     without = [number for number, names in has.items() if not _matches(name, names)]
     # With another of the names the agent does its work there, on fewer devices.
     bare = [number for number in without if not any(_matches(other, has[number]) for other in others)]
@@ -100,7 +124,11 @@ def _named(context: Context, path: Path, name: str, others: Sequence[str], has: 
     hint = closest(name, has[first]) or "name one that every node has, or a pattern such as eth+"
     message = f"no interface {name} on {_where(context, first)}{_more(len(rest))}, but {_said(has[first])}"
     if bare:
-        context.error("IB642", path, f"{message}: Cilium takes another one there without a word", hint)
+        context.error("IB642", path, f"{message}: {end}", hint)
+    elif chart_release(context.profile) < Version("1.16"):
+        context.error(
+            "IB642", path, f"{message}: the agent refuses to start there (“Cannot retrieve {name} link”)", hint
+        )
     else:
         context.warning("IB643", path, f"{message}: Cilium has fewer devices there", hint)
 
@@ -131,14 +159,21 @@ def _xdp(context: Context) -> None:
 
 
 def _taken(context: Context, node: Node) -> list[tuple[Path, str, Addresses]]:
-    """The interfaces of the cluster file that Cilium takes on a node."""
-    patterns = cilium_devices(context.profile.cilium.values)
-    every = list(parts(node))
-    chosen = [one for one in every if any(_matches(pattern, [one[1]]) for pattern in patterns)]
-    own = own_address(context.profile, node)
-    return chosen or [
-        one for one in every if one[2].gateway or any(address.partition("/")[0] == own for address in one[2].addresses)
+    """The interfaces of the cluster file that Cilium takes on a node: those named, else each that has an address."""
+    value = context.profile.cilium.values.get("devices")
+    every = [
+        one
+        for one in parts(node)
+        if not any(_matches(name[1:], [one[1]]) for name in device_names(value) if name[0] == "!")
     ]
+    by_itself = [
+        one for one in every if (one[2].dhcp or one[2].addresses) and not one[1].startswith(_EXCLUDED)
+    ]  # fmt: skip
+    patterns = _patterns(value)
+    if not patterns:
+        return by_itself
+    forced = by_itself if context.profile.cilium.values.get("forceDeviceDetection") is True else []
+    return [one for one in every if one in forced or any(_matches(pattern, [one[1]]) for pattern in patterns)]
 
 
 def _no_xdp(context: Context, carried: Addresses) -> str:

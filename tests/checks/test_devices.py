@@ -81,6 +81,30 @@ def test_nobody_knows_the_names_of_a_node_by_dhcp_that_systemd_names(tmp_path: P
     assert [f.code for f in told(tmp_path, CP, *sets)] == ["IB642"]
 
 
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("devices=lan9", "refuses to start there"),
+        ("nodePort.directRoutingDevice=lan9", "silently takes the interface with the node's address"),
+        ("encryption.ipsec.interface=lan9", "IPsec has no interface"),
+        ("egressMasqueradeInterfaces=lan9", "is not masqueraded"),
+    ],
+)
+def test_what_comes_of_a_missing_interface_is_told_by_key(tmp_path: Path, key: str, says: str) -> None:
+    (found,) = [f for f in told(tmp_path, CP, V + key) if f.code == "IB642"]
+    assert says in found.message
+
+
+def test_agents_up_to_1_15_refuse_a_name_that_is_missing_beside_one_that_is_there(tmp_path: Path) -> None:
+    nodes, sets = CP + node("n2", "lan0"), (V + "devices=[eth0, lan0]",)
+    for chart, code in (("1.15.19", "IB642"), ("1.16.19", "IB643")):
+        assert [f.code for f in told(tmp_path, nodes, *sets, f"cilium.version={chart}")] == [code, code]
+
+
+def test_a_name_that_takes_an_interface_out_need_not_be_there(tmp_path: Path) -> None:
+    assert told(tmp_path, CP, V + "devices=['!lan9']") == []
+
+
 def test_the_recipe_s_own_interface_without_a_cluster_file() -> None:
     found = [f for f in findings("centos8-efi", [V + "devices=enp7s0"]) if f.code.startswith("IB64")]
     assert [f.code for f in found] == ["IB642"] and "net.ifnames=0" in found[0].message
@@ -89,6 +113,9 @@ def test_the_recipe_s_own_interface_without_a_cluster_file() -> None:
 NATIVE = V + "loadBalancer.acceleration=native"
 BOND = "      bonds: [{name: bond0, interfaces: [eth0, eth1], mode: MODE, addresses: [192.168.1.1/24]}]\n"
 VLAN = "      vlans: [{name: eth0.5, id: 5, link: eth0, addresses: [192.168.1.1/24], gateway: 192.168.1.254}]\n"
+
+
+BESIDE = CP.rstrip("\n") + "\n      vlans: [{name: eth0.5, id: 5, link: eth0, addresses: [10.5.0.1/24]}]\n"
 
 
 def ported(more: str) -> str:
@@ -107,7 +134,17 @@ def ported(more: str) -> str:
         (ported(BOND.replace("MODE", "802.3ad")), ("kernel.flavour=kernel-lt", "kernel.version=5.4.278"), ["IB644"]),
         (ported(VLAN), (), ["IB644"]),
         (ported(VLAN), (V + "devices=[eth0]",), []),  # the card below it is asked for
-        (ported(VLAN), (V + "devices=[eth0]", V + "nodePort.directRoutingDevice=eth0.5"), ["IB644"]),
+        # It is looked for among the devices, which eth0.5 is not.
+        (ported(VLAN), (V + "devices=[eth0]", V + "nodePort.directRoutingDevice=eth0.5"), ["IB642"]),
+        (ported(VLAN), (V + "devices=[eth+]", V + "nodePort.directRoutingDevice=eth0.5"), ["IB644"]),
+        # A second card or VLAN with an address is taken, too, with or without the gateway.
+        (BESIDE, (), ["IB644"]),
+        (BESIDE, (V + "devices=[eth0]",), []),
+        (BESIDE, (V + "devices=['!eth0.5']",), []),
+        (BESIDE, (V + "devices=[eth0]", V + "forceDeviceDetection=true"), ["IB644"]),
+        (BESIDE.replace("addresses: [10.5.0.1/24]", "dhcp: true"), (), ["IB644"]),
+        (BESIDE.replace(", addresses: [10.5.0.1/24]", ""), (), []),  # without an address there is no route
+        (BESIDE.replace("eth0.5", "docker5"), (), []),
         (CP.replace("gateway:", "mtu: 9000, gateway:"), (), ["IB645"]),
         (CP.replace("gateway:", "mtu: 3498, gateway:"), (), []),
         (CP, ("cloud.providers=[gcp]",), ["IB644"]),
@@ -118,8 +155,8 @@ def test_what_cannot_do_native_xdp_is_known_before_boot(
 ) -> None:
     assert [f.code for f in told(tmp_path, nodes, NATIVE, *sets, profile="centos8-efi")] == wanted
     # best-effort leaves such a device out, and says nothing.
-    effort = NATIVE.replace("native", "best-effort")
-    assert told(tmp_path, nodes, effort, *sets, profile="centos8-efi") == []
+    effort = told(tmp_path, nodes, NATIVE.replace("native", "best-effort"), *sets, profile="centos8-efi")
+    assert [f.code for f in effort] == [code for code in wanted if code == "IB642"]
 
 
 def test_xdp_is_said_once_for_all_nodes(tmp_path: Path) -> None:
