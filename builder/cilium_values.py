@@ -14,6 +14,7 @@ from typing import Any
 from packaging.version import Version
 
 from builder import derive
+from builder.cluster import Cluster
 from builder.profile import Profile
 
 
@@ -24,8 +25,8 @@ def chart_release(profile: Profile) -> Version:
     return min(max(release, Version(charts["first"])), Version(charts["last"]))
 
 
-def chart_values(profile: Profile) -> dict[str, Any]:
-    """The values of every node with this profile, whichever the cluster: not the API server's address.
+def chart_values(profile: Profile, cluster: Cluster) -> dict[str, Any]:
+    """The values for this cluster, but for the API server's address, which only the node that installs them knows.
 
     What the profile says wins over what is derived. A key that this chart knows under an older name is written
     under that name; one that it does not know at all is left as it is: `check` reports it.
@@ -33,14 +34,15 @@ def chart_values(profile: Profile) -> dict[str, Any]:
     values: dict[str, Any] = copy.deepcopy(dict(profile.cilium.values))
     for new, old in _older_names(derive.minor(profile.cilium.version)):
         _rename(values, new, old)
-    for key, value in _derived(profile).items():
+    for key, value in _derived(profile, cluster).items():
         set_default(values, key, value)
     return values
 
 
 def replaces_kube_proxy(profile: Profile) -> bool:
     """Whether Cilium serves Services in kube-proxy's place. Charts up to 1.15 have a word for it, too."""
-    return chart_values(profile)["kubeProxyReplacement"] in (True, "true", "strict")
+    said = profile.cilium.values.get("kubeProxyReplacement", not profile.kubernetes.kube_proxy)
+    return said in (True, "true", "strict")
 
 
 @cache
@@ -55,7 +57,7 @@ def _older_names(minor: str) -> list[tuple[str, str]]:
     ]
 
 
-def _derived(profile: Profile) -> dict[str, Any]:
+def _derived(profile: Profile, cluster: Cluster) -> dict[str, Any]:
     kubernetes = profile.kubernetes
     family = ipaddress.ip_network(kubernetes.pod_cidr).version
     derived: dict[str, Any] = {
@@ -63,7 +65,10 @@ def _derived(profile: Profile) -> dict[str, Any]:
         f"ipv{family}NativeRoutingCIDR": kubernetes.pod_cidr,
         f"ipam.operator.clusterPoolIPv{family}PodCIDRList": [kubernetes.pod_cidr],
         "kubeProxyReplacement": not kubernetes.kube_proxy,
+        "cluster.name": cluster.name,
     }
+    if len(cluster.nodes) == 1:
+        derived["operator.replicas"] = 1  # the chart's second one would stay Pending: not two on one node
     if family == 6:
         derived["ipv4.enabled"] = False  # else pods get IPv4 addresses that this cluster has no Service for
         # The chart's 120 is more than 16 bits below any pod network that kubeadm takes: the operator would end.

@@ -14,6 +14,7 @@ from packaging.version import Version
 from builder.checks.cilium_keys import reads
 from builder.checks.context import Context
 from builder.cilium_values import chart_release, chart_values
+from builder.cluster import Cluster
 from builder.derive import version, versions
 from builder.findings import Path
 from builder.profile import Profile
@@ -25,7 +26,7 @@ Condition = str | list["Condition"] | dict[str, Any]
 
 def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
     """All findings of the table. ``release``: the chart's minor; ``leaves``: the user's values by path."""
-    agent = configured(context.profile)
+    agent = configured(context.profile, context.cluster)
     for rule in versions("cilium-agent")["rules"]:
         if not _applies(rule, release, context.profile.cilium.version) or not agent.holds(rule["when"]):
             continue
@@ -37,10 +38,10 @@ def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> 
             say(rule["code"], (*_VALUES, *place), _message(rule), rule["fix"])
 
 
-def configured(profile: Profile) -> Agent:
-    """The agent as this profile configures it."""
+def configured(profile: Profile, cluster: Cluster) -> Agent:
+    """The agent as this profile configures it for this cluster."""
     table = versions("cilium-agent")
-    return Agent(table["facts"], _configuration(profile, table["defaults"]))
+    return Agent(table["facts"], _configuration(profile, cluster, table["defaults"]))
 
 
 def _applies(rule: Mapping[str, str], release: Version, chart: str) -> bool:
@@ -64,7 +65,7 @@ def _place(keys: list[str], agent: Agent, leaves: Mapping[Path, object]) -> Path
     return next(iter([*on, *there]), None)
 
 
-def _configuration(profile: Profile, defaults: Mapping[str, object]) -> dict[str, object]:
+def _configuration(profile: Profile, cluster: Cluster, defaults: Mapping[str, object]) -> dict[str, object]:
     """The chart's values by dotted key, as this chart reads them."""
     release = chart_release(profile)
     out = {key: value for key, value in defaults.items() if reads(release, tuple(key.split(".")))}
@@ -78,7 +79,7 @@ def _configuration(profile: Profile, defaults: Mapping[str, object]) -> dict[str
                 words = {"true": True, "false": False}
                 out[".".join(map(str, path))] = words.get(value, value) if isinstance(value, str) else value
 
-    walk(chart_values(profile), ())
+    walk(chart_values(profile, cluster), ())
     return out
 
 

@@ -39,14 +39,30 @@ def combinations(context: Context, release: Version, leaves: Mapping[Path, objec
         say("IB639", ("ipv6", "enabled"), "native routing with IPv6 needs ipv6NativeRoutingCIDR",
             "give the pods' IPv6 network")  # fmt: skip
     _idle(context, leaves, release, replaces=replaces_kube_proxy(context.profile))
+    _cluster(context, leaves, release)
+
+
+def _cluster(context: Context, leaves: Mapping[Path, object], release: Version) -> None:
+    """The cluster's name, which is the cluster file's unless it is said, and its id (pkg/clustermesh/types)."""
     name = leaves.get(("cluster", "name"))
-    if name is not None and release >= Version("1.16") and not _CLUSTER.fullmatch(str(name)):
-        say(
-            "IB640",
-            ("cluster", "name"),
-            f"{name!r:.60} is no cluster name since 1.16",
-            "take at most 32 of a-z, 0-9 and -",
-        )
+    if release >= Version("1.16"):
+        if name is not None and not _CLUSTER.fullmatch(str(name)):
+            context.error(
+                "IB640", (*_VALUES, "cluster", "name"), f"{name!r:.60} is not a cluster name for Cilium since 1.16",
+                "take at most 32 of a-z, 0-9 and -, with a letter or digit at each end",
+            )  # fmt: skip
+        elif name is None and not _CLUSTER.fullmatch(context.cluster.name):
+            context.cluster_finding(
+                "IB640", ("name",), f"{context.cluster.name!r:.60} is not a cluster name for Cilium since 1.16",
+                "take at most 32 of a-z, 0-9 and -, with a letter or digit at each end; or give Cilium a name of its "
+                "own in cilium.values.cluster.name",
+            )  # fmt: skip
+    number, most = leaves.get(("cluster", "id")), leaves.get(("clustermesh", "maxConnectedClusters"), 255)
+    if isinstance(number, int) and isinstance(most, int) and not 0 <= number <= most:
+        context.error(
+            "IB624", (*_VALUES, "cluster", "id"), f"the agent takes a cluster id from 0 to {most}, not {number}",
+            "give each cluster of the mesh its own from 1 on; 0 without a mesh",
+        )  # fmt: skip
 
 
 def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, replaces: bool) -> None:

@@ -32,7 +32,9 @@ def check(context: Context, own: Sequence[Own]) -> None:
     A node whose address or networks nobody knows (DHCP) gives none.
     """
     profile, nodes = context.profile, context.cluster.nodes
-    if not (profile.kubernetes.enabled and profile.cilium.enabled and configured(profile).holds(_WANTED)):
+    if not (
+        profile.kubernetes.enabled and profile.cilium.enabled and configured(profile, context.cluster).holds(_WANTED)
+    ):
         return
     profiles = {number: each.loaded.profile for each in own for number in each.numbers}
     addresses = {

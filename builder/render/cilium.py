@@ -1,4 +1,4 @@
-"""Cilium's chart values for one cluster: those of the profile, and what only the cluster file knows."""
+"""Cilium's chart values as a control plane installs them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ def cilium_values(profile: Profile, cluster: Cluster, node: Node | None, where: 
 
     ``where``: by default as ``profile`` and the cluster file have it.
     """
-    values = chart_values(profile)
-    for key, value in _derived(profile, cluster, node, where or reach(profile, cluster)).items():
-        set_default(values, key, value)
+    values = chart_values(profile, cluster)
+    # The chart refuses k8sServiceHost beside k8sServiceHostRef.
+    if not profile.cilium.values.get("k8sServiceHostRef"):
+        host, port = api_server(profile, where or reach(profile, cluster), node)
+        set_default(values, "k8sServiceHost", host)
+        set_default(values, "k8sServicePort", port)
     return values
 
 
@@ -28,13 +31,3 @@ def values_yaml(profile: Profile, cluster: Cluster, node: Node | None, where: Re
     head = f"# imgbuild: values for the chart cilium {profile.cilium.version}\n"
     body = yaml.safe_dump(cilium_values(profile, cluster, node, where), sort_keys=True, allow_unicode=True)
     return (head + body).encode()
-
-
-def _derived(profile: Profile, cluster: Cluster, node: Node | None, where: Reach) -> dict[str, Any]:
-    derived: dict[str, Any] = {}
-    if len(cluster.nodes) == 1:
-        derived["operator.replicas"] = 1  # the chart's second one would stay Pending: not two on one node
-    # The chart refuses k8sServiceHost beside k8sServiceHostRef.
-    if not profile.cilium.values.get("k8sServiceHostRef"):
-        derived["k8sServiceHost"], derived["k8sServicePort"] = api_server(profile, where, node)
-    return derived

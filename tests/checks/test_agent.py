@@ -143,7 +143,7 @@ CASES = [
     Case((*IPSEC, "ipam.mode=multi-pool"), "IB650", "multi-pool with enable-ipsec", until="1.18"),
     Case(("l2podAnnouncements={enabled: true}",), "IB650", "enable-l2-pod-announcements", "1.19"),
     Case(("bpf.tproxy=true",), "IB623", "cilium#47896", "1.19"),
-    Case(("cluster.id=3",), "IB650", "default cluster name"),
+    Case(("cluster={id: 3, name: default}",), "IB650", "default cluster name"),
 ]  # fmt: skip
 
 
@@ -198,6 +198,7 @@ def test_the_values_as_shipped_start_every_agent(chart: str) -> None:
         ("ipMasqAgent.enabled=true",),
         ("hostFirewall.enabled=true",),
         ("cluster={id: 3, name: lab}",),
+        ("cluster.id=3",),  # by the name of the cluster file
     ],
     ids=" ".join,
 )  # fmt: skip
