@@ -144,7 +144,7 @@ def test_what_is_wrong_with_one_node_does_not_hide_the_others(tmp_path: Path) ->
         ("IB403", "nodes[1].network.interfaces[0].addresses[0]", 9), ("IB401", "nodes[3].name", 11),
         ("IB418", 'nodes[2].labels."k8s.io/x"', 10), ("IB419", "nodes[6].taints[1]", 16),
         ("IB111", "nodes[3].settings.swop", 11), ("IB441", "nodes[3].settings.time.zone", 11),
-        ("IB642", "cilium.values.devices[0]", 2), ("IB603", "helm.urls[0]", 0), ("IB605", "helm.version", 3),
+        ("IB642", "cilium.values.devices[0]", 2), ("IB603", "helm.version", 0), ("IB605", "helm.version", 3),
         ("IB906", "bootstrap_token_expires", 0),
     ]  # fmt: skip
     # In which line of base.yaml and of the secrets a key stands is not this test's.
