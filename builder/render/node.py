@@ -14,6 +14,7 @@ from builder.target import Target
 LIBEXEC = "usr/libexec/imgbuild"
 SYSTEM = "etc/systemd/system"
 _SCRIPTS = ("apply", "report", "rp-filter", "verify")
+_LIBRARIES = ("agent", "cilium", "clock", "cluster", "json", "kubeadm", "leave", "stage", "xdp")
 _FIRST_BOOT = ("firstboot", "reset", "status")
 _STAGES = (
     "10-clock",
@@ -104,8 +105,7 @@ def _kubernetes(profile: Profile, target: Target) -> Iterator[NodeFile]:
     yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in ("50-cluster.sh", "55-cilium.sh", "60-deep.sh"))
     yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _FIRST_BOOT)
     yield from (_plain(f"{LIBEXEC}/firstboot.d/{name}", 0o755) for name in _STAGES)
-    names = ("agent.sh", "clock.sh", "cluster.sh", "json.sh", "kubeadm.sh", "leave.sh", "stage.sh", "xdp.sh")
-    yield from (_plain(f"{LIBEXEC}/lib/{name}") for name in names)
+    yield from (_plain(f"{LIBEXEC}/lib/{name}.sh") for name in _LIBRARIES)
     yield _plain(f"{SYSTEM}/imgbuild-firstboot.service")
     yield _plain(f"{SYSTEM}/imgbuild-firstboot.timer")
     yield _plain("etc/profile.d/imgbuild.sh")

@@ -12,7 +12,10 @@ from builder.render.node import node_tree
 from tests.node.conftest import loaded, write_tree
 
 STANDIN = Path(__file__).parent / "standins/node.py"
-COMMANDS = ["kubeadm", "kubectl", "curl", "helm", "ip", "tc", "ctr", "chronyc", "ps", "systemctl", "uname", "crictl"]
+IPTABLES = [f"{family}{way}{save}" for family in ("iptables", "ip6tables") for way in ("", "-nft", "-legacy")
+            for save in ("", "-save")]  # fmt: skip
+COMMANDS = ["kubeadm", "kubectl", "curl", "helm", "ip", "tc", "ctr", "chronyc", "ps", "systemctl", "uname",
+            "crictl", "ipset", *IPTABLES]  # fmt: skip
 # Nobody waits, and what waits without end has its power cut after so many times.
 SLEEP = """#!/bin/bash
 echo >>"$WORLD/sleeps"

@@ -20,7 +20,9 @@ def node(tmp_path: Path) -> BootNode:
     """A node whose first boot is done, with what Cilium left behind."""
     node = BootNode(tmp_path)
     assert node.run().returncode == 0
-    for path in ("etc/cni/net.d/05-cilium.conflist", "var/lib/cni/networks/x", "sys/fs/bpf/tc/globals/cilium_lxc",
+    for path in ("etc/cni/net.d/05-cilium.conflist", "etc/cni/net.d/10-mine.conflist.cilium_bak",
+                 "run/cilium/state/x", "opt/cni/bin/cilium-cni", "etc/sysctl.d/99-zzz-override_cilium.conf",
+                 "sys/class/net/cilium_vxlan/flags", "var/lib/cni/networks/x", "sys/fs/bpf/tc/globals/cilium_lxc",
                  "sys/fs/bpf/tc/globals/mine", "sys/fs/bpf/cilium/devices/x", "sys/class/net/cilium_host/flags",
                  "sys/class/net/lxc12/flags", "sys/class/net/eth0/flags"):  # fmt: skip
         node.write(path, "")
@@ -35,12 +37,14 @@ def test_first_boot_runs_again(node: BootNode) -> None:
     assert node.calls("kubeadm") == [RESET]
     assert [call for call in node.calls("ip") if "delete" in call] == [
         "link delete dev cilium_host",
+        "link delete dev cilium_vxlan",
         "link delete dev lxc12",
     ]
-    assert "filter del dev eth0 ingress" in node.calls("tc")
-    assert "filter del dev eth0 egress" not in node.calls("tc")
+    assert "filter delete dev eth0 ingress protocol all pref 1 handle 0x1 bpf" in node.calls("tc")
+    assert node.has("etc/cni/net.d/10-mine.conflist")
     assert "link set dev eth0 xdp off" in node.calls("ip")
-    for gone in ("etc/cni/net.d/05-cilium.conflist", "var/lib/cni/networks", "sys/fs/bpf/tc/globals/cilium_lxc",
+    for gone in ("run/cilium", "opt/cni/bin/cilium-cni", "etc/sysctl.d/99-zzz-override_cilium.conf",
+                 "etc/cni/net.d/05-cilium.conflist", "var/lib/cni/networks", "sys/fs/bpf/tc/globals/cilium_lxc",
                  "sys/fs/bpf/cilium", "var/lib/imgbuild/firstboot", "var/lib/imgbuild/firstboot.done",
                  "var/lib/imgbuild/kubeadm.way", "root/.kube/config", "etc/kubernetes/admin.conf",
                  "var/lib/etcd/member"):  # fmt: skip

@@ -344,7 +344,7 @@ def test_every_device_of_the_agent_counts(tmp_path: Path) -> None:
 REAL = """
 set -euo pipefail
 mount -t bpf bpf "$1"
-"$2" "$3" "$1/program"
+"$2" "$3" xdp cil_xdp_entry "$1/program"
 ip link add eth0 type veth peer name eth1
 ip link set eth0 up
 ip link set eth1 up
@@ -366,7 +366,7 @@ def test_a_real_program_on_a_real_card(tmp_path: Path, mode: str, ok: bool) -> N
     stand_in.write_text(text.replace("#!/bin/bash\n", inside))
     stand_in.chmod(0o755)
     (tmp_path / "bpf").mkdir()
-    words = [str(tmp_path / "bpf"), sys.executable, str(Path(__file__).with_name("xdp_program.py")), mode]
+    words = [str(tmp_path / "bpf"), sys.executable, str(Path(__file__).with_name("bpf_program.py")), mode]
     verify = [str(node.root / "usr/libexec/imgbuild/verify"), "--json", "cilium-datapath"]
     env = {"PATH": f"{node.stand_ins / 'bin'}:/usr/bin:/bin:/usr/sbin:/sbin", "IMGBUILD_ROOT": str(node.root)}
     done = subprocess.run(

@@ -413,9 +413,17 @@ def ip(words: list[str]) -> int:
     if words[:3] == ["link", "delete", "dev"] and (ROOT / "sys/class/net" / words[3]).exists():
         return 0
     if words[:4] == ["-details", "link", "show", "dev"]:
-        print("    prog/xdp id 9 name cil_xdp_entry" if words[4] == "eth0" else "")
+        attached = words[4] == "eth0" and not (WORLD / "xdp").exists()
+        print(f"2: {words[4]}: <UP> mtu 1500{' xdp' if attached else ''} qdisc mq state UP")
+        print("    prog/xdp id 9 name cil_xdp_entry" if attached else "")
         return 0
     if words == ["link", "set", "dev", "eth0", "xdp", "off"]:
+        (WORLD / "xdp").touch()
+        return 0
+    if words[:1] in (["-4"], ["-6"]) and words[1:] in (["rule", "show"], ["route", "show"]):
+        print("0:\tfrom all lookup local" if words[1] == "rule" else "default via 10.0.0.1 dev eth0 proto static")
+        return 0
+    if words[:1] in (["-4"], ["-6"]) and words[1:4] == ["route", "show", "table"]:
         return 0
     if (WORLD / "addresses").exists():  # a network without a router
         if words == ["-o", "-4", "route", "get", "192.0.2.1"]:
@@ -449,10 +457,30 @@ def ip(words: list[str]) -> int:
 
 
 def tc(words: list[str]) -> int:
+    """One filter of Cilium's, as tc of iproute2 6.1 shows it (all else: test_leave_cilium.py)."""
+    gone = WORLD / "filter"
+    place = ["filter", "delete", "dev", "eth0", "ingress", "protocol", "all", "pref", "1", "handle", "0x1", "bpf"]
     if words[:3] == ["filter", "show", "dev"]:
-        print("filter protocol all cil_from_netdev" if words[3:] == ["eth0", "ingress"] else "")
+        if words[3:] == ["eth0", "ingress"] and not gone.exists():
+            print("filter protocol all pref 1 bpf chain 0 ")
+            print("filter protocol all pref 1 bpf chain 0 handle 0x1 cil_from_netdev-eth0 direct-action not_in_hw id 9")
         return 0
-    return 0 if words == ["filter", "del", "dev", "eth0", "ingress"] else unexpected("tc")
+    if words == place:
+        gone.touch()
+        return 0
+    return 0 if words == ["qdisc", "delete", "dev", "eth0", "clsact"] else unexpected("tc")
+
+
+def iptables(words: list[str]) -> int:
+    """Nothing of Cilium's in it."""
+    if words:
+        return unexpected("iptables")
+    print("*filter\n:INPUT ACCEPT [0:0]\n:MINE - [0:0]\nCOMMIT")
+    return 0
+
+
+def ipset(words: list[str]) -> int:
+    return 1 if words[:2] == ["list", "-name"] else unexpected("ipset")
 
 
 def ctr(words: list[str]) -> int:
@@ -506,7 +534,10 @@ def uname(words: list[str]) -> int:
     return 0 if words in (["-r"], ["-n"]) else unexpected("uname")
 
 
-COMMANDS = {"curl": curl, "helm": helm, "ip": ip, "ctr": ctr, "chronyc": chronyc, "ps": ps, "systemctl": systemctl,
+TABLES = [f"{family}{way}-save" for family in ("iptables", "ip6tables") for way in ("", "-nft", "-legacy")]
+IPTABLES = dict.fromkeys(TABLES, iptables)
+COMMANDS = {**IPTABLES, "ipset": ipset, "curl": curl,
+            "helm": helm, "ip": ip, "ctr": ctr, "chronyc": chronyc, "ps": ps, "systemctl": systemctl,
             "tc": tc, "uname": uname, "crictl": crictl}  # fmt: skip
 
 if __name__ == "__main__":
