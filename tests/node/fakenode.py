@@ -260,12 +260,9 @@ cilium='yes'
 cilium_routing='native'
 cilium_host_routing='bpf'
 cilium_kpr='yes'
-<<<<<<< HEAD
 cilium_bandwidth='off'
-=======
 vip='10.0.0.100'
 api_port='6443'
->>>>>>> 6751ad7 (kube-vip on its address's card, and back to admin.conf after init)
 """
 # What a real agent answered, but for the endpoints (tests/cilium_status/README.md)
 AGENT = Path(__file__).parents[1] / "cilium_status"
