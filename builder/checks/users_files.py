@@ -9,6 +9,7 @@ from builder.derive import version
 from builder.findings import Path
 from builder.render.install import install_tree
 from builder.render.node import node_tree
+from builder.render.verify import left_out
 
 # Accounts and groups that a distribution has: cloud-init would change them, or useradd fails on them without a word
 # to the user. "default" is cloud-init's word for the image's own user.
@@ -139,10 +140,23 @@ def _ours(context: Context) -> None:
             )  # fmt: skip
         elif file.path in ours:
             context.warning(
-                "IB458", path, f"{file.path} takes the place of the one that imgbuild writes from the profile",
+                "IB458", path, f"{file.path} takes the place of the one that imgbuild writes from the profile"
+                f"{_unchecked(context, file.path)}",
                 "look whether a key of the profile does it (docs/recipe.md); the file is then yours to keep up",
             )  # fmt: skip
         elif any(known.startswith(file.path + "/") or file.path.startswith(known + "/") for known in ours):
             context.error(
                 "IB458", path, f"{file.path} stands where imgbuild has a folder or a file", "take another path"
             )
+
+
+def _unchecked(context: Context, path: str) -> str:
+    """What imgbuild-verify does not look at on the node because of this file."""
+    names = sorted(
+        {name.partition(":")[0] for name, own in left_out(context.profile, context.target).items() if own == path}
+    )
+    if path == context.target.paths.chrony:
+        names = ["the time servers"]
+    elif path == "/etc/containerd/config.toml":
+        names.append("containerd-config's keys")
+    return f": imgbuild-verify leaves out {', '.join(names)}" if names else ""

@@ -21,7 +21,39 @@ first boot is still under way (it may wait for another node) has not failed. One
 
 def check_names(profile: Profile, target: Target) -> frozenset[str]:
     """The checks that imgbuild-verify makes for this profile and that a sound node with its seed passes."""
-    return frozenset(check_list(profile, target)) - UNREQUIRED
+    return frozenset(check_list(profile, target)) - UNREQUIRED - left_out(profile, target).keys()
+
+
+_SYSTEM = "/etc/systemd/system"
+_READS = {
+    "/etc/localtime": "time-zone",
+    "/etc/modules-load.d/imgbuild.conf": "modules",
+    "/etc/sysctl.d/99-zz-imgbuild.conf": "sysctl:",
+    "/etc/udev/rules.d/99-zz-imgbuild-rp-filter.rules": "rp-filter",
+    f"{_SYSTEM}/imgbuild-rp-filter.service": "rp-filter",
+    f"{_SYSTEM}/sys-fs-bpf.mount": "bpffs",
+    "/etc/selinux/config": "selinux",
+    "/etc/NetworkManager/conf.d/90-imgbuild.conf": "network-manager",
+    "/etc/systemd/networkd.conf.d/90-imgbuild.conf": "networkd",
+    "/etc/containerd/config.toml": "containerd-plugins",
+    f"{_SYSTEM}/stargz-snapshotter.service.d/10-imgbuild.conf": "stargz",
+    f"{_SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
+    "/etc/crictl.yaml": "crictl",
+}
+"""What a check expects comes from the profile by this file of ours: with one of the user's in its place nobody knows.
+The checks `chrony` and `containerd-config` then look at what does not depend on its content (own_files)."""
+
+
+def left_out(profile: Profile, target: Target) -> dict[str, str]:
+    """The checks that are not made because of a file of the user's, with that file."""
+    own = {file.path for file in profile.files}
+    reads = {path: check for path, check in _READS.items() if path in own}
+    return {
+        name: path
+        for name in check_list(profile, target)
+        for path, check in reads.items()
+        if name == check or (check.endswith(":") and name.startswith(check))
+    }
 
 
 def check_list(profile: Profile, target: Target) -> list[str]:
@@ -106,6 +138,8 @@ def verify_conf(profile: Profile, target: Target) -> bytes:
         ("bls", "yes" if target.boot.menu == "bls" else "no"),
         ("grub_dir", target.boot.grub_dir),
         ("grub_efi_dir", efi_dir),
+        ("own_files", sorted(file.path for file in profile.files)),
+        ("left_out", [word for row in left_out(profile, target).items() for word in row]),
         ("zone", profile.time.zone),
         ("chrony_unit", target.services.chrony),
         ("chrony_conf", target.paths.chrony),

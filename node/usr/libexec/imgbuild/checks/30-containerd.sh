@@ -61,6 +61,10 @@ check_containerd_config() {
         fail "a valid file" "containerd config dump fails" "containerd config dump"
         return
     fi
+    if own /etc/containerd/config.toml; then
+        pass "a valid file" "a valid file of your own; its keys are not compared with the profile"
+        return
+    fi
     while IFS=$'\x1f' read -r section key value; do
         values["$section $key"]=$value
     done < <(toml_values <<<"$dump")
