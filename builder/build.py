@@ -14,6 +14,7 @@ from builder.checks import check
 from builder.cluster import DEFAULT, Cluster, load_cluster
 from builder.cluster_secrets import Kept, default_path, load_secrets
 from builder.errors import HostError
+from builder.fields import duration_seconds
 from builder.findings import Findings, InvalidInput, Mark
 from builder.findings import Path as KeyPath
 from builder.image.build import ImageRecord, build_image, host_problems, image_id
@@ -23,7 +24,8 @@ from builder.moment import Moment, read_moment
 from builder.node_settings import Own, own_profiles
 from builder.outputs import manifest
 from builder.outputs.manifest import GroupRecord
-from builder.outputs.tree import output_folder, swap_group
+from builder.outputs.pxe import INITRD, KERNEL
+from builder.outputs.tree import OutFile, output_folder, swap_group
 from builder.render.verify import check_names
 from builder.rendered import GROUPS, Rendered, render
 from builder.secrets_file import MadeMeanwhile
@@ -43,6 +45,8 @@ class Request:
     mode: str | None = None
     cluster: Path | None = None
     secrets: Path | None = None
+    renew_token: bool = False
+    """Whether the cluster's bootstrap token is made anew."""
     moment: Moment = field(default_factory=read_moment)
 
 
@@ -77,7 +81,9 @@ def prepare(request: Request, findings: Findings) -> Input:
         named = found is not None and ("name",) not in mended  # whose secrets they would be
         if named and (loaded is None or loaded.profile.kubernetes.enabled):
             path = request.secrets or default_path(request.cluster)
-            kept = load_secrets(path, cluster.name, request.moment.now, findings)
+            kept = load_secrets(path, cluster.name, request.moment.now, findings, duration_seconds(cluster.token_ttl))
+            if kept is not None and request.renew_token:
+                kept = with_new_token(kept, cluster, findings)
     elif request.secrets is not None:
         hint = "say --cluster FILE as well: without a cluster file there are no secrets"
         findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
@@ -92,6 +98,14 @@ def prepare(request: Request, findings: Findings) -> Input:
     if findings.errors:
         raise InvalidInput(findings)
     return Input(request, loaded, cluster, rendered, kept, own)
+
+
+def with_new_token(kept: Kept, cluster: Cluster, findings: Findings) -> Kept:
+    """``kept`` with a token that is valid from now on. It is an error if there are no keys of this cluster yet."""
+    if kept.layered is None:
+        hint = "build first, which makes it with a token: imgbuild --profile … --cluster …; or give it with --secrets"
+        findings.add("IB910", f"there is no secrets file {kept.path}", hint=hint, mark=Mark(str(kept.path), 1, 1))
+    return kept.renew(duration_seconds(cluster.token_ttl))
 
 
 def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path, fresh: bool) -> Path:
@@ -114,7 +128,10 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
         groups: dict[str, GroupRecord]
         with steps.step(f"Write {place}"):
             for name in GROUPS:
-                swap_group(folder, name, rendered.groups[name], rendered.run)
+                more = _kept_boot_files(folder) if name == "pxe" else {}
+                swap_group(
+                    folder, name, {**rendered.groups[name], **more} if more else rendered.groups[name], rendered.run
+                )
             groups = {name: GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}) for name in GROUPS}
             kept = _kept_image(folder)
             manifest.write(folder, loaded, {**groups, **kept}, wanted)
@@ -177,6 +194,14 @@ def _kept_image(folder: Path) -> dict[str, GroupRecord]:
         return {}
     more = {k: v for k, v in old.items() if k not in ("run", "files")}
     return {"image": GroupRecord(str(old["run"]), more)}
+
+
+def _kept_boot_files(folder: Path) -> dict[str, OutFile]:
+    """Kernel and initramfs of the image that stays: without them no machine boots over PXE."""
+    if not _kept_image(folder):
+        return {}
+    found = {name: folder / "pxe" / name for name in (KERNEL, INITRD)}
+    return {name: OutFile(p.read_bytes()) for name, p in found.items() if p.is_file() and not p.is_symlink()}
 
 
 def _add_boot_files(folder: Path, ready: Input, record: ImageRecord) -> None:

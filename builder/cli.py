@@ -6,6 +6,7 @@ What a command needs is imported inside it: half of a run is importing, and Ctrl
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -304,6 +305,58 @@ def diff_command(a: str, b: str, layers: tuple[str, ...], mode: str | None) -> N
 
     for line in unified(Request(a, layers, (), mode), Request(b, layers, (), mode)):
         click.echo(line)
+
+
+@main.command(name="token")
+@input_options(required=False)
+@cluster_options
+@click.option("--keep", is_flag=True, help="Print the Secret of the token that the file has; make no new one.")
+@click.option("--render", is_flag=True, help="Write the seeds with it too; needs the options of the build.")
+@click.option("--output", "-o", type=Place(), default=Path("out"), show_default=True,
+              help="With --render: the folder of the build.")  # fmt: skip
+@ends_well
+def token_command(
+    profile: str | None,
+    layers: tuple[str, ...],
+    sets: tuple[str, ...],
+    cluster: Path | None,
+    secrets: Path | None,
+    mode: str | None,
+    form: str,
+    keep: bool,
+    render: bool,
+    output: Path,
+) -> None:
+    """Make a new bootstrap token, and print the Secret that tells the cluster.
+
+    \b
+    imgbuild token --cluster lab.yaml | kubectl apply -f -
+    imgbuild token --cluster lab.yaml --render --profile debian12-efi | kubectl apply -f -
+    """
+    if cluster is None:
+        raise click.UsageError("--cluster is missing: the token is that of a cluster")
+    if render != (profile is not None):
+        what = "--render needs --profile: which seeds" if render else "--profile without --render: nothing is built"
+        raise click.UsageError(what)
+    from builder.bootstrap_token import secret_document, secret_name, secret_text
+    from builder.build import Request
+    from builder.renew import renew, renew_seeds
+
+    says = Says(form)
+    findings = Findings()
+    if profile is None:
+        made = renew(cluster, secrets, findings, keep=keep)
+    else:
+        request = Request(profile, layers, sets, mode, cluster, secrets)
+        made = renew_seeds(request, output, says.steps(), findings, keep=keep)
+    says.findings(findings)
+    click.echo(json.dumps(secret_document(made.now), indent=2) if says.json else secret_text(made.now), nl=says.json)
+    if made.now != made.before and not says.json:
+        old, end = secret_name(made.before.bootstrap_token), made.before.bootstrap_token_expires
+        says.err.print(
+            f"{made.path} has the new token; the cluster takes it once it has this Secret (kubectl apply -f).\n"
+            f"It takes the old one until {end}, or until: kubectl -n kube-system delete secret {old}"
+        )
 
 
 @main.command()

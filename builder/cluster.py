@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from builder.fields import Address, Cidr, DnsName, HostName, Model, dns_name, pattern
+from builder.fields import Address, Cidr, DnsName, HostName, Model, dns_name, duration, pattern
 from builder.findings import Findings, Path
 from builder.layers import Layered
 from builder.load import validate
@@ -186,6 +186,9 @@ class Cluster(Model):
     endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     single_endpoint: bool = False
     vip: Vip | None = None
+    token_ttl: Annotated[str, duration("1h", "90d")] = Field(
+        default="14d", description="how long a new bootstrap token is valid: 14d, 48h"
+    )
     nodes: Annotated[list[Node], Field(min_length=1)]
 
     @cached_property

@@ -12,7 +12,7 @@ import secrets
 import stat
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -27,7 +27,7 @@ from cryptography.x509.oid import NameOID
 from pydantic import AfterValidator, BeforeValidator
 
 from builder import secrets_file
-from builder.fields import DnsName, Model, pattern
+from builder.fields import DnsName, SecretModel, pattern
 from builder.findings import Findings, Mark
 from builder.layers import Layered
 from builder.load import validate
@@ -35,8 +35,8 @@ from builder.private import PRIVATE
 from builder.source import read
 
 CA_DAYS = 3650  # as kubeadm's own (cmd/kubeadm/app/constants: CACertificateValidityPeriod)
-TOKEN_DAYS = 90
-"""Long enough for machines that are racked later; it lets nobody do more than join."""
+TOKEN_SECONDS = 14 * 86400
+"""Whoever has a token can join, under any node's name: it lives as long as machines take to be installed."""
 _SET_BACK = datetime.timedelta(hours=24)  # for a node whose clock is slow
 _RSA_BITS = 2048  # kubeadm's own
 _PEM = serialization.Encoding.PEM
@@ -84,10 +84,8 @@ def _seconds(value: str) -> int:
 PrivateKey = Annotated[str, PRIVATE, AfterValidator(_private)]
 
 
-class Authority(Model):
+class Authority(SecretModel):
     """A certificate authority: its certificate and its key, PEM."""
-
-    names_unknown_keys = False
 
     certificate: Annotated[str, AfterValidator(_certificate)]
     private_key: PrivateKey
@@ -103,13 +101,11 @@ class Authority(Model):
         return self.parsed.public_key() == _load(self.private_key).public_key()
 
 
-class Secrets(Model):
+class Secrets(SecretModel):
     """What one cluster's nodes need to trust each other. Whoever has it is the cluster's administrator.
 
     What follows from it is found once and not for every node: OpenSSL takes a twentieth of a second to read a key.
     """
-
-    names_unknown_keys = False
 
     cluster: DnsName
     bootstrap_token: Annotated[
@@ -169,15 +165,24 @@ class Kept:
     """Where each value stands; None: there is no such file yet."""
     now: int
     """The time of the run, in seconds since 1970, for what expires."""
+    before: Secrets | None = None
+    """What the file has, if the token is another one now."""
+
+    def renew(self, seconds: int) -> Kept:
+        """The same with a new token, valid for so long from now."""
+        made = self.secrets.model_copy(update=_token(self.now, seconds))
+        return replace(self, secrets=made, before=self.secrets)
 
     def save(self) -> None:
-        """Write the file if it is not there yet, and clear away what killed runs left of it.
+        """Write the file if it is not there yet or its token is new, and clear away what killed runs left of it.
 
         Raises:
             MadeMeanwhile: another run has made it since it was looked for.
             HostError: it cannot be written.
         """
-        if self.layered is None:
+        if self.before is not None:
+            secrets_file.replace(self.path, _text(self.secrets))
+        elif self.layered is None:
             secrets_file.create(self.path, _text(self.secrets))
         else:
             secrets_file.clear(self.path)
@@ -188,15 +193,12 @@ def default_path(cluster: Path) -> Path:
     return cluster.with_name(f"{cluster.stem}.secrets.yaml")
 
 
-def make(cluster: str, now: int) -> Secrets:
+def make(cluster: str, now: int, token_seconds: int = TOKEN_SECONDS) -> Secrets:
     """New secrets for a cluster; ``now`` is in seconds since 1970."""
     at = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    alphabet = string.ascii_lowercase + string.digits
-    token = [secrets.choice(alphabet) for _ in range(22)]
     return Secrets(
         cluster=cluster,
-        bootstrap_token="".join([*token[:6], ".", *token[6:]]),
-        bootstrap_token_expires=(at + datetime.timedelta(days=TOKEN_DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **_token(now, token_seconds),
         ca=_authority("kubernetes", at),
         front_proxy_ca=_authority("front-proxy-ca", at),
         etcd_ca=_authority("etcd-ca", at),
@@ -204,12 +206,25 @@ def make(cluster: str, now: int) -> Secrets:
     )
 
 
-def load_secrets(path: Path, cluster: str, now: int, findings: Findings) -> Kept | None:
+def _token(now: int, seconds: int) -> dict[str, str]:
+    """A new token and its end, by their keys in the file."""
+    alphabet = string.ascii_lowercase + string.digits
+    letters = "".join(secrets.choice(alphabet) for _ in range(22))
+    end = datetime.datetime.fromtimestamp(now + seconds, datetime.UTC)
+    return {
+        "bootstrap_token": f"{letters[:6]}.{letters[6:]}",
+        "bootstrap_token_expires": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def load_secrets(
+    path: Path, cluster: str, now: int, findings: Findings, token_seconds: int = TOKEN_SECONDS
+) -> Kept | None:
     """The secrets of ``path``, new ones where there is no such file; every problem goes to ``findings``."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return Kept(make(cluster, now), path, None, now)
+        return Kept(make(cluster, now, token_seconds), path, None, now)
     except OSError as error:
         findings.add("IB901", f"{path} cannot be read: {error.strerror}", mark=Mark(str(path), 1, 1), hint="mend that")
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -22,14 +22,16 @@ class Model(BaseModel):
     """Frozen, no unknown keys, no silent conversion ("1" is not 1), and nothing private in its repr."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
-    names_unknown_keys: ClassVar[bool] = True
-    """Whether a message may name a key that the model does not have: in a damaged file it may be a piece of a value."""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         """As pydantic's, but for what is private."""
         for name, value in super().__repr_args__():
             field = type(self).model_fields.get(name or "")
             yield name, NOT_SHOWN if field is not None and PRIVATE in field.metadata else value
+
+
+class SecretModel(Model):
+    """A file of secrets. A key that it does not have is not even named: in a damaged file it is a piece of a value."""
 
 
 def _matcher(regex: str, what: str) -> Callable[[str], str]:
@@ -99,6 +101,32 @@ def _url(value: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("take user and password out: they would lie readable in the image and on every node")
     return value
+
+
+_UNITS = {"h": 3600, "d": 86400}
+
+
+def duration_seconds(value: str) -> int:
+    """A duration as it is written, in seconds: 14d, 48h.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", value)
+    if found is None:
+        raise ValueError("write a number of days or hours: 14d, 48h")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def duration(least: str, most: str) -> AfterValidator:
+    """A validator for a duration between two, which both are taken."""
+
+    def check(value: str) -> str:
+        if not duration_seconds(least) <= duration_seconds(value) <= duration_seconds(most):
+            raise ValueError(f"write at least {least} and at most {most}")
+        return value
+
+    return AfterValidator(check)
 
 
 def no_boolean(value: object) -> object:

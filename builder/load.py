@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from builder.data import data_dir
+from builder.fields import SecretModel
 from builder.findings import Findings, Mark, Path, Severity, format_path
 from builder.layers import Layered, chain, closest, find, is_file, lay_set, missing, parse_set, shipped
 from builder.private import NOT_SHOWN, is_private, mask, shown_path
@@ -193,7 +194,7 @@ def validate(model: type[M], data: Mapping[str, Any], layered: Layered, findings
 
 def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findings: Findings) -> None:
     path = _real_path(item, layered)
-    named = getattr(model, "names_unknown_keys", True)
+    named = not issubclass(model, SecretModel)
     key = format_path(shown_path(path))
     if item["type"] == "extra_forbidden":
         known = list(_fields_at(model, path[:-1]))

@@ -42,12 +42,16 @@ def create(path: Path, text: str) -> None:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write the file in place of the one that is there, in one step.
+    """Write the file in place of the one that is there, in one step; its owner stays, and a link to it.
 
     Raises:
         HostError: it cannot be written; the old one is as it was.
     """
+    path = path.resolve()
     with _fresh(path, text) as part:
+        there = path.stat()
+        if there.st_uid != os.geteuid():  # root renews a user's file
+            os.chown(part, there.st_uid, there.st_gid)
         part.replace(path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
-import re
 import shutil
 import signal
 import stat
@@ -86,7 +85,7 @@ def test_clocks_may_be_a_day_behind(secrets: Secrets) -> None:
     since, until = secrets.valid
     assert since == NOW - 86400
     assert until == NOW + 3650 * 86400
-    assert secrets.token_end == NOW + 90 * 86400
+    assert secrets.token_end == NOW + 14 * 86400
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -163,6 +162,21 @@ def test_what_lies_in_user_data_is_said(fresh: Path, tmp_path: Path) -> None:
     assert _checked(tmp_path, fresh) == {"IB908": Severity.INFO}
 
 
+def test_a_cloud_hands_the_keys_to_pods(fresh: Path, tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text(CLUSTER)
+    for sets, wanted in (((), False), (("cloud.providers=[ec2, openstack]",), True)):
+        findings = Findings()
+        prepare(Request("debian12-efi", (), sets, None, tmp_path / "lab.yaml", fresh), findings)
+        found = [f for f in findings.items if f.code == "IB911"]
+        assert bool(found) == wanted
+    assert found[0].severity is Severity.WARNING and found[0].message.startswith("EC2 and OpenStack give user-data")
+    assert found[0].mark is not None and found[0].mark.file == "--set" and "token_ttl" in found[0].hint
+    # Without a cluster file there are no keys in user-data.
+    findings = Findings()
+    prepare(Request("debian12-efi", (), ("cloud.providers=[ec2]",)), findings)
+    assert "IB911" not in {f.code for f in findings.items}
+
+
 def test_secrets_of_another_cluster(fresh: Path, tmp_path: Path) -> None:
     assert _checked(tmp_path, fresh, CLUSTER.replace("lab", "prod"))["IB903"] is Severity.ERROR
 
@@ -180,32 +194,6 @@ def test_a_token_that_ends(left: int, severity: Severity | None, fresh: Path, tm
     line = next(line for line in fresh.read_text().splitlines() if line.startswith("bootstrap_token_expires"))
     change(fresh, line, f"bootstrap_token_expires: {_at(_now() + left)}")  # as YAML's own time
     assert _checked(tmp_path, fresh).get("IB906") is severity
-
-
-def test_the_two_lines_that_the_finding_names_renew_the_token(fresh: Path, tmp_path: Path) -> None:
-    """By the hint alone, as a user would: with an editor, and a token of kubeadm's."""
-    old = next(line for line in fresh.read_text().splitlines() if line.startswith("bootstrap_token:"))
-    change(fresh, "bootstrap_token_expires: ", f"bootstrap_token_expires: '{_at(_now() - 3600)}' # ")
-    (tmp_path / "lab.yaml").write_text(CLUSTER)
-    request = Request("debian12-efi", cluster=tmp_path / "lab.yaml", secrets=fresh)
-    findings = Findings()
-    with pytest.raises(InvalidInput):
-        prepare(request, findings)
-    (found,) = findings.errors
-    assert found.code == "IB906" and old.split()[1] not in f"{found.message}{found.hint}"
-    assert "kubeadm token create --ttl 2160h" in found.hint
-    lines = fresh.read_text().splitlines()
-    for number, text in re.findall(rf"{re.escape(str(fresh))}:([0-9]+)  (.*)", found.hint):
-        key = text.partition(":")[0]
-        assert lines[int(number) - 1].startswith(f"{key}:")
-        lines[int(number) - 1] = text.replace("what it printed", "abcdef.0123456789abcdef")
-    fresh.write_text("\n".join(lines) + "\n")
-    findings = Findings()
-    ready = prepare(request, findings)
-    assert [f.code for f in findings.items if f.code.startswith("IB9")] == ["IB908"]
-    assert ready.kept is not None and abs(ready.kept.secrets.token_end - _now() - 90 * 86400) < 600
-    seed = ready.rendered.groups["nodes"]["b/user-data"].content.decode()
-    assert "abcdef.0123456789abcdef" in seed and old.split()[1] not in seed
 
 
 def test_authorities_that_have_ended(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from builder.cli import main
 from builder.cluster import Cluster, load_cluster
 from builder.cluster_secrets import Kept, Secrets, load_secrets, make
 from builder.console import Console
+from builder.data import data_dir
 from builder.fields import Url
 from builder.findings import Findings, findings_json, format_path, print_findings
 from builder.image.dibrun import _keep_log
@@ -37,6 +38,7 @@ from builder.steps import JsonSteps, PlainSteps
 from tests.checks.helpers import ADMIN
 
 C = "canary"
+HELM = yaml.safe_load((data_dir("profiles") / "base.yaml").read_text())["helm"]["version"]
 PROFILE = f"""\
 extends: debian12-efi
 users:
@@ -57,7 +59,7 @@ run:
     set -e
     login --with {C}
 helm:
-  urls: ["https://get.helm.sh/helm-v3.18.4-linux-amd64.tar.gz?sig={C}"]
+  urls: ["https://get.helm.sh/helm-v{HELM}-linux-amd64.tar.gz?sig={C}"]
 cilium:
   values:
     extraEnv: [{{name: X, value: {C}-env}}]

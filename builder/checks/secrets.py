@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
+import shlex
+from pathlib import Path as FilePath
 
 from builder.checks.context import Context
-from builder.cluster_secrets import TOKEN_DAYS, Kept
-from builder.findings import Mark, Path, Severity, format_path
+from builder.cluster import Cluster
+from builder.cluster_secrets import Kept, default_path
+from builder.fields import duration_seconds
+from builder.findings import Findings, Mark, Path, Severity, format_path
+from builder.outputs.cloud import LIMITS
 
 _DAY = 86400
 _SOON_DAYS = 7
@@ -14,56 +18,65 @@ _SOON_DAYS = 7
 
 def check(context: Context, kept: Kept) -> None:
     """All findings about the secrets file."""
+    check_keys(context.cluster, kept, context.findings)
+    _token(context, kept)
+    _carried(context, kept)
+    _metadata(context)
+
+
+def check_keys(cluster: Cluster, kept: Kept, findings: Findings) -> None:
+    """Whose secrets they are, whether they belong together, and whether the authorities are valid."""
     secrets = kept.secrets
-    if secrets.cluster != context.cluster.name:
+    if secrets.cluster != cluster.name:
         _say(
-            context, kept, "IB903", ("cluster",),
-            f"these are the secrets of the cluster {secrets.cluster}, not of {context.cluster.name}",
+            findings, kept, "IB903", ("cluster",),
+            f"these are the secrets of the cluster {secrets.cluster}, not of {cluster.name}",
             "give each cluster a file of its own: --secrets FILE",
         )  # fmt: skip
     for name, authority in secrets.authorities.items():
         if not authority.matches:
             _say(
-                context, kept, "IB904", (name, "private_key"), f"the key of {name} is not that of its certificate",
+                findings, kept, "IB904", (name, "private_key"), f"the key of {name} is not that of its certificate",
                 "put back the file as imgbuild wrote it",
             )  # fmt: skip
     since, until = secrets.valid
     if not since <= kept.now < until:
         when = "no longer valid" if kept.now >= until else "not valid yet: look at this machine's clock"
         hint = "a cluster cannot outlive its CA: renew it there, and make new secrets with another --secrets FILE"
-        _say(context, kept, "IB905", ("ca",), f"a certificate authority of the cluster is {when}", hint)
-    _token(context, kept)
-    _carried(context, kept)
+        _say(findings, kept, "IB905", ("ca",), f"a certificate authority of the cluster is {when}", hint)
 
 
 def _token(context: Context, kept: Kept) -> None:
     left = kept.secrets.token_end - kept.now
-    if left >= _SOON_DAYS * _DAY:
+    if left >= min(_SOON_DAYS * _DAY, duration_seconds(context.cluster.token_ttl) // 2):
         return
     state = "has expired" if left <= 0 else f"expires in {left // 3600} hours"
-    end = datetime.datetime.fromtimestamp(kept.now + TOKEN_DAYS * _DAY, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    command = f"imgbuild token {_options(context, kept)}"
     hint = (
-        f"on a control plane run: kubeadm token create --ttl {TOKEN_DAYS * 24}h\n"
-        f"then write at {_place(kept, 'bootstrap_token')}  bootstrap_token: what it printed\n"
-        f"and at {_place(kept, 'bootstrap_token_expires')}  bootstrap_token_expires: {end}\n"
-        "If no node of the cluster has booted yet, the second line alone does: first boot makes the token"
+        f"{command} | kubectl apply -f -\n"
+        f"then render the seeds again. While no node of the cluster has booted yet, {command} alone is enough: "
+        "first boot makes the token"
     )
     severity = Severity.ERROR if left <= 0 else Severity.WARNING
     _say(
-        context, kept, "IB906", ("bootstrap_token_expires",),
+        context.findings, kept, "IB906", ("bootstrap_token_expires",),
         f"the bootstrap token {state}: nodes that boot after that do not join", hint, severity,
     )  # fmt: skip
 
 
-def _place(kept: Kept, key: str) -> str:
-    mark = kept.layered.mark((key,)) if kept.layered is not None else None
-    return f"{kept.path}:{mark.line}" if mark is not None else str(kept.path)
+def _options(context: Context, kept: Kept) -> str:
+    root = context.cluster_layered.root if context.cluster_layered is not None else None
+    cluster = root.file if root is not None else "FILE"
+    words = ["--cluster", cluster]
+    if kept.path != default_path(FilePath(cluster)):
+        words += ["--secrets", str(kept.path)]
+    return shlex.join(words)
 
 
 def _carried(context: Context, kept: Kept) -> None:
     masters = [node.name for node in context.cluster.nodes if node.role == "control-plane"]
     _say(
-        context, kept, "IB908", ("ca",),
+        context.findings, kept, "IB908", ("ca",),
         f"the user-data of {', '.join(masters[:5])}{' …' if len(masters) > 5 else ''} holds the private keys of the "
         "cluster's CAs and the bootstrap token, that of workers the token",
         "keep seeds and PXE files where only the nodes can read them; take the seed off the machine when it has joined",
@@ -71,8 +84,23 @@ def _carried(context: Context, kept: Kept) -> None:
     )  # fmt: skip
 
 
+def _metadata(context: Context) -> None:
+    providers = context.profile.cloud.providers
+    if not providers:
+        return
+    names = " and ".join(LIMITS[provider].title for provider in providers)
+    gives = "gives" if len(providers) == 1 else "give"
+    context.warning(
+        "IB911", ("cloud", "providers"),
+        f"{names} {gives} user-data to whatever asks for it on the machine, pods too: on a control plane that is the "
+        "keys of the cluster's CAs, on a worker the bootstrap token",
+        'keep pods from the instance metadata: docs/how-to/clouds.md, "Keep pods from the keys"; and let the token end '
+        "soon (token_ttl in the cluster file)",
+    )  # fmt: skip
+
+
 def _say(
-    context: Context, kept: Kept, code: str, path: Path, what: str, hint: str, severity: Severity = Severity.ERROR
+    findings: Findings, kept: Kept, code: str, path: Path, what: str, hint: str, severity: Severity = Severity.ERROR
 ) -> None:
     mark = kept.layered.mark(path) if kept.layered is not None else Mark(str(kept.path), 1, 1)
-    context.findings.add(code, what, hint=hint, key=format_path(path), mark=mark, severity=severity)
+    findings.add(code, what, hint=hint, key=format_path(path), mark=mark, severity=severity)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from builder import derive
+from builder.bootstrap_token import DESCRIPTION, GROUPS, USAGES
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
 from builder.endpoint import NODE_IP, Reach, own_address
@@ -24,7 +25,6 @@ _CGROUP_V1 = """\
 LIFETIME = "@TOKEN_TTL@"
 """Stands for what is left until the token's end, which first boot puts in. kubeadm has a field for the end itself
 (``expires``) and never takes it: it sets a default ``ttl`` first, and refuses both together (1.31 to 1.36)."""
-_GROUP = "system:bootstrappers:kubeadm:default-node-token"
 
 
 def init_yaml(
@@ -43,10 +43,10 @@ def init_yaml(
         init["bootstrapTokens"] = [
             {
                 "token": secrets.bootstrap_token,
-                "description": "imgbuild: nodes of this cluster join by it",
+                "description": DESCRIPTION,
                 "ttl": LIFETIME,
-                "usages": ["signing", "authentication"],
-                "groups": [_GROUP],
+                "usages": list(USAGES),
+                "groups": list(GROUPS),
             }
         ]
     if not kubernetes.kube_proxy:
