@@ -193,9 +193,8 @@ def test_another_cluster_at_the_endpoint_is_never_joined(make_node: MakeNode, se
         boot(node)
     foreign.ok(FIRSTBOOT)
     with tempfile.TemporaryFile() as out:
-        process = background(worker, out)
-        waits_for(worker, "not of this cluster's CA")
-        worker.kill(process)
+        assert background(worker, out).wait(120) == 1
+    assert "not of this cluster's CA" in status(worker)["error"]
     assert not worker.exists("/etc/kubernetes/kubelet.conf")
     # A first control plane stops there: it must not make a second cluster beside one that has its address.
     moved = Cluster(name="demo", endpoint=ENDPOINT, nodes=[cluster_node.Node(name="node2", role="control-plane")])

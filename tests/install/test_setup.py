@@ -128,6 +128,38 @@ def test_what_failed_is_gone_on_with_at_the_next_boot(node: Room) -> None:
     assert node.calls()[-1] == "systemctl reboot"  # no cloud-init here to do it
 
 
+def test_a_mirror_that_comes_back_is_waited_for(node: Room) -> None:
+    """75 of the real install, of a step of it; any other code is final."""
+    install = (Path(__file__).parents[2] / "node/usr/libexec/imgbuild/install").read_text()
+    node.write("/usr/libexec/imgbuild/install", install, 0o755)
+    for step in (node.upper / "usr/libexec/imgbuild/install.d").iterdir():
+        step.unlink()
+    text = """echo step >> /standin/ran
+cp /run/imgbuild/status.json /standin/seen
+echo 'imgbuild: error: no mirror answers' >&2
+[ "$(wc -l < /standin/ran)" -gt 3 ] || exit 75
+"""
+    node.write("/usr/libexec/imgbuild/install.d/20-packages", text)
+    done = node.run("bash", SETUP, image=False, IMGBUILD_PAUSE="0")
+    assert done.returncode == 0, done.stderr
+    assert ran(node) == ["step"] * 4 + ["boot-arguments", "apply"]
+    pauses = [line.split(" in ")[1].partition(":")[0] for line in done.stderr.splitlines() if "failed, again" in line]
+    assert pauses == ["10 s", "20 s", "40 s"]
+    seen = json.loads(node.read("/standin/seen"))
+    assert (seen["stage"], seen["state"], seen["attempt"], seen["error"]) == (
+        "packages", "retrying", 4, "no mirror answers"
+    )  # fmt: skip
+    node.write("/usr/libexec/imgbuild/install.d/20-packages", "echo 'imgbuild: error: no such package' >&2; exit 1\n")
+    node.write("/etc/imgbuild/install.conf", node.read("/etc/imgbuild/install.conf") + "# changed\n")
+    assert setup(node).returncode == 1
+    assert (status(node)["state"], status(node)["error"]) == ("failed", "no such package")
+
+
+def test_its_lock_is_for_root_alone(node: Room) -> None:
+    assert setup(node).returncode == 0
+    assert (node.upper / "run/imgbuild/setup.lock").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_power_cut_in_the_middle(node: Room) -> None:
     node.write("/standin/boot-arguments", "kill -9 $PPID $$\n")
     assert setup(node).returncode != 0

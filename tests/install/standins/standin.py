@@ -7,8 +7,8 @@ included, and refuses (64) every option that the scripts have no business with. 
 offers      what the mirrors have, "NAME VERSION-RELEASE" a line
 installed   the same of what is installed
 faults      one a line: "forgets NAME" (not installed, yet 0), "no-entry" (a kernel without a boot entry, yet 0),
-            "host-only" (an initramfs without virtio), "dead" (no mirror answers), "no-arguments" (grubby passes over
-            what it should give the kernel, yet 0)
+            "host-only" (an initramfs without virtio), "dead" (no mirror answers), "gone" (none any more),
+            "no-arguments" (grubby passes over what it should give the kernel, yet 0)
 calls       what was called, one a line
 """
 
@@ -110,6 +110,10 @@ def manager() -> int:
         refuse("asks, and nobody answers")
     if words[0] in ("makecache", "upgrade") and faulty("dead"):
         print("Cannot retrieve repository metadata (repomd.xml)", file=sys.stderr)
+        return 1
+    if words[0] == "install" and faulty("gone"):
+        print('[Errno 14] curl#7 - "Failed connect to mirror.test:80; Connection refused"', file=sys.stderr)
+        print("Trying other mirror.", file=sys.stderr)
         return 1
     if words[0] == "install":
         strict = {"--setopt=skip_missing_names_on_install=0", "--setopt=strict=1"} & set(ARGS)

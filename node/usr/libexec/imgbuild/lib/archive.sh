@@ -6,8 +6,8 @@ right_sum() { [ -f "$1" ] && sha256sum --check --status <<< "$2  $1"; }
 # No archive that is fetched has more, and a server that never ends must not fill the disk. In KiB.
 LARGEST=$((16 << 20))
 
-# download PART URL: what is there already is gone on with, and then $pieced is 1. Says no at once where another try
-# would change nothing.
+# download PART URL: what is there already is gone on with, and then $pieced is 1. Ends with 1, at once, where another try
+# would change nothing, and with 75 where a later one may.
 download() {
     local part=$1 url=$2 try code status
     pieced=0
@@ -24,7 +24,10 @@ download() {
         ) || code=$?
         case $code:$status in
             0:*) return 0 ;;
-            22:401 | 22:403 | 22:404 | 22:410 | 37:* | 47:* | 1:* | 3:*) break ;;
+            22:401 | 22:403 | 22:404 | 22:410 | 37:* | 47:* | 1:* | 3:*)
+                rm -f "$part"
+                return 1
+                ;;
             # This part and this server do not fit: from the start.
             22:416 | 33:* | 36:*) rm -f "$part" ;;
         esac
@@ -34,12 +37,12 @@ download() {
         fi
     done
     rm -f "$part"
-    return 1
+    return 75
 }
 
 # fetch FILE SHA256 URL...: the first address that gives the right file. The sum is looked at before anyone else sees it.
 fetch() {
-    local file=$1 sum=$2 url part=$1.part found pieced again tried=()
+    local file=$1 sum=$2 url part=$1.part found pieced again code silent='' tried=()
     shift 2
     if right_sum "$file" "$sum"; then
         log "${file##*/} is here already"
@@ -50,8 +53,11 @@ fetch() {
     for url in "$@"; do
         log "fetching $url"
         for again in 0 1; do
-            if ! download "$part" "$url"; then
+            code=0
+            download "$part" "$url" || code=$?
+            if [ "$code" != 0 ]; then
                 tried+=("$url: could not be fetched")
+                [ "$code" = 1 ] || silent=yes
                 break
             fi
             if right_sum "$part" "$sum"; then
@@ -71,6 +77,9 @@ fetch() {
         done
     done
     printf 'imgbuild: tried %s\n' "${tried[@]}" >&2
+    if [ -n "$silent" ]; then
+        later "${file##*/} with sha256 $sum is at none of the addresses that answer"
+    fi
     die "${file##*/} with sha256 $sum is at none of its addresses"
 }
 

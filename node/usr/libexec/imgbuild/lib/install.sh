@@ -16,9 +16,14 @@ RETRY_SECONDS=${IMGBUILD_RETRY_SECONDS:-10}
 
 log() { printf 'imgbuild: %s\n' "$*"; }
 notice() { printf 'imgbuild: notice: %s\n' "$*" >&2; }
+# die TEXT...: for good. later TEXT...: a mirror or the network may come back: setup tries again (75: EX_TEMPFAIL).
 die() {
     printf 'imgbuild: error: %s\n' "$*" >&2
     exit 1
+}
+later() {
+    printf 'imgbuild: error: %s\n' "$*" >&2
+    exit 75
 }
 
 # True in the chroot of an image build, where services must not start and traces of the build are removed.

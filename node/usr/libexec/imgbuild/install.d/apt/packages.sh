@@ -11,7 +11,7 @@ apt_get() {
 # apt-get update ends with 0 when a mirror is dead; with Error-Mode=any it does not.
 pm_refresh() {
     retry "reading the package lists" apt_get -o APT::Update::Error-Mode=any update ||
-        die "no package list: the mirrors named above do not answer; see /etc/apt/sources.list and sources.list.d"
+        later "no package list: the mirrors named above do not answer; see /etc/apt/sources.list and sources.list.d"
 }
 
 # pm_install NAME...: from the package lists (NAME=VERSION and -t SUITE work as with apt-get), without recommends.
@@ -20,7 +20,7 @@ pm_install() {
     apt_get --no-install-recommends --simulate install "$@" > /dev/null ||
         die "apt cannot install: $* (its own words stand above)"
     retry "the download of packages" apt_get --no-install-recommends --download-only install "$@" ||
-        die "packages could not be downloaded: $*"
+        later "packages could not be downloaded: $*"
     apt_get --no-install-recommends install "$@"
     # apt's archives are of no use once installed, and fill a small disk.
     apt-get clean

@@ -23,7 +23,7 @@ only_our_repositories() {
 pm_refresh() {
     if ! retry "reading the package lists" manager_refresh ${KERNEL_REPOSITORY:+"--enablerepo=$KERNEL_REPOSITORY"}; then
         awk '/^[^ ]/ { on = sub(/^baseurl=/, "") } on && NF { print "imgbuild: tried " $1 }' "$REPO_FILE" >&2
-        die "no package list: at least one repository answers at none of the addresses above ($REPO_FILE)"
+        later "no package list: at least one repository answers at none of the addresses above ($REPO_FILE)"
     fi
 }
 
@@ -36,7 +36,7 @@ manager_install() {
 
 # pm_install NAME...: options of yum and dnf work too.
 pm_install() {
-    local errors why=''
+    local errors why='' fail=later
     errors=$(mktemp)
     if ! retry "the installation of packages" manager_install "$errors" "$@"; then
         # AppStream's packages belong to modules, and dnf takes none of them where the repository does not describe these.
@@ -44,8 +44,17 @@ pm_install() {
             why='. The mirror has packages of modules and no modules.yaml beside them: mirror AppStream with reposync'
             why+=' --download-metadata (docs/how-to/mirrors.md)'
         fi
+        # What cannot be resolved, is not signed by a known key or has no room stays so.
+        if [ -n "$why" ] || grep -Eqif - "$errors" << 'END'; then
+no package .* available|not tolerating missing|unable to find a match|no match for argument|nothing to do
+nothing provides|requires:|conflict
+gpg|public key|not signed
+no space left|needs .* on the .* filesystem
+END
+            fail=die
+        fi
         rm -f "$errors"
-        die "packages could not be installed: $*$why"
+        "$fail" "packages could not be installed: $*$why"
     fi
     rm -f "$errors"
 }
