@@ -56,7 +56,8 @@ def _kubernetes(
     if node.role != "control-plane":
         return
     if profile.cilium.enabled:
-        yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node, where))
+        # Whoever may read it reads what the values hold: passwords and keys among them.
+        yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node, where), 0o600)
     if cluster.vip is not None:
         yield NodeFile("/etc/imgbuild/kube-vip.yaml", kubevip.manifest(profile, cluster, node, cluster.vip))
         yield NodeFile(kubevip.HOSTS, kubevip.hosts())

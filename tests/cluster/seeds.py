@@ -37,9 +37,9 @@ def image(node: Node) -> None:
         out.add(CHART, "cilium")
 
 
-def seed(node: Node, cluster: Cluster, secrets: Secrets) -> None:
+def seed(node: Node, cluster: Cluster, secrets: Secrets, *sets: str) -> None:
     """The node's part of the cluster file, rendered by imgbuild."""
-    found = loaded("debian12-bios", sets=_SETS)
+    found = loaded("debian12-bios", sets=(*_SETS, *sets))
     own = next(item for item in cluster.nodes if item.name == node.name)
     for file in seed_tree(found.profile, found.target, cluster, own, secrets).files:
         node.write(file.path, file.content, file.mode)

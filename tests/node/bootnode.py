@@ -101,7 +101,8 @@ class BootNode:
         if role != "worker":
             self.write("etc/imgbuild/cilium-values.yaml", "k8sServiceHost: '@NODE_IP@'\n")
         if secrets:
-            self.write("etc/imgbuild/kubeadm-join.yaml", JOIN, 0o600)
+            own = JOIN.replace("10.0.0.10:6443", self.conf["endpoint"] or "10.0.0.10:6443")
+            self.write("etc/imgbuild/kubeadm-join.yaml", own, 0o600)
             for name in KEYS if role != "worker" else KEYS[:1]:
                 self.write(f"etc/imgbuild/pki/{name}", f"the {name}", 0o600)
 

@@ -633,15 +633,56 @@ def at(node: BootNode, host: str, answer: str) -> None:
 
 @pytest.mark.parametrize("answer", ["ours", "misnamed"])
 @pytest.mark.parametrize("host", ["10.0.0.12", "10.0.0.13"])
-def test_a_first_control_plane_whose_address_is_the_endpoint_makes_no_second_cluster(
+def test_a_first_control_plane_whose_address_is_the_endpoint_joins_through_another(
     tmp_path: Path, host: str, answer: str
 ) -> None:
+    """Everything in the cluster looks for the API server at this node, the join too."""
     node = BootNode(tmp_path, secrets=True, **OWN_ENDPOINT)
     at(node, host, answer)
-    assert node.run().returncode == 1
-    assert node.status["state"] == "failed"
-    assert f"the cluster is there already: {host}:6443 answers" in node.status["error"]
-    assert node.calls("kubeadm") == []
+    node.set(api="ours")  # what kubectl finds there
+    if answer == "misnamed":  # not for the endpoint either
+        assert node.run().returncode == 1
+        assert "is not for the name" in node.status["error"]
+        return
+    (node.world / "alone").unlink()
+    (node.world / "nodes").mkdir()
+    (node.world / "nodes/cp1").write_text("{}")
+    assert node.run(sleeps=10).returncode == -9
+    assert f"kubectl --server https://{host}:6443 delete node cp1" in node.status["error"]
+    assert f"--to-destination {host}:6443" in (node.world / "nat").read_text()
+    (node.world / "nodes/cp1").unlink()
+    done = node.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+    assert INIT not in node.calls("kubeadm")
+    assert JOINED in node.calls("kubeadm")
+    assert not (node.world / "nat").exists()  # its own API server is there
+
+
+def test_a_power_cut_on_the_way_through_another(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=True, **OWN_ENDPOINT)
+    at(node, "10.0.0.12", "ours")
+    node.set(api="ours", kill="kubeadm etcd")
+    (node.world / "alone").unlink()
+    assert node.run().returncode == -9
+    node.power_cut()
+    (node.world / "nat").unlink()  # the kernel's
+    done = node.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+    assert INIT not in node.calls("kubeadm")
+    assert not (node.world / "nat").exists()
+
+
+def test_reset_takes_the_detour_off(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=True, **OWN_ENDPOINT)
+    at(node, "10.0.0.12", "ours")
+    node.set(api="ours", kill="kubeadm")
+    (node.world / "alone").unlink()
+    assert node.run().returncode == -9
+    assert (node.world / "nat").exists()
+    assert node.run("reset", "--yes").returncode == 0
+    assert not (node.world / "nat").exists()
 
 
 def test_another_control_plane_knows_the_cluster_when_the_endpoint_forgot_it(tmp_path: Path) -> None:
@@ -717,3 +758,62 @@ def test_a_seed_that_did_not_arrive_is_named(tmp_path: Path, text: str, words: s
     assert " MiB on /" in node.status["error"]
     assert node.run("status").returncode == 1
     assert node.calls("ctr") == []
+
+
+def test_what_is_roots_is_kept_from_other_users(tmp_path: Path) -> None:
+    """Whoever can open a lock can hold it; whoever can read the logs reads what tools print."""
+    node = BootNode(tmp_path)
+    assert node.run().returncode == 0
+    public = {"status.json", "firstboot.times"}
+    files = [path for path in (node.root / "run/imgbuild").iterdir() if path.name not in public]
+    assert {"firstboot.lock", "firstboot.last", "kubeadm.said", "helm.said"} <= {path.name for path in files}
+    assert [path.name for path in files if path.stat().st_mode & 0o077] == []
+    assert (node.root / "var/log/imgbuild").stat().st_mode & 0o777 == 0o700
+    for path in (node.root / "var/lib/imgbuild").rglob("*"):
+        assert not path.stat().st_mode & 0o022, path
+
+
+def test_an_older_lock_that_others_may_open_is_closed_to_them(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    lock = node.write("run/imgbuild/firstboot.lock", "", 0o666)
+    assert node.run().returncode == 0
+    assert lock.stat().st_mode & 0o777 == 0o600
+
+
+FULL = """#!/bin/bash
+export PATH=$PATH:/usr/sbin:/sbin
+exec unshare --mount --propagation private bash -c '
+    mkdir -p "$1/var" && mount -t tmpfs -o size=256k tmpfs "$1/var"
+    mkdir -p "$1/var/lib/imgbuild/firstboot" "$1/var/log/imgbuild"
+    head -c 300000 /dev/zero > "$1/var/full" 2> /dev/null
+    [ "$2" = full ] || rm "$1/var/full"
+    exec "$1/usr/libexec/imgbuild/firstboot"' bash "$IMGBUILD_ROOT" "${1:-full}"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_a_full_disk_is_named_with_its_free_space(tmp_path: Path) -> None:
+    node = BootNode(tmp_path)
+    node.write("usr/libexec/imgbuild/full", FULL, 0o755)
+    assert node.run("full").returncode == 1
+    assert (node.status["stage"], node.status["state"]) == ("clock", "failed")
+    assert f"0 of 0 MiB on {node.root}/var)" in node.status["error"]
+    assert "clock cannot be written" in node.status["error"]
+    # A stage's own words of it are final, too, with the place.
+    (node.world / "fail").mkdir()
+    (node.world / "fail/helm pull").write_text("Error: write /run/chart: no space left on device")
+    assert node.run("full", "room").returncode == 1
+    assert (node.status["stage"], node.status["state"]) == ("cilium", "failed")
+    assert "no space left" in node.status["error"]
+    assert "MiB on " in node.status["error"]
+
+
+def test_a_time_server_that_is_away_for_a_while(tmp_path: Path) -> None:
+    """More than a try's five minutes, and nobody has to do anything."""
+    node = BootNode(tmp_path, secrets=False, endpoint="")
+    os.utime(node.root / "usr/libexec/imgbuild/firstboot", (4_000_000_000, 4_000_000_000))
+    node.set(clock="130 times\nNot synchronised", reach="0", chronyd="600")
+    done = node.run(sleeps=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+    assert [line.split(" in ")[1][:4] for line in node.console if "clock failed" in line] == ["10 s", "20 s"]

@@ -12,6 +12,7 @@ at/HOST:PORT (as api, and misnamed or expired, for another address than the clus
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -253,7 +254,8 @@ def kubectl(words: list[str]) -> int:
         return unexpected("kubectl's first words")
     file, words = Path(words[1]), words[4:]
     if words[:1] == ["--server"]:
-        if words[1] not in ("https://10.0.0.10:6443", f"https://{OTHER}:6443"):
+        own = [f"https://{OWN}:6443"] if nat() or (WORLD / "role").read_text() == "init" else []
+        if words[1] not in ("https://10.0.0.10:6443", f"https://{OTHER}:6443", *own):
             return unexpected("server")
         words = words[2:]
     api = WORLD / "api"
@@ -319,7 +321,18 @@ def curl(words: list[str]) -> int:
         if (name, at, words[-3]) != ("kubernetes", f"kubernetes:{port}", "--resolve"):
             return unexpected("curl --resolve")
         words, at, by_ca = [*words[:-3], words[-1]], f"{host}:{port}", True
-    if words != [*wanted, words[-1]] or at not in (ENDPOINT, *(f"{host}:6443" for host in (OTHER, THIRD))):
+    if words != [*wanted, words[-1]]:
+        return unexpected("curl")
+    kubelet = ETC / "kubelet.conf"
+    running = (ETC / "manifests/etcd.yaml").exists() and kubelet.exists() and kubelet.read_text() == "made"
+    if at == "127.0.0.1:6443" and by_ca:
+        return answered("ours" if running else "", at, by_ca)
+    led = re.findall(r"--to-destination (\S+)", nat())
+    if at == f"{OWN}:6443" and (led or running):
+        if not led:
+            return 0
+        at = led[0]
+    if at not in (ENDPOINT, *(f"{host}:6443" for host in (OTHER, THIRD))):
         return unexpected("curl")
     api = WORLD / "api" if at == ENDPOINT else WORLD / "at" / at
     wait = WORLD / "wait"
@@ -456,6 +469,34 @@ def ip(words: list[str]) -> int:
     return unexpected("ip")
 
 
+def nat() -> str:
+    return (WORLD / "nat").read_text() if (WORLD / "nat").exists() else ""
+
+
+def iptables(words: list[str]) -> int:
+    """The chain OUTPUT of nat: rules of this node's own packets to its own address."""
+    if words[:3] != ["-w", "-t", "nat"]:
+        return unexpected("iptables")
+    if words[3:] == ["-S", "OUTPUT"]:
+        print("-P OUTPUT ACCEPT", *nat().splitlines(), sep="\n")
+        return 0
+    rule = f"-A OUTPUT -d {OWN}/32 -p tcp -m tcp --dport 6443 -m comment --comment imgbuild_endpoint -j DNAT "
+    if words[3] == "-D":
+        if f"-A {' '.join(words[4:])}\n" != nat():
+            return unexpected("iptables -D")
+        (WORLD / "nat").unlink()
+        return 0
+    wanted = f"OUTPUT -d {OWN} -p tcp --dport 6443 -m comment --comment imgbuild_endpoint -j DNAT --to-destination"
+    if words[3] != "-A" or " ".join(words[4:-1]) != wanted or nat():
+        return unexpected("iptables -A")
+    (WORLD / "nat").write_text(f"{rule}--to-destination {words[-1]}\n")
+    return 0
+
+
+def ip6tables(words: list[str]) -> int:
+    return 0 if words == ["-w", "-t", "nat", "-S", "OUTPUT"] else unexpected("ip6tables")
+
+
 def tc(words: list[str]) -> int:
     """One filter of Cilium's, as tc of iproute2 6.1 shows it (all else: test_leave_cilium.py)."""
     gone = WORLD / "filter"
@@ -471,10 +512,10 @@ def tc(words: list[str]) -> int:
     return 0 if words == ["qdisc", "delete", "dev", "eth0", "clsact"] else unexpected("tc")
 
 
-def iptables(words: list[str]) -> int:
+def saved(words: list[str]) -> int:
     """Nothing of Cilium's in it."""
     if words:
-        return unexpected("iptables")
+        return unexpected("iptables-save")
     print("*filter\n:INPUT ACCEPT [0:0]\n:MINE - [0:0]\nCOMMIT")
     return 0
 
@@ -501,7 +542,10 @@ def chronyc(words: list[str]) -> int:
         reach = (WORLD / "reach").read_text()
         print(f"^? 192.0.2.1                     0   6     {reach}     -     +0ns[   +0ns] +/-    0ns")
         return 0
-    print(f"Stratum         : 3\nLeap status     : {step.read_text() if step.exists() else 'Normal'}")
+    left, times, rest = step.read_text().partition(" times\n") if step.exists() else ("Normal", "", "")
+    if times:  # so often it is not in step
+        step.write_text(f"{int(left) - 1} times\n{rest}" if int(left) > 1 else "Normal")
+    print(f"Stratum         : 3\nLeap status     : {rest if times else left}")
     return 0 if words == ["-n", "tracking"] else unexpected("chronyc")
 
 
@@ -535,10 +579,10 @@ def uname(words: list[str]) -> int:
 
 
 TABLES = [f"{family}{way}-save" for family in ("iptables", "ip6tables") for way in ("", "-nft", "-legacy")]
-IPTABLES = dict.fromkeys(TABLES, iptables)
-COMMANDS = {**IPTABLES, "ipset": ipset, "curl": curl,
+SAVES = dict.fromkeys(TABLES, saved)
+COMMANDS = {**SAVES, "ipset": ipset, "curl": curl,
             "helm": helm, "ip": ip, "ctr": ctr, "chronyc": chronyc, "ps": ps, "systemctl": systemctl,
-            "tc": tc, "uname": uname, "crictl": crictl}  # fmt: skip
+            "tc": tc, "uname": uname, "crictl": crictl, "iptables": iptables, "ip6tables": ip6tables}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -123,7 +123,7 @@ undo() {
 leave_etcd() {
     find_endpoint
     while true; do
-        ask_cluster "$endpoint"
+        ask_endpoint
         if [ "$answer" = foreign ]; then
             die "the server at $endpoint is not of this cluster's CA ($words): a join of this node that was cut off has to" \
                 "leave etcd before the next one, and nobody there knows it"
@@ -162,6 +162,7 @@ join_is_whole() {
         return 1
     fi
     find_endpoint
+    take_detour
     # Without an answer nothing can be said, and nothing must be undone.
     while ! labels=$(kube "$config" --server "https://$endpoint" get node "$node_name" \
         --output 'jsonpath={.metadata.labels}' 2>&1); do
@@ -173,6 +174,7 @@ join_is_whole() {
         esac
         waiting "whether this node has joined: ${labels##*$'\n'}"
         other waiting pause 10
+        take_detour
     done
     [ "$node_role" = worker ] || [[ $labels == *'"node-role.kubernetes.io/control-plane"'* ]]
 }
@@ -239,12 +241,70 @@ join_instead() {
         die "the cluster answers at $1 already, and this node has no kubeadm-join.yaml to join it; first boot never makes" \
             "a second one"
     fi
-    if is_own_endpoint; then
-        die "the cluster is there already: $1 answers. Its endpoint $endpoint is this node's own address, so nothing can" \
-            "join it while this node is not in it, and first boot never makes a second one. Give the cluster another" \
-            "endpoint: see 'A control plane was re-imaged' in docs/how-to/first-boot.md"
-    fi
     echo "the cluster answers at $1 already: this node joins it"
+}
+
+# ask_endpoint: as ask_cluster, of the endpoint.
+ask_endpoint() {
+    take_detour
+    ask_cluster "$endpoint"
+}
+
+# Where the endpoint is this node's own address and the cluster is there, everything in it looks for the API server here:
+# kubeadm join and the kubelet, too, which take that address from the cluster. Until this node has an API server again, what
+# it sends to the endpoint goes to that of another control plane, whose certificate is for the endpoint as well (kubeadm,
+# GetAPIServerAltNames). Sets through to the other one's host:port, or to nothing.
+through=''
+take_detour() {
+    local at host=${endpoint%:*} tables=iptables rule
+    if [ -z "$others" ] || ! is_own_endpoint; then
+        return 0
+    fi
+    if own_api_answers; then
+        through=''
+        end_detour || later "the detour to another API server cannot be taken off this node"
+        return 0
+    fi
+    for at in $others; do
+        ask_cluster "$at"
+        case $answer in ours | misnamed) ;; *) continue ;; esac
+        if [ "$at" = "$through" ]; then
+            return 0
+        fi
+        if [[ $endpoint == "["* ]]; then
+            tables=ip6tables
+        fi
+        host=${host#[}
+        rule=(OUTPUT -d "${host%]}" -p tcp --dport "${endpoint##*:}" -m comment --comment "$detour" -j DNAT --to-destination "$at")
+        if ! end_detour || ! "$tables" -w -t nat -A "${rule[@]}"; then
+            later "what this node sends to its endpoint $endpoint cannot be led to $at, where the cluster answers"
+        fi
+        through=$at
+        echo "nothing answers at the cluster's endpoint $endpoint, which is this node's own address: it joins through $at"
+        return 0
+    done
+}
+
+# This node's API server, past the detour.
+own_api_answers() {
+    local at=127.0.0.1
+    if [ "$node_family" = 6 ]; then
+        at=::1
+    fi
+    api_version "https://kubernetes:$api_port" --resolve "kubernetes:$api_port:$at" > /dev/null
+}
+
+# The node is whole: from now on its own API server is at the endpoint.
+leave_detour() {
+    local try
+    for ((try = 0; try < 36; try++)); do
+        take_detour
+        if [ -z "$through" ]; then
+            return 0
+        fi
+        pause 5
+    done
+    later "this node's API server does not answer after 3 minutes: crictl ps -a; journalctl -u kubelet"
 }
 
 init() {
@@ -264,7 +324,7 @@ init() {
 join() {
     find_endpoint
     while true; do
-        ask_cluster "$endpoint"
+        ask_endpoint
         case $answer in
             ours)
                 if name_is_free && try_to_join; then
@@ -361,10 +421,10 @@ let_go() {
 }
 
 re_imaged() {
-    local etcdctl='etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/server.crt'
+    local server=${through:+ --server https://$through} etcdctl='etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/server.crt'
     etcdctl+=' --key /etc/kubernetes/pki/etcd/server.key'
     printf '%s' "the cluster at $endpoint knows $node_name or $address already, and this is not it: was it re-imaged? " \
-        "On another control plane run: kubectl --namespace kube-system exec etcd-\$(hostname) -- $etcdctl member list; " \
+        "On another control plane run: kubectl$server --namespace kube-system exec etcd-\$(hostname) -- $etcdctl member list; " \
         "the same with 'member remove ID', with the ID in the line of https://$address:2380; " \
-        "kubectl delete node $node_name. This node goes on by itself then"
+        "kubectl$server delete node $node_name. This node goes on by itself then"
 }

@@ -1,5 +1,5 @@
-# What `kubeadm reset` may leave of a control plane: its member of etcd, the virtual address. Sourced by first boot, which
-# undoes a try, and by imgbuild-reset.
+# What `kubeadm reset` may leave of a control plane: its member of etcd, the virtual address, the detour to another API
+# server. Sourced by first boot, which undoes a try, and by imgbuild-reset.
 # shellcheck shell=bash disable=SC2154 # cluster.conf sets them
 
 # kube KUBECONFIG WORDS...
@@ -74,4 +74,19 @@ drop_vip() {
             ip address delete "$address" dev "$link" || return 1
         fi
     done <<< "$(ip -o address show)"
+}
+
+# The detour of first boot (kubeadm.sh): a rule of this node's own packets, known by its comment.
+detour=imgbuild_endpoint
+end_detour() {
+    local tables rule
+    for tables in iptables ip6tables; do
+        while read -r rule; do
+            if [[ $rule == "-A OUTPUT "*"$detour"* ]]; then
+                rule=${rule//\"/}
+                # shellcheck disable=SC2086 # words
+                "$tables" -w -t nat -D ${rule#-A } || return 1
+            fi
+        done < <("$tables" -w -t nat -S OUTPUT 2> /dev/null)
+    done
 }

@@ -13,7 +13,10 @@ case $program in
     setup) marks=$state/setup- ;;
     *) marks=$state/firstboot/ ;;
 esac
-mkdir -p "$run" "${marks%/*}" "${log%/*}"
+mkdir -p "$run" "${marks%/*}"
+# What tools print may hold what is root's alone: an address with a password, a configuration.
+mkdir -p -m 0700 "${log%/*}"
+chmod 0700 "${log%/*}"
 # For a stage's own calls of status.
 export stages_done=${stages_done:-} attempt=${attempt:-1}
 again=75 # EX_TEMPFAIL (sysexits.h): it may come back by itself, and is tried again
