@@ -18,7 +18,14 @@ from typing import Any
 
 from builder.checksum import sha256_of, sync
 from builder.errors import HostError
+from builder.findings import few
+from builder.outputs.tree import own_users
 from builder.steps import Steps
+
+_TAG = "CACHEDIR.TAG"
+_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
+_CLEARED = frozenset({"build", "dib"})
+_NAMES = _CLEARED | {"base", "lock", "logs", "mirrors", "rootfs", "work"}
 
 
 class Unfit(Exception):  # noqa: N818 - not an error: the entry is made anew
@@ -30,6 +37,7 @@ def open_cache(folder: Path) -> Path:
 
     Raises:
         HostError: another user owns it or can write to it: whoever can change an entry can change its record too.
+            Or it is a folder of other things: a build clears away all that is in some folders of the cache.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,7 +49,24 @@ def open_cache(folder: Path) -> Path:
             "set IMGBUILD_CACHE to a folder that you own",
         ) from error
     _own(place, found)
+    _mark(place)
     return place
+
+
+def _mark(place: Path) -> None:
+    """Write the tag of a cache (the Cache Directory Tagging Specification) where it lacks; refuse other folders."""
+    tag = place / _TAG
+    if tag.is_file() and not tag.is_symlink():
+        return
+    there = {path.name for path in place.iterdir()} - {"lost+found"}
+    foreign = there - _NAMES or there & _CLEARED
+    if foreign and "rootfs" not in there:  # a cache from before there was a tag has that
+        raise HostError(
+            f"imgbuild did not make the cache folder {place}: it holds {few(sorted(foreign), 3)}",
+            "set IMGBUILD_CACHE to an empty or a new folder: imgbuild removes what is in it",
+        )
+    with suppress(OSError), tag.open("x") as out:
+        out.write(f"{_SIGNATURE}\n# The cache of imgbuild. Whatever is in this folder may be deleted at any time.\n")
 
 
 def subfolder(cache_dir: Path, name: str) -> Path:
@@ -61,7 +86,7 @@ def subfolder(cache_dir: Path, name: str) -> Path:
 
 
 def _own(folder: Path, found: os.stat_result) -> None:
-    if found.st_uid not in _owners():
+    if found.st_uid not in {0, *own_users()}:
         raise HostError(
             f"the cache folder {folder} belongs to another user (uid {found.st_uid})",
             "set IMGBUILD_CACHE to a folder of your own: what another user can write must not get into an image",
@@ -71,12 +96,6 @@ def _own(folder: Path, found: os.stat_result) -> None:
             f"other users can write to the cache folder {folder} (mode {stat.S_IMODE(found.st_mode):04o})",
             f"delete what is in it, then run: chmod go-w {folder}",
         )
-
-
-def _owners() -> set[int]:
-    """Who may own what is used: root, whoever runs imgbuild, and who called sudo, who is root anyway."""
-    caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
-    return {0, os.geteuid(), *([int(caller)] if caller.isascii() and caller.isdigit() else [])}
 
 
 @contextmanager
@@ -183,7 +202,7 @@ def _regular(path: Path) -> None:
         raise Unfit(f"it is not complete: {path.name} is missing") from None
     if not stat.S_ISREG(found.st_mode):
         raise Unfit(f"{path.name} is not a regular file")
-    if found.st_uid not in _owners() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if found.st_uid not in {0, *own_users()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise Unfit(f"another user can write to {path.name}")
     if found.st_nlink > 1:
         raise Unfit(f"{path.name} has a second name (a hard link), through which it can be changed")

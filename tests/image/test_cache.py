@@ -251,3 +251,28 @@ def test_what_is_fetched_for_packages_is_compared_too(tmp_path: Path) -> None:
         (folder / "sha256.json").write_text(record)
         package.write_text("a package")
         assert cache.discard_unknown() == ["apt/debian/sudo_1.9_amd64.deb"]
+
+
+@pytest.mark.parametrize("names", [("build",), ("dib", "logs"), ("thesis", "rootfs.txt"), (".bashrc", "build", "base")])
+def test_a_folder_of_other_things_is_no_cache(names: tuple[str, ...], tmp_path: Path) -> None:
+    """IMGBUILD_CACHE=$HOME: a build would remove the folder `build` with all that is in it."""
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "two years of work").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(HostError, match="did not make the cache folder") as caught:
+        open_cache(tmp_path)
+    assert "IMGBUILD_CACHE" in caught.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("lost+found",), ("mirrors", "logs", "lock"), ("rootfs", "build", "dib", "tests")]
+)
+def test_a_cache_is_tagged_and_known_by_its_tag(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert open_cache(tmp_path) == tmp_path
+    assert (tmp_path / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+    (tmp_path / "build").mkdir(exist_ok=True)  # of a killed build
+    assert open_cache(tmp_path) == tmp_path
