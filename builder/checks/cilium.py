@@ -62,6 +62,7 @@ def check(context: Context) -> None:
     leaves = dict(flat(profile.cilium.values))
     keys(context, release, leaves)
     _words(context, release, leaves)
+    _ranges(context, leaves)
     _native_cidr(context, leaves)
     _images(context, leaves)
     combinations(context, release, leaves)
@@ -144,7 +145,7 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
         if allowed is not None and value not in allowed:
             words = ", ".join(a for a in allowed if a)
             context.error(
-                "IB615", where, f"{value!r} is no {name}; the chart renders it, the agent does not start",
+                "IB615", where, f"{value!r:.60} is not a value of {name}: the chart takes any word, the agent does not",
                 closest(str(value), allowed) or f"write one of {words}",
             )  # fmt: skip
         for kind, fits in (
@@ -154,6 +155,17 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
             if name in table["kinds"][kind] and not fits:
                 said = "true or false" if kind == "boolean" else "an integer"
                 context.error("IB616", where, f"{name} is {said} in the chart, not {value!r:.60}", f"write {said}")
+
+
+def _ranges(context: Context, leaves: Mapping[Path, object]) -> None:
+    for key, (least, most) in versions("cilium")["ranges"].items():
+        value = leaves.get(tuple(key.split(".")))
+        if isinstance(value, int | float) and value and not (least <= value <= (most or value)):
+            fits = f"from {least} to {most}" if most else f"{least} or more"
+            context.error(
+                "IB625", (*_VALUES, *key.split(".")), f"{key} is {value}, and the agent refuses to start",
+                f"write {fits}, or take it out",
+            )  # fmt: skip
 
 
 def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:

@@ -143,6 +143,8 @@ CASES = [
     Case((*IPSEC, "ipam.mode=multi-pool"), "IB650", "multi-pool with enable-ipsec", until="1.18"),
     Case(("l2podAnnouncements={enabled: true}",), "IB650", "enable-l2-pod-announcements", "1.19"),
     Case(("bpf.tproxy=true",), "IB623", "cilium#47896", "1.19"),
+    Case(("vtep={enabled: true, endpoint: 10.1.1.1}",), "IB650", "VTEP"),
+    Case(("loadBalancer.algorithm=maglev", "maglev.tableSize=16384"), "IB650", "maglev-table-size"),
     Case(("cluster={id: 3, name: default}",), "IB650", "default cluster name"),
 ]  # fmt: skip
 
@@ -198,6 +200,8 @@ def test_the_values_as_shipped_start_every_agent(chart: str) -> None:
         ("ipMasqAgent.enabled=true",),
         ("hostFirewall.enabled=true",),
         ("cluster={id: 3, name: lab}",),
+        ("loadBalancer.algorithm=maglev", "maglev.tableSize=16381"),
+        ("vtep={enabled: true, endpoint: 10.1.1.1, cidr: 10.1.5.0/24, mask: 255.255.255.0, mac: 'x'}",),
         ("cluster.id=3",),  # by the name of the cluster file
     ],
     ids=" ".join,
