@@ -12,7 +12,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from builder.checks import agent, devices
+from builder.checks import agent, devices, dsr
 from builder.checks.cilium_keys import keys
 from builder.checks.combinations import combinations
 from builder.checks.context import Context
@@ -68,6 +68,7 @@ def check(context: Context) -> None:
     combinations(context, release, leaves)
     agent.rules(context, release, leaves)
     devices.check(context, leaves)
+    dsr.check(context, leaves)
 
 
 def flat(values: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Path, object]]:

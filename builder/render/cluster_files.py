@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from builder.cilium_values import replaces_kube_proxy
 from builder.cluster import Cluster, Node
 from builder.cluster_secrets import Secrets
 from builder.derive import device_names
@@ -69,7 +70,7 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
     since, until = secrets.valid if secrets else ("", "")
     values = cilium_values(profile, cluster, node, where) if cilium.enabled else {}
     others, unknown = where.others(node) if node == cluster.first else ([], [])
-    replacement = bool(values.get("kubeProxyReplacement"))
+    replacement = cilium.enabled and replaces_kube_proxy(profile)
     rows: dict[str, object] = {
         "cluster_name": cluster.name,
         "node_name": node.name,

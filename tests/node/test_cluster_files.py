@@ -12,6 +12,8 @@ import yaml
 from builder.cluster import DEFAULT, Bond, Cluster, Interface, Node, NodeNetwork, Taint, Vip, Vlan
 from builder.cluster_secrets import Secrets
 from builder.endpoint import own_address
+from builder.findings import Findings
+from builder.load import load
 from builder.render.cilium import cilium_values
 from builder.render.cluster_files import seed_tree
 from tests.node.conftest import loaded
@@ -175,6 +177,37 @@ def test_cluster_conf_is_read_by_bash(secrets: Secrets) -> None:
         )
         said = subprocess.run(["bash", "-eu"], input=script, capture_output=True, text=True, check=True).stdout
         assert said.splitlines() == [values[number] for values in wanted.values()]
+
+
+VALUES = "cilium.values."
+
+
+@pytest.mark.parametrize(
+    ("sets", "wanted"),
+    [
+        ([], {"cilium_masquerading": "bpf", "cilium_balancer": "dsr", "cilium_bandwidth": "on, with BBR",
+              "cilium_devices": "", "cilium_kpr": "yes"}),
+        (["bpf.masquerade=false"], {"cilium_masquerading": "iptables", "cilium_host_routing": "legacy"}),
+        (["enableIPv4Masquerade=false"], {"cilium_masquerading": "off"}),  # IPv6's is the chart's default, and idle
+        (["enableIPv4Masquerade=false", "ipv6.enabled=true"], {"cilium_masquerading": "bpf"}),
+        (["loadBalancer.mode=null"], {"cilium_balancer": "snat"}),
+        (["bandwidthManager.bbr=false"], {"cilium_bandwidth": "on"}),
+        (["bandwidthManager.enabled=false"], {"cilium_bandwidth": ""}),
+        (["enableIPv4BIGTCP=true", "enableIPv6BIGTCP=true"], {"cilium_big_tcp": "IPv4 IPv6"}),
+        (["enableIPv4BIGTCP=false"], {"cilium_big_tcp": ""}),
+        (["kubeProxyReplacement=false"], {"cilium_kpr": "no", "cilium_balancer": "", "cilium_host_routing": "legacy"}),
+        # The agent takes the direct routing device from those that it has: it names no device to take.
+        (["devices=[eth0, eth1]"], {"cilium_devices": "eth0 eth1"}),
+        (["nodePort.directRoutingDevice=eth0"], {"cilium_devices": ""}),
+    ],
+)  # fmt: skip
+def test_what_verify_compares_with_the_agent(sets: list[str], wanted: dict[str, str]) -> None:
+    found = Findings()
+    read = load("debian12-efi", [], [f"{VALUES}{one}" for one in sets], None, found)
+    assert read is not None
+    tree = seed_tree(read.profile, read.target, DEFAULT, DEFAULT.nodes[0]).by_path()
+    rows = dict(line.split("=", 1) for line in tree["/etc/imgbuild/cluster.conf"].content.decode().splitlines()[1:])
+    assert {name: shlex.split(rows[name])[0] for name in wanted} == wanted
 
 
 @pytest.mark.parametrize(("release", "config"), [("1.28.2", "admin"), ("1.30.14", "super-admin")])

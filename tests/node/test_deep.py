@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.conftest import HOST, loaded
-from tests.node.fakenode import SERVICES, Node
+from tests.node.fakenode import CLUSTER_CONF, SERVICES, Node
 
 pytestmark = pytest.mark.usefixtures("awk")
 
@@ -126,3 +126,11 @@ def test_not_on_a_worker_and_not_without_a_cluster(tmp_path: Path) -> None:
     (node.root / "etc/kubernetes/admin.conf").unlink()
     assert [node.checks("--deep")[name]["ok"] for name in DEEP] == [None] * 4
     assert Node(tmp_path / "b", loaded("debian12-efi", HOST)).run("verify", "--deep").returncode == 2
+
+
+@pytest.mark.parametrize(("mode", "told"), [("dsr", True), ("hybrid", True), ("snat", False)])
+def test_what_the_node_port_does_not_prove_is_told(node: Node, server: Server, mode: str, told: bool) -> None:
+    node.write("/etc/imgbuild/cluster.conf", f"{CLUSTER_CONF}cilium_balancer='{mode}'\n")
+    check = node.checks("--deep", "deep-node-port")["deep-node-port"]
+    assert check["ok"] is True
+    assert ("only outside the cluster" in check["found"]) is told

@@ -78,6 +78,10 @@ check_deep_node_port() {
         fail "an answer at the NodePort" "the node has no InternalIP" "kubectl get node $node_name --output wide"
     else
         reaches "$address" "$node_port"
+        # In the socket, on every node of the cluster: nothing of it went over the network.
+        if [[ $verdict == true && $cilium_balancer == @(dsr|hybrid) ]]; then
+            found+=", asked on this node; that DSR's answers come through shows only outside the cluster"
+        fi
     fi
 }
 
