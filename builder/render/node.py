@@ -54,6 +54,9 @@ def _files(profile: Profile, target: Target) -> Iterator[NodeFile]:
     yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in _CHECKS)
     yield _plain(f"{SYSTEM}/imgbuild-report.service")
     yield _plain(f"{SYSTEM}/imgbuild-report.timer")
+    if target.boot.menu == "bls":
+        yield _plain(f"{LIBEXEC}/boot-entries", 0o755)
+        yield _plain(f"{SYSTEM}/imgbuild-boot-entries.service")
     yield NodeFile("/etc/imgbuild/verify.conf", verify.verify_conf(profile, target))
     yield from _system(profile, target)
     yield from _network(profile, target)
@@ -142,6 +145,8 @@ def _links(profile: Profile, target: Target) -> Iterable[NodeLink]:
 
 def _enable(profile: Profile, target: Target) -> Iterator[str]:
     """In the order in which apply starts them."""
+    if target.boot.menu == "bls":
+        yield "imgbuild-boot-entries.service"
     yield target.services.chrony
     yield "imgbuild-rp-filter.service"
     if profile.bpffs.enabled and target.bpffs_unit:
@@ -189,6 +194,7 @@ def _node_conf(profile: Profile, target: Target, tree: NodeTree) -> bytes:
         rp_filter=profile.network.rp_filter,
         selinux=profile.selinux.mode if target.selinux else None,
         swap=profile.swap.enabled,
+        grub_dir=target.boot.grub_dir if target.boot.menu == "bls" else None,
         modules=verify.modules(profile),
         stop=[unit for unit in tree.mask if unit.endswith((".service", ".timer"))],
         links=tree.links,

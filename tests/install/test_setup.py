@@ -69,6 +69,14 @@ def test_the_right_kernel_runs_already(node: Room) -> None:
     assert ran(node) == []
 
 
+def test_boot_entries_come_before_a_new_kernel(node: Room) -> None:
+    """Where the target has them (CentOS 8): the official image's have the id of the machine that built it."""
+    assert not (node.upper / "usr/libexec/imgbuild/boot-entries").exists()  # Debian has none
+    node.write("/usr/libexec/imgbuild/boot-entries", "#!/bin/bash\necho boot-entries >> /standin/ran\n", 0o755)
+    assert setup(node).returncode == 0
+    assert ran(node) == ["boot-entries", "install", "boot-arguments", "apply"]
+
+
 def test_waiting_for_the_network_is_said(node: Room) -> None:
     node.write("/usr/local/sbin/ip", "#!/bin/sh\ncp /run/imgbuild/status.json /standin/seen\n", 0o755)
     assert setup(node).returncode == 0

@@ -36,6 +36,7 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
     found = loaded(name, layers)
     root = write_tree(node_tree(found.profile, found.target), tmp_path)
     scripts = [root / "usr/libexec/imgbuild" / script for script in SCRIPTS]
+    scripts += (root / "usr/libexec/imgbuild").glob("boot-entries")
     sourced = sorted((root / "usr/libexec/imgbuild/checks").glob("*.sh"))
     completions = sorted((root / "usr/share/bash-completion/completions").iterdir())
     configs = [root / "etc/imgbuild/node.conf", root / "etc/imgbuild/verify.conf"]
@@ -57,7 +58,7 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
             assert not re.search(pattern, path.read_text()), f"{path.name}: {what}"
     # bash before 4.4 takes "${empty[@]}" for an unset variable: these lists are never empty where they are used.
     never_empty = {"checks", "ntp_servers", "modules", "firewall", "unmanaged", "containerd_plugins", "registries",
-                   "stages", "chart", "deep_checks", "only"}  # fmt: skip
+                   "stages", "chart", "deep_checks", "only", "names"}  # fmt: skip
     for path in (*scripts, *sourced):
         bare = re.findall(r'(?<!\+)"\$\{([a-z_]+)\[[@*]\]\}', path.read_text())
         assert set(bare) <= never_empty, path.name
@@ -230,6 +231,15 @@ def test_nothing_asks_the_mirrors_by_itself(name: str, timers: set[str], mode: s
     conf = tree.by_path()["/etc/imgbuild/node.conf"].content.decode()
     (stopped,) = [line for line in conf.splitlines() if line.startswith("stop=")]
     assert all(timer in stopped for timer in timers)  # stock: it runs by the time that apply masks it
+
+
+def test_boot_entries_get_the_nodes_id_where_the_target_has_them() -> None:
+    unit = "imgbuild-boot-entries.service"
+    for name, wanted in (("centos7-efi", False), ("centos8-efi", True), ("debian12-efi", False)):
+        for layers in ([], ["container-host"]):
+            tree = node_tree(loaded(name, layers).profile, loaded(name, layers).target)
+            assert ("/usr/libexec/imgbuild/boot-entries" in tree.by_path()) == wanted
+            assert (unit in tree.enable) == wanted
 
 
 def test_a_unit_of_the_user_is_not_masked() -> None:
