@@ -41,7 +41,8 @@ class Case:
 HIGH = (*NO_BIG, "highScaleIPcache.enabled=true")
 CASES = [
     # Direct node routes
-    Case((*TUNNEL[::2], *NO_BIG, "loadBalancer.mode=snat"), "IB630", "auto-direct-node-routes cannot be used"),
+    Case((*TUNNEL[::2], *NO_BIG, "loadBalancer.mode=snat"), "IB630", "auto-direct-node-routes cannot be used", until="1.19"),
+    Case((*TUNNEL[::2], *NO_BIG, "loadBalancer.mode=snat"), "IB630", "requires native or hybrid", "1.20"),
     Case(("autoDirectNodeRoutes=false", "directRoutingSkipUnreachable=true"), "IB630",
          "auto-direct-node-routes is not enabled", "1.16"),
     # DSR
@@ -84,7 +85,8 @@ CASES = [
     Case(("ipMasqAgent.enabled=true", "bpf.masquerade=false", "installNoConntrackIptablesRules=false", *NO_BIG, *NO_BBR),
          "IB646", "ip-masq-agent requires"),
     # BIG TCP and BBR
-    Case((*TUNNEL, "loadBalancer.mode=snat"), "IB634", "tunneling mode"),
+    Case((*TUNNEL, "loadBalancer.mode=snat"), "IB634", "not supported in tunneling mode", until="1.18"),
+    Case((*TUNNEL, "loadBalancer.mode=snat"), "IB634", "pending kernel support", "1.19"),
     Case(("egressGateway.enabled=true", *NO_SLICES), "IB634", "data path never comes up", "1.19", "1.19"),
     Case(("egressGateway.enabled=true", *NO_SLICES), "IB634", "pending kernel support", "1.20"),
     Case(("loadBalancer.dsrDispatch=geneve", "tunnelProtocol=geneve"), "IB634", "data path never comes up", "1.19", "1.19"),
