@@ -118,14 +118,23 @@ class BootNode:
         for name, text in files.items():
             (self.world / name).write_text(text)
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """First boot, in a session of its own, until somebody ends it."""
+        argv = [str(self.root / "usr/libexec/imgbuild/firstboot")]
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(argv, env=self._env, start_new_session=True, stdout=nowhere, stderr=nowhere)
+
+    @property
+    def _env(self) -> dict[str, str]:
+        path = f"{self.bin}:{os.environ['PATH']}"
+        return {"PATH": path, "IMGBUILD_ROOT": str(self.root), "WORLD": str(self.world)}
+
     def run(self, program: str = "firstboot", *words: str, sleeps: int = 200) -> subprocess.CompletedProcess[str]:
         """One of the programs; -9 if power was cut."""
         (self.world / "sleeps").unlink(missing_ok=True)
-        env = {"PATH": f"{self.bin}:{os.environ['PATH']}", "IMGBUILD_ROOT": str(self.root), "WORLD": str(self.world)}
         argv = [str(self.root / "usr/libexec/imgbuild" / program), *words]
-        done = subprocess.run(
-            argv, env=env | {"SLEEPS": str(sleeps)}, capture_output=True, text=True, timeout=300, start_new_session=True
-        )
+        env = self._env | {"SLEEPS": str(sleeps)}
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=300, start_new_session=True)
         wrong = self.world / "unexpected"
         assert not wrong.exists(), wrong.read_text()
         return done

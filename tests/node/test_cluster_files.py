@@ -107,7 +107,7 @@ def _paths(cluster: Cluster, node: Node, secrets: Secrets | None) -> dict[str, i
 
 def test_who_gets_which_file(secrets: Secrets) -> None:
     every = {"seed.conf": 0o644, "cluster.conf": 0o644}
-    master = every | {"cilium-values.yaml": 0o644}
+    master = every | {"cilium-values.yaml": 0o600}  # values may hold passwords
     init, join = {"kubeadm-init.yaml": 0o600}, {"kubeadm-join.yaml": 0o600, "pki/ca.crt": 0o644}
     pki = {f"pki/{name}": 0o644 for name in ("front-proxy-ca.crt", "etcd/ca.crt", "sa.pub")}
     pki |= {f"pki/{name}": 0o600 for name in ("ca.key", "front-proxy-ca.key", "etcd/ca.key", "sa.key")}

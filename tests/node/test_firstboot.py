@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+import signal
+import subprocess
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -756,6 +760,7 @@ def test_a_seed_that_did_not_arrive_is_named(tmp_path: Path, text: str, words: s
     assert node.status["state"] == "failed"
     assert f"/etc/imgbuild/cluster.conf is of no use: {words}" in node.status["error"]
     assert " MiB on /" in node.status["error"]
+    assert node.real_verify("first-boot").returncode == 1
     assert node.run("status").returncode == 1
     assert node.calls("ctr") == []
 
@@ -817,3 +822,29 @@ def test_a_time_server_that_is_away_for_a_while(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     finished(node)
     assert [line.split(" in ")[1][:4] for line in node.console if "clock failed" in line] == ["10 s", "20 s"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_wait_can_be_stopped_at_once(tmp_path: Path, whole: bool) -> None:
+    """As systemctl stop does it, and where only first boot itself is killed: nobody keeps its lock."""
+    node = BootNode(tmp_path)
+    (node.world / "fail").mkdir()
+    (node.world / "fail/helm pull").write_text("no route")
+    (node.bin / "sleep").write_text('#!/bin/bash\n[ "$1" -lt 10 ] || exec /bin/sleep 60\n')
+    process = node.start()
+    try:
+        until = time.monotonic() + 120
+        while not (node.has("run/imgbuild/status.json") and node.status["state"] == "retrying"):
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.2)
+        if whole:
+            os.killpg(process.pid, signal.SIGTERM)
+            assert process.wait(30) == -signal.SIGTERM
+        else:
+            process.kill()
+            process.wait(30)
+        lock = node.root / "run/imgbuild/firstboot.lock"
+        assert subprocess.run(["flock", "-n", lock, "true"], check=False).returncode == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
