@@ -33,7 +33,7 @@ WHOLE: dict[Path, str] = {
         ("kubernetes", key): _ONE_CLUSTER
         for key in (
             "enabled", "version", "image_repository", "pod_cidr", "service_cidr", "dns_domain", "api_port",
-            "kube_proxy", "cgroup_v1",
+            "kube_proxy", "cgroup_v1", "certificate_validity",
         )
     },
 }  # fmt: skip

@@ -176,6 +176,7 @@ class Kubernetes(Model):
     kube_proxy: bool
     schedulable_control_plane: bool
     cgroup_v1: Literal["refuse", "accept"]
+    certificate_validity: Annotated[int, Field(ge=1, le=3650, description="days")] | None
 
 
 class Helm(Model):

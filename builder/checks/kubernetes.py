@@ -224,6 +224,13 @@ def _sysctls(context: Context) -> None:
 
 def _node(context: Context) -> None:
     profile = context.profile
+    facts = kubernetes_facts(profile.kubernetes.version)
+    if profile.kubernetes.certificate_validity is not None and facts is not None and facts.kubeadm_api == "v1beta3":
+        context.error(
+            "IB219", ("kubernetes", "certificate_validity"),
+            f"kubeadm of {profile.kubernetes.version} cannot be told how long certificates are valid: from 1.31 on",
+            "set it to null (365 days), or take Kubernetes 1.31 or later",
+        )  # fmt: skip
     if profile.swap.enabled:
         context.error(
             "IB214", ("swap", "enabled"), "the kubelet does not start with swap on", "set swap.enabled: false"

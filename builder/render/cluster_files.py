@@ -75,6 +75,7 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
         "cluster_name": cluster.name,
         "node_name": node.name,
         "node_role": role,
+        "node_place": list(where.control_planes).index(node.name) if node.role == "control-plane" else "",
         "endpoint": where.endpoint or "",
         "single_endpoint": _yes(cluster.single_endpoint),
         # For the node that may make the cluster: who has it already, if it was made.

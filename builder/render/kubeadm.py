@@ -144,6 +144,8 @@ def _cluster(profile: Profile, cluster: Cluster, where: Reach) -> dict[str, Any]
         "kubernetesVersion": f"v{kubernetes.version}",
         "imageRepository": kubernetes.image_repository,
     }
+    if kubernetes.certificate_validity is not None:
+        config["certificateValidityPeriod"] = f"{kubernetes.certificate_validity * 24}h0m0s"
     if where.endpoint is not None:
         config["controlPlaneEndpoint"] = where.endpoint
     config["networking"] = {

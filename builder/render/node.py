@@ -14,8 +14,8 @@ from builder.target import Target
 LIBEXEC = "usr/libexec/imgbuild"
 SYSTEM = "etc/systemd/system"
 _SCRIPTS = ("apply", "report", "rp-filter", "verify")
-_LIBRARIES = ("agent", "cilium", "clock", "cluster", "json", "kubeadm", "leave", "stage", "xdp")
-_FIRST_BOOT = ("firstboot", "reset", "status")
+_LIBRARIES = ("agent", "certificates", "cilium", "clock", "cluster", "json", "kubeadm", "leave", "stage", "xdp")
+_FIRST_BOOT = ("firstboot", "reset", "status", "upkeep")
 _STAGES = (
     "10-clock",
     "20-kernel",
@@ -111,6 +111,8 @@ def _kubernetes(profile: Profile, target: Target) -> Iterator[NodeFile]:
     yield from (_plain(f"{LIBEXEC}/lib/{name}.sh") for name in _LIBRARIES)
     yield _plain(f"{SYSTEM}/imgbuild-firstboot.service")
     yield _plain(f"{SYSTEM}/imgbuild-firstboot.timer")
+    yield _plain(f"{SYSTEM}/imgbuild-upkeep.service")
+    yield _plain(f"{SYSTEM}/imgbuild-upkeep.timer")
     yield _plain("etc/profile.d/imgbuild.sh")
     if profile.kubernetes.source != "binaries":
         return
@@ -159,6 +161,7 @@ def _enable(profile: Profile, target: Target) -> Iterator[str]:
     if profile.kubernetes.enabled:
         yield "kubelet.service"
         yield "imgbuild-firstboot.timer"
+        yield "imgbuild-upkeep.timer"
     yield "imgbuild-report.timer"
 
 

@@ -103,6 +103,8 @@ ROWS = [
     Row("IB216", C7, values("kubeProxyReplacement=false", "installNoConntrackIptablesRules=false", "bpf.masquerade=false",
         "enableIPv4BIGTCP=false", "bandwidthManager.bbr=false")),
     Row("IB217", C7, ("cilium.enabled=false",), ("cilium.enabled=false", "kubernetes.kube_proxy=true"), severity=W),
+    Row("IB219", C7, ("kubernetes.version=1.30.14", "kubernetes.certificate_validity=90"),
+        ("kubernetes.version=1.31.14", "kubernetes.certificate_validity=90")),
     Row("IB220", C7, ("kubernetes.service_cidr=10.244.0.0/20",), ("kubernetes.service_cidr=10.243.0.0/16",)),
     Row("IB222", C7, ("kubernetes.pod_cidr=10.244.0.0/25",), ("kubernetes.pod_cidr=10.244.0.0/24",)),
     Row("IB222", C7, ("kubernetes.pod_cidr=32.0.0.0/7",), ("kubernetes.pod_cidr=33.0.0.0/8",)),

@@ -22,6 +22,7 @@ from builder.load import Loaded
 from builder.render import containerd, verify
 from builder.render.cluster_files import seed_tree
 from builder.render.node import node_tree
+from tests.node.certificates import kubeconfig, pem
 from tests.node.conftest import SECURE_PATH, write_tree
 
 RELEASE = {"centos7": "6.9.7-1.el7.elrepo.x86_64", "centos8": "7.1.9-1.el8.elrepo.x86_64", "debian12": "6.12.9-amd64"}
@@ -224,6 +225,9 @@ class Node:
         for command in NETFILTER:
             self.answer(command, "chain KUBE-FIREWALL {\n}\nchain KUBE-KUBELET-CANARY {\n}\n")
         self.answer("crictl,ps --name ^cilium-agent$ --state Running --quiet", "0123abc\n")
+        self.write("/etc/kubernetes/admin.conf", kubeconfig(300))
+        self.write("/etc/kubernetes/pki/apiserver.crt", pem(280))
+        self.write("/etc/kubernetes/pki/ca.crt", pem(3000, 3650))
         self.answer("curl", "")
         self.answer("ip", "2: eth0    inet 10.0.0.100/32 scope global eth0\n")
         self.cilium("status", STATUS)

@@ -14,6 +14,7 @@ import pytest
 from builder.derive import containerd_version
 from builder.machine.report import parse_line, parse_verify
 from builder.render.verify import CILIUM, CLUSTER, UNREQUIRED, check_list, check_names
+from tests.node.certificates import kubeconfig, pem
 from tests.node.conftest import CASES, HOST, loaded
 from tests.node.fakenode import BROKEN_HEALTH, CLUSTER_CONF, ENDPOINTS, RESULT, SERVICES, STATUS, Node
 
@@ -92,6 +93,12 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "node-ready", lambda n: n.inactive("kubelet.service")),
     ("debian12-efi", "node-ready", lambda n: n.kubectl(READY, "False")),
     ("debian12-efi", "node-ready", lambda n: n.kubectl(READY, "", 1)),
+    ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/pki/apiserver.crt", pem(59))),
+    ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/pki/etcd/peer.crt", pem(-1))),
+    ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/admin.conf", kubeconfig(59))),
+    ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/pki/ca.crt", pem(59, 3650))),
+    ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/pki/apiserver.crt", "no certificate")),
+    ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/pki/apiserver.crt", pem(4.5, 30))),
     ("debian12-efi", "vip", lambda n: n.answer("curl", "curl: (7) Failed to connect to 10.0.0.100 port 6443\n", 7)),
     *(("debian12-efi", "no-kube-proxy", lambda n, c=chain: n.answer("nft", f"chain {c} {{\n")) for chain in (
         "KUBE-SVC-ABCDEF", "KUBE-SEP-ABC", "KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY")),
@@ -195,6 +202,16 @@ def test_before_first_boot_is_done_the_cluster_is_no_failure(tmp_path: Path) -> 
     assert failed == {"first-boot": "kubeadm: failed: no route"}
     (node.root / "etc/imgbuild/cluster.conf").unlink()
     assert node.checks()["first-boot"]["ok"] is None
+
+
+def test_certificates_that_have_time_left(tmp_path: Path) -> None:
+    node = Node(tmp_path, loaded("debian12-efi"))
+    for file, text in {"pki/apiserver.crt": pem(61), "pki/etcd/server.crt": pem(6, 30)}.items():
+        node.write(f"/etc/kubernetes/{file}", text)
+    found = node.checks("certificates")["certificates"]
+    assert found["ok"] is True and found["found"].startswith("the first, pki/etcd/server.crt ends on 2")
+    (node.root / "etc/kubernetes/pki/apiserver.crt").unlink()
+    assert node.checks("certificates")["certificates"]["ok"] is None  # a worker
 
 
 def test_who_holds_the_virtual_address(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 # The node in its cluster, asked on the node itself. Before first boot is done nothing of this can be said, and is no
 # failure; from then on it is.
 
+# shellcheck source=../lib/certificates.sh
+source "$here/lib/certificates.sh"
+
 # Sets where to first boot's stage and state, if it is not done.
 first_boot_stands() {
     local line
@@ -88,6 +91,40 @@ check_vip() {
         holder=${holder:+, held by $holder}
     fi
     pass "an answer at $where:$api_port" "$where:$api_port answers$holder"
+}
+
+# Of a control plane: kubeadm's certificates, which imgbuild-upkeep.timer renews long before, and the CAs', which nobody
+# does. From 60 days before their end, of shorter ones from a sixth of their life.
+check_certificates() {
+    local file dates name left limit first='' first_left='' late='' wanted="more than 60 days left"
+    in_cluster "$wanted" || return 0
+    if [[ ! -s $R/etc/kubernetes/pki/apiserver.crt ]]; then
+        skip "$wanted" "a worker has the kubelet's alone, and the kubelet renews it"
+        return
+    fi
+    for file in "${leaf_certificates[@]}" "${ca_certificates[@]}"; do
+        name=$file
+        [[ -s $R/etc/kubernetes/$file ]] || continue
+        if ! dates=$(dates_of "$R/etc/kubernetes/$file"); then
+            late+="$name holds no certificate; "
+            continue
+        fi
+        left=$((${dates#* } - $(date +%s)))
+        limit=$(((${dates#* } - ${dates% *}) / 6))
+        if ((limit > 60 * 86400)); then
+            limit=$((60 * 86400))
+        fi
+        if ((left < limit)); then
+            late+="$name ends on $(date -u -d "@${dates#* }" +%Y-%m-%d); "
+        fi
+        if [[ -z $first || $left -lt $first_left ]]; then
+            first="$name ends on $(date -u -d "@${dates#* }" +%Y-%m-%d)" first_left=$left
+        fi
+    done
+    expect "$wanted" "${late:-$wanted}" "journalctl -u imgbuild-upkeep; docs/how-to/certificates.md"
+    if [[ -z $late ]]; then
+        found="the first, $first"
+    fi
 }
 
 # kube-proxy's chains in both worlds of netfilter; the kubelet's own (KUBE-FIREWALL, KUBE-KUBELET-CANARY) are fine.

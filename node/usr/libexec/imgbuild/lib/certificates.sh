@@ -1,0 +1,29 @@
+# When kubeadm's certificates on a control plane end. Sourced by upkeep and by imgbuild-verify. Bash 4.2, openssl.
+# shellcheck shell=bash
+
+# What `kubeadm certs renew all` renews, below /etc/kubernetes; super-admin.conf is on the node that made the cluster only.
+leaf_certificates=(
+    pki/apiserver.crt pki/apiserver-kubelet-client.crt pki/apiserver-etcd-client.crt pki/front-proxy-client.crt
+    pki/etcd/server.crt pki/etcd/peer.crt pki/etcd/healthcheck-client.crt
+    admin.conf super-admin.conf controller-manager.conf scheduler.conf
+)
+ca_certificates=(pki/ca.crt pki/front-proxy-ca.crt pki/etcd/ca.crt)
+
+# dates_of FILE: prints begin and end of the certificate in a PEM file or a kubeconfig, in seconds since 1970.
+dates_of() {
+    local text line start='' end=''
+    case $1 in
+        *.conf) text=$(sed -n 's/^ *client-certificate-data: *//p' "$1" | base64 -d) || return 1 ;;
+        *) text=$(cat "$1") ;;
+    esac
+    while IFS= read -r line; do
+        case $line in
+            notBefore=*) start=${line#*=} ;;
+            notAfter=*) end=${line#*=} ;;
+        esac
+    done < <(openssl x509 -noout -startdate -enddate <<< "$text" 2> /dev/null)
+    if [ -z "$end" ]; then
+        return 1
+    fi
+    printf '%s %s\n' "$(date -u -d "$start" +%s)" "$(date -u -d "$end" +%s)"
+}

@@ -1,0 +1,41 @@
+"""Certificates with dates of one's choice, as PEM and as kubeconfigs."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from functools import cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+DAY = datetime.timedelta(days=1)
+
+
+@cache
+def _key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@cache
+def pem(left: float, life: float = 365) -> str:
+    """A certificate that ends in ``left`` days, ``life`` days after it began."""
+    end = datetime.datetime.now(datetime.UTC) + left * DAY
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(_key().public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(end - life * DAY)
+        .not_valid_after(end)
+        .sign(_key(), hashes.SHA256())
+    )
+    return built.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def kubeconfig(left: float, life: float = 365) -> str:
+    """The same as the client's certificate of a kubeconfig."""
+    return f"users:\n- user:\n    client-certificate-data: {base64.b64encode(pem(left, life).encode()).decode()}\n"
