@@ -9,7 +9,7 @@ answered() { chronyc -n sources 2> /dev/null | awk '/^[#=^][*+?x~-]/ && $5 + 0 >
 # How long chronyd has been asking, in seconds.
 asked_for() {
     local age=0
-    read -r age _ <<< "$(ps -C chronyd -o etimes=)" || age=0
+    read -r age _ <<< "$(ps -C chronyd -o etimes= || true)"
     echo "${age:-0}"
 }
 

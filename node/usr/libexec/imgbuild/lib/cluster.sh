@@ -158,7 +158,7 @@ ask_whose() {
     local host=${1%:*} port=${1##*:} at=''
     host=${host#[}
     host=${host%]}
-    read -r at _ < <(getent ahosts "$host") || true
+    read -r at _ <<< "$(getent ahosts "$host" || true)"
     answer=foreign
     if [ -n "$at" ] && api_version "https://kubernetes:$port" --resolve "kubernetes:$port:$at" > /dev/null; then
         answer=misnamed

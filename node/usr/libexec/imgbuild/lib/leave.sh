@@ -87,6 +87,6 @@ end_detour() {
                 # shellcheck disable=SC2086 # words
                 "$tables" -w -t nat -D ${rule#-A } || return 1
             fi
-        done < <("$tables" -w -t nat -S OUTPUT 2> /dev/null)
+        done <<< "$("$tables" -w -t nat -S OUTPUT 2> /dev/null || true)"
     done
 }

@@ -15,7 +15,7 @@ case $program in
 esac
 mkdir -p "$run" "${marks%/*}"
 # What tools print may hold what is root's alone: an address with a password, a configuration.
-mkdir -p -m 0700 "${log%/*}"
+mkdir -p "${log%/*}"
 chmod 0700 "${log%/*}"
 # For a stage's own calls of status.
 export stages_done=${stages_done:-} attempt=${attempt:-1}
