@@ -259,7 +259,7 @@ ROWS = [
     Row("IB615", C7, values("loadBalancer.mode=dsrr"), values("loadBalancer.mode=hybrid")),
     Row("IB615", C7, values("routingMode=direct", "autoDirectNodeRoutes=false", "loadBalancer.mode=snat",
         "installNoConntrackIptablesRules=false", "enableIPv4BIGTCP=false")),
-    Row("IB615", C7, values("routingMode=hybrid", "loadBalancer.mode=snat", "installNoConntrackIptablesRules=false", "enableIPv4BIGTCP=false"),
+    Row("IB615", C7, values("routingMode=hybrid", "autoDirectNodeRoutes=false", "loadBalancer.mode=snat", "installNoConntrackIptablesRules=false", "enableIPv4BIGTCP=false"),
         ("cilium.version=1.20.0", *values("routingMode=hybrid", "loadBalancer.mode=snat", "installNoConntrackIptablesRules=false", "enableIPv4BIGTCP=false"))),
     Row("IB615", C7, values("loadBalancer.acceleration=xdp"), values("loadBalancer.acceleration=best-effort")),
     Row("IB616", C7, values('hubble.enabled="no"'), values("hubble.enabled=true")),
