@@ -5,9 +5,11 @@ What a command needs is imported inside it: half of a run is importing, and Ctrl
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from builder.errors import ImgbuildError
 from builder.findings import Findings, InvalidInput, findings_json, print_findings
 from builder.layers import shipped
 from builder.private import mask
+from builder.start import early, no_memory
 from builder.steps import JsonSteps, PlainSteps, Steps, TerminalSteps
 
 Command = Callable[..., Any]
@@ -118,7 +121,10 @@ def ends_well(command: Command) -> Command:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         says = Says(kwargs.get("form", "text"))
+        before = signal.getsignal(signal.SIGINT)
         try:
+            if before is early:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             return command(*args, **kwargs)
         except InvalidInput as error:
             says.findings(error.findings, to_output=context_is_check())
@@ -129,14 +135,21 @@ def ends_well(command: Command) -> Command:
         except KeyboardInterrupt:
             says.error(ImgbuildError("interrupted", "what was there before is as it was; run it again"))
             sys.exit(3)
+        except MemoryError:
+            no_memory()
         except BrokenPipeError:
             # The reader has gone (imgbuild ... | head): nothing to tell, and Python must not try to flush either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(3)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else "cannot write the output: "
+            if error.errno == errno.ENOMEM:
+                no_memory()
             says.error(ImgbuildError(f"{where}{error.strerror or error}", "mend that and run it again"))
             sys.exit(3)
+        finally:
+            if before is early:
+                signal.signal(signal.SIGINT, early)
 
     return run
 

@@ -121,14 +121,26 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """All findings as text, errors last so that they are what a scrolled terminal shows."""
-    order = (Severity.INFO, Severity.WARNING, Severity.ERROR)
-    for finding in sorted(findings, key=lambda f: order.index(f.severity)):
-        _print_one(console, finding)
-    counts = [(s, sum(f.severity is s for f in findings)) for s in reversed(order)]
-    said = ", ".join(f"{n} {s}{'s' if n != 1 and s is not Severity.INFO else ''}" for s, n in counts if n)
-    if said:
-        console.print(said)
+    """Findings as text, errors last so that they are what a scrolled terminal shows.
+
+    Of each severity the first hundred: nobody reads more, and a hostile file has 100,000. JSON has all of them.
+    """
+    counts: list[str] = []
+    for severity in (Severity.INFO, Severity.WARNING, Severity.ERROR):
+        alike = [finding for finding in findings if finding.severity is severity]
+        for finding in alike[:_MOST]:
+            _print_one(console, finding)
+        name = "info" if severity is Severity.INFO else f"{severity}s"
+        if len(alike) > _MOST:
+            console.print(f"and {len(alike) - _MOST} more {name}: fix these first, or list all with --format json")
+        if alike:
+            counts.insert(0, f"{len(alike)} {name if len(alike) > 1 else severity}")
+    if counts:
+        console.print(", ".join(counts))
+
+
+_MOST = 100
+_LONGEST = 400  # characters of one line: a value of megabytes says no more than its start
 
 
 def _print_one(console: Console, finding: Finding) -> None:
@@ -159,11 +171,14 @@ def _line(console: Console, text: Text) -> None:
 
 def _lines(text: str) -> str:
     """Text of several lines, each indented, so that none passes for a line of imgbuild's own."""
-    return "\n    ".join(_clean(line) for line in text.split("\n"))
+    lines = text.split("\n", _MOST)
+    return "\n    ".join(_clean(line) for line in lines)
 
 
 def _clean(text: str) -> str:
-    """Input must not reach the terminal as control sequences."""
+    """Input must not reach the terminal as control sequences, nor by the megabyte."""
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}… ({len(text)} characters)"
     return "".join(c if c.isprintable() else " " if c == "\t" else f"\\x{ord(c):02x}" for c in text)
 
 

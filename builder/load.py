@@ -19,7 +19,7 @@ from builder.findings import Findings, Mark, Path, Severity, format_path
 from builder.layers import Layered, chain, closest, find, is_file, lay_set, missing, parse_set, shipped
 from builder.private import NOT_SHOWN, is_private, mask, shown_path
 from builder.profile import Profile
-from builder.source import MAX_FINDINGS, Document
+from builder.source import Document
 from builder.target import Target, load_target, suggest, target_names
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
@@ -185,10 +185,8 @@ def validate(model: type[M], data: Mapping[str, Any], layered: Layered, findings
         errors = error.errors(include_url=False)
         # A union complains once a member: the last word on each key is enough.
         single = {(_real_path(e, layered), e["type"] == "extra_forbidden"): e for e in errors}
-        for item in list(single.values())[:MAX_FINDINGS]:
+        for item in single.values():
             _finding(model, item, layered, findings)
-        if len(single) > MAX_FINDINGS:
-            findings.add("IB113", f"and {len(single) - MAX_FINDINGS} more", mark=layered.root, hint="mend these first")
         return None
 
 

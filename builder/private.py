@@ -193,10 +193,11 @@ def _undeclared(path: tuple[str | int, ...]) -> bool:
     return kind is None
 
 
-# An address, or what some programs take for one: user:password@host; an image's digest is neither.
+# An address, or what some programs take for one: user:password@host; an image's digest is neither. Each begins where a
+# word does, so that a text of megabytes is gone through once.
 _ADDRESS = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S+)|"
-    r"(?<![\w/@.:[-])[^\s:/@'\"=]+:[^\s@'\"]+@(?!sha(?:256|512):)(?=[\w.-])"
+    r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z0-9+.-]+://)(?P<rest>\S+)|"
+    r"(?<![^\s'\"=])[^\s:/@'\"=]+:[^\s@'\"]{1,512}+@(?!sha(?:256|512):)(?=[\w.-])"
 )
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:[0-9]*)?[^\w:]*")
 _QUERY = re.compile(r"\?(?!\(not)[^\s#'\"]+")  # once only

@@ -25,7 +25,6 @@ from builder.private import NOT_SHOWN, is_private, mask, may_hold_private, shown
 MAX_BYTES = 4 << 20
 MAX_VALUES = 200_000
 MAX_DEPTH = 60
-MAX_FINDINGS = 100  # a reader: nobody reads more of one file, and a hostile file has 100 000
 
 # Longer ones are checksums, never amounts: they stay text.
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
@@ -54,7 +53,6 @@ class Document:
 class _Reader:
     def __init__(self, file: str, lines: list[str], findings: Findings) -> None:
         self.file, self.lines, self.findings = file, lines, findings
-        self.said = 0
         self.marks: dict[Path, Mark] = {}
         self.key_marks: dict[Path, Mark] = {}
         self.count = 0
@@ -142,14 +140,7 @@ class _Reader:
             self._add("IB103", f"YAML tags {tag} are not read", path, node, "take the tag out")
 
     def _add(self, code: str, message: str, path: Path, node: yaml.Node, hint: str) -> None:
-        self.said += 1
-        if self.said <= MAX_FINDINGS:
-            self.findings.add(code, message, hint=hint, key=format_path(shown_path(path)), mark=self.mark(node))
-        elif self.said == MAX_FINDINGS + 1:
-            self.findings.add(
-                "IB104", f"over {MAX_FINDINGS} problems in this file", mark=self.mark(node),
-                hint="mend those above first",
-            )  # fmt: skip
+        self.findings.add(code, message, hint=hint, key=format_path(shown_path(path)), mark=self.mark(node))
 
 
 _UNTAGGED = "?"

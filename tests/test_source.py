@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from builder.findings import Finding, Findings, Mark, Severity, findings_json, format_path, print_findings
-from builder.source import MAX_BYTES, MAX_FINDINGS, MAX_VALUES, Document, parse, read
+from builder.source import MAX_BYTES, MAX_VALUES, Document, parse, read
 
 
 def ok(text: str) -> Document:
@@ -150,10 +150,10 @@ def test_several_problems_of_one_file_come_together() -> None:
     ],
     ids=["laughs", "brackets", "braces", "deep", "deeper", "same-key", "zeros", "wide", "more-brackets", "dashes", "questions"],
 )  # fmt: skip
-def test_hostile_files_end_soon_with_few_findings(text: str) -> None:
+def test_hostile_files_end_soon(text: str) -> None:
     start = time.process_time()
     found = bad(text)
-    assert 1 <= len(found) <= MAX_FINDINGS + 1
+    assert found
     assert time.process_time() - start < 10
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from builder.checks.agent import Condition, configured
 from builder.checks.context import Context, parts
@@ -18,6 +18,7 @@ from builder.endpoint import own_address
 from builder.findings import Path
 from builder.node_settings import Own
 
+Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 _KEY: Path = ("cilium", "values", "autoDirectNodeRoutes")
 _OUT = (
     "add the layer tunnel (routingMode: tunnel and what goes with it), or set "
@@ -42,12 +43,7 @@ def check(context: Context, own: Sequence[Own]) -> None:
         for number, node in enumerate(nodes)
         if (address := own_address(profiles.get(number, profile), node)) and _place(context, number, address)
     }
-    apart = [
-        (one, other)
-        for one in addresses
-        for other in addresses
-        if one != other and _through_a_gateway(nodes[one], addresses[other])
-    ]
+    apart = _far_apart(nodes, addresses)
     if apart:
         _apart(context, apart, addresses)
     elif profile.cloud.providers and (context.cluster_layered is None or len(nodes) > 1):
@@ -58,30 +54,67 @@ def check(context: Context, own: Sequence[Own]) -> None:
         )  # fmt: skip
 
 
-def _through_a_gateway(node: Node, address: str) -> bool:
-    """Whether the route from ``node`` to ``address`` leads through a gateway, or there is none."""
-    there = ipaddress.ip_address(address)
-    routes: dict[Any, bool] = {}
+@dataclass(frozen=True)
+class _Routes:
+    """What a node's kernel knows. Nodes of one network share it, so that 5,000 of them are not 25 million questions."""
+
+    connected: frozenset[Net]
+    routes: tuple[tuple[Net, str], ...]
+    """Network and gateway, as the cluster file has them."""
+    dhcp: bool
+
+    def lead_through_a_gateway(self, address: str) -> bool:
+        """Whether the route to ``address`` leads through a gateway, or there is none."""
+        there = ipaddress.ip_address(address)
+        # The network of an address of its own wins over a route to the same one.
+        known = {net: via != address for net, via in self.routes} | dict.fromkeys(self.connected, False)
+        best = max((net for net in known if there in net), key=lambda net: net.prefixlen, default=None)
+        if best is not None and best.prefixlen:
+            return known[best]
+        return not self.dhcp  # which may bring that network
+
+
+def _routes(node: Node) -> _Routes:
     carried = [one for _, _, one in parts(node)]
-    for one in carried:
-        routes |= {_network(route.to): route.via != address for route in one.routes}
-    for one in carried:  # the network of an address of its own wins over a route to the same one
-        routes |= {_network(text): False for text in one.addresses}
-    best = max((net for net in routes if there in net), key=lambda net: net.prefixlen, default=None)
-    if best is not None and best.prefixlen:
-        return routes[best]
-    return not any(one.dhcp for one in carried)  # which may bring that network
+    return _Routes(
+        frozenset(_network(text) for one in carried for text in one.addresses),
+        tuple((_network(route.to), route.via) for one in carried for route in one.routes),
+        any(one.dhcp for one in carried),
+    )
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+@dataclass(frozen=True)
+class _Apart:
+    """Two nodes of which the first reaches the second only through a gateway, and how many more there are."""
+
+    one: int
+    other: int
+    more: int
+
+
+def _far_apart(nodes: Sequence[Node], addresses: Mapping[int, str]) -> _Apart | None:
+    alike: dict[_Routes, list[int]] = {}
+    for number in addresses:
+        alike.setdefault(_routes(nodes[number]), []).append(number)
+    first: tuple[int, int] | None = None
+    involved: set[int] = set()
+    for routes, numbers in alike.items():
+        far = [number for number, address in addresses.items() if routes.lead_through_a_gateway(address)]
+        pairs = [(number, other) for number in numbers for other in far[:2] if other != number]
+        if pairs:
+            first = min(pairs[0], first or pairs[0])
+            involved.update(far, (number for number, _ in pairs))
+    return _Apart(*first, len(involved - {*first})) if first else None
+
+
+def _network(text: str) -> Net:
     return ipaddress.ip_interface(text).network
 
 
-def _apart(context: Context, apart: Sequence[tuple[int, int]], addresses: Mapping[int, str]) -> None:
+def _apart(context: Context, apart: _Apart, addresses: Mapping[int, str]) -> None:
     """One finding that names two nodes; the others are counted."""
-    one, other = apart[0]
+    one, other, more = apart.one, apart.other, apart.more
     names = [context.cluster.nodes[number].name for number in (one, other)]
-    more = len({number for pair in apart for number in pair} - {one, other})
     and_more = f" (and {more} more node{'s' if more > 1 else ''})" if more else ""
     context.cluster_finding(
         "IB651", _place(context, other, addresses[other]) or ("nodes", other),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from packaging.version import Version
 
 from builder.checks.context import Context
@@ -82,17 +84,17 @@ def _users(context: Context) -> None:
 
 
 def _files(context: Context) -> None:
-    seen: dict[str, int] = {}
+    seen: set[str] = set()
+    folders: set[str] = set()
     for index, file in enumerate(context.profile.files):
         path: Path = ("files", index, "path")
         if file.path in seen:
             context.error("IB454", path, f"{file.path} stands twice: the last would win", "keep one")
-        for other in seen:
-            if file.path.startswith(other + "/") or other.startswith(file.path + "/"):
-                context.error(
-                    "IB454", path, f"{min(file.path, other, key=len)} cannot be a file and a folder", "move one"
-                )
-        seen[file.path] = index
+        above = [str(folder) for folder in PurePosixPath(file.path).parents]
+        for both in [folder for folder in above if folder in seen] + [file.path] * (file.path in folders):
+            context.error("IB454", path, f"{both} cannot be a file and a folder", "move one")
+        seen.add(file.path)
+        folders.update(above)
         if file.path.startswith(_VOLATILE):
             context.error(
                 "IB455", path, f"{file.path} is gone after a reboot", "take a place below /etc, /opt or /var/lib"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +129,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         HostError: there is none, or it is no manifest of imgbuild's.
     """
     try:
-        text = (folder / NAME).read_bytes()
+        # Without waiting: a pipe in its place would hold us until somebody writes to it.
+        with os.fdopen(os.open(folder / NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            text = stream.read()
     except OSError as error:
         hint = "give the folder that a build wrote, such as out/debian12-efi"
         raise HostError(f"{folder} holds no {NAME}: {error.strerror}", hint) from error
