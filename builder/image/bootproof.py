@@ -9,21 +9,19 @@ from __future__ import annotations
 import lzma
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.drivers import BootDrivers, boot_drivers
 from builder.errors import HostError
-from builder.image import initramfs
+from builder.image import grub, initramfs
 from builder.image.bootmenu import Device, Entry, Menu
 from builder.image.command import run
 from builder.image.esp import FALLBACK, read_esp
 from builder.image.layout import SECTOR, DiskLayout
 from builder.image.partition import Partition, read_table
-
-DRIVERS = ("virtio_blk", "virtio_pci", "virtio_net", "nvme", "ext4", "xfs")
-"""What the initramfs (or the kernel itself) must hold to find its disk on the machines that imgbuild promises."""
 
 _EARLY = re.compile(rb"search\.fs_uuid (\S+) root\nset prefix=\(\$root\)(\S+)\n")
 
@@ -41,10 +39,11 @@ class BootProof:
     initrd_file: bytes = field(repr=False, default=b"")
 
 
-def prove(disk: Path, layout: DiskLayout, expected: str, work: Path, drivers: Iterable[str] = DRIVERS) -> BootProof:
+def prove(disk: Path, layout: DiskLayout, expected: str, work: Path, drivers: BootDrivers | None = None) -> BootProof:
     """Read the raw ``disk`` and give what it boots; ``expected`` is the kernel version that it must be.
 
-    ``work`` is a folder for extracted files. Raises HostError with the first step that would go wrong.
+    ``work`` is a folder for extracted files; ``drivers`` are those of every image unless a test has others. Raises
+    HostError with the first step that would go wrong.
     """
     partitions = read_table(disk)
     root = _Ext4(disk, partitions[-1], work)
@@ -70,7 +69,9 @@ def prove(disk: Path, layout: DiskLayout, expected: str, work: Path, drivers: It
         raise _broken(f"the default entry starts kernel {version}, not {expected}")
     initrd_file = b"".join(_loaded(root, entry, path) for path in entry.initrd)
     held = initramfs.modules(initrd_file) | _built_in(root, version)
-    if missing := sorted(set(drivers) - held):
+    drivers = drivers or boot_drivers()
+    wanted = {*drivers.always, *(set(drivers.where_built) & _modules(root, version))}
+    if missing := sorted(wanted - held):
         raise _broken(
             f"the initramfs {entry.initrd[0]} lacks {', '.join(missing)}",
             "build it for any machine, not for this one (initramfs-tools: MODULES=most, dracut: --no-hostonly)",
@@ -184,6 +185,8 @@ def _bios_core(disk: Path, partition: Partition, root: _Ext4, layout: DiskLayout
         sector = raw.read(SECTOR)
         if sector[-2:] != b"\x55\xaa":
             raise _broken("the first sector is no boot sector")
+        if sector[grub.PROTECTIVE_STATUS] != grub.ACTIVE:
+            raise _broken("the protective partition is not active: some BIOSes pass over such a disk")
         (first,) = struct.unpack_from("<Q", sector, 0x5C)
         inside = partition.start <= first * SECTOR < partition.start + partition.size
         if not inside or partition.type != "21686148-6449-6E6F-744E-656564454649":
@@ -213,6 +216,13 @@ def _efi_program(disk: Path, partition: Partition, path: str) -> bytes:
     if program[:2] != b"MZ":
         raise _broken(f"{path[1:]} on the ESP is no EFI program")
     return program
+
+
+def _modules(root: _Ext4, version: str) -> set[str]:
+    """The modules that this kernel has: modules.dep has PATH: PATH... a line."""
+    listed = root.read(f"/usr/lib/modules/{version}/modules.dep").decode(errors="replace")
+    names = (line.split(":", 1)[0].rsplit("/", 1)[-1] for line in listed.splitlines())
+    return {name.split(".ko", 1)[0].replace("-", "_") for name in names}
 
 
 def _built_in(root: _Ext4, version: str) -> set[str]:

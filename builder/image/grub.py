@@ -27,6 +27,10 @@ _BOOT_DRIVE = 0x64
 _DRIVE_CHECK = 0x66
 _KEEP_FROM, _KEEP_TO = 0x1B8, 0x1FE
 _BLOCKLIST = SECTOR - 12
+PROTECTIVE_STATUS = 0x1BE
+"""Where the status of the first entry of a master boot record is, which is the protective one of a GPT."""
+ACTIVE = 0x80
+_PROTECTIVE_TYPE = 0xEE
 _LOAD_SEGMENT = 0x820
 
 
@@ -92,6 +96,9 @@ def patch_boot_sector(boot_img: bytes, sector: bytes, core_sector: int) -> bytes
     out[_BOOT_DRIVE] = 0xFF  # boot from the drive that the BIOS names
     out[_DRIVE_CHECK : _DRIVE_CHECK + 2] = b"\x90\x90"  # do not guess the drive: two no-operations
     out[_KEEP_FROM:_KEEP_TO] = sector[_KEEP_FROM:_KEEP_TO]
+    if out[PROTECTIVE_STATUS + 4] == _PROTECTIVE_TYPE:
+        # UEFI wants 0 and reads no boot sector; older BIOSes of HP and Lenovo start no disk without an active entry.
+        out[PROTECTIVE_STATUS] = ACTIVE
     return bytes(out)
 
 

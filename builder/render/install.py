@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from builder.derive import kernel_arguments, kernel_facts
+from builder.drivers import boot_drivers
 from builder.nodefile import NodeFile, NodeTree
 from builder.profile import Binary, Profile
 from builder.render.repositories import apt_sources, key_files, repository_settings, rpm_repositories
@@ -26,7 +27,6 @@ Settings = dict[str, str | list[str]]
 _KUBERNETES = ("kubelet", "kubeadm", "kubectl")
 _BROUGHT = ("cri-tools", "kubernetes-cni")  # what the packages of Kubernetes bring along, held with them
 _FAMILY = {"apt": "apt", "yum": "rpm", "dnf": "rpm"}
-_DRIVERS = ("virtio_blk", "virtio_pci", "virtio_net", "virtio_scsi", "nvme", "xfs", "ext4")
 
 
 def install_tree(profile: Profile, target: Target) -> NodeTree:
@@ -101,11 +101,14 @@ def _setup(profile: Profile, target: Target) -> Iterable[NodeFile]:
 def _system_files(profile: Profile, target: Target) -> Iterable[NodeFile]:
     """What must lie there before the first package is installed."""
     yield from key_files(profile, target)
+    wanted = boot_drivers()
+    drivers = " ".join((*wanted.always, *wanted.where_built))
     if target.package_manager == "apt":
         path = "etc/initramfs-tools/conf.d/imgbuild"
         yield NodeFile(f"/{path}", static("node", path))
+        path = "etc/initramfs-tools/hooks/imgbuild"
+        yield NodeFile(f"/{path}", render("node", f"{path}.j2", drivers=drivers), 0o755)
         return
-    drivers = " ".join(_DRIVERS)
     repos = "etc/yum.repos.d/imgbuild.repo"
     priority = target.package_manager == "yum"
     yield NodeFile(
@@ -130,7 +133,8 @@ def _settings(profile: Profile, target: Target) -> Settings:
         "IMAGE_UNITS": [f"{daemon}.service" for daemon in target.network_daemons],
         "KERNEL_PACKAGES": list(facts.packages),
         "KERNEL_VERSION": profile.kernel.version or "",
-        "INITRAMFS_DRIVERS": list(_DRIVERS),
+        "INITRAMFS_DRIVERS": list(boot_drivers().always),
+        "INITRAMFS_DRIVERS_WHERE_BUILT": list(boot_drivers().where_built),
     }
     if profile.base.remove:
         out["REMOVE_PACKAGES"] = list(profile.base.remove)

@@ -84,6 +84,7 @@ def kernel(debian: Path, work: Path, *, bls: bool, flavour: str = "kernel-ml") -
     if not bls:
         (tree / "boot").mkdir()
         shutil.copy(image, tree / "boot" / image.name)
+        shutil.copy(debian / "boot" / f"System.map-{release}", tree / "boot")  # new-kernel-pkg gives it to depmod
         posttrans = EL7_POSTTRANS.format(release=release, flavour=flavour)
         return release, [own_rpm(flavour, tree=tree, posttrans=posttrans)]
     shutil.copy(image, modules / "vmlinuz")

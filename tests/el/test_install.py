@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.image.bootproof import DRIVERS
+from builder.drivers import boot_drivers
 from builder.image.packages import read_list
 from tests.el.chroot import Chroot
 from tests.el.ground import BASE, DEAD, OLD, Ground, ended, make_ground
@@ -65,7 +65,7 @@ def test_a_whole_node(ground: Ground) -> None:
     assert kernel not in found["kernel-ml"]
     modules = ended(node.run("lsinitrd", f"/boot/initramfs-{kernel}.img"))
     built_in = node.read(f"/usr/lib/modules/{kernel}/modules.builtin")
-    for driver in DRIVERS:
+    for driver in boot_drivers().always:
         assert f"/{driver}.ko" in modules + built_in
     if release == "8":
         (entry,) = (node.upper / "boot/loader/entries").iterdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.drivers import BootDrivers
 from builder.errors import HostError
 from builder.image.assemble import assemble
 from builder.image.bootproof import prove
@@ -80,7 +81,9 @@ def test_a_disk_that_would_not_boot_is_refused(rootfs: Rootfs, tmp_path: Path) -
     with pytest.raises(HostError, match=f"has the UUID {layout.root_uuid}, not"):
         prove(disk, disk_layout("another root", "bios", _SIZE_MIB, DEBIAN), proof.kernel, tmp_path)
     with pytest.raises(HostError, match="lacks no_such_driver"):
-        prove(disk, layout, proof.kernel, tmp_path, ["no_such_driver"])
+        prove(disk, layout, proof.kernel, tmp_path, BootDrivers(("no_such_driver",), ()))
+    # Of the others only those that this kernel has at all.
+    prove(disk, layout, proof.kernel, tmp_path, BootDrivers((), ("no_such_driver",)))
 
     with disk.open("rb") as raw:
         whole = raw.read(512)

@@ -39,6 +39,23 @@ def test_the_boot_sector_keeps_what_belongs_to_the_disk() -> None:
     assert made[0x1FE:] == b"\xeb\xeb"
 
 
+def test_the_protective_partition_of_a_bios_disk_is_active(tmp_path: Path) -> None:
+    """On the bytes of a real table; UEFI's disks keep the 0 that its specification has."""
+    layout = _layout()
+    disk = tmp_path / "disk"
+    with disk.open("wb") as out:
+        out.truncate(layout.size_mib << 20)
+    write_table(disk, layout)
+    before = disk.read_bytes()[:512]
+    assert (before[0x1BE], before[0x1C2]) == (0, 0xEE)
+    made = grub.patch_boot_sector(b"\xeb" * 510 + b"\x55\xaa", before, 2048)
+    assert (made[0x1BE], made[0x1BF:0x1FE]) == (0x80, before[0x1BF:0x1FE])
+    with disk.open("r+b") as out:
+        out.write(made)
+    assert [p.number for p in read_table(disk)] == [1, 2], "it is a GPT as before"
+    assert subprocess.run(["sfdisk", "--verify", disk], capture_output=True, check=False).returncode == 0
+
+
 def test_the_core_image_lists_its_own_sectors() -> None:
     made = grub.patch_core(b"\x52" * 1300, 2048)
     assert len(made) == 3 * 512

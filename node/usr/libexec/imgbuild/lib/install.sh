@@ -58,11 +58,17 @@ write() {
     mv -f "$1.imgbuild-new" "$1"
 }
 
-# has_modules RELEASE LIST DRIVER...: each driver is in LIST (the initramfs's files) or built into the kernel.
+# has_modules RELEASE LIST: each driver of the settings is in LIST (the initramfs's files) or built into the kernel; of
+# INITRAMFS_DRIVERS_WHERE_BUILT those that the kernel has at all.
 has_modules() {
-    local release=$1 list=$2 driver name missing=()
-    shift 2
-    for driver in "$@"; do
+    local release=$1 list=$2 driver name missing=() wanted=("${INITRAMFS_DRIVERS[@]}")
+    for driver in "${INITRAMFS_DRIVERS_WHERE_BUILT[@]}"; do
+        name=${driver//_/[-_]}
+        if grep -Eq "/$name\.ko(\.(gz|xz|zst))?:" "/lib/modules/$release/modules.dep"; then
+            wanted+=("$driver")
+        fi
+    done
+    for driver in "${wanted[@]}"; do
         name=${driver//_/[-_]}
         if ! grep -Eq "/$name\.ko(\.(gz|xz|zst))?$" "$list" "/lib/modules/$release/modules.builtin"; then
             missing+=("$driver")
