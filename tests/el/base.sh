@@ -15,7 +15,7 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
 
 inside apt-get -q update
-inside apt-get -q -y --no-install-recommends install dnf rpm dracut network-manager gpg policycoreutils fuse3 file
+inside apt-get -q -y --no-install-recommends install dnf rpm dracut network-manager gpg policycoreutils fuse3 file gawk sudo
 inside apt-get clean
 
 # Debian's own kernels and what it made of them: this base has none.
@@ -115,6 +115,44 @@ echo 'chainloader $cmdpath/grubx64.efi
 boot' > "$work/shim.cfg"
 inside grub-mkimage -O x86_64-efi -d /usr/lib/grub/x86_64-efi -p /EFI/centos -c /tmp/shim.cfg \
     -o /boot/efi/EFI/centos/shimx64.efi part_gpt fat chain boot echo
+
+# As EL has them: gawk is awk, sudo looks in no folder of /usr/local, and on EL 8 a timer reads the package lists by preset
+# (dnf's own unit files; systemd-presets of EL's release package).
+ln -sfn gawk "$root/usr/bin/awk"
+cat > "$root/etc/sudoers" <<'END'
+Defaults   !visiblepw
+Defaults    always_set_home
+Defaults    match_group_by_gid
+Defaults    env_reset
+Defaults    secure_path = /sbin:/bin:/usr/sbin:/usr/bin
+root	ALL=(ALL) 	ALL
+%wheel	ALL=(ALL)	ALL
+#includedir /etc/sudoers.d
+END
+chmod 0440 "$root/etc/sudoers"
+inside visudo -c
+if [ "$release" = 8 ]; then
+    cat > "$root/usr/lib/systemd/system/dnf-makecache.timer" <<'END'
+[Unit]
+Description=dnf makecache --timer
+Wants=network-online.target
+[Timer]
+OnBootSec=10min
+OnUnitInactiveSec=1h
+Unit=dnf-makecache.service
+[Install]
+WantedBy=timers.target
+END
+    cat > "$root/usr/lib/systemd/system/dnf-makecache.service" <<'END'
+[Unit]
+Description=dnf makecache
+After=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/dnf makecache --timer
+END
+    inside systemctl --quiet enable dnf-makecache.timer
+fi
 
 # cloud-init without what only Debian has; AppArmor would keep chronyd from EL's path.
 sed -i -e '/^ *- *\(apt-configure\|apt-pipelining\|grub-dpkg\|byobu\|snap\|ubuntu.*\)$/d' "$root/etc/cloud/cloud.cfg"

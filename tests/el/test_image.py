@@ -93,6 +93,9 @@ def test_the_guests_own_tools_change_what_it_boots(made: Made, tmp_path: Path) -
         (older, f"/boot/vmlinuz-{older}", f"/boot/vmlinuz-{older}"),
     ], heard
     assert all(m["installed"] == sorted({older, newer}) for m in heard)
+    if made.world.release == "8":
+        # Entries and default have the node's own id, also those that came with the image.
+        assert all(m["foreign"] == [] for m in heard), heard
 
 
 def told_all(messages: Sequence[Message]) -> bool:
@@ -137,6 +140,16 @@ def test_nothing_of_the_build_is_left(made: Made, tmp_path: Path) -> None:
     assert "imgbuild" not in debugfs(disk, "ls -p /var/cache")
     assert "enabled=0" in debugfs(disk, "cat /etc/yum.repos.d/CentOS-Base.repo")
     assert ".log" not in debugfs(disk, "ls -p /var/log")
+
+
+def test_sudo_finds_usr_local_and_no_timer_asks_the_mirrors(made: Made, tmp_path: Path) -> None:
+    disk = made.disk(tmp_path / "disk")
+    assert "Mode:  0440" in debugfs(disk, "stat /etc/sudoers.d/50-imgbuild")
+    assert "/usr/local/bin" in debugfs(disk, "cat /etc/sudoers.d/50-imgbuild")
+    assert "/usr/local" not in debugfs(disk, "cat /etc/sudoers")
+    assert 'Fast link dest: "/dev/null"' in debugfs(disk, "stat /etc/systemd/system/dnf-makecache.timer")
+    if made.world.release == "8":
+        assert "dnf-makecache.timer" in debugfs(disk, "ls -p /etc/systemd/system/timers.target.wants")  # by preset
 
 
 def test_the_boot_loader_lies_where_its_own_tools_look(made: Made, tmp_path: Path) -> None:

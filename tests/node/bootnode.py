@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from builder.render.node import node_tree
-from tests.node.conftest import loaded, write_tree
+from tests.node.conftest import SECURE_PATH, loaded, write_tree
 
 STANDIN = Path(__file__).parent / "standins/node.py"
 IPTABLES = [f"{family}{way}{save}" for family in ("iptables", "ip6tables") for way in ("", "-nft", "-legacy")
@@ -126,7 +125,7 @@ class BootNode:
 
     @property
     def _env(self) -> dict[str, str]:
-        path = f"{self.bin}:{os.environ['PATH']}"
+        path = f"{self.bin}:{SECURE_PATH}"
         return {"PATH": path, "IMGBUILD_ROOT": str(self.root), "WORLD": str(self.world)}
 
     def run(self, program: str = "firstboot", *words: str, sleeps: int = 200) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.bootnode import KEYS, BootNode
+from tests.node.conftest import SECURE_PATH
 from tests.node.test_firstboot import RESET, finished
 
 STOP = "stop imgbuild-firstboot.timer imgbuild-firstboot.service"
@@ -105,7 +106,7 @@ def test_a_cluster_that_does_not_answer_is_said(tmp_path: Path) -> None:
 
 
 def test_it_asks_first(node: BootNode) -> None:
-    env = {"PATH": f"{node.bin}:{os.environ['PATH']}", "IMGBUILD_ROOT": str(node.root), "WORLD": str(node.world)}
+    env = {"PATH": f"{node.bin}:{SECURE_PATH}", "IMGBUILD_ROOT": str(node.root), "WORLD": str(node.world)}
     program = str(node.root / "usr/libexec/imgbuild/reset")
     for answer in ("no\n", ""):
         done = subprocess.run([program], env=env, input=answer, text=True, capture_output=True, check=False, timeout=60)

@@ -14,6 +14,7 @@ from pathlib import Path
 from probe import HERE, run, say, wait_for_report  # type: ignore[import-not-found] # beside it on the disk
 
 STATE = Path("/var/lib/imgbuildtest")
+BLS = Path("/usr/bin/kernel-install").exists()
 UNIT = Path("/etc/systemd/system/imgbuildtest.service")
 _UNIT_TEXT = """[Service]
 ExecStartPre=/bin/mkdir -p /run/imgbuildtest
@@ -60,14 +61,23 @@ def main() -> None:
         wait_for_report()
     running, default = os.uname().release, must("grubby", "--default-kernel").strip()
     if not STATE.exists():
-        newer_kernel("dnf" if Path("/usr/bin/kernel-install").exists() else "yum")
+        newer_kernel("dnf" if BLS else "yum")
     elif not (STATE / "first").exists():
         (STATE / "first").touch()
         (older,) = [p for p in Path("/boot").glob("vmlinuz-*") if p.name != f"vmlinuz-{running}"]
         must("grubby", f"--set-default={older}")
     kernels = sorted(p.name.removeprefix("vmlinuz-") for p in Path("/boot").glob("vmlinuz-*"))
     must("sync")
-    say("kernels", running=running, default=default, installed=kernels, next=must("grubby", "--default-kernel").strip())
+    own, entries = Path("/etc/machine-id").read_text().strip(), Path("/boot/loader/entries")
+    foreign = sorted(p.name for p in entries.glob("*.conf") if not p.name.startswith(f"{own}-")) if BLS else []
+    say(
+        "kernels",
+        foreign=foreign,
+        running=running,
+        default=default,
+        installed=kernels,
+        next=must("grubby", "--default-kernel").strip(),
+    )
 
 
 if __name__ == "__main__":
