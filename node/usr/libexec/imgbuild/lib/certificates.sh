@@ -1,5 +1,5 @@
 # When kubeadm's certificates on a control plane end. Sourced by upkeep and by imgbuild-verify. Bash 4.2, openssl.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # upkeep and verify use them
 
 # What `kubeadm certs renew all` renews, below /etc/kubernetes; super-admin.conf is on the node that made the cluster only.
 leaf_certificates=(
