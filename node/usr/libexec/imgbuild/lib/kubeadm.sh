@@ -189,7 +189,7 @@ cluster_is_there() {
     fi
     if ! is_own_endpoint; then
         asked=("$endpoint")
-    elif [ -n "$others$others_unknown" ] && [ "$single_endpoint" != yes ]; then
+    elif [ -n "$others$others_unknown" ] && [ "$single_endpoint" != yes ] && is_bound_endpoint; then
         # imgbuild refuses it where it knows this node's address.
         die "the cluster's endpoint $endpoint is this node's own address, and there are other control planes: set vip:," \
             "or endpoint: to a load balancer, in the cluster file (single_endpoint: true accepts it)"
@@ -232,6 +232,14 @@ cluster_is_there() {
     return 1
 }
 
+# Is the endpoint the address that this node has for good? One that moves between the nodes is an address beside that.
+is_bound_endpoint() {
+    local host=${endpoint%:*}
+    host=${host#[}
+    find_address
+    [ "$address" = "${host%]}" ]
+}
+
 # The virtual address is nobody's own: the others may have it by now.
 is_own_endpoint() { [ "${endpoint%:*}" != "$vip" ] && own_address "${endpoint%:*}"; }
 
@@ -257,10 +265,11 @@ ask_endpoint() {
 through=''
 take_detour() {
     local at host=${endpoint%:*} tables=iptables rule
-    if [ -z "$others" ] || ! is_own_endpoint; then
+    if [ -z "$others" ]; then
         return 0
     fi
-    if own_api_answers; then
+    # An address that moves between the nodes may have moved on.
+    if ! is_own_endpoint || own_api_answers; then
         through=''
         end_detour || later "the detour to another API server cannot be taken off this node"
         return 0
