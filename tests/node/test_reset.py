@@ -12,7 +12,7 @@ from tests.node.bootnode import KEYS, BootNode
 from tests.node.conftest import SECURE_PATH
 from tests.node.test_firstboot import RESET, finished
 
-STOP = "stop imgbuild-firstboot.timer imgbuild-firstboot.service"
+STOP = "stop imgbuild-firstboot.timer imgbuild-firstboot.service imgbuild-upkeep.service"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="imgbuild-reset wants root")
 
 
@@ -25,7 +25,8 @@ def node(tmp_path: Path) -> BootNode:
                  "run/cilium/state/x", "opt/cni/bin/cilium-cni", "etc/sysctl.d/99-zzz-override_cilium.conf",
                  "sys/class/net/cilium_vxlan/flags", "var/lib/cni/networks/x", "sys/fs/bpf/tc/globals/cilium_lxc",
                  "sys/fs/bpf/tc/globals/mine", "sys/fs/bpf/cilium/devices/x", "sys/class/net/cilium_host/flags",
-                 "sys/class/net/lxc12/flags", "sys/class/net/eth0/flags"):  # fmt: skip
+                 "sys/class/net/lxc12/flags", "sys/class/net/eth0/flags", "var/lib/imgbuild/renewal",
+                 "var/lib/imgbuild/coredns.spread"):  # fmt: skip
         node.write(path, "")
     node.forget()
     return node
@@ -47,7 +48,8 @@ def test_first_boot_runs_again(node: BootNode) -> None:
     for gone in ("run/cilium", "opt/cni/bin/cilium-cni", "etc/sysctl.d/99-zzz-override_cilium.conf",
                  "etc/cni/net.d/05-cilium.conflist", "var/lib/cni/networks", "sys/fs/bpf/tc/globals/cilium_lxc",
                  "sys/fs/bpf/cilium", "var/lib/imgbuild/firstboot", "var/lib/imgbuild/firstboot.done",
-                 "var/lib/imgbuild/kubeadm.way", "root/.kube/config", "etc/kubernetes/admin.conf",
+                 "var/lib/imgbuild/renewal", "var/lib/imgbuild/coredns.spread", "var/lib/imgbuild/kubeadm.way",
+                 "root/.kube/config", "etc/kubernetes/admin.conf",
                  "var/lib/etcd/member"):  # fmt: skip
         assert not node.has(gone), gone
     keys = [f"etc/imgbuild/pki/{name}" for name in KEYS]

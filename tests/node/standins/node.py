@@ -569,7 +569,7 @@ def crictl(words: list[str]) -> int:
 
 
 def systemctl(words: list[str]) -> int:
-    stop = ["stop", "imgbuild-firstboot.timer", "imgbuild-firstboot.service"]
+    stop = ["stop", "imgbuild-firstboot.timer", "imgbuild-firstboot.service", "imgbuild-upkeep.service"]
     return 0 if words in (["is-active", "--quiet", "containerd.service"], stop) else unexpected("systemctl")
 
 
