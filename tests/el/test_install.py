@@ -217,7 +217,7 @@ def test_a_file_that_the_first_mirror_lacks_comes_from_the_next(ground: Ground, 
 def test_when_all_mirrors_are_dead_the_message_lists_them(ground: Ground, tmp_path: Path, repository: str) -> None:
     gone = f"{ground.world.mirror.url}/gone/"
     node = ground.copy(ground.base, tmp_path / "copy", as_set(f"repositories.{repository}", [DEAD, gone]))
-    said = ended(node.step("10-repositories"), 1)
+    said = ended(node.step("10-repositories"), 75)  # they may come back
     assert f"imgbuild: tried {DEAD}" in said
     assert f"imgbuild: tried {gone}" in said
     assert "no package list" in said
@@ -225,7 +225,7 @@ def test_when_all_mirrors_are_dead_the_message_lists_them(ground: Ground, tmp_pa
 
 @pytest.mark.parametrize("fault", ["another file", "cut short"])
 def test_an_archive_that_is_not_the_pinned_one(ground: Ground, tmp_path: Path, fault: str) -> None:
-    urls = as_set("containerd.nerdctl_full.urls", [f"{DEAD}a.tar.gz", f"{ground.world.mirror.url}/{tmp_path.name}"])
+    urls = as_set("containerd.nerdctl_full.urls", [f"{ground.world.mirror.url}/{tmp_path.name}"])
     sets = [urls] if fault == "cut short" else ["containerd.nerdctl_full.sha256=" + "ab" * 32]
     (archive,) = (ground.world.mirror.folder / "archives").glob("nerdctl-full-*")
     (ground.world.mirror.folder / tmp_path.name).write_bytes(archive.read_bytes()[:100_000])

@@ -58,7 +58,8 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
             assert not re.search(pattern, path.read_text()), f"{path.name}: {what}"
     # bash before 4.4 takes "${empty[@]}" for an unset variable: these lists are never empty where they are used.
     never_empty = {"checks", "ntp_servers", "modules", "firewall", "unmanaged", "containerd_plugins", "registries",
-                   "stages", "chart", "deep_checks", "only", "names"}  # fmt: skip
+                   "stages", "chart", "deep_checks", "only", "names", "values", "places", "rule", "leaf_certificates",
+                   "ca_certificates", "asked", "patterns"}  # fmt: skip
     for path in (*scripts, *sourced):
         bare = re.findall(r'(?<!\+)"\$\{([a-z_]+)\[[@*]\]\}', path.read_text())
         assert set(bare) <= never_empty, path.name
@@ -104,7 +105,11 @@ def test_systemd_takes_the_units(tmp_path: Path, name: str, layers: list[str], s
         said = [line for line in said if "sys-fs-bpf.mount" not in line]
     assert said == []
     for path in ours:
-        if Path(path).name not in ("imgbuild-report.service", "imgbuild-firstboot.service"):  # their timers start them
+        if Path(path).name not in (
+            "imgbuild-report.service",
+            "imgbuild-firstboot.service",
+            "imgbuild-upkeep.service",
+        ):  # their timers start them
             assert Path(path).name in tree.enable
             assert b"[Install]" in tree.by_path()[path].content
 

@@ -69,6 +69,8 @@ def keep(name: str, version: str) -> None:
         new_kernel(f"{version}.x86_64")
     if name in PROGRAMS:
         program = Path("/usr/bin") / name
+        if program.exists():  # a test's own, in place of what the package would bring
+            return
         program.write_text(f'#!/bin/sh\n[ "$*" = "{PROGRAMS[name]}" ] || exit 2\necho v{version.split("-")[0]}\n')
         program.chmod(0o755)
 

@@ -121,9 +121,10 @@ check_certificates() {
             first="$name ends on $(date -u -d "@${dates#* }" +%Y-%m-%d)" first_left=$left
         fi
     done
-    expect "$wanted" "${late:-$wanted}" "journalctl -u imgbuild-upkeep; docs/how-to/certificates.md"
-    if [[ -z $late ]]; then
-        found="the first, $first"
+    if [[ -n $late ]]; then
+        fail "$wanted" "$late" "journalctl -u imgbuild-upkeep; docs/how-to/certificates.md"
+    else
+        pass "$wanted" "the first, $first"
     fi
 }
 
