@@ -217,10 +217,11 @@ def test_what_fits_is_still_checked_beside_what_does_not() -> None:
     assert (loaded.profile.time.zone, loaded.profile.users, loaded.profile.firmware) == ("UTC", [], "efi")
 
 
-def test_a_hundred_thousand_wrong_keys_end_soon() -> None:
+def test_every_one_of_many_wrong_keys_is_found() -> None:
+    """How many are printed is another matter (tests/test_bounds.py)."""
     keys = ", ".join(f"k{n}: 1" for n in range(3000))
     _, found = run("centos7-efi", (f"kernel={{{keys}}}",))
-    assert 100 <= len(found) <= 130
+    assert sum(f.code == "IB111" for f in found) == 3000
 
 
 words = st.recursive(
