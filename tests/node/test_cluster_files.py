@@ -62,6 +62,12 @@ def test_defaults_without_a_cluster_file() -> None:
     }
 
 
+def test_the_validity_of_certificates() -> None:
+    assert "certificateValidityPeriod" not in _kubeadm("debian12-efi", [])["ClusterConfiguration"]
+    asked = _kubeadm("debian12-efi", ["kubernetes.certificate_validity=730"])["ClusterConfiguration"]
+    assert asked["certificateValidityPeriod"] == "17520h0m0s"
+
+
 @pytest.mark.parametrize(("release", "api"), [("1.28.2", "v1beta3"), ("1.30.14", "v1beta3"), ("1.31.14", "v1beta4")])
 def test_api_by_version(release: str, api: str) -> None:
     parts = _kubeadm("centos7-efi", [f"kubernetes.version={release}"])
