@@ -23,7 +23,7 @@ pytestmark = [
 NODES = {f"cp{n}": f"52:54:00:12:34:1{n}" for n in (1, 2, 3)} | {f"w{n}": f"52:54:00:12:34:2{n}" for n in (1, 2)}
 EVERYWHERE = {"cluster.conf": 0o644, "seed.conf": 0o644, "kubeadm-join.yaml": 0o600, "pki/ca.crt": 0o644}
 CONTROL_PLANE = {
-    "cilium-values.yaml": 0o644, "kube-vip.yaml": 0o644, "kube-vip.hosts": 0o644, "pki/ca.key": 0o600,
+    "cilium-values.yaml": 0o600, "kube-vip.yaml": 0o644, "kube-vip.hosts": 0o644, "pki/ca.key": 0o600,
     "pki/front-proxy-ca.crt": 0o644,
     "pki/front-proxy-ca.key": 0o600, "pki/etcd/ca.crt": 0o644, "pki/etcd/ca.key": 0o600, "pki/sa.key": 0o600,
     "pki/sa.pub": 0o644,

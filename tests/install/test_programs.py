@@ -50,7 +50,7 @@ def packages(room: Room, profile: str, programs: dict[str, bytes]) -> None:
             room.write(f"/usr/local/sbin/{name}", APT.replace("VERSION", version), 0o755)
     else:
         room.stand_in(*EL_TOOLS)
-    room.world(offers=offers, installed="", faults="")
+    room.world(offers=offers, installed="", faults="", own="".join(f"{name}\n" for name in programs))
     for name, content in programs.items():
         place = room.upper / "usr/bin" / name
         place.parent.mkdir(parents=True, exist_ok=True)
