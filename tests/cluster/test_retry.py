@@ -114,7 +114,7 @@ def test_a_first_control_plane_whose_address_is_the_endpoint_is_imaged_again(
     boot(first)
     with tempfile.TemporaryFile() as out:
         process = background(first, out)
-        wait(lambda: "was it re-imaged?" in str(status(first).get("error")), 60, f"it waits: {status(first)}")
+        wait(lambda: "was it re-imaged?" in str(status(first).get("error")), 300, f"it waits: {status(first)}")
         asked = status(first)["error"]
         assert "kubectl --server https://10.0.0.2:6443 delete node node1" in asked
         second.ok(*ADMIN, *server, "delete", "node", "node1")

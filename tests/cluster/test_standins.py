@@ -82,7 +82,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, standin: Path) -> Iterator
 def test_kubectl_applies_waits_watches_and_deletes(cluster: Cluster) -> None:
     ready = ("get", "node", "node1", "-o", 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')
     assert cluster.kubectl("get", "--raw", "/livez") == "ok"
-    wait(lambda: cluster.kubectl(*ready) == "False", 20, "no CNI: not Ready")
+    wait(lambda: cluster.kubectl(*ready) == "False", 120, "no CNI: not Ready")
     assert (
         cluster.kubectl("get", "deployment", "coredns", "-n", "kube-system", "-o", "name")
         == "deployment.apps/coredns\n"
@@ -134,7 +134,7 @@ def test_helm_installs_and_upgrades_and_the_agent_says_what_was_asked(cluster: C
         ).split()
         return len(listed) == 1
 
-    wait(agent, 20, "one cilium-agent")
+    wait(agent, 120, "one cilium-agent")
     status = json.loads(cluster.first.ok("crictl", "exec", listed[0], "cilium-dbg", "status", "-o", "json"))
     assert status["kube-proxy-replacement"]["mode"] == "True"
     assert status["routing"]["inter-host-routing-mode"] == "Native"
@@ -226,7 +226,7 @@ def test_a_second_control_plane_has_all_objects_and_a_silent_node_is_not_ready(c
     cluster.second.ok("kubeadm", "join", "--config", "/etc/cp.yaml")
     cluster.kubectl("create", "namespace", "seen-by-both")
     own = ("kubectl", *ADMIN, "--server", f"https://{cluster.second.address}:6443", "get")
-    wait(lambda: cluster.second.run(*own, "namespace", "seen-by-both").returncode == 0, 20, "passed on")
+    wait(lambda: cluster.second.run(*own, "namespace", "seen-by-both").returncode == 0, 120, "passed on")
     cluster.second.ok("kubeadm", "reset", "--force", "--cri-socket", "unix:///run/containerd/containerd.sock")
     assert cluster.second.ok("ls", "/etc/kubernetes/pki", "/etc/kubernetes/manifests", "/var/lib/etcd").split() == [
         "/etc/kubernetes/manifests:",
@@ -259,7 +259,7 @@ def test_a_power_cut_keeps_the_objects_and_reset_leaves_nothing(cluster: Cluster
     cluster.first.start()
     services(cluster.first)
     wait(
-        lambda: cluster.first.run("kubectl", *ADMIN, "get", "namespace", "kept").returncode == 0, 60, "the API is back"
+        lambda: cluster.first.run("kubectl", *ADMIN, "get", "namespace", "kept").returncode == 0, 300, "the API is back"
     )
     cluster.first.ok("kubeadm", "reset", "--force", "--cri-socket", "unix:///run/containerd/containerd.sock")
     for path in ("/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/admin.conf", "/var/lib/kubelet/config.yaml"):
