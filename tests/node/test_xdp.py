@@ -283,6 +283,7 @@ def accelerated(tmp_path: Path, setting: str, status: str, link: str) -> Node:
     node = Node(tmp_path, loaded("debian12-efi"))
     node.write("/etc/imgbuild/cluster.conf", f"{CLUSTER_CONF}cilium_acceleration='{setting}'\ncilium_devices='eth0'\n")
     card(node.root, "eth0", "virtio_net")
+    node.answer("ip,-o link show dev eth0", "2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq state UP\n")
     node.cilium("status", status)
     node.answer("crictl,exec 0123abc ip -o link show dev eth0", link)
     return node
@@ -359,6 +360,7 @@ exec "$@"
 def test_a_real_program_on_a_real_card(tmp_path: Path, mode: str, ok: bool) -> None:
     node = accelerated(tmp_path, "native", NATIVE_XDP, "")
     (node.stand_ins / "answers/crictl,exec 0123abc ip -o link show dev eth0").unlink()
+    (node.stand_ins / "bin/ip").unlink()  # the real one
     stand_in = node.stand_ins / "bin/crictl"
     text = stand_in.read_text()
     stand_in.unlink()
