@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder import derive
+from builder.cilium_values import chart_values
 from builder.cluster import Cluster
 from builder.findings import Path
 from builder.profile import Profile
-from builder.render.cilium import cilium_values
 from builder.target import Target
 
 _UPSTREAM = "registry.k8s.io"
@@ -77,7 +77,7 @@ def _all(profile: Profile, target: Target, cluster: Cluster) -> Iterator[Image]:
         yield Image(cluster.vip.image, "kube-vip", ("vip", "image"), in_cluster_file=True)
     yield from _kubeadm(profile)
     if profile.cilium.enabled:
-        yield from cilium_images(profile.cilium.version, cilium_values(profile, cluster, cluster.first))
+        yield from cilium_images(profile.cilium.version, chart_values(profile, cluster))
 
 
 def _kubeadm(profile: Profile) -> Iterator[Image]:
