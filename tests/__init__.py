@@ -1,1 +1,1 @@
-"""Tests of imgbuild; folders mirror builder/."""
+"""Tests of imgbuild; folders mirror builder/imgbuild/."""

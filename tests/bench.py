@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.cli import cache_dir
-from builder.cluster_secrets import make
-from builder.image.rootfs import build_rootfs
-from builder.machine import MachineSpec, boot
-from builder.machine.report import Message
-from builder.machine.times import parse_times
-from builder.steps import PlainSteps
+from imgbuild.cli.main import cache_dir
+from imgbuild.config.secrets import make
+from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.image.rootfs.build import build_rootfs
+from imgbuild.machine import MachineSpec, boot
+from imgbuild.machine.report import Message
+from imgbuild.machine.times import parse_times
 from tests.cluster.conftest import ground
 from tests.cluster.made import make_image as make_node_image
 from tests.cluster.programs import KUBERNETES

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from builder.cluster_secrets import Secrets, make
-from builder.moment import RELEASED
+from imgbuild.config.moment import RELEASED
+from imgbuild.config.secrets import Secrets, make
 from tests.machine.testdisk import RUN
 
 # Other work on the machine makes examples slow, and nothing here is about time.

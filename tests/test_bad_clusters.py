@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from builder.cli import main
-from builder.cluster_secrets import Kept, Secrets, make
+from imgbuild.cli.main import main
+from imgbuild.config.secrets import Kept, Secrets, make
 from tests.checks.helpers import ADMIN
 
 HEAD = "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from builder.cli import main
+from imgbuild.cli.main import main
 
 
 def imgbuild(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
@@ -235,9 +235,9 @@ def test_profile_layer_set_and_cluster_all_at_once(tmp_path: Path) -> None:
 def test_a_real_process_ends_with_1_and_writes_nothing(command: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(BASE + "kernel: {flavor: x}\n")
     done = subprocess.run(
-        [sys.executable, "-c", "from builder.cli import main; main()", *command, "--profile", "p.yaml"],
+        [sys.executable, "-c", "from imgbuild.cli.main import main; main()", *command, "--profile", "p.yaml"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "NO_COLOR": "1"},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "builder"), "NO_COLOR": "1"},
     )  # fmt: skip
     assert done.returncode == 1
     assert "--> p.yaml:2:10" in done.stderr and 'did you mean "flavour"?' in done.stderr

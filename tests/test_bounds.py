@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.build import Request, prepare
-from builder.console import Console
-from builder.errors import HostError
-from builder.findings import Finding, Findings, InvalidInput, Severity, findings_json, print_findings
-from builder.outputs.manifest import read_manifest
-from builder.private import mask
+from imgbuild.cli.terminal import Console
+from imgbuild.config.redact import mask
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, Severity, findings_json, print_findings
+from imgbuild.outputs.manifest import read_manifest
+from imgbuild.pipeline import Request, prepare
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,7 +67,7 @@ def test_a_key_or_value_of_megabytes_is_shown_by_its_start(
 )
 def test_masking_a_long_line_ends(text: str) -> None:
     """In seconds; it took minutes, by going through the rest of the line at each of its characters."""
-    code = "import sys; from builder.private import mask; mask(sys.stdin.read())"
+    code = "import sys; from imgbuild.config.redact import mask; mask(sys.stdin.read())"
     subprocess.run([sys.executable, "-c", code], input=text, text=True, cwd=ROOT, check=True, timeout=60)
     assert mask("http://me:hunter2@h/?t=hunter2 k=me:hunter2@h") == "http://(not shown)@h/?(not shown) k=(not shown)@h"
 
@@ -116,7 +116,7 @@ class Hook:
         Hook.left -= 1
         if Hook.left == 0:
             os.kill(os.getpid(), signal.SIGINT)
-from builder.start import main
+from imgbuild.cli.start import main
 sys.meta_path.insert(0, Hook())
 main()
 """
@@ -135,7 +135,7 @@ def test_ctrl_c_while_importing_is_no_traceback(at: int) -> None:
 def test_little_memory_is_no_traceback(mib: int, tmp_path: Path) -> None:
     profile = tmp_path / "p.yaml"
     profile.write_text("extends: debian12-efi\n" + "".join(f"unknown{i}: 1\n" for i in range(20_000)))
-    code = "from builder.start import main; main()"
+    code = "from imgbuild.cli.start import main; main()"
     argv = [sys.executable, "-c", code, "check", "--profile", str(profile)]
     limit = (mib << 20, mib << 20)
     done = subprocess.run(

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from builder.build import Request, prepare
-from builder.findings import Finding, Findings, InvalidInput
-from builder.rendered import Rendered
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.outputs.rendered import Rendered
+from imgbuild.pipeline import Request, prepare
 from tests.checks.helpers import dated
 
 CASES = Path(__file__).parent / "cases"

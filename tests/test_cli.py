@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.layers import shipped
-from builder.outputs.manifest import mixed, read_manifest
-from builder.rendered import GROUPS
+from imgbuild.config.layers import shipped
+from imgbuild.outputs.manifest import mixed, read_manifest
+from imgbuild.outputs.rendered import GROUPS
 
 Done = subprocess.CompletedProcess[str]
 IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
@@ -161,9 +161,9 @@ def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
     importing = (
         "import builtins, signal; real = __import__\n"
         "def hook(name, *rest, **more):\n"
-        "  if name == 'builder.build': signal.raise_signal(signal.SIGINT)\n"
+        "  if name == 'imgbuild.pipeline': signal.raise_signal(signal.SIGINT)\n"
         "  return real(name, *rest, **more)\n"
-        "builtins.__import__ = hook; from builder.cli import main; main()"
+        "builtins.__import__ = hook; from imgbuild.cli.main import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", importing, "--profile", "centos7-efi", "--no-image"],
@@ -211,7 +211,7 @@ def test_killed_at_any_moment_never_leaves_a_tree_that_boot_takes_for_whole(tmp_
     seen = set()
     for moment in range(1, 10):
         script = (
-            "import os, signal, sys; from builder.outputs import tree, manifest; left = [int(sys.argv.pop(1))]\n"
+            "import os, signal, sys; from imgbuild.outputs import tree, manifest; left = [int(sys.argv.pop(1))]\n"
             "def deadly(real):\n"
             "  def wrapped(*a, **k):\n"
             "    left[0] -= 1\n"
@@ -220,7 +220,7 @@ def test_killed_at_any_moment_never_leaves_a_tree_that_boot_takes_for_whole(tmp_
             "  return wrapped\n"
             "tree._exchange = deadly(tree._exchange); manifest.replace_file = deadly(manifest.replace_file)\n"
             "tree._remove = deadly(tree._remove)\n"
-            "from builder.cli import main; main()"
+            "from imgbuild.cli.main import main; main()"
         )
         zone = zones[moment % 2]
         run = [sys.executable, "-c", script, str(moment), *words, f"time.zone={zone}"]

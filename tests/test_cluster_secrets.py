@@ -17,11 +17,11 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 
-from builder.build import Request, prepare, write
-from builder.cluster_secrets import Kept, Secrets, load_secrets, make
-from builder.findings import Findings, InvalidInput, Severity
-from builder.secrets_file import HEAD, MadeMeanwhile, clear
-from builder.steps import PlainSteps
+from imgbuild.config.secrets import Kept, Secrets, load_secrets, make
+from imgbuild.config.secrets_file import HEAD, MadeMeanwhile, clear
+from imgbuild.diagnostics.findings import Findings, InvalidInput, Severity
+from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.pipeline import Request, prepare, write
 
 NOW = 1_800_000_000
 CAS = ("ca", "front-proxy-ca", "etcd/ca", "sa")
@@ -302,10 +302,10 @@ def test_a_file_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
 FIRST_RUN = """
 import sys
 from pathlib import Path
-from builder.build import Request, prepare, write
-from builder.findings import Findings
-from builder.secrets_file import HEAD, MadeMeanwhile, clear
-from builder.steps import PlainSteps
+from imgbuild.pipeline import Request, prepare, write
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.config.secrets_file import HEAD, MadeMeanwhile, clear
+from imgbuild.diagnostics.progress import PlainSteps
 ready = prepare(Request("debian12-efi", cluster=Path("lab.yaml")), Findings())
 print("ready", flush=True)
 sys.stdin.readline()
@@ -349,7 +349,7 @@ def test_first_runs_at_the_same_time_make_one_cluster(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from builder import secrets_file
+from imgbuild.config import secrets_file
 made = os.link
 os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # whole on the disk, and not yet under its name
 secrets_file.create(Path(sys.argv[1]), secrets_file.HEAD + "lab\\nkeys\\n")
@@ -416,8 +416,8 @@ echo x > "$1/x"
 "$2" - "$1" <<'PY'
 import sys
 from pathlib import Path
-from builder import secrets_file
-from builder.errors import HostError
+from imgbuild.config import secrets_file
+from imgbuild.diagnostics.errors import HostError
 try:
     secrets_file.create(Path(sys.argv[1]) / "s.yaml", "x" * 10_000)
 except HostError as error:

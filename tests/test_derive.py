@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from builder.data import data_dir
-from builder.derive import cgroup, versions
-from builder.findings import Findings
-from builder.load import load
-from builder.source import read
+from imgbuild.config.data import data_dir
+from imgbuild.config.load import load
+from imgbuild.config.source import read
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.derive import cgroup, versions
 
 TABLES = sorted(p.stem for p in (data_dir("profiles") / "versions").glob("*.yaml"))
 

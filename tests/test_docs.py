@@ -26,18 +26,18 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from builder import cluster as cluster_module
-from builder import profile as profile_module
-from builder.cli import main
-from builder.cluster import Cluster, load_cluster
-from builder.data import data_dir
-from builder.findings import Findings, format_path
-from builder.layers import parse_set
-from builder.load import Loaded, load
-from builder.profile import Profile
-from builder.render.verify import check_list
-from builder.source import parse
-from builder.target import load_target, target_names
+from imgbuild.cli.main import main
+from imgbuild.config import cluster as cluster_module
+from imgbuild.config import profile as profile_module
+from imgbuild.config.cluster import Cluster, load_cluster
+from imgbuild.config.data import data_dir
+from imgbuild.config.layers import parse_set
+from imgbuild.config.load import Loaded, load
+from imgbuild.config.profile import Profile
+from imgbuild.config.source import parse
+from imgbuild.config.target import load_target, target_names
+from imgbuild.diagnostics.findings import Findings, format_path
+from imgbuild.render.verify import check_list
 from tests.checks.helpers import declared_codes
 
 ROOT = Path(__file__).resolve().parent.parent

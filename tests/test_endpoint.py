@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from builder.build import Request, prepare
-from builder.findings import Findings
-from builder.rendered import Rendered
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.outputs.rendered import Rendered
+from imgbuild.pipeline import Request, prepare
 
 # Two cards a node; the cluster's network is on the one without the gateway.
 _CARDS = (

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.build import Request, prepare
-from builder.data import data_dir
-from builder.findings import Findings
-from builder.layers import shipped
-from builder.moment import RELEASED, Moment
-from builder.rendered import Rendered
+from imgbuild.config.data import data_dir
+from imgbuild.config.layers import shipped
+from imgbuild.config.moment import RELEASED, Moment
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.outputs.rendered import Rendered
+from imgbuild.pipeline import Request, prepare
 
 EXAMPLES = {
     "example-ipv6": Request(

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.cluster import DEFAULT
-from builder.image_list import listed, notes
-from builder.images import addresses, cilium_images, images, known_until, mirrored
+from imgbuild.cli.images import listed, notes
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.facts.images import addresses, cilium_images, images, known_until, mirrored
 from tests.checks.helpers import codes, findings
 from tests.cri.pause_image import pause_image
 from tests.node.conftest import loaded

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.findings import Findings, Mark, format_path
-from builder.layers import MAX_FILES, Layered, chain, lay_set, parse_set, shipped
-from builder.source import Document, parse
+from imgbuild.config.layers import MAX_FILES, Layered, chain, lay_set, parse_set, shipped
+from imgbuild.config.source import Document, parse
+from imgbuild.diagnostics.findings import Findings, Mark, format_path
 
 
 def doc(data: dict[str, Any], name: str) -> Document:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from builder.findings import Finding, Findings, InvalidInput, Severity
-from builder.layers import shipped
-from builder.load import Loaded, load
-from builder.target import load_target
+from imgbuild.config.layers import shipped
+from imgbuild.config.load import Loaded, load
+from imgbuild.config.target import load_target
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, Severity
 
 
 def run(
@@ -249,7 +249,7 @@ def test_load_never_raises(pairs: list[tuple[str, object]]) -> None:
 def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets/mine.yaml").write_text("name: 5\nnonsense: 1\n")
-    monkeypatch.setattr("builder.target.data_dir", lambda room: tmp_path)
+    monkeypatch.setattr("imgbuild.config.target.data_dir", lambda room: tmp_path)
     with pytest.raises(InvalidInput) as caught:
         load_target.__wrapped__("mine")
     items = caught.value.findings.items

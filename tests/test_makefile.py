@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builder.image import requirements
-from builder.machine import requirements as machine
+from imgbuild.image import requirements
+from imgbuild.machine import requirements as machine
 from tests.node.conftest import AWKS
 
 ROOT = Path(__file__).parents[1]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.build import Request, prepare
-from builder.errors import HostError
-from builder.findings import Findings, InvalidInput
-from builder.moment import RELEASED, Moment, read_moment
+from imgbuild.config.moment import RELEASED, Moment, read_moment
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.pipeline import Request, prepare
 from tests.checks.helpers import codes, findings
 
 PAST = int(datetime.datetime(2015, 6, 1, tzinfo=datetime.UTC).timestamp())

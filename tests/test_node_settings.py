@@ -14,14 +14,14 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from builder import node_settings
-from builder.build import Input, Request, prepare
-from builder.cluster_secrets import load_secrets
-from builder.findings import Finding, Findings, InvalidInput, Severity, format_path
-from builder.findings import Path as KeyPath
-from builder.load import Loaded, load, overlaid
-from builder.nodefile import NodeFile
-from builder.profile import Profile
+from imgbuild.config.load import Loaded, load, overlaid
+from imgbuild.config.profile import Profile
+from imgbuild.config.secrets import load_secrets
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, Severity, format_path
+from imgbuild.diagnostics.findings import Path as KeyPath
+from imgbuild.facts import node_settings
+from imgbuild.pipeline import Input, Request, prepare
+from imgbuild.render.nodefile import NodeFile
 from tests.checks.helpers import ADMIN, KEY, dated, findings
 
 HEAD = "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n"
@@ -218,7 +218,7 @@ def test_nothing_private_is_shown(tmp_path: Path) -> None:
 def test_settings_are_loaded_once_however_many_nodes_have_them(tmp_path: Path) -> None:
     def counts(nodes: str) -> tuple[int, int]:
         """How often settings were laid over the profile, and trees rendered for it."""
-        module = "builder.node_settings"
+        module = "imgbuild.facts.node_settings"
         with (
             mock.patch(f"{module}.overlaid", wraps=overlaid) as loads,
             mock.patch(f"{module}.in_image", wraps=node_settings.in_image) as trees,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.findings import Findings
-from builder.load import load
-from builder.openpgp import dearmour, key_facts, public_key
+from imgbuild.config.load import load
+from imgbuild.config.openpgp import dearmour, key_facts, public_key
+from imgbuild.diagnostics.findings import Findings
 
 Gpg = Callable[..., str]
 

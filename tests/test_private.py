@@ -22,19 +22,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from builder.cli import main
-from builder.cluster import Cluster, load_cluster
-from builder.cluster_secrets import Kept, Secrets, load_secrets, make
-from builder.console import Console
-from builder.data import data_dir
-from builder.fields import Url
-from builder.findings import Findings, findings_json, format_path, print_findings
-from builder.image.dibrun import _keep_log
-from builder.load import load
-from builder.moment import read_moment
-from builder.private import NOT_SHOWN, is_private, mask, shown
-from builder.profile import Profile
-from builder.steps import JsonSteps, PlainSteps
+from imgbuild.cli.main import main
+from imgbuild.cli.terminal import Console
+from imgbuild.config.cluster import Cluster, load_cluster
+from imgbuild.config.data import data_dir
+from imgbuild.config.fields import Url
+from imgbuild.config.load import load
+from imgbuild.config.moment import read_moment
+from imgbuild.config.profile import Profile
+from imgbuild.config.redact import NOT_SHOWN, is_private, mask, shown
+from imgbuild.config.secrets import Kept, Secrets, load_secrets, make
+from imgbuild.diagnostics.findings import Findings, findings_json, format_path, print_findings
+from imgbuild.diagnostics.progress import JsonSteps, PlainSteps
+from imgbuild.image.rootfs.dibrun import _keep_log
 from tests.checks.helpers import ADMIN
 
 C = "canary"

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from builder.findings import Finding, Findings, Mark, Severity, findings_json, format_path, print_findings
-from builder.source import MAX_BYTES, MAX_VALUES, Document, parse, read
+from imgbuild.config.source import MAX_BYTES, MAX_VALUES, Document, parse, read
+from imgbuild.diagnostics.findings import Finding, Findings, Mark, Severity, findings_json, format_path, print_findings
 
 
 def ok(text: str) -> Document:

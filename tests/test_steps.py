@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.steps import JsonSteps, PlainSteps, Steps
+from imgbuild.diagnostics.progress import JsonSteps, PlainSteps, Steps
 
 MIB = 1 << 20
 
@@ -74,8 +74,8 @@ def test_objects_for_machines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _CODE = """
-from builder.console import Console
-from builder.steps import TerminalSteps
+from imgbuild.cli.terminal import Console
+from imgbuild.diagnostics.progress import TerminalSteps
 import time
 steps = TerminalSteps(Console(stderr=True))
 with steps.step("Fetch it"), steps.transfer() as report:

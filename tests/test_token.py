@@ -17,14 +17,14 @@ import yaml
 from click.testing import CliRunner, Result
 from pydantic import ValidationError
 
-from builder.bootstrap_token import secret_text
-from builder.cli import main
-from builder.cluster import Cluster
-from builder.cluster_secrets import Kept, Secrets, make
-from builder.endpoint import reach
-from builder.fields import duration_seconds
-from builder.outputs import manifest
-from builder.render.kubeadm import init_yaml
+from imgbuild.cli.main import main
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.fields import duration_seconds
+from imgbuild.config.secrets import Kept, Secrets, make
+from imgbuild.facts.bootstrap_token import secret_text
+from imgbuild.facts.endpoint import reach
+from imgbuild.outputs import manifest
+from imgbuild.render.kubeadm import init_yaml
 from tests.checks.helpers import ADMIN
 from tests.cloudinit.nodes import DHCP, cluster_of, loaded
 from tests.cluster.programs import programs

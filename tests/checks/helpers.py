@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder.checks import check
-from builder.cluster import DEFAULT, load_cluster
-from builder.derive import versions
-from builder.findings import Finding, Findings, Severity
-from builder.findings import Path as KeyPath
-from builder.load import load
-from builder.moment import Moment, read_moment
-from builder.node_settings import own_profiles
+from imgbuild.checks import check
+from imgbuild.config.cluster import DEFAULT, load_cluster
+from imgbuild.config.load import load
+from imgbuild.config.moment import Moment, read_moment
+from imgbuild.diagnostics.findings import Finding, Findings, Severity
+from imgbuild.diagnostics.findings import Path as KeyPath
+from imgbuild.facts.derive import versions
+from imgbuild.facts.node_settings import own_profiles
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
 ADMIN = f"users=[{{name: admin, sudo: true, ssh_keys: ['{KEY}']}}]"

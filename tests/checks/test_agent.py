@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 from packaging.version import Version
 
-from builder.checks.cilium_keys import reads
-from builder.derive import versions
+from imgbuild.checks.cilium_keys import reads
+from imgbuild.facts.derive import versions
 from tests.checks.helpers import findings, well_formed
 
 CHARTS = ("1.14.19", "1.15.19", "1.16.19", "1.17.18", "1.18.12", "1.19.6", "1.20.0")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.cluster import Cluster, Node
-from builder.findings import Findings
-from builder.load import load
-from builder.render.cilium import cilium_values
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.load import load
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.render.cilium import cilium_values
 from tests.checks.helpers import findings, well_formed
 
 NODES = "nodes:\n  - {name: n1, role: control-plane}\n"

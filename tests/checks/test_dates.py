@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from builder.data import data_dir
-from builder.derive import containerd_line, versions
-from builder.findings import Finding, Severity
-from builder.layers import shipped
-from builder.moment import Moment
-from builder.target import load_target, target_names
+from imgbuild.config.data import data_dir
+from imgbuild.config.layers import shipped
+from imgbuild.config.moment import Moment
+from imgbuild.config.target import load_target, target_names
+from imgbuild.diagnostics.findings import Finding, Severity
+from imgbuild.facts.derive import containerd_line, versions
 from tests.checks.helpers import dated, findings, well_formed
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.findings import Finding, Severity
+from imgbuild.diagnostics.findings import Finding, Severity
 from tests.checks.helpers import findings
 
 HEAD = "name: c\nendpoint: 10.0.0.9:6443\nnodes:\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.findings import Severity
+from imgbuild.diagnostics.findings import Severity
 from tests.checks.helpers import findings
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.findings import Finding, Severity
+from imgbuild.diagnostics.findings import Finding, Severity
 from tests.checks import helpers
 from tests.checks.helpers import codes, well_formed
 

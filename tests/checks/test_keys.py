@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.checks import check
-from builder.cluster import DEFAULT
-from builder.data import data_dir
-from builder.findings import Finding, Findings, Severity
-from builder.load import Loaded, load
-from builder.moment import RELEASED, Moment, read_moment
-from builder.openpgp import dearmour, key_facts
-from builder.target import RepositoryKey, Target, load_target, target_names
+from imgbuild.checks import check
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.data import data_dir
+from imgbuild.config.load import Loaded, load
+from imgbuild.config.moment import RELEASED, Moment, read_moment
+from imgbuild.config.openpgp import dearmour, key_facts
+from imgbuild.config.target import RepositoryKey, Target, load_target, target_names
+from imgbuild.diagnostics.findings import Finding, Findings, Severity
 from tests.checks.helpers import ADMIN, codes, findings, well_formed
 from tests.install.keys import signer
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from builder import derive
-from builder.render.verify import sysctls
-from builder.target import load_target
+from imgbuild.config.target import load_target
+from imgbuild.facts import derive
+from imgbuild.render.verify import sysctls
 from tests.node.conftest import loaded
 
 TARGETS = ("centos7", "centos8", "debian12")

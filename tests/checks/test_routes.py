@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.findings import Finding, Severity
+from imgbuild.diagnostics.findings import Finding, Severity
 from tests.checks.helpers import findings, well_formed
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from builder.findings import Severity
+from imgbuild.diagnostics.findings import Severity
 from tests.checks.helpers import KEY, codes, findings, well_formed
 
 C7, C8, D12 = "centos7-efi", "centos8-efi", "debian12-efi"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.cluster import DEFAULT
-from builder.findings import Findings, Severity
-from builder.layers import shipped
-from builder.load import load
-from builder.render.cilium import cilium_values
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.layers import shipped
+from imgbuild.config.load import load
+from imgbuild.diagnostics.findings import Findings, Severity
+from imgbuild.render.cilium import cilium_values
 from tests.checks.helpers import codes, declared_codes, findings, well_formed
 
 ROOT = Path(__file__).parents[2]

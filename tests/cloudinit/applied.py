@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from builder.derive import versions
+from imgbuild.facts.derive import versions
 
 NOT_HERE = {
     "growpart",

@@ -8,16 +8,16 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from builder.cluster import Cluster, Node
-from builder.findings import Findings
-from builder.load import Loaded, load
-from builder.nodefile import NodeTree
-from builder.render.cluster_files import seed_tree
-from builder.render.install import install_tree
-from builder.render.metadata import meta_data, vendor_data
-from builder.render.network import network_config
-from builder.render.node import node_tree
-from builder.render.userdata import user_data
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.load import Loaded, load
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.render.cluster_files import seed_tree
+from imgbuild.render.install import install_tree
+from imgbuild.render.metadata import meta_data, vendor_data
+from imgbuild.render.network import network_config
+from imgbuild.render.node import node_tree
+from imgbuild.render.nodefile import NodeTree
+from imgbuild.render.userdata import user_data
 
 PROFILES = ("centos7-bios", "centos7-efi", "centos8-bios", "centos8-efi", "debian12-bios", "debian12-efi")
 MODES = ("baked", "stock")

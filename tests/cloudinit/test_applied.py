@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.load import Loaded
-from builder.nodefile import NodeFile, NodeTree
-from builder.outputs.cloud import mime
-from builder.outputs.include import include_archive, public, small_user_data
-from builder.render.userdata import SETUP
+from imgbuild.config.load import Loaded
+from imgbuild.outputs.cloud import mime
+from imgbuild.outputs.include import include_archive, public, small_user_data
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.userdata import SETUP
 from tests.cloudinit.applied import Applied, apply_seed
 from tests.cloudinit.nodes import (
     HASH,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from builder.build import Input, Request, prepare
-from builder.findings import Findings
-from builder.render.cluster_files import seed_tree
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.pipeline import Input, Request, prepare
+from imgbuild.render.cluster_files import seed_tree
 from tests.cloudinit.applied import Applied, apply_seed
 
 pytestmark = [

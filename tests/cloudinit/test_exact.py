@@ -14,8 +14,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder.build import Request, prepare
-from builder.findings import Findings
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.pipeline import Request, prepare
 
 LETTERS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
 NASTY = st.sampled_from(

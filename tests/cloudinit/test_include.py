@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.data import data_dir
+from imgbuild.config.data import data_dir
 from tests.fetch.server import Act, Server, Talk, raw, status
 
 _LIMITS = {

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from builder.cluster import Node, NodeNetwork
-from builder.load import Loaded
-from builder.render.network import network_config
-from builder.target import load_target
+from imgbuild.config.cluster import Node, NodeNetwork
+from imgbuild.config.load import Loaded
+from imgbuild.config.target import load_target
+from imgbuild.render.network import network_config
 from tests.cloudinit.nodes import BOND, DHCP, STATIC, loaded
 
 ROUTES = STATIC.model_copy(

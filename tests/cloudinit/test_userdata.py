@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from builder.nodefile import NodeFile, NodeTree
-from builder.render.metadata import meta_data, vendor_data
-from builder.render.userdata import SETUP, Include, modules, unsupported, user_data
+from imgbuild.render.metadata import meta_data, vendor_data
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.userdata import SETUP, Include, modules, unsupported, user_data
 from tests.cloudinit.nodes import (
     BARE,
     DHCP,

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builder.render.yamltext import block, carries, content, quote
+from imgbuild.render.yamltext import block, carries, content, quote
 
 TEXT = st.text(max_size=60) | st.text(alphabet=" \n\tab#:-|>'\"\\{%", max_size=40)
 LOADERS: tuple[Any, ...] = (yaml.SafeLoader, yaml.CSafeLoader)

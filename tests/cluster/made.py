@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from builder.outputs.manifest import read_manifest
+from imgbuild.outputs.manifest import read_manifest
 from tests.cluster.world import make_layer
 from tests.install.conftest import serving
 

@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from builder.cli import cache_dir
-from builder.data import data_dir
-from builder.image.assemble import assemble
-from builder.image.layout import disk_layout
-from builder.image.mirror import debian_mirrors
-from builder.image.rootfs import RootfsPlan, build_rootfs
-from builder.machine.spec import SERVED_HOST
-from builder.nodefile import NodeFile, NodeTree
-from builder.outputs.elements import elements_of
-from builder.steps import Steps
-from builder.target import load_target
+from imgbuild.cli.main import cache_dir
+from imgbuild.config.data import data_dir
+from imgbuild.config.target import load_target
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.image.disk.assemble import assemble
+from imgbuild.image.disk.layout import disk_layout
+from imgbuild.image.rootfs.build import RootfsPlan, build_rootfs
+from imgbuild.image.rootfs.mirror import debian_mirrors
+from imgbuild.machine.spec import SERVED_HOST
+from imgbuild.outputs.elements import elements_of
+from imgbuild.render.nodefile import NodeFile, NodeTree
 from tests.install.conftest import Mirror, listening
 
 _PACKAGES = (

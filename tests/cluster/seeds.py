@@ -6,9 +6,9 @@ import platform
 import tarfile
 from pathlib import Path
 
-from builder.cluster import Cluster
-from builder.cluster_secrets import Secrets
-from builder.render.cluster_files import seed_tree
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.secrets import Secrets
+from imgbuild.render.cluster_files import seed_tree
 from tests.cluster.ground import Node
 from tests.cluster.programs import HELM, KUBERNETES
 from tests.install.room import loaded

@@ -23,12 +23,12 @@ from typing import Any
 import pytest
 import yaml
 
-from builder.machine import BootResult, MachineSpec, boot
-from builder.machine.process import running
-from builder.machine.report import Message
-from builder.machine.spec import Wire
-from builder.render.verify import CLUSTER
-from builder.steps import PlainSteps
+from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.machine import BootResult, MachineSpec, boot
+from imgbuild.machine.process import running
+from imgbuild.machine.report import Message
+from imgbuild.machine.spec import Wire
+from imgbuild.render.verify import CLUSTER
 from tests.cluster.ground import wait
 from tests.cluster.made import PROFILE, Made, imgbuild, make_image
 from tests.cluster.plain import debian_and, plain_image

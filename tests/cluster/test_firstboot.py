@@ -11,9 +11,9 @@ from typing import IO, Any, Literal
 
 import pytest
 
-from builder import cluster as cluster_node
-from builder.cluster import Cluster
-from builder.cluster_secrets import Secrets, make
+from imgbuild.config import cluster as cluster_node
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.secrets import Secrets, make
 from tests.cluster.conftest import MakeNode
 from tests.cluster.ground import Node, wait
 from tests.cluster.seeds import image, seed

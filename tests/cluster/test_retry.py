@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import cluster as cluster_node
-from builder.cluster import Cluster
-from builder.cluster_secrets import Secrets, make
+from imgbuild.config import cluster as cluster_node
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.secrets import Secrets, make
 from tests.cluster.conftest import MakeNode
 from tests.cluster.ground import Node, wait
 from tests.cluster.programs import programs

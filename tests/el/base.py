@@ -9,8 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from builder.cli import cache_dir
-from builder.image.rootfs import Rootfs
+from imgbuild.cli.main import cache_dir
+from imgbuild.image.rootfs.build import Rootfs
 
 HERE = Path(__file__).parent
 _KEEP_SECONDS = 86400  # one that no test asked for since then is of another content

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from builder.nodefile import NodeTree
+from imgbuild.render.nodefile import NodeTree
 from tests.install.room import OWN_DEV
 
 # $1 the folders below, highest first; $2 the copy's own folder; then the command. As in a build, /dev, /proc and /sys

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.cli import cache_dir
-from builder.image.rootfs import build_rootfs
+from imgbuild.cli.main import cache_dir
+from imgbuild.image.rootfs.build import build_rootfs
 from tests.el.base import base_tar
 from tests.el.chroot import Chroot
 from tests.el.rpms import Rpm, build, index

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.image.rootfs import Rootfs
-from builder.machine.spec import Firmware
+from imgbuild.image.rootfs.build import Rootfs
+from imgbuild.machine.spec import Firmware
 from tests.el.base import base_tar
 from tests.el.update import RUN
 from tests.el.world import World, make_world

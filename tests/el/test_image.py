@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from builder.build import Request, prepare
-from builder.findings import Findings
-from builder.image.assemble import unpack
-from builder.image.overlay import enable_units, lay
-from builder.image.partition import read_table
-from builder.image.rootfs import Rootfs
-from builder.machine import MachineSpec, boot
-from builder.machine.report import Message
-from builder.steps import PlainSteps
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.image.disk.assemble import unpack
+from imgbuild.image.disk.partition import read_table
+from imgbuild.image.overlay import enable_units, lay
+from imgbuild.image.rootfs.build import Rootfs
+from imgbuild.machine import MachineSpec, boot
+from imgbuild.machine.report import Message
+from imgbuild.pipeline import Request, prepare
 from tests.el.listing import listing
 from tests.el.made import IMGBUILD, OTHER, Made, build, imgbuild, make_image
 from tests.el.update import make_update_disk

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.drivers import boot_drivers
-from builder.image.packages import read_list
+from imgbuild.facts.drivers import boot_drivers
+from imgbuild.image.rootfs.packages import read_list
 from tests.el.chroot import Chroot
 from tests.el.ground import BASE, DEAD, OLD, Ground, ended, make_ground
 from tests.el.rpms import Rpm

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from builder.findings import Findings
-from builder.load import Loaded, load
-from builder.render.install import install_tree
-from builder.target import load_target
+from imgbuild.config.load import Loaded, load
+from imgbuild.config.target import load_target
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.render.install import install_tree
 from tests.el.nerdctl import helm, nerdctl_full
 from tests.el.rpms import Rpm, build, index, kernel
 from tests.install.conftest import Mirror

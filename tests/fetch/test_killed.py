@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from builder.checksum import sha256_of
-from builder.fetch.download import download
+from imgbuild.fetch.checksum import sha256_of
+from imgbuild.fetch.download import download
 from tests.fetch.server import Server, Talk
 from tests.image.recorder import Recorder
 
@@ -20,8 +20,8 @@ SUM = hashlib.sha256(CONTENT).hexdigest()
 _CODE = """
 import sys
 from pathlib import Path
-from builder.fetch.download import download
-from builder.steps import PlainSteps
+from imgbuild.fetch.download import download
+from imgbuild.diagnostics.progress import PlainSteps
 download(sys.argv[1], Path(sys.argv[2]), sys.argv[3], PlainSteps(sys.stderr))
 """
 

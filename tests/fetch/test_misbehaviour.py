@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from builder.fetch.ask import ask
-from builder.fetch.download import download
-from builder.fetch.failure import FetchError
-from builder.fetch.limits import Limits
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.fetch.ask import ask
+from imgbuild.fetch.download import download
+from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.limits import Limits
 from tests.fetch.server import CONTENT, Act, Server, Talk, cut, raw, right, slow, status
 from tests.image.recorder import Recorder
 

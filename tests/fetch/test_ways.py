@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from builder.fetch.address import shown
-from builder.fetch.ask import ask
-from builder.fetch.download import download
-from builder.fetch.failure import FetchError
+from imgbuild.fetch.address import shown
+from imgbuild.fetch.ask import ask
+from imgbuild.fetch.download import download
+from imgbuild.fetch.failure import FetchError
 from tests.fetch.server import CONTENT, Server, Talk, raw, right, status
 from tests.fetch.test_misbehaviour import LOGIN, QUICK, SUM
 from tests.image.recorder import Recorder

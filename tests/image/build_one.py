@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from builder.errors import HostError
-from builder.image.rootfs import RootfsPlan, build_rootfs
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.rootfs.build import RootfsPlan, build_rootfs
 from tests.image.plan import install_tree
 from tests.image.recorder import Recorder
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli import cache_dir
-from builder.image.rootfs import Rootfs, RootfsPlan, build_rootfs
+from imgbuild.cli.main import cache_dir
+from imgbuild.image.rootfs.build import Rootfs, RootfsPlan, build_rootfs
 from tests.image.plan import ELEMENTS, install_tree, shared_plan
 from tests.image.recorder import Recorder
 

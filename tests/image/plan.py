@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from builder.build import Request, prepare
-from builder.cli import cache_dir
-from builder.data import data_dir
-from builder.findings import Findings
-from builder.image.build import rootfs_plan
-from builder.image.rootfs import RootfsPlan
-from builder.nodefile import NodeFile, NodeTree
-from builder.target import load_target
+from imgbuild.cli.main import cache_dir
+from imgbuild.config.data import data_dir
+from imgbuild.config.target import load_target
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.image.build import rootfs_plan
+from imgbuild.image.rootfs.build import RootfsPlan
+from imgbuild.pipeline import Request, prepare
+from imgbuild.render.nodefile import NodeFile, NodeTree
 from tests.image.recorder import Recorder
 
 ELEMENTS = data_dir("elements")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from builder.steps import Transfer
+from imgbuild.diagnostics.progress import Transfer
 
 
 class _Open:

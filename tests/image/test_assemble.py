@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from builder.drivers import BootDrivers
-from builder.errors import HostError
-from builder.image.assemble import assemble
-from builder.image.bootproof import prove
-from builder.image.layout import disk_layout
-from builder.image.partition import read_table
-from builder.image.rootfs import Rootfs
-from builder.nodefile import NodeFile, NodeTree
-from builder.target import Firmware
+from imgbuild.config.target import Firmware
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.facts.drivers import BootDrivers
+from imgbuild.image.disk.assemble import assemble
+from imgbuild.image.disk.layout import disk_layout
+from imgbuild.image.disk.partition import read_table
+from imgbuild.image.proof.bootproof import prove
+from imgbuild.image.rootfs.build import Rootfs
+from imgbuild.render.nodefile import NodeFile, NodeTree
 from tests.image.plan import DEBIAN, KERNEL_ARGS
 from tests.image.recorder import Recorder
 
@@ -123,11 +123,11 @@ def test_an_image_that_is_too_small_says_how_large_it_must_be(rootfs: Rootfs, tm
 _FULL = """
 import sys
 from pathlib import Path
-from builder.errors import HostError
-from builder.image.assemble import assemble
-from builder.image.layout import disk_layout
-from builder.image.rootfs import Rootfs
-from builder.nodefile import NodeTree
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.disk.assemble import assemble
+from imgbuild.image.disk.layout import disk_layout
+from imgbuild.image.rootfs.build import Rootfs
+from imgbuild.render.nodefile import NodeTree
 from tests.image.plan import DEBIAN
 from tests.image.recorder import Recorder
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from builder.errors import HostError
-from builder.findings import Findings
-from builder.image.base import Base, base_tar
-from builder.load import load
-from builder.profile import Profile
-from builder.target import Target, load_target
+from imgbuild.config.load import load
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target, load_target
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.image.rootfs.base import Base, base_tar
 from tests.image.recorder import Recorder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import HostError
-from builder.image import bls, bootmenu, grubmenu
-from builder.image.bootmenu import Device, Entry, Menu
-from builder.image.layout import DiskLayout, disk_layout
-from builder.target import Firmware, load_target
+from imgbuild.config.target import Firmware, load_target
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.disk import bls, grubmenu
+from imgbuild.image.disk.layout import DiskLayout, disk_layout
+from imgbuild.image.proof import bootmenu
+from imgbuild.image.proof.bootmenu import Device, Entry, Menu
 
 ARGUMENTS = ["net.ifnames=0", "console=ttyS0,115200"]
 # As grub2-mkconfig of EL 8 writes it: functions before the entries, grubenv by one of two ways, no entry of its own.

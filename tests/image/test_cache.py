@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.checksum import sha256_of
-from builder.errors import HostError
-from builder.image.cache import Unfit, open_cache, store, subfolder, take, verified
-from builder.image.dibcache import DibCache
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.fetch.checksum import sha256_of
+from imgbuild.image.cache import Unfit, open_cache, store, subfolder, take, verified
+from imgbuild.image.rootfs.dibcache import DibCache
 from tests.image.recorder import Recorder
 
 

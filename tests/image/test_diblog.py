@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.image import diblog
+from imgbuild.image.rootfs import diblog
 
 _STAMP = "2026-11-23 01:42:43.854 | "
 _TRAP = [

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import ImgbuildError
-from builder.image import grub, grubmenu
-from builder.image.layout import DiskLayout, disk_layout
-from builder.image.partition import read_table, write_table
+from imgbuild.diagnostics.errors import ImgbuildError
+from imgbuild.image.disk import grub, grubmenu
+from imgbuild.image.disk.layout import DiskLayout, disk_layout
+from imgbuild.image.disk.partition import read_table, write_table
 from tests.image.plan import DEBIAN
 
 _KEY = "ab" * 32

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from builder.fetch.failure import FetchError
-from builder.image import build
-from builder.image.mirror import AptSource, DebianMirrors, apt_sources, debian_mirrors
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.fetch.failure import FetchError
+from imgbuild.image import build
+from imgbuild.image.rootfs.mirror import AptSource, DebianMirrors, apt_sources, debian_mirrors
 from tests.image.recorder import Recorder
 
 

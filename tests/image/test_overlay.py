@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from builder.image.overlay import enable_units, inside, lay
-from builder.nodefile import NodeFile, NodeLink, NodeTree
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.overlay import enable_units, inside, lay
+from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="writes files owned by root")
 

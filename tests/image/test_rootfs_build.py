@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from builder.image.rootfs import Rootfs, RootfsPlan, build_rootfs
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.rootfs.build import Rootfs, RootfsPlan, build_rootfs
 from tests.image.recorder import Recorder
 
 pytestmark = pytest.mark.image
@@ -60,7 +60,7 @@ def _supervisors(cache: Path) -> list[int]:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"builder.image.supervisor" in words and str(cache / "build").encode() in words:
+        if b"imgbuild.image.rootfs.supervisor" in words and str(cache / "build").encode() in words:
             found.append(int(folder.name))
     return found
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from builder.image import initramfs
-from builder.image.command import run
-from builder.image.leftovers import BuildState, clear
-from builder.image.requirements import lacks, missing_tools
-from builder.image.scratch import scratch
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.proof import initramfs
+from imgbuild.image.requirements import lacks, missing_tools
+from imgbuild.image.rootfs.leftovers import BuildState, clear
+from imgbuild.image.scratch import scratch
+from imgbuild.image.tool import run
 
 
 def test_a_scratch_folder_goes_and_takes_dead_ones_along(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from builder.image.scratch import scratch\n"
+        "import os, signal, sys; from pathlib import Path; from imgbuild.image.scratch import scratch\n"
         "with scratch(Path(sys.argv[1]), 'work') as f: (f / 'x').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=False, cwd=Path(__file__).parents[2])

@@ -6,10 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
-from builder.findings import Findings
-from builder.load import Loaded, load
-from builder.nodefile import NodeTree
-from builder.render.install import install_tree
+from imgbuild.config.load import Loaded, load
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.render.install import install_tree
+from imgbuild.render.nodefile import NodeTree
 
 STANDIN = Path(__file__).parent / "standins" / "standin.py"
 EL_TOOLS = ("yum", "dnf", "rpm", "grubby", "lsinitrd", "grub2-editenv", "systemctl", "gpg", "uname")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.data import data_dir
+from imgbuild.config.data import data_dir
 from tests.fetch.server import Act, Server, Talk
 from tests.install.conftest import Mirror
 from tests.install.room import Room, tree

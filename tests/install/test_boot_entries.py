@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.image.bls import Entry, sort_key
-from builder.image.grubmenu import environment_block
-from builder.render.node import node_tree
+from imgbuild.image.disk.bls import Entry, sort_key
+from imgbuild.image.disk.grubmenu import environment_block
+from imgbuild.render.node import node_tree
 from tests.install.room import Room, loaded
 
 BUILD, OWN, OTHER = "f" * 32, "0123456789abcdef" * 2, "9" * 32

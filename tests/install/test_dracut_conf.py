@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from builder.drivers import boot_drivers
+from imgbuild.facts.drivers import boot_drivers
 from tests.install.room import tree
 
 MODINFO = """#!/bin/sh

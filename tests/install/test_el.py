@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from builder.image.packages import read_list
-from builder.nodefile import NodeTree
+from imgbuild.image.rootfs.packages import read_list
+from imgbuild.render.nodefile import NodeTree
 from tests.install.room import EL_TOOLS, Room, loaded, tree
 
 KERNELS = {"centos7-efi": "6.9.7-1.el7.elrepo", "centos8-efi": "7.1.9-1.el8.elrepo"}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.nodefile import NodeTree
-from builder.openpgp import dearmour, key_facts
+from imgbuild.config.openpgp import dearmour, key_facts
+from imgbuild.render.nodefile import NodeTree
 from tests.install.keys import Signer, signer
 from tests.install.room import Room, tree
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from builder.image.packages import Package, described, read_list
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.rootfs.packages import Package, described, read_list
 from tests.install.archive import suite
 from tests.install.conftest import Mirror
 from tests.install.keys import signer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.nodefile import NodeTree, digest
+from imgbuild.render.nodefile import NodeTree, digest
 from tests.install.room import tree
 
 CENTOS = ("centos7-bios", "centos7-efi", "centos8-bios", "centos8-efi")

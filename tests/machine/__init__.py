@@ -1,1 +1,1 @@
-"""Tests of builder.machine."""
+"""Tests of imgbuild.machine."""

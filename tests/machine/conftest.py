@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.machine import DirectKernel
-from builder.steps import PlainSteps, Steps
+from imgbuild.diagnostics.progress import PlainSteps, Steps
+from imgbuild.machine import DirectKernel
 from tests.machine.tinyguest import tiny_guest
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from builder.machine import BootResult, DirectKernel, MachineSpec, boot
-from builder.steps import Steps
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.machine import BootResult, DirectKernel, MachineSpec, boot
 from tests.machine.tinyguest import SVG, tiny_spec
 
 pytestmark = pytest.mark.boot
@@ -144,8 +144,9 @@ def test_what_the_host_lacks_is_said(
 _RUN = """
 import sys
 from pathlib import Path
-from builder.machine import DirectKernel, boot
-from builder.steps import PlainSteps
+from imgbuild.machine import DirectKernel
+from imgbuild.machine import boot
+from imgbuild.diagnostics.progress import PlainSteps
 from tests.machine.tinyguest import tiny_spec
 kernel, initrd, folder = map(Path, sys.argv[1:])
 boot(tiny_spec(DirectKernel(kernel, initrd), "silent", folder), PlainSteps(sys.stdout), folder / "out", check=True,

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from builder.machine import BootResult, MachineSpec, boot
-from builder.machine.checks import all_ok
-from builder.machine.report import Message, parse_verify
-from builder.machine.spec import Firmware
-from builder.outputs.manifest import read_manifest
-from builder.steps import Steps
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.machine import BootResult, MachineSpec, boot
+from imgbuild.machine.report import Message, parse_verify
+from imgbuild.machine.spec import Firmware
+from imgbuild.machine.verdict import all_ok
+from imgbuild.outputs.manifest import read_manifest
 from tests.machine.testdisk import make_test_disk
 
 pytestmark = [pytest.mark.boot, pytest.mark.image]

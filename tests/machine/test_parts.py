@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console as RichConsole
 
-from builder.errors import HostError
-from builder.machine import BootResult, Check, MachineSpec
-from builder.machine.checks import host_checks, missing_checks
-from builder.machine.command import qemu_command
-from builder.machine.console import LOG_LIMIT, Console, Milestone
-from builder.machine.firmware import find_ovmf
-from builder.machine.result import result_json
-from builder.machine.table import print_checks
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.machine import BootResult, Check, MachineSpec
+from imgbuild.machine.arguments import qemu_command
+from imgbuild.machine.firmware import find_ovmf
+from imgbuild.machine.result import result_json
+from imgbuild.machine.serial import LOG_LIMIT, Console, Milestone
+from imgbuild.machine.table import print_checks
+from imgbuild.machine.verdict import host_checks, missing_checks
 
 
 def test_firmware_is_found_where_distributions_keep_it(tmp_path: Path) -> None:

@@ -11,15 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.machine.report import (
-    LINE_LIMIT,
-    Lines,
-    Message,
-    ReportError,
-    parse_line,
-    parse_plot,
-    parse_verify,
-)
+from imgbuild.machine.report import LINE_LIMIT, Lines, Message, ReportError, parse_line, parse_plot, parse_verify
 
 GOOD = {"name": "kernel", "ok": True, "expected": "6.1", "found": "6.1", "hint": ""}
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.machine.report import Message, ReportError
-from builder.machine.times import Span, Times, draw, parse_times
+from imgbuild.machine.report import Message, ReportError
+from imgbuild.machine.times import Span, Times, draw, parse_times
 
 PLOT = (
     b'<?xml version="1.0"?>\n<svg width="2000px" height="1000px" version="1.1">\n'

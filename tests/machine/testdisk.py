@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pycdlib
 
-from builder.machine.spec import Firmware
+from imgbuild.machine.spec import Firmware
 from tests.cri.pack import pack_client
 from tests.cri.pause_image import pause_image
 from tests.machine.packages import candidate, download

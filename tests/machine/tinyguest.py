@@ -11,7 +11,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from builder.machine import DirectKernel, MachineSpec
+from imgbuild.machine import DirectKernel, MachineSpec
 from tests.machine.packages import cache_dir, depends_on, download, unpack
 
 SVG = b'<?xml version="1.0"?>\n<svg width="10px" height="10px" xmlns="http://www.w3.org/2000/svg"></svg>\n'

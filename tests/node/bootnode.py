@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from builder.render.node import node_tree
+from imgbuild.render.node import node_tree
 from tests.node.conftest import SECURE_PATH, loaded, write_tree
 
 STANDIN = Path(__file__).parent / "standins/node.py"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.findings import Findings
-from builder.load import Loaded, load
-from builder.nodefile import NodeFile, NodeTree
-from builder.render.templates import static
+from imgbuild.config.load import Loaded, load
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.templates import static
 
 PROFILES = ["centos7-bios", "centos7-efi", "centos8-bios", "centos8-efi", "debian12-bios", "debian12-efi"]
 HOST = ["distro-containerd", "container-host"]

@@ -16,12 +16,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from builder.cluster import DEFAULT
-from builder.derive import containerd_version
-from builder.load import Loaded
-from builder.render import containerd, verify
-from builder.render.cluster_files import seed_tree
-from builder.render.node import node_tree
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.load import Loaded
+from imgbuild.facts.derive import containerd_version
+from imgbuild.render import containerd, verify
+from imgbuild.render.cluster_files import seed_tree
+from imgbuild.render.node import node_tree
 from tests.node.certificates import kubeconfig, pem
 from tests.node.conftest import SECURE_PATH, write_tree
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from builder.cluster import DEFAULT, Bond, Cluster, Interface, Node, NodeNetwork, Taint, Vip, Vlan
-from builder.cluster_secrets import Secrets
-from builder.endpoint import own_address
-from builder.findings import Findings
-from builder.load import load
-from builder.render.cilium import cilium_values
-from builder.render.cluster_files import seed_tree
+from imgbuild.config.cluster import DEFAULT, Bond, Cluster, Interface, Node, NodeNetwork, Taint, Vip, Vlan
+from imgbuild.config.load import load
+from imgbuild.config.secrets import Secrets
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.endpoint import own_address
+from imgbuild.render.cilium import cilium_values
+from imgbuild.render.cluster_files import seed_tree
 from tests.node.conftest import loaded
 
 MAC = "52:54:00:12:34:56"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from builder.render import containerd
-from builder.render.node import node_tree
-from builder.render.templates import toml
+from imgbuild.render import containerd
+from imgbuild.render.node import node_tree
+from imgbuild.render.templates import toml
 from tests.node.conftest import CASES, HOST, loaded
 
 ONE = ["containerd.nerdctl_full.version=1.7.7"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.data import data_dir
+from imgbuild.config.data import data_dir
 
 LIBRARY = data_dir("node") / "usr/libexec/imgbuild/lib/json.sh"
 FILES = sorted((Path(__file__).parents[1] / "cilium_status").glob("*.json"))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.render import verify
-from builder.render.node import node_tree
+from imgbuild.render import verify
+from imgbuild.render.node import node_tree
 from tests.node.conftest import CASES, HOST, loaded, write_tree
 
 SYSCTL = "/lib/systemd/systemd-sysctl"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.data import data_dir
+from imgbuild.config.data import data_dir
 
 LIBRARY = data_dir("node") / "usr/libexec/imgbuild/lib/cilium.sh"
 PROGRAM = Path(__file__).with_name("bpf_program.py")

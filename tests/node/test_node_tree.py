@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from builder.derive import sandbox_image
-from builder.nodefile import digest
-from builder.render.node import node_tree
-from builder.render.templates import render, sh, to_json, toml, unit
-from builder.render.verify import check_names
+from imgbuild.facts.derive import sandbox_image
+from imgbuild.render.node import node_tree
+from imgbuild.render.nodefile import digest
+from imgbuild.render.templates import render, sh, to_json, toml, unit
+from imgbuild.render.verify import check_names
 from tests.node.conftest import BINARIES, CASES, HOST, SCRIPTS, loaded, write_tree
 
 # Syntax that bash 4.2 of CentOS 7 lacks.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.render.node import node_tree
-from builder.render.verify import check_list, check_names, left_out
+from imgbuild.render.node import node_tree
+from imgbuild.render.verify import check_list, check_names, left_out
 from tests.checks.helpers import findings
 from tests.node.conftest import PROFILES, loaded
 from tests.node.fakenode import Node
@@ -82,7 +82,7 @@ def test_the_finding_names_what_is_left_out() -> None:
 
 
 def test_each_check_that_reads_a_file_is_a_check() -> None:
-    from builder.render.verify import _READS
+    from imgbuild.render.verify import _READS
 
     names = {name for p in PROFILES for name in check_list(loaded(p).profile, loaded(p).target)}
     assert all(any(name == check or name.startswith(check) for name in names) for check in _READS.values())

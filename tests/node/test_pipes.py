@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.nodefile import NodeTree
-from builder.render.node import node_tree
+from imgbuild.render.node import node_tree
+from imgbuild.render.nodefile import NodeTree
 from tests.install.room import tree as install_tree
 from tests.install.test_tree import VARIANTS
 from tests.node.conftest import CASES, loaded

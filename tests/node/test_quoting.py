@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.render.templates import render, to_json, toml
+from imgbuild.render.templates import render, to_json, toml
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=60)
 NASTY = st.sampled_from(["$(touch /tmp/x)", "`id`", "'", '"', "\\", "{{ 7*7 }}", "{#", "%}", "\n", "${HOME}", "a b"])

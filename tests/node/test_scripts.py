@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.machine.report import Lines, parse_plot, parse_verify
-from builder.machine.times import parse_times
+from imgbuild.machine.report import Lines, parse_plot, parse_verify
+from imgbuild.machine.times import parse_times
 from tests.node.conftest import CASES, HOST, loaded
 from tests.node.fakenode import Node
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from builder.cluster import DEFAULT
-from builder.image.overlay import lay
-from builder.nodefile import NodeFile, NodeTree
-from builder.outputs.elements import element_files
-from builder.outputs.include import include_archive, public
-from builder.render.node import node_tree
-from builder.render.userdata import user_data
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.image.overlay import lay
+from imgbuild.outputs.elements import element_files
+from imgbuild.outputs.include import include_archive, public
+from imgbuild.render.node import node_tree
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.userdata import user_data
 from tests.node.conftest import PROFILES, SECURE_PATH, loaded
 
 PATH = "/etc/sudoers.d/50-imgbuild"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.render.node import node_tree
+from imgbuild.render.node import node_tree
 from tests.node.certificates import kubeconfig, pem
 from tests.node.conftest import loaded, write_tree
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.derive import containerd_version
-from builder.machine.report import parse_line, parse_verify
-from builder.render.verify import CILIUM, CLUSTER, UNREQUIRED, check_list, check_names
+from imgbuild.facts.derive import containerd_version
+from imgbuild.machine.report import parse_line, parse_verify
+from imgbuild.render.verify import CILIUM, CLUSTER, UNREQUIRED, check_list, check_names
 from tests.node.certificates import kubeconfig, pem
 from tests.node.conftest import CASES, HOST, loaded
 from tests.node.fakenode import BROKEN_HEALTH, CLUSTER_CONF, ENDPOINTS, RESULT, SERVICES, STATUS, Node

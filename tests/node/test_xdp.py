@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.data import data_dir
+from imgbuild.config.data import data_dir
 from tests.node.bootnode import BootNode
 from tests.node.conftest import loaded
 from tests.node.fakenode import CLUSTER_CONF, NATIVE_XDP, Node

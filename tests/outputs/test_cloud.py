@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given as given_
 from hypothesis import strategies as st
 
-from builder.findings import Mark, Severity
-from builder.nodefile import NodeFile, NodeTree
-from builder.outputs.cloud import LIMITS, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
-from builder.outputs.include import include_archive, private, public
+from imgbuild.diagnostics.findings import Mark, Severity
+from imgbuild.outputs.cloud import LIMITS, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
+from imgbuild.outputs.include import include_archive, private, public
+from imgbuild.render.nodefile import NodeFile, NodeTree
 from tests.cloudinit.nodes import DHCP, loaded, seed_of
 
 MARK = Mark("p.yaml", 3, 5)

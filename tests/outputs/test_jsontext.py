@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.outputs.jsontext import json_text
+from imgbuild.outputs.jsontext import json_text
 
 plain = st.none() | st.booleans() | st.integers() | st.text(max_size=90)
 nested = st.recursive(plain, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5))

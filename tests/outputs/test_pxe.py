@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from builder.checks import pxe
-from builder.checks.context import Context
-from builder.cluster import Cluster, Node
-from builder.findings import Finding, Findings, Severity
-from builder.load import Loaded
-from builder.moment import read_moment
-from builder.outputs.pxe import pxe_files
-from builder.outputs.pxenet import network_arguments
-from builder.render.network import network_config
+from imgbuild.checks import pxe
+from imgbuild.checks.context import Context
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.load import Loaded
+from imgbuild.config.moment import read_moment
+from imgbuild.diagnostics.findings import Finding, Findings, Severity
+from imgbuild.outputs.pxe import pxe_files
+from imgbuild.outputs.pxenet import network_arguments
+from imgbuild.render.network import network_config
 from tests.cloudinit.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of, loaded, seed_of
 
 OTHER = Node.model_validate({"name": "dhcp2", "role": "worker", "mac": "52:54:00:AA:BB:CC"})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.outputs.pxe import INITRD, KERNEL
+from imgbuild.outputs.pxe import INITRD, KERNEL
 from tests.cloudinit.nodes import STATIC, cluster_of, loaded
 from tests.machine.tinyguest import tiny_guest
 from tests.outputs.test_pxe import OTHER, files_of

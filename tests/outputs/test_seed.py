@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.outputs import seed as module
-from builder.outputs.seed import SeedGroup, _empty_iso, seed_iso
-from builder.outputs.tree import OutFile
+from imgbuild.outputs import seed as module
+from imgbuild.outputs.seed import SeedGroup, _empty_iso, seed_iso
+from imgbuild.outputs.tree import OutFile
 from tests.cloudinit.nodes import STATIC, loaded, seed_of
 
 EPOCH = 1_700_000_000

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from builder.outputs.tree import OutFile, group_run, new_group, output_folder, replace_file, swap_group, write_file
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.outputs.tree import OutFile, group_run, new_group, output_folder, replace_file, swap_group, write_file
 
 OLD = {"a/user-data": OutFile(b"old", 0o600), "b": OutFile(b"old b")}
 NEW = {"a/user-data": OutFile(b"new", 0o600), "c": OutFile(b"new c", 0o755)}
@@ -243,7 +243,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from builder.outputs.tree import OutFile, output_folder, swap_group
+from imgbuild.outputs.tree import OutFile, output_folder, swap_group
 files = {f"{n}/same": OutFile(b"same") for n in range(20)}
 with output_folder(Path(sys.argv[1])) as folder:
     for number in range(1_000_000):
@@ -283,8 +283,8 @@ mount -t tmpfs -o size=256k none "$1"
 "$2" - "$1" <<'PY'
 import sys
 from pathlib import Path
-from builder.errors import HostError
-from builder.outputs.tree import OutFile, output_folder, swap_group
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.outputs.tree import OutFile, output_folder, swap_group
 with output_folder(Path(sys.argv[1]) / "out") as folder:
     swap_group(folder, "nodes", {"a": OutFile(b"old")}, "run1")
     try:

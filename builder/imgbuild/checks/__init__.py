@@ -1,0 +1,73 @@
+"""Checks: everything about the input that a typed profile cannot say, all at once, before anything is written.
+
+Pure. Each finding has a stable code (docs/reference/findings.md), the key, its place and the fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imgbuild.checks import (
+    cilium,
+    containerd,
+    dates,
+    hosts,
+    images,
+    kernel,
+    kubernetes,
+    network,
+    pxe,
+    repositories,
+    roles,
+    routes,
+    secrets,
+    users_files,
+)
+from imgbuild.checks.context import Context
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.layers import Layered
+from imgbuild.config.load import Loaded
+from imgbuild.config.moment import Moment
+from imgbuild.config.secrets import Kept
+from imgbuild.diagnostics.findings import Findings, Path
+from imgbuild.facts.node_settings import Own
+
+_PROFILE = (kubernetes, kernel, containerd, cilium, images, network, users_files, repositories)
+"""What a profile decides: for nodes with settings of their own once more."""
+_CLUSTER = (hosts, roles)
+
+
+def check(
+    loaded: Loaded,
+    cluster: Cluster,
+    cluster_layered: Layered | None,
+    findings: Findings,
+    moment: Moment,
+    kept: Kept | None = None,
+    own: Sequence[Own] = (),
+    mended: frozenset[Path] = frozenset(),
+) -> None:
+    """Add to ``findings`` all that is wrong with this profile on this target with these nodes and their secrets.
+
+    ``moment`` is when the run happens: a check has no clock of its own. ``own`` are the profiles of the nodes that
+    have settings of their own; ``mended`` are the places in the cluster file where something stands in for what does
+    not fit.
+    """
+    others = {number for each in own for number in each.numbers}
+    numbers = [number for number in range(len(cluster.nodes)) if number not in others]
+    context = Context(loaded, cluster, cluster_layered, findings, numbers, moment, mended)
+    for topic in (*_PROFILE, *_CLUSTER):
+        topic.check(context)
+    routes.check(context, own)
+    dates.check(context)  # what a date says of the versions is the same for every node
+    for each in own:
+        said = Findings()
+        for topic in _PROFILE:
+            topic.check(Context(each.loaded, cluster, cluster_layered, said, each.numbers, moment, mended))
+        each.tell(said, findings)
+    dates.check_clock(context, makes_keys=kept is not None)
+    if kept is not None:
+        secrets.check(context, kept)
+    pxe.check_url(context)
+    if not findings.errors:  # what does not hold together has no command line
+        pxe.check(context, keys=kept is not None)

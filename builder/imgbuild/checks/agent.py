@@ -1,0 +1,111 @@
+"""What Cilium's agent requires of its configuration: the rules of profiles/versions/cilium-agent.yaml.
+
+The agent prints one line and ends, minutes after the node came up; charts render all of it. A rule looks at the values
+that the agent would get: the chart's defaults, what imgbuild adds, and the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from packaging.version import Version
+
+from imgbuild.checks.cilium_keys import reads
+from imgbuild.checks.context import Context
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.profile import Profile
+from imgbuild.diagnostics.findings import Path
+from imgbuild.facts.cilium_values import chart_release, chart_values
+from imgbuild.facts.derive import version, versions
+
+_VALUES: Path = ("cilium", "values")
+
+Condition = str | list["Condition"] | dict[str, Any]
+
+
+def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
+    """All findings of the table. ``release``: the chart's minor; ``leaves``: the user's values by path."""
+    agent = configured(context.profile, context.cluster)
+    for rule in versions("cilium-agent")["rules"]:
+        if not _applies(rule, release, context.profile.cilium.version) or not agent.holds(rule["when"]):
+            continue
+        if "requires" in rule and agent.holds(rule["requires"]):
+            continue
+        place = _place(rule["at"], agent, leaves)
+        if place is not None:
+            say = context.warning if rule.get("severity") == "warning" else context.error
+            say(rule["code"], (*_VALUES, *place), _message(rule), rule["fix"])
+
+
+def configured(profile: Profile, cluster: Cluster) -> Agent:
+    """The agent as this profile configures it for this cluster."""
+    table = versions("cilium-agent")
+    return Agent(table["facts"], _configuration(profile, cluster, table["defaults"]))
+
+
+def _applies(rule: Mapping[str, str], release: Version, chart: str) -> bool:
+    """``since`` may be a patch release, ``until`` is a minor: its last patch has the rule."""
+    since, until = rule.get("since"), rule.get("until")
+    if since is not None and (version(chart) if since.count(".") == 2 else release) < Version(since):
+        return False
+    return until is None or release <= Version(until)
+
+
+def _message(rule: Mapping[str, str]) -> str:
+    what = rule.get("does", "refuses to start")
+    prints = f" (“{rule['prints']}”)" if "prints" in rule else ""
+    return f"{rule['why']}: the agent {what}{prints}"
+
+
+def _place(keys: list[str], agent: Agent, leaves: Mapping[Path, object]) -> Path | None:
+    """The first key that is on, else the first that the profile has; None: it has none of them."""
+    there = [path for key in keys if (path := tuple(key.split("."))) in leaves]
+    on = [path for path in there if agent.configuration.get(".".join(path)) not in (None, False)]
+    return next(iter([*on, *there]), None)
+
+
+def _configuration(profile: Profile, cluster: Cluster, defaults: Mapping[str, object]) -> dict[str, object]:
+    """The chart's values by dotted key, as this chart reads them."""
+    release = chart_release(profile)
+    out = {key: value for key, value in defaults.items() if reads(release, tuple(key.split(".")))}
+
+    def walk(values: Mapping[str, object], above: Path) -> None:
+        for key, value in values.items():
+            path = (*above, key)
+            if isinstance(value, dict):
+                walk(value, path)
+            elif value is not None and reads(release, path):
+                words = {"true": True, "false": False}
+                out[".".join(map(str, path))] = words.get(value, value) if isinstance(value, str) else value
+
+    walk(chart_values(profile, cluster), ())
+    return out
+
+
+class Agent:
+    """One agent's configuration, and whether a condition holds in it."""
+
+    def __init__(self, facts: Mapping[str, Condition], configuration: Mapping[str, object]) -> None:
+        self.facts = facts
+        self.configuration = configuration
+
+    def holds(self, condition: Condition) -> bool:
+        """Whether a condition of the table, or the fact of that name, holds."""
+        if isinstance(condition, str):
+            return self.holds(self.facts[condition])
+        if isinstance(condition, list):
+            return all(map(self.holds, condition))
+        return all(self._item(key, value) for key, value in condition.items())
+
+    def _item(self, key: str, value: Any) -> bool:
+        if key == "any":
+            return any(map(self.holds, value))
+        if key == "not":
+            return not self.holds(value)
+        has = self.configuration.get(key)
+        return any(has == one and isinstance(has, bool) == isinstance(one, bool) for one in _listed(value))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

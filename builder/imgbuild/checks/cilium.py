@@ -1,0 +1,216 @@
+"""Cilium: the chart against kernel and Helm, its keys and words, and what goes with what.
+
+Charts refuse next to nothing (facts/cilium.md): an unknown key, a wrong word and a combination that the agent dies
+of all render. The tables are in profiles/versions/cilium.yaml.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from packaging.version import Version
+
+from imgbuild.checks import agent, devices, dsr
+from imgbuild.checks.cilium_keys import keys
+from imgbuild.checks.combinations import combinations
+from imgbuild.checks.context import Context
+from imgbuild.checks.pins import pinned
+from imgbuild.config.layers import closest
+from imgbuild.diagnostics.findings import Path
+from imgbuild.facts.cilium_values import chart_release
+from imgbuild.facts.derive import kernel_facts, minor, version, versions
+
+_VALUES: Path = ("cilium", "values")
+
+
+def check(context: Context) -> None:
+    """All findings about ``cilium`` and ``helm``."""
+    profile = context.profile
+    if profile.helm.enabled:
+        pinned(context, "IB603", ("helm",), profile.helm.version, profile.helm.urls, "helm")
+    chart = profile.cilium.chart
+    if chart is not None:
+        version_at = ("cilium", "version")
+        pinned(context, "IB621", ("cilium", "chart"), profile.cilium.version, chart.urls, "Cilium's chart", version_at)
+    if not profile.cilium.enabled:
+        if chart is not None and not context.shipped("cilium", "chart", "sha256"):
+            context.warning(
+                "IB622", ("cilium", "chart"), "this chart is not used: cilium.enabled is false",
+                "set cilium.enabled: true, or take the chart out",
+            )  # fmt: skip
+        return
+    if not profile.kubernetes.enabled:
+        context.error(
+            "IB601", ("cilium", "enabled"), "Cilium without Kubernetes: nothing would install it",
+            "set cilium.enabled: false, as the layer container-host does",
+        )  # fmt: skip
+    # Workers need no helm: the first control plane installs the chart.
+    if not profile.helm.enabled and context.cluster.first in [node for _, node in context.nodes]:
+        context.error("IB602", ("helm", "enabled"), "Cilium's chart is installed by helm", "set helm.enabled: true")
+    release = chart_release(profile)
+    if release != Version(minor(profile.cilium.version)):
+        charts = versions("cilium")["charts"]
+        context.warning(
+            "IB604", ("cilium", "version"),
+            f"the charts {charts['first']} to {charts['last']} were tried, not {profile.cilium.version}",
+            f"take one of those; the keys below are checked as if it were {release}",
+        )  # fmt: skip
+    _helm(context, str(release))
+    _kernel(context, str(release))
+    leaves = dict(flat(profile.cilium.values))
+    keys(context, release, leaves)
+    _words(context, release, leaves)
+    _ranges(context, leaves)
+    _native_cidr(context, leaves)
+    _images(context, leaves)
+    combinations(context, release, leaves)
+    agent.rules(context, release, leaves)
+    devices.check(context, leaves)
+    dsr.check(context, leaves)
+
+
+def flat(values: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Every mapping, list and plain value with its path; null takes a key out, as in Helm."""
+    for key, value in values.items():
+        path = (*above, key)
+        if value is None:
+            continue
+        yield path, value
+        if isinstance(value, dict):
+            yield from flat(value, path)
+
+
+def _helm(context: Context, chart: str) -> None:
+    oldest = versions("cilium")["helm"].get(chart)
+    helm = context.profile.helm
+    if oldest is not None and helm.enabled and version(helm.version) < version(oldest):
+        context.error(
+            "IB605", ("helm", "version"), f"helm {helm.version} cannot render the chart of Cilium {chart}",
+            f"take helm {oldest} or later, with its URL and sha256 (3.16.4 and later were tried)",
+        )  # fmt: skip
+
+
+def _kernel(context: Context, chart: str) -> None:
+    profile, target = context.profile, context.target
+    facts = kernel_facts(profile, target)
+    if facts is None:
+        return
+    release = version(profile.kernel.version or facts.version)
+    wanted = versions("cilium")["kernel"][chart]
+    patched = target.family == "el" and profile.kernel.flavour == "distribution" and "enterprise" in wanted
+    oldest = version(wanted["enterprise"] if patched else wanted["upstream"])
+    if release < oldest:
+        context.error(
+            "IB606", ("cilium", "version"), f"Cilium {chart} wants kernel {oldest} or later, this node has {release}",
+            "take a newer kernel.flavour, or an older cilium.version",
+        )  # fmt: skip
+    for key, feature in versions("cilium")["features"].items():
+        if _at(profile.cilium.values, tuple(key.split("."))) is True:
+            _feature(context, key, feature, release)
+
+
+def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Version) -> None:
+    path = (*_VALUES, *key.split("."))
+    if release < version(feature["kernel"]):
+        context.error(
+            "IB607", path, f"{key} needs kernel {feature['kernel']}, this node has {release}: "
+            f"the agent {feature['without']}", f"set {key}: false, or take a newer kernel",
+        )  # fmt: skip
+    unless = feature.get("unless")
+    if unless is None or _at(context.profile.cilium.values, tuple(unless.split("."))) is True:
+        return
+    for first, cured in feature["broken"]:
+        if version(first) <= release < version(cured):
+            context.error(
+                "IB607", path, f"{key} does nothing on kernel {release}, nor on any from {first} to before {cured} "
+                "(cilium#32942)", f"set {key}: false, or {unless}: true too, or take another kernel",
+            )  # fmt: skip
+
+
+def _at(values: Mapping[str, object], path: Path) -> object:
+    here: Any = values
+    for part in path:
+        here = here.get(part) if isinstance(here, dict) else None
+    return here
+
+
+def _words(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
+    table = versions("cilium")
+    for path, value in leaves.items():
+        name, where = ".".join(map(str, path)), (*_VALUES, *path)
+        allowed = table["enums"].get(name)
+        if isinstance(allowed, dict):  # by the first minor that has these words
+            allowed = allowed[max((m for m in allowed if Version(m) <= release), key=Version, default=min(allowed))]
+        if allowed is not None and value not in allowed:
+            words = ", ".join(a for a in allowed if a)
+            context.error(
+                "IB615", where, f"{value!r:.60} is not a value of {name}: the chart takes any word, the agent does not",
+                closest(str(value), allowed) or f"write one of {words}",
+            )  # fmt: skip
+        for kind, fits in (
+            ("boolean", isinstance(value, bool)),
+            ("integer", isinstance(value, int) and not isinstance(value, bool)),
+        ):
+            if name in table["kinds"][kind] and not fits:
+                said = "true or false" if kind == "boolean" else "an integer"
+                context.error("IB616", where, f"{name} is {said} in the chart, not {value!r:.60}", f"write {said}")
+
+
+def _ranges(context: Context, leaves: Mapping[Path, object]) -> None:
+    for key, (least, most) in versions("cilium")["ranges"].items():
+        value = leaves.get(tuple(key.split(".")))
+        if isinstance(value, int | float) and value and not (least <= value <= (most or value)):
+            fits = f"from {least} to {most}" if most else f"{least} or more"
+            context.error(
+                "IB625", (*_VALUES, *key.split(".")), f"{key} is {value}, and the agent refuses to start",
+                f"write {fits}, or take it out",
+            )  # fmt: skip
+
+
+def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
+    pods = ipaddress.ip_network(context.profile.kubernetes.pod_cidr)
+    for key in ("ipv4NativeRoutingCIDR", "ipv6NativeRoutingCIDR"):
+        value = leaves.get((key,))
+        if value is None:
+            continue
+        fix = "take it out: imgbuild sets it to kubernetes.pod_cidr"
+        try:
+            native = ipaddress.ip_network(str(value), strict=False)
+        except ValueError:
+            context.error("IB617", (*_VALUES, key), f"{value!r:.60} is no network", fix)
+            continue
+        if native.version == pods.version and not pods.subnet_of(native):  # type: ignore[arg-type]
+            context.error(
+                "IB617", (*_VALUES, key),
+                f"{native} does not hold the pods' {pods}: traffic between pods would be masqueraded", fix,
+            )  # fmt: skip
+    path = ("ipam", "operator", "clusterPoolIPv4PodCIDRList")
+    pool = leaves.get(path)
+    if pool is not None and pods.version == 4:
+        listed = pool if isinstance(pool, list) else str(pool).split()
+        if str(pods) not in listed:
+            context.error(
+                "IB618", (*_VALUES, *path), f"the pool {', '.join(map(str, listed))} is not kubernetes.pod_cidr {pods}",
+                "take it out: imgbuild sets it to kubernetes.pod_cidr",
+            )  # fmt: skip
+
+
+def _images(context: Context, leaves: Mapping[Path, object]) -> None:
+    path = ("operator", "image", "repository")
+    name = leaves.get(path)
+    if isinstance(name, str) and name.endswith("-generic"):
+        context.error(
+            "IB619", (*_VALUES, *path), f"the chart adds -generic itself: it would pull {name}-generic",
+            f"write {name.removesuffix('-generic')}",
+        )  # fmt: skip
+    # The digests in a chart are those of quay.io's images; a mirror that repacks them has others.
+    for above in ((), ("operator",)):
+        repository, digest = leaves.get((*above, "image", "repository")), leaves.get((*above, "image", "useDigest"))
+        if isinstance(repository, str) and not repository.startswith("quay.io/cilium/") and digest is not False:
+            context.warning(
+                "IB620", (*_VALUES, *above, "image", "repository"),
+                f"{repository} is a mirror, and the chart asks for quay.io's digest",
+                f"set cilium.values.{'.'.join((*above, 'image', 'useDigest'))}: false unless the mirror keeps digests",
+            )  # fmt: skip

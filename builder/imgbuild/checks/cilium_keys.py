@@ -1,0 +1,120 @@
+"""Keys below ``cilium.values`` that this chart refuses, ignores or knows under another name.
+
+helm takes any key. profiles/versions/cilium.yaml has the keys whose story is known, profiles/versions/cilium-keys.yaml
+every key that a chart reads, by the first and the last minor that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from packaging.version import Version
+
+from imgbuild.checks.context import Context
+from imgbuild.config.layers import closest
+from imgbuild.diagnostics.findings import Path
+from imgbuild.facts.derive import versions
+
+_VALUES: Path = ("cilium", "values")
+
+
+def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
+    """All findings about keys. ``release``: the chart's minor; ``leaves``: the values by path, mappings too."""
+    rows: Mapping[str, Mapping[str, str]] = versions("cilium")["keys"]
+    known = _known(release)
+    said: list[Path] = []
+    for path in leaves:
+        name = ".".join(map(str, path))
+        if any(path[: len(above)] == above for above in said):
+            continue  # its parent is said already
+        if name in rows:
+            _row(context, release, path, rows[name])
+            said.append(path)
+        elif not _reads(known, path) and not any(row.startswith(f"{name}.") for row in rows):
+            said.append(path)
+            _unknown(context, release, path)
+        elif known.get(path) is False and not isinstance(leaves[path], dict):
+            said.append(path)
+            context.error(
+                "IB616", (*_VALUES, *path), f"{name} is a mapping in the chart, not {leaves[path]!r:.60}",
+                "write the keys below it",
+            )  # fmt: skip
+
+
+@cache
+def _spans() -> tuple[tuple[Path, Version, Version], ...]:
+    """Every key of the charts with the first and the last minor that reads it."""
+    out: list[tuple[Path, Version, Version]] = []
+    for span, names in versions("cilium-keys").items():
+        first, last = map(Version, span.split())
+        out += [(tuple(name.split(".")), first, last) for name in names.split()]
+    return tuple(out)
+
+
+@cache
+def _known(release: Version) -> dict[Path, bool]:
+    """What this chart reads: True for a key whose value is the user's own, False for a mapping of such keys."""
+    out: dict[Path, bool] = {}
+    for path, first, last in _spans():
+        if first <= release <= last:
+            out[path] = True
+            for length in range(1, len(path)):
+                out.setdefault(path[:length], False)
+    return out
+
+
+def reads(release: Version, path: Path) -> bool:
+    """Whether the chart of this minor reads this key."""
+    row = versions("cilium")["keys"].get(".".join(map(str, path)))
+    if row is not None and ("since" in row or "until" in row):
+        return Version(row.get("since", "0")) <= release <= Version(row.get("until", "999"))
+    return _reads(_known(release), path)
+
+
+def _reads(known: Mapping[Path, bool], path: Path) -> bool:
+    return path in known or any(known.get(path[:length]) for length in range(1, len(path)))
+
+
+def _unknown(context: Context, release: Version, path: Path) -> None:
+    name, where = ".".join(map(str, path)), (*_VALUES, *path)
+    known = _known(release)
+    if len(path) == 1 and "." in name and (name.split(".")[0],) in known:
+        first, _, rest = name.partition(".")
+        context.error(
+            "IB610", where, f"{name} is no key: only helm's --set takes dots apart",
+            f"write {first}: {{{rest}: …}}, nested",
+        )  # fmt: skip
+        return
+    spans = [(first, last) for other, first, last in _spans() if other[: len(path)] == path]
+    if spans:
+        since, until = min(f for f, _ in spans), max(t for _, t in spans)
+        context.warning(
+            "IB611", where, f"the chart {context.profile.cilium.version} does not read {name}, and helm says nothing",
+            f"the charts {since} to {until} do; take it out (null), or take one of those",
+        )  # fmt: skip
+        return
+    siblings = [str(other[-1]) for other in known if len(other) == len(path) and other[:-1] == path[:-1]]
+    context.warning(
+        "IB611", where, f"no key {name} is known in Cilium's charts; helm says nothing",
+        closest(str(path[-1]), siblings) or "look it up in the chart's values.yaml",
+    )  # fmt: skip
+
+
+def _row(context: Context, release: Version, path: Path, row: Mapping[str, str]) -> None:
+    name, where = ".".join(map(str, path)), (*_VALUES, *path)
+    chart, use = context.profile.cilium.version, row.get("use")
+    out = f"set cilium.values.{name} to null to take it out"
+    if "since" in row and release < Version(row["since"]):
+        if "before" in row:
+            return  # render.cilium writes it under the name that this chart has
+        hint = f"{out}, or take a later chart"
+        context.error("IB612", where, f"the chart {chart} does not know {name} yet, and ignores it", hint)
+    elif "until" in row and release > Version(row["until"]):
+        if row["after"] == "redundant":
+            context.warning("IB614", where, f"{name} does nothing in the chart {chart}", out)
+        else:
+            end = "refuses" if row["after"] == "fails" else "ignores"
+            context.error("IB613", where, f"the chart {chart} {end} {name}", f"write {use} instead" if use else out)
+    elif "deprecated" in row and release >= Version(row["deprecated"]):
+        context.warning("IB614", where, f"{name} is the old name since {row['deprecated']}", f"write {use} instead")

@@ -1,0 +1,119 @@
+"""Values of Cilium's chart that do not go together, as the chart, the kernel or the recipe sees it.
+
+What the agent itself requires is a table (builder/imgbuild/checks/agent.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from packaging.version import Version
+
+from imgbuild.checks.context import Context
+from imgbuild.diagnostics.findings import Path
+from imgbuild.facts.cilium_values import replaces_kube_proxy
+
+_VALUES: Path = ("cilium", "values")
+_CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+def combinations(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
+    """All findings about values that fight each other. ``leaves``: the chart's values by path."""
+
+    def on(*path: str) -> bool:
+        return leaves.get(path) is True
+
+    def say(code: str, path: Path, message: str, hint: str) -> None:
+        context.error(code, (*_VALUES, *path), message, hint)
+
+    if str(leaves.get(("bpf", "datapathMode"), "")).startswith("netkit"):
+        _netkit(context, leaves, release)
+    if leaves.get(("k8sServiceHostRef",)) and leaves.get(("k8sServiceHost",)):
+        say("IB638", ("k8sServiceHostRef",), "the chart refuses both this and k8sServiceHost", "take one out")
+    # imgbuild sets ipv6NativeRoutingCIDR from kubernetes.pod_cidr unless it is said.
+    pods6 = ":" in context.profile.kubernetes.pod_cidr
+    given6 = pods6 or leaves.get(("ipv6NativeRoutingCIDR",)) or on("nativeRoutingCIDRFromClusterPool")
+    native = leaves.get(("routingMode",)) == "native"
+    if on("ipv6", "enabled") and native and release >= Version("1.18") and not given6:
+        say("IB639", ("ipv6", "enabled"), "native routing with IPv6 needs ipv6NativeRoutingCIDR",
+            "give the pods' IPv6 network")  # fmt: skip
+    _idle(context, leaves, release, replaces=replaces_kube_proxy(context.profile))
+    _cluster(context, leaves, release)
+
+
+def _cluster(context: Context, leaves: Mapping[Path, object], release: Version) -> None:
+    """The cluster's name, which is the cluster file's unless it is said, and its id (pkg/clustermesh/types)."""
+    name = leaves.get(("cluster", "name"))
+    if release >= Version("1.16"):
+        if name is not None and not _CLUSTER.fullmatch(str(name)):
+            context.error(
+                "IB640", (*_VALUES, "cluster", "name"), f"{name!r:.60} is not a cluster name for Cilium since 1.16",
+                "take at most 32 of a-z, 0-9 and -, with a letter or digit at each end",
+            )  # fmt: skip
+        elif name is None and not _CLUSTER.fullmatch(context.cluster.name):
+            context.cluster_finding(
+                "IB640", ("name",), f"{context.cluster.name!r:.60} is not a cluster name for Cilium since 1.16",
+                "take at most 32 of a-z, 0-9 and -, with a letter or digit at each end; or give Cilium a name of its "
+                "own in cilium.values.cluster.name",
+            )  # fmt: skip
+    number, most = leaves.get(("cluster", "id")), leaves.get(("clustermesh", "maxConnectedClusters"), 255)
+    if isinstance(number, int) and isinstance(most, int) and not 0 <= number <= most:
+        context.error(
+            "IB624", (*_VALUES, "cluster", "id"), f"the agent takes a cluster id from 0 to {most}, not {number}",
+            "give each cluster of the mesh its own from 1 on; 0 without a mesh",
+        )  # fmt: skip
+
+
+def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, replaces: bool) -> None:
+    """What does nothing, or is refused, because of another value."""
+    pairs: tuple[tuple[Path, Path], ...] = (
+        (("hubble", "relay", "enabled"), ("hubble", "enabled")),
+        (("hubble", "ui", "enabled"), ("hubble", "relay", "enabled")),
+    )
+    for path, needs in pairs:
+        standalone = path[1] == "ui" and leaves.get(("hubble", "ui", "standalone", "enabled")) is True
+        missing = leaves.get(needs, needs == ("hubble", "enabled")) is not True
+        if leaves.get(path) is True and missing and not standalone:
+            context.error(
+                "IB641", (*_VALUES, *path), f"the chart refuses {_name(path)} without {_name(needs)}",
+                f"set {_name(needs)}: true, or {_name(path)}: false",
+            )  # fmt: skip
+    idle: list[tuple[Path, str]] = []
+    if leaves.get(("l2podAnnouncements", "enabled")) is not True:
+        # interface is no key from 1.19 on, which is said already.
+        idle += [(("l2podAnnouncements", "interfacePattern"), "without l2podAnnouncements.enabled")]
+        if release <= Version("1.18"):
+            idle += [(("l2podAnnouncements", "interface"), "without l2podAnnouncements.enabled")]
+    if replaces:
+        last = {"externalIPs": "1.16", "hostPort": "1.17", "nodePort": "1.18"}
+        idle += [
+            ((key, "enabled"), "with kubeProxyReplacement: true, which has it on")
+            for key, minor_ in last.items()
+            if release <= Version(minor_)
+        ]
+    if release < Version("1.15") and leaves.get(("routingMode",)):
+        idle.append((("tunnel",), "beside routingMode"))
+    if Version("1.16") <= release < Version("1.18") and leaves.get(("ciliumEndpointSlice", "enabled")) is True:
+        idle.append((("enableCiliumEndpointSlice",), "beside ciliumEndpointSlice.enabled"))
+    if not replaces and leaves.get(("loadBalancer", "acceleration")) != "disabled":
+        idle.append((("loadBalancer", "acceleration"), "while kube-proxy serves Services"))
+    for path, why in idle:
+        if leaves.get(path) is not None:
+            context.warning(
+                "IB614", (*_VALUES, *path), f"{_name(path)} does nothing {why}", f"set {_name(path)} to null to take "
+                "it out, or change the other",
+            )  # fmt: skip
+
+
+def _name(path: Path) -> str:
+    return ".".join(map(str, path))
+
+
+def _netkit(context: Context, leaves: Mapping[Path, object], release: Version) -> None:
+    path: Path = (*_VALUES, "bpf", "datapathMode")
+    if context.target.family == "el":
+        # ELRepo's kernel configs: CONFIG_NETKIT is not set; the distribution's are older than it.
+        context.error("IB637", path, f"no kernel for {context.target.name} has netkit", "write veth")
+    if leaves.get(("bpf", "tproxy")) is True and release >= Version("1.19"):
+        context.error("IB637", path, "the chart refuses netkit with bpf.tproxy", "set bpf.tproxy: false, or write veth")

@@ -1,0 +1,114 @@
+"""What every check sees, and the short way to say a finding."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from imgbuild.config.cluster import Addresses, Cluster, Node
+from imgbuild.config.layers import Layered, is_shipped
+from imgbuild.config.load import Loaded
+from imgbuild.config.moment import Moment
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
+from imgbuild.diagnostics.findings import Findings, Mark, Path, Severity, format_path
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Context:
+    """A profile with its target, the cluster, and where findings go."""
+
+    loaded: Loaded
+    cluster: Cluster
+    cluster_layered: Layered | None
+    findings: Findings
+    numbers: Sequence[int]
+    """The nodes that this profile is for, by their places in the cluster file."""
+    moment: Moment
+    """When the run happens: no check asks the clock."""
+    cluster_mended: frozenset[Path] = frozenset()
+    """Where in the cluster file something stands in for what does not fit."""
+
+    @property
+    def nodes(self) -> list[tuple[int, Node]]:
+        """The nodes that this profile is for, each with its place in the cluster file."""
+        return [(number, self.cluster.nodes[number]) for number in self.numbers]
+
+    @property
+    def profile(self) -> Profile:
+        """The profile."""
+        return self.loaded.profile
+
+    @property
+    def target(self) -> Target:
+        """Its target."""
+        return self.loaded.target
+
+    def mark(self, *path: str | int) -> Mark | None:
+        """Where the profile's value at ``path`` came from."""
+        return self.loaded.layered.mark(path)
+
+    def shipped(self, *path: str | int) -> bool:
+        """Whether the value at ``path`` comes from a profile or layer that imgbuild ships, not from the user."""
+        mark = self.mark(*path)
+        return mark is not None and is_shipped(mark.file)
+
+    def error(self, code: str, path: Path, message: str, hint: str) -> None:
+        """An error about a key of the profile."""
+        if not self._stands_in(path):
+            self.findings.add(code, message, hint=hint, key=format_path(path), mark=self.mark(*path))
+
+    def warning(self, code: str, path: Path, message: str, hint: str) -> None:
+        """A warning about a key of the profile."""
+        if not self._stands_in(path):
+            self.findings.add(
+                code, message, hint=hint, key=format_path(path), mark=self.mark(*path), severity=Severity.WARNING
+            )
+
+    def _stands_in(self, path: Path) -> bool:
+        """Whether a default stands there for a value that does not fit, which is said already."""
+        return any(path[: len(place)] == place for place in self.loaded.mended)
+
+    def cluster_finding(
+        self, code: str, path: Path, message: str, hint: str, severity: Severity = Severity.ERROR
+    ) -> None:
+        """A finding about a key of the cluster file."""
+        if any(path[: len(place)] == place for place in self.cluster_mended):
+            return
+        mark = self.cluster_layered.mark(path) if self.cluster_layered is not None else None
+        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, severity=severity)
+
+
+def parts(node: Node) -> Iterator[tuple[Path, str, Addresses]]:
+    """Every interface, bond and VLAN of a node: its path below ``network``, its name, what it carries."""
+    if node.network is None:
+        return
+    for index, interface in enumerate(node.network.interfaces):
+        yield ("interfaces", index), interface.name, interface
+    for index, bond in enumerate(node.network.bonds):
+        yield ("bonds", index), bond.name, bond
+    for index, vlan in enumerate(node.network.vlans):
+        yield ("vlans", index), vlan.name, vlan
+
+
+def node_networks(nodes: Iterable[tuple[int, Node]]) -> Iterator[tuple[Path, Network]]:
+    """Every network that one of these nodes stands in, with its path in the cluster file."""
+    for number, node in nodes:
+        for place, _, carried in parts(node):
+            for index, address in enumerate(carried.addresses):
+                path = ("nodes", number, "network", *place, "addresses", index)
+                yield path, ipaddress.ip_interface(address).network
+
+
+def overlap(a: Network, b: Network) -> bool:
+    """Whether two networks share an address; those of different families never do."""
+    return a.version == b.version and a.overlaps(b)
+
+
+def inside(address: str, network: Network) -> bool:
+    """Whether an address lies in a network."""
+    parsed = ipaddress.ip_address(address)
+    return parsed.version == network.version and parsed in network

@@ -1,0 +1,207 @@
+"""The cluster file's nodes: names, MACs, addresses, how interfaces, bonds and VLANs hang together."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from imgbuild.checks.context import Context, inside, parts
+from imgbuild.config.cluster import Addresses, Node, NodeNetwork, Vlan
+from imgbuild.config.layers import closest
+from imgbuild.diagnostics.findings import Path, Severity
+from imgbuild.facts.derive import cloud_init_version, version, versions
+
+
+def check(context: Context) -> None:
+    """All findings about the cluster's nodes."""
+    _unique(context, "IB401", "host name", _names(context))
+    _unique(context, "IB402", "MAC", _macs(context))
+    _unique(context, "IB403", "address", _addresses(context))
+    for number, node in enumerate(context.cluster.nodes):
+        if node.network is not None:
+            path: Path = ("nodes", number, "network")
+            _links(context, path, node.network)
+            _routes(context, path, node, node.network)
+
+
+def _unique(context: Context, code: str, what: str, found: Iterator[tuple[Path, str]]) -> None:
+    seen: dict[str, Path] = {}
+    for path, value in found:
+        if value in seen:
+            first = context.cluster_layered.mark(seen[value]) if context.cluster_layered is not None else None
+            context.cluster_finding(
+                code, path, f"the {what} {value} is taken already{f' ({first})' if first else ''}", "give each its own"
+            )
+        seen.setdefault(value, path)
+
+
+def _names(context: Context) -> Iterator[tuple[Path, str]]:
+    for number, node in enumerate(context.cluster.nodes):
+        yield ("nodes", number, "name"), node.name
+
+
+def _macs(context: Context) -> Iterator[tuple[Path, str]]:
+    for number, node in enumerate(context.cluster.nodes):
+        own = [i.mac for i in node.network.interfaces] if node.network else []
+        if node.mac is not None and node.mac not in own:
+            yield ("nodes", number, "mac"), node.mac
+        for index, mac in enumerate(own):
+            yield ("nodes", number, "network", "interfaces", index, "mac"), mac
+
+
+def _addresses(context: Context) -> Iterator[tuple[Path, str]]:
+    for number, node in enumerate(context.cluster.nodes):
+        for place, _, carried in parts(node):
+            for index, address in enumerate(carried.addresses):
+                path = ("nodes", number, "network", *place, "addresses", index)
+                yield path, str(ipaddress.ip_interface(address).ip)
+
+
+def _links(context: Context, path: Path, network: NodeNetwork) -> None:
+    say = context.cluster_finding
+    interfaces = {i.name: n for n, i in enumerate(network.interfaces)}
+    below = {i.name: i.mtu for i in network.interfaces} | {b.name: b.mtu for b in network.bonds}
+    names: set[str] = set()
+    for place, name, _ in parts(Node(name="x", role="worker", network=network)):
+        if name in names:
+            say("IB404", (*path, *place, "name"), f"{name} stands twice on this node", "give each a name of its own")
+        if name == "lo":
+            say("IB404", (*path, *place, "name"), "lo is the loopback interface", "take another name")
+        names.add(name)
+    ports: dict[str, str] = {}
+    for number, bond in enumerate(network.bonds):
+        for index, port in enumerate(bond.interfaces):
+            here = (*path, "bonds", number, "interfaces", index)
+            if port not in interfaces:
+                hint = closest(port, list(interfaces)) or f"this node has {', '.join(interfaces)}"
+                say("IB405", here, f"{bond.name} wants {port}, which is no interface of this node", hint)
+                continue
+            if port in ports:
+                say("IB406", here, f"{port} is a port of {ports[port]} already", "an interface is in one bond only")
+            ports[port] = bond.name
+            carried = network.interfaces[interfaces[port]]
+            if carried.addresses or carried.dhcp or carried.gateway or carried.routes:
+                say(
+                    "IB407", (*path, "interfaces", interfaces[port]), f"{port} is in {bond.name} and has addresses",
+                    f"move them to {bond.name}",
+                )  # fmt: skip
+    tags: dict[tuple[str, int], str] = {}
+    for number, vlan in enumerate(network.vlans):
+        here = (*path, "vlans", number)
+        if vlan.link not in below:
+            hint = closest(vlan.link, list(below)) or f"this node has {', '.join(below)}"
+            say("IB405", (*here, "link"), f"{vlan.name} wants {vlan.link}, no interface or bond of this node", hint)
+            continue
+        if vlan.link in ports:
+            say("IB406", (*here, "link"), f"{vlan.link} is a port of {ports[vlan.link]}", f"link: {ports[vlan.link]}")
+        if (vlan.link, vlan.id) in tags:
+            say(
+                "IB404",
+                (*here, "id"),
+                f"VLAN {vlan.id} on {vlan.link} is {tags[vlan.link, vlan.id]} already",
+                "keep one",
+            )
+        else:
+            _vlan_name(context, (*here, "name"), vlan)
+        tags[vlan.link, vlan.id] = vlan.name
+        limit = below[vlan.link] or 1500
+        if vlan.mtu is not None and vlan.mtu > limit:
+            say(
+                "IB408",
+                (*here, "mtu"),
+                f"{vlan.mtu} is more than {vlan.link} carries ({limit})",
+                f"raise {vlan.link}'s mtu",
+            )
+
+
+def _vlan_name(context: Context, path: Path, vlan: Vlan) -> None:
+    """Enterprise Linux knows a VLAN's id by its name alone; cloud-init's sysconfig writes no VLAN_ID for it."""
+    if context.target.family != "el":
+        return
+    good = [f"{vlan.link}.{vlan.id}"]
+    release = cloud_init_version(context.profile, context.target)
+    if release >= version(versions("cloud-init")["since"]["vlan_parent"]):
+        good.append(f"vlan{vlan.id}")
+    if vlan.name not in good:
+        context.cluster_finding(
+            "IB409", path,
+            f"{context.target.name} with cloud-init {release} takes link and id of a VLAN from its name, "
+            f"and {vlan.name} is not {' or '.join(good)}", f"name it {good[0]}",
+        )  # fmt: skip
+
+
+def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> None:
+    say = context.cluster_finding
+    every = list(parts(node))
+    used = {port for bond in network.bonds for port in bond.interfaces} | {vlan.link for vlan in network.vlans}
+    dhcp = any(carried.dhcp for _, _, carried in every)
+    if not dhcp and not any(carried.addresses for _, _, carried in every):
+        say(
+            "IB420",
+            path,
+            f"{node.name} has a static network without any address",
+            "give one, or take network: out for DHCP",
+        )
+        return
+    gateways = {4: 0, 6: 0}
+    for place, name, carried in every:
+        here = (*path, *place)
+        if not carried.dhcp and not carried.addresses and name not in used:
+            say(
+                "IB421", here, f"{name} has no address, no DHCP, and nothing uses it", "give it one, or take it out",
+                Severity.WARNING,
+            )  # fmt: skip
+        networks = [ipaddress.ip_interface(a).network for a in carried.addresses]
+        ways = [((*here, "gateway"), carried.gateway)] if carried.gateway else []
+        ways += [((*here, "routes", n, "via"), route.via) for n, route in enumerate(carried.routes)]
+        for where, address in ways:
+            assert address is not None  # noqa: S101  (a gateway that is there)
+            if not any(inside(address, n) for n in networks) and not carried.dhcp:
+                said = ", ".join(map(str, networks)) or "none"
+                say(
+                    "IB422",
+                    where,
+                    f"{address} is in no network of {name} ({said})",
+                    "give an address next to the node's own",
+                )
+            elif any(str(ipaddress.ip_interface(a).ip) == address for a in carried.addresses):
+                say("IB422", where, f"{address} is the node's own address", "give the router's")
+        for index, written in enumerate(carried.addresses):
+            _host_part(context, (*here, "addresses", index), written)
+        for way in _defaults(carried):
+            gateways[ipaddress.ip_address(way).version] += 1
+    if not dhcp and not any(gateways.values()):
+        say("IB423", path, f"{node.name} has no default gateway", "set gateway: on one interface", Severity.WARNING)
+    for family, count in gateways.items():
+        if count > 1:
+            say(
+                "IB424", path,
+                f"{node.name} has {count} default gateways (IPv{family}): which one wins is left to chance",
+                "keep one; reach other networks by routes:", Severity.WARNING,
+            )  # fmt: skip
+    if not dhcp and not network.dns:
+        say(
+            "IB425", path, f"{node.name} has no DNS server; CoreDNS, where it runs there, does not start without one",
+            "set dns: on it, to any address where there is no server", Severity.WARNING,
+        )  # fmt: skip
+
+
+def _defaults(carried: Addresses) -> list[str]:
+    """Where the default routes of an interface go."""
+    ways = [carried.gateway] if carried.gateway else []
+    return ways + [r.via for r in carried.routes if ipaddress.ip_network(r.to).prefixlen == 0]
+
+
+def _host_part(context: Context, path: Path, written: str) -> None:
+    interface = ipaddress.ip_interface(written)
+    network = interface.network
+    narrow = network.prefixlen >= network.max_prefixlen - 1
+    ip = interface.ip
+    if ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
+        context.cluster_finding(
+            "IB426", path, f"{written} is no address for an interface", "give the node's own address"
+        )
+    elif not narrow and ip == network.network_address:
+        context.cluster_finding("IB426", path, f"{written} is the network itself", "give an address in it")
+    elif not narrow and interface.version == 4 and ip == network.broadcast_address:
+        context.cluster_finding("IB426", path, f"{written} is the network's broadcast address", "give another one")

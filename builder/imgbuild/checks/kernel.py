@@ -1,0 +1,216 @@
+"""Kernel, boot and firmware: flavours, cgroup hierarchies, Secure Boot, sysctls and arguments that fight ours."""
+
+from __future__ import annotations
+
+from packaging.version import Version
+
+from imgbuild.checks.context import Context
+from imgbuild.config.layers import closest
+from imgbuild.facts.derive import cgroup, kernel_facts, sysctl_name, version, versions
+
+_V1_CPUSET_GONE = Version("6.12")  # ELRepo's configs: CONFIG_CPUSETS_V1 is not set from here on
+
+# Arguments that imgbuild or the boot loader sets, and the key that sets them.
+_OURS = {
+    "root": "imgbuild sets root= from the image's own file system",
+    "ro": "",
+    "rw": "",
+    "BOOT_IMAGE": "the boot loader sets it",
+    "initrd": "the boot loader sets it",
+    "systemd.unified_cgroup_hierarchy": "set kernel.cgroup",
+    "systemd.legacy_systemd_cgroup_controller": "set kernel.cgroup",
+    "cgroup_no_v1": "set kernel.cgroup",
+    "net.ifnames": "set kernel.interface_names",
+    "biosdevname": "set kernel.interface_names",
+    "selinux": "set selinux.mode",
+    "enforcing": "set selinux.mode",
+    "ds": "the seed says where it is",
+    "ip": "give the node's addresses in the cluster file",
+}
+
+
+def check(context: Context) -> None:
+    """All findings about ``kernel``, ``firmware``, ``selinux`` and ``image``."""
+    _flavour(context)
+    _cgroup(context)
+    _secure_boot(context)
+    _sysctl(context)
+    _gone(context)
+    _arguments(context)
+    _rest(context)
+
+
+def _flavour(context: Context) -> None:
+    kernel, known = context.profile.kernel, list(context.target.kernels)
+    facts = kernel_facts(context.profile, context.target)
+    if facts is None:
+        context.error(
+            "IB301", ("kernel", "flavour"), f'{context.target.name} has no kernel "{kernel.flavour}"',
+            closest(kernel.flavour, known) or f"take one of {', '.join(known)}",
+        )  # fmt: skip
+        return
+    if kernel.version is None:
+        return
+    pinned, newest = version(kernel.version), version(facts.version)
+    if pinned != newest:
+        age, why = (
+            ("older", "repositories drop old kernels") if pinned < newest else ("newer", "imgbuild has not seen it")
+        )
+        context.warning(
+            "IB302", ("kernel", "version"),
+            f"{kernel.version} is {age} than {facts.version}, the newest {kernel.flavour} known: {why}",
+            "set kernel.version: null for the newest in the repository",
+        )  # fmt: skip
+
+
+def _cgroup(context: Context) -> None:
+    profile, target = context.profile, context.target
+    has_v2 = target.cgroup.default == "v2" or target.cgroup.v2_arguments is not None
+    if profile.kernel.cgroup == "v2" and not has_v2:
+        context.error(
+            "IB303", ("kernel", "cgroup"), f"systemd {target.systemd} of {target.name} has no unified hierarchy",
+            "set kernel.cgroup: auto",
+        )  # fmt: skip
+    facts = kernel_facts(profile, target)
+    if facts is None or cgroup(profile, target) == "v2":
+        return
+    pinned = profile.kernel.version
+    lacks = not facts.cpuset_v1 and (pinned is None or version(pinned) >= _V1_CPUSET_GONE)
+    if lacks and (profile.kubernetes.enabled or profile.kernel.cgroup == "v1"):
+        have = [n for n, k in target.kernels.items() if k.cpuset_v1]
+        context.error(
+            "IB304", ("kernel", "cgroup"),
+            f"{profile.kernel.flavour} {pinned or facts.version} has no cpuset controller on cgroup v1: "
+            "the kubelet would have nothing to stand on",
+            f"set kernel.cgroup: {'v2' if has_v2 else 'auto'}{', or kernel.flavour: ' + have[0] if have else ''}",
+        )  # fmt: skip
+
+
+def _secure_boot(context: Context) -> None:
+    profile = context.profile
+    if not profile.kernel.secure_boot:
+        return
+    path = ("kernel", "secure_boot")
+    if profile.firmware == "bios":
+        context.error("IB306", path, "BIOS firmware has no Secure Boot", "set firmware: efi, or secure_boot: false")
+    facts = kernel_facts(profile, context.target)
+    if facts is not None and not facts.signed:
+        signed = [n for n, k in context.target.kernels.items() if k.signed]
+        context.error(
+            "IB305", path, f"{profile.kernel.flavour} is not signed: with Secure Boot the machine stops before it",
+            f"set kernel.flavour: {signed[0] if signed else 'a signed one'}; or sign the kernel with a key of your own "
+            "and enrol it on each machine (mokutil --import), then set secure_boot: false here",
+        )  # fmt: skip
+
+
+def _sysctl(context: Context) -> None:
+    profile = context.profile
+    seen: dict[str, str] = {}
+    for key, value in profile.kernel.sysctl.items():
+        path = ("kernel", "sysctl", key)
+        name = sysctl_name(key)
+        if name in seen:
+            context.error(
+                "IB307", path, f"{key} and {seen[name]} are the same setting", "keep one of them; null takes one out"
+            )
+        seen[name] = key
+        if value is None:
+            continue
+        ending = name.rpartition(".")[2]
+        if name.startswith("net.ipv4.conf.") and ending == "rp_filter" and str(value) != str(profile.network.rp_filter):
+            context.error(
+                "IB308", path, f"{key} is {value} and network.rp_filter is {profile.network.rp_filter}: "
+                "the kernel takes the higher of all and an interface", "set network.rp_filter alone",
+            )  # fmt: skip
+        _needs(context, key, name)
+
+
+def _needs(context: Context, key: str, name: str) -> None:
+    """A module makes some sysctls exist, and one that loads another brings that one's, too: ip_vs_rr loads ip_vs."""
+    loaded = [module.replace("-", "_") for module in context.profile.kernel.modules]
+    for row in versions("kernel")["needs"]:
+        brings = row["modules"]
+        if name.startswith(row["prefix"]) and not any(
+            module == other or module.startswith(f"{other}_") for module in loaded for other in brings
+        ):
+            context.error(
+                "IB309", ("kernel", "sysctl", key), f"{key} does not exist before the module {brings[0]} is loaded",
+                f"add {brings[0]} to kernel.modules",
+            )  # fmt: skip
+
+
+def _gone(context: Context) -> None:
+    """Modules and sysctls that the kernel of this target does not have (versions/kernel.yaml)."""
+    profile = context.profile
+    facts = kernel_facts(profile, context.target)
+    if facts is None:
+        return  # IB301
+    release = version(profile.kernel.version or facts.version)
+    table = versions("kernel")
+    modules = {row["name"]: row for row in table["modules"]}
+    for index, module in enumerate(profile.kernel.modules):
+        row = modules.get(module.replace("-", "_"))
+        if row is not None and (why := _absent(row, release)):
+            instead = row.get("instead")
+            fix = f"write {instead}" if instead else "remove it, or take a newer kernel.flavour"
+            if instead in profile.kernel.modules:
+                fix = f"remove it: {instead} is there already"
+            context.error("IB240", ("kernel", "modules", index), f"the module {module} {why}", fix)
+    sysctls = {row["name"]: row for row in table["sysctls"]}
+    for key, value in profile.kernel.sysctl.items():
+        path, name = ("kernel", "sysctl", key), sysctl_name(key)
+        row = sysctls.get(name)
+        if value is not None and row is not None and (why := _absent(row, release)):
+            fix = f"write {row['instead']}" if "instead" in row else "remove it"
+            if row.get("instead") in map(sysctl_name, profile.kernel.sysctl):
+                fix = f"remove it: {row['instead']} is there already"
+            context.error("IB241", path, f"{key} {why}", fix)
+        elif value is not None and name.startswith("net.ipv6.") and "ipv6.disable=1" in profile.kernel.arguments:
+            context.error(
+                "IB241", path, f"{key} does not exist with ipv6.disable=1 on the kernel's command line",
+                "remove it, or the argument",
+            )  # fmt: skip
+
+
+def _absent(row: dict[str, str], release: Version) -> str:
+    """Why a kernel of that release does not have it; empty: it has."""
+    if "never" in row:
+        return f"does not exist: {row['never']}"
+    if "until" in row and release >= Version(row["until"]):
+        return f"is gone since kernel {row.get('gone', row['until'])}; this node's is {release}"
+    if "since" in row and release < Version(row["since"]):
+        return f"exists since kernel {row['since']}; this node's is {release}"
+    return ""
+
+
+def _arguments(context: Context) -> None:
+    seen: set[str] = set()
+    for index, argument in enumerate(context.profile.kernel.arguments):
+        name = argument.partition("=")[0]
+        path = ("kernel", "arguments", index)
+        if name in _OURS:
+            context.error(
+                "IB310", path, f"{argument} fights what imgbuild sets", _OURS[name] or "take it out: imgbuild sets it"
+            )
+        if argument in seen:
+            context.warning("IB311", path, f"{argument} stands twice", "take one out")
+        seen.add(argument)
+
+
+def _rest(context: Context) -> None:
+    profile, target = context.profile, context.target
+    if profile.selinux.mode is not None and not target.selinux:
+        context.error(
+            "IB312", ("selinux", "mode"), f"{target.name} has no SELinux policy of ours", "set selinux.mode: null"
+        )
+    # A root file system of less than 1.5 GiB holds no node (measured: the packages alone).
+    if profile.image.size_mib < profile.image.esp_mib + 1536:
+        context.error(
+            "IB313", ("image", "size_mib"), f"{profile.image.size_mib} MiB leave no room for a node",
+            "take 4096; the image grows to its disk anyway, and qcow2 stores no empty blocks",
+        )  # fmt: skip
+    if "overlay" not in profile.kernel.modules:
+        context.warning(
+            "IB314", ("kernel", "modules"), "the module overlay is not loaded at boot: containerd's snapshots need it",
+            "add overlay to kernel.modules",
+        )  # fmt: skip

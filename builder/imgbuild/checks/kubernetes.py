@@ -1,0 +1,266 @@
+"""Kubernetes: versions against target, kernel, cgroups and containerd; networks; what kubeadm's preflight wants."""
+
+from __future__ import annotations
+
+from packaging.version import Version
+
+from imgbuild.checks.context import Context
+from imgbuild.diagnostics.findings import Path
+from imgbuild.facts.derive import (
+    cgroup,
+    containerd_version,
+    families,
+    kernel_facts,
+    kubernetes_facts,
+    minor,
+    preflight,
+    sysctl_name,
+    sysctls,
+    version,
+    versions,
+)
+
+
+def check(context: Context) -> None:
+    """All findings about ``kubernetes``."""
+    kubernetes = context.profile.kubernetes
+    if not kubernetes.enabled:
+        return
+    _version(context)
+    _glibc(context)
+    _cgroup(context)
+    _kernel(context)
+    _containerd(context)
+    _binaries(context)
+    _sysctls(context)
+    _node(context)
+    _services(context)
+
+
+def _version(context: Context) -> None:
+    release, path = context.profile.kubernetes.version, ("kubernetes", "version")
+    known = sorted(versions("kubernetes")["minors"], key=Version)
+    if version(release) < Version(known[0]):
+        context.error(
+            "IB201", path, f"Kubernetes {release} is older than {known[0]}, the first in the package repositories",
+            f"take {known[0]} or later; {context.target.name} does well with "
+            f"{context.target.defaults.get('kubernetes', {}).get('version', known[-1])}",
+        )  # fmt: skip
+    elif kubernetes_facts(release) is None:
+        context.warning(
+            "IB202", path, f"imgbuild knows Kubernetes {known[0]} to {known[-1]}, not {minor(release)}",
+            "take a known one, or try its pause image and kubeadm's API for yourself",
+        )  # fmt: skip
+    # Mirrors in China were seen with 1.28 and later of the new repositories (facts, 2.1).
+    mirrors = context.profile.repositories
+    if mirrors.region == "china" and mirrors.kubernetes is None and version(release) < Version("1.28"):
+        context.warning(
+            "IB203", path, f"the mirrors in China were seen with Kubernetes from 1.28 on, not {minor(release)}",
+            "set repositories.kubernetes to a repository that has it, or take a later one",
+        )  # fmt: skip
+
+
+def _glibc(context: Context) -> None:
+    """The kubelet is linked dynamically: built on a newer system than the target, it may not start there."""
+    release, target = context.profile.kubernetes.version, context.target
+    newer: str = versions("kubernetes")["next_glibc"]
+    if version(target.glibc) >= version(newer):
+        return
+    facts = kubernetes_facts(release)
+    if facts is None and version(release) < max(map(Version, versions("kubernetes")["minors"])):
+        return  # IB201
+    seen = "this release may be built on"
+    if facts is not None and facts.built_on_glibc is not None:
+        if facts.built_until is None or version(release) <= version(facts.built_until):
+            return
+        seen = (
+            f"up to {facts.built_until} it was built on glibc {facts.built_on_glibc}, and later patches may be built on"
+        )
+    context.warning(
+        "IB229", ("kubernetes", "version"),
+        f"it is not known whether the kubelet of {release} starts on {target.name}, with glibc {target.glibc}: {seen} "
+        f"Debian 12, which makes a kubelet that needs glibc {newer}",
+        "the installation starts it and ends with an error if it cannot; to be sure, take "
+        f"{_known_to_start(release)}, or a target with glibc {newer} or later",
+    )  # fmt: skip
+
+
+def _known_to_start(release: str) -> str:
+    patches: dict[str, str | None] = {m: row["built_until"] for m, row in versions("kubernetes")["minors"].items()}
+    return patches.get(minor(release)) or max(filter(None, patches.values()), key=version)
+
+
+def _cgroup(context: Context) -> None:
+    profile = context.profile
+    if cgroup(profile, context.target) == "v2":
+        return
+    release = profile.kubernetes.version
+    facts = kubernetes_facts(release)
+    known = [Version(m) for m in versions("kubernetes")["minors"]]
+    verdict = facts.cgroup_v1 if facts else "never" if version(release) > max(known) else "yes"
+    can_v2 = context.target.cgroup.default == "v2" or context.target.cgroup.v2_arguments is not None
+    way = "set kernel.cgroup: v2" if can_v2 else "take a target with systemd 226 or later"
+    path = ("kubernetes", "version")
+    if verdict == "never":
+        context.error(
+            "IB204", path, f"Kubernetes {release} does not run on cgroup v1, with which {context.target.name} boots",
+            f"{way}, or take Kubernetes 1.37 or older with kubernetes.cgroup_v1: accept",
+        )  # fmt: skip
+    elif verdict == "override" and profile.kubernetes.cgroup_v1 == "refuse":
+        context.error(
+            "IB205", path,
+            f"the kubelet of {release} refuses cgroup v1, with which {context.target.name} boots",
+            f"set kubernetes.cgroup_v1: accept (failCgroupV1: false), {way}, or take Kubernetes 1.34 or older",
+        )  # fmt: skip
+
+
+def _kernel(context: Context) -> None:
+    profile = context.profile
+    facts = kernel_facts(profile, context.target)
+    if facts is None or version(profile.kubernetes.version) < Version("1.32"):
+        return
+    release = version(profile.kernel.version or facts.version)
+    # k8s.io/system-validators, as of Kubernetes 1.32: 5.4, 5.10, 5.15 and from 6 on.
+    if release.major < 6 and (release.major, release.minor) not in ((5, 4), (5, 10), (5, 15)):
+        others = [n for n, k in context.target.kernels.items() if version(k.version) >= Version("5.4")]
+        context.error(
+            "IB206", ("kernel", "version" if profile.kernel.version else "flavour"),
+            f"kubeadm of {profile.kubernetes.version} takes kernels 5.4, 5.10, 5.15, and from 6 on, not {release}",
+            f"set kernel.flavour to {' or '.join(others) or 'a newer kernel'}, or take Kubernetes 1.31 or older",
+        )  # fmt: skip
+
+
+def _containerd(context: Context) -> None:
+    profile = context.profile
+    release, running = profile.kubernetes.version, containerd_version(profile, context.target)
+    if running is None:
+        return  # IB502 or IB503 says so
+    path: Path = ("containerd", "source")
+    if profile.containerd.source == "nerdctl-full":
+        path = ("containerd", "nerdctl_full", "containerd" if profile.containerd.nerdctl_full.containerd else "version")
+    fix = (
+        "take a later nerdctl-full, such as the default"
+        if path[-1] != "source"
+        else "set containerd.source: nerdctl-full"
+    )
+    wanted, have = version(release), version(running)
+    if wanted >= Version("1.38") and have < Version("2"):
+        context.error(
+            "IB207", path, f"Kubernetes {release} needs CRI's RuntimeConfig: containerd {running} has none", fix
+        )
+        return
+    if wanted >= Version("1.26") and have < Version("1.6"):
+        context.error("IB207", path, f"Kubernetes {release} needs CRI v1: containerd {running} has none", fix)
+        return
+    if wanted >= Version("1.34") and have < Version("2"):
+        context.warning(
+            "IB208", path, f"the kubelet of {release} warns about containerd {running}: it has no RuntimeConfig, "
+            "needed from 1.38 on", fix,
+        )  # fmt: skip
+    table = versions("kubernetes")["containerd"]
+    rows = [m for m in table if Version(m) <= Version(minor(release))]
+    if not rows:
+        return
+    row = table[max(rows, key=Version)]
+    line = minor(running)
+    if have < version(row[line]) if line in row else have < max(map(Version, row)):
+        said = ", ".join(f"{v} or later of {m}" for m, v in row.items())
+        context.warning("IB209", path, f"Kubernetes {minor(release)} goes with containerd {said}, not {running}", fix)
+
+
+def _binaries(context: Context) -> None:
+    kubernetes = context.profile.kubernetes
+    path = ("kubernetes", "binaries")
+    if kubernetes.source == "packages":
+        if kubernetes.binaries:
+            context.warning(
+                "IB211", path, "these binaries are not used: kubernetes.source is packages",
+                "set kubernetes.source: binaries, or take them out",
+            )  # fmt: skip
+        return
+    absent = [b for b in ("kubeadm", "kubelet", "kubectl", "crictl") if b not in kubernetes.binaries]
+    if absent:
+        context.error(
+            "IB210", ("kubernetes", "source"), f"kubernetes.source is binaries, without {', '.join(absent)}",
+            f"give urls and sha256 for kubernetes.binaries.{absent[0]}",
+        )  # fmt: skip
+
+
+def _sysctls(context: Context) -> None:
+    """kubeadm's preflight reads these in /proc (versions/kubeadm-preflight.yaml)."""
+    profile, release = context.profile, context.profile.kubernetes.version
+    spelled = {sysctl_name(key): key for key in profile.kernel.sysctl}
+    values = {sysctl_name(key): value for key, value in sysctls(profile).items()}
+    for row in preflight(release, "sysctls"):
+        name, wanted = row["key"], row["value"]
+        if row.get("family") not in (None, *families(profile)) or str(values.get(name, "")).strip() == wanted:
+            continue
+        path = ("kernel", "sysctl", spelled.get(name, name))
+        if name.startswith("net.bridge."):
+            context.error(
+                "IB213", path, f"kubeadm up to 1.29 refuses {name} other than {wanted}",
+                f'set kernel.sysctl."{name}": {wanted} (Cilium has no Linux bridge to mind it)',
+            )  # fmt: skip
+        else:
+            context.error(
+                "IB212", path, f"kubeadm's preflight requires {name} to be {wanted}",
+                f'set kernel.sysctl."{name}": {wanted}',
+            )  # fmt: skip
+    if 6 not in families(profile):
+        return
+    for name in ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"):
+        if str(values.get(name, "0")).strip() != "0":
+            context.error(
+                "IB218", ("kernel", "sysctl", spelled[name]),
+                f"{name} switches IPv6 off, and the cluster's networks are IPv6", f'set kernel.sysctl."{name}": null',
+            )  # fmt: skip
+    for index, argument in enumerate(profile.kernel.arguments):
+        if argument in ("ipv6.disable=1", "ipv6.disable_ipv6=1"):
+            context.error(
+                "IB218", ("kernel", "arguments", index),
+                f"{argument} switches IPv6 off, and the cluster's networks are IPv6", "remove it",
+            )  # fmt: skip
+
+
+def _node(context: Context) -> None:
+    profile = context.profile
+    facts = kubernetes_facts(profile.kubernetes.version)
+    if profile.kubernetes.certificate_validity is not None and facts is not None and facts.kubeadm_api == "v1beta3":
+        context.error(
+            "IB219", ("kubernetes", "certificate_validity"),
+            f"kubeadm of {profile.kubernetes.version} cannot be told how long certificates are valid: from 1.31 on",
+            "set it to null (365 days), or take Kubernetes 1.31 or later",
+        )  # fmt: skip
+    if profile.swap.enabled:
+        context.error(
+            "IB214", ("swap", "enabled"), "the kubelet does not start with swap on", "set swap.enabled: false"
+        )
+    if profile.containerd.cgroup_driver == "cgroupfs":
+        context.warning(
+            "IB215", ("containerd", "cgroup_driver"),
+            "two managers of cgroups: systemd runs the node, and cgroupfs works beside it, unstable under load",
+            "set containerd.cgroup_driver: systemd",
+        )  # fmt: skip
+
+
+def _services(context: Context) -> None:
+    profile = context.profile
+    explicit = profile.cilium.values.get("kubeProxyReplacement")
+    if not profile.cilium.enabled:
+        if not profile.kubernetes.kube_proxy:
+            context.warning(
+                "IB217", ("kubernetes", "kube_proxy"), "neither kube-proxy nor Cilium: no Service will be reachable",
+                "set kubernetes.kube_proxy: true, or cilium.enabled: true",
+            )  # fmt: skip
+    elif profile.kubernetes.kube_proxy and explicit in (True, "true", "strict"):
+        context.error(
+            "IB216", ("cilium", "values", "kubeProxyReplacement"),
+            "kube-proxy runs as well (kubernetes.kube_proxy): both would serve each Service",
+            "set kubernetes.kube_proxy: false, or take kubeProxyReplacement out: imgbuild sets it",
+        )  # fmt: skip
+    elif not profile.kubernetes.kube_proxy and explicit in (False, "false", "disabled"):
+        context.error(
+            "IB216", ("cilium", "values", "kubeProxyReplacement"),
+            "kube-proxy is left out (kubernetes.kube_proxy) and Cilium is told not to take its place",
+            "take kubeProxyReplacement out: imgbuild sets it",
+        )  # fmt: skip

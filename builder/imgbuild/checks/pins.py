@@ -1,0 +1,45 @@
+"""A version, its URLs and its checksum belong together: whoever changes one and not the others is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from imgbuild.checks.context import Context
+from imgbuild.diagnostics.findings import Path, format_path
+
+_VERSION = re.compile(r"(?<![0-9.])v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9])")
+
+
+def pinned(
+    context: Context, code: str, path: Path, version: str, urls: Sequence[str], what: str, at: Path | None = None
+) -> None:
+    """Findings about an archive at ``path`` that has urls and sha256; its version is at ``at``, or beside them."""
+    at = at or (*path, "version")
+    if at in context.loaded.mended:  # it is said already that this is no version
+        return
+    others: set[str] = set()
+    for index, url in enumerate(urls):
+        found = _VERSION.findall(url)
+        if found and version not in url:
+            others.add(found[-1])
+            # A layer of ours brought the URL, the user's own file another version: that is the line to look at.
+            ours = context.shipped(*path, "urls", index) and not context.shipped(*at)
+            context.error(
+                code, at if ours else (*path, "urls", index),
+                f"{what}: version is {version}, but {'the URL of a layer' if ours else 'this URL'} is of {found[-1]}",
+                f"set {format_path(path)}.urls and .sha256 to those of {version}, or the version to {found[-1]}",
+            )  # fmt: skip
+    version_mark, sum_mark = context.mark(*at), context.mark(*path, "sha256")
+    if others or version_mark is None or sum_mark is None:
+        return
+    if context.shipped(*path, "sha256") and not context.shipped(*at) and _changed(context, at):
+        context.error(
+            code, (*path, "sha256"), f"{what}: version says {version}, but the sha256 is that of another version",
+            f"give the sha256 of {version} beside its URLs",
+        )  # fmt: skip
+
+
+def _changed(context: Context, at: Path) -> bool:
+    history = context.loaded.layered.history.get(at, [])
+    return len({value for _, value in history}) > 1

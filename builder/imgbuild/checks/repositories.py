@@ -1,0 +1,158 @@
+"""Where things come from: base image, package repositories, packages; and the time zone."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+
+from imgbuild.checks.context import Context
+from imgbuild.config.layers import closest
+from imgbuild.config.openpgp import dearmour, key_facts
+from imgbuild.config.profile import RepositoryKeys
+from imgbuild.diagnostics.findings import Path
+from imgbuild.facts.repositories import key_kind, repository_keys
+
+_ARCHIVES = (".qcow2", ".img", ".raw", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".xz", ".iso")
+
+
+def check(context: Context) -> None:
+    """All findings about ``base``, ``repositories``, ``packages`` and ``time``."""
+    _base(context)
+    _repositories(context)
+    _keys(context)
+    _time(context)
+
+
+def _base(context: Context) -> None:
+    base = context.profile.base
+    if base.source is None:
+        if base.sha256 is not None:
+            context.error(
+                "IB431", ("base", "sha256"), "a sha256 without base.source: the target's own image has its own",
+                "set base.source as well, or base.sha256: null",
+            )  # fmt: skip
+        return
+    if any(ord(c) < 32 for c in base.source) or not base.source.strip():
+        context.error("IB430", ("base", "source"), "this is no path and no URL", "give a folder, a file or a URL")
+    elif base.sha256 is None and ("://" in base.source or base.source.lower().endswith(_ARCHIVES)):
+        context.error(
+            "IB430", ("base", "source"), "a base image without a checksum: its content may change",
+            "set base.sha256 (sha256sum FILE); only a folder goes without",
+        )  # fmt: skip
+    if context.target.image.base is None:
+        context.warning(
+            "IB432", ("base", "source"), f"{context.target.name} is installed from packages: no base image is read",
+            "set base.source: null",
+        )  # fmt: skip
+
+
+def _repositories(context: Context) -> None:
+    repositories, target = context.profile.repositories, context.target
+    for name in ("elrepo", "epel"):
+        if getattr(repositories, name) is not None and getattr(target.repositories, name) is None:
+            context.warning(
+                "IB433", ("repositories", name), f"{target.name} does not use {name}: this is not read",
+                f"set repositories.{name}: null",
+            )  # fmt: skip
+    if repositories.epel_enabled and target.repositories.epel is None:
+        context.error(
+            "IB433", ("repositories", "epel_enabled"), f"there is no EPEL for {target.name}", "set it to false"
+        )
+    for name in ("distribution", "security", "elrepo", "epel", "kubernetes"):
+        urls = getattr(repositories, name)
+        if urls is not None and not urls:
+            context.error(
+                "IB434", ("repositories", name), "an empty list: there would be no repository at all",
+                "set it to null for the target's own, or give a URL",
+            )  # fmt: skip
+        if urls and len(set(urls)) != len(urls):
+            context.warning("IB435", ("repositories", name), "a repository stands twice", "take one out")
+
+
+def _keys(context: Context) -> None:
+    """Without its key no package of a repository is installed: that must not come to light on the node."""
+    own = context.profile.repositories.keys
+    used = repository_keys(context.profile, context.target)
+    for kind in RepositoryKeys.model_fields:
+        given, path = getattr(own, kind), ("repositories", "keys", kind)
+        if given is None:
+            continue
+        if kind not in map(key_kind, used):
+            context.warning(
+                "IB439", path, f"no address of {kind} is in use, so its keys are not read", "set it to null"
+            )
+        if len(set(given)) != len(given):
+            context.warning("IB435", path, "a key stands twice", "take one out")
+        for index, text in enumerate(given):
+            _own_expiry(context, (*path, index), key_facts(dearmour(text)).expires)
+    for name, keys in used.items():
+        # The distribution's own key comes with its base image.
+        for key in keys if name not in ("distribution", "security") else ():
+            if key.content is None:
+                context.error(
+                    "IB437", ("repositories", "keys", name),
+                    f"imgbuild ships no key for {name}, and no base image has one: its packages could not be checked",
+                    f"get it from {key.origin}{f', fingerprint {key.fingerprint},' if key.fingerprint else ''} "
+                    f"and give its text in repositories.keys.{name}",
+                )  # fmt: skip
+        if getattr(own, key_kind(name)) is None:
+            _shipped_expiry(context, name, [key.expires for key in keys if key.content is not None])
+
+
+_SOON = timedelta(days=60)
+
+
+def _expiry(context: Context, expires: int | None) -> tuple[date, bool] | None:
+    """The day on which a key expires and whether that is over; None: not within 60 days, or nobody looks at it.
+
+    rpm does not look at the date: 4.11 and 4.14 of CentOS take packages that an expired key has signed.
+    """
+    if expires is None or context.target.package_manager != "apt":
+        return None
+    at, now = (datetime.fromtimestamp(second, UTC) for second in (expires, context.moment.second))
+    return (at.date(), at <= now) if at - now <= _SOON else None
+
+
+def _own_expiry(context: Context, path: Path, expires: int | None) -> None:
+    found = _expiry(context, expires)
+    fix = "get a newer copy from its owner, who may have extended it"
+    if found is not None and found[1]:
+        context.error("IB438", path, f"this key expired on {found[0]}: apt refuses what it signed", fix)
+    elif found is not None:
+        context.warning("IB438", path, f"this key expires on {found[0]}: from then on apt refuses what it signed", fix)
+
+
+def _shipped_expiry(context: Context, name: str, ends: Sequence[int | None]) -> None:
+    """One valid key of several is enough."""
+    found = [_expiry(context, expires) for expires in ends]
+    if not found or None in found:
+        return
+    day, over = max(each for each in found if each is not None)
+    context.warning(
+        "IB438", ("repositories", "keys", key_kind(name)),
+        f"the key of {name} that imgbuild ships {'expired' if over else 'expires'} on {day}: "
+        f"{'apt' if over else 'from then on apt'} refuses what it signed, and each installation has to find the same "
+        "key with a later date in the repositories of its own or a newer minor version",
+        "nothing, if the nodes (baked: the build host) reach them; else give a newer copy with the same fingerprint in "
+        f"repositories.keys.{name} (docs/how-to/mirrors.md, An expired key)",
+    )  # fmt: skip
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _time(context: Context) -> None:
+    zone = context.profile.time.zone
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        # A host without tzdata knows no zone at all: then nothing can be said.
+        if _zones():
+            context.warning(
+                "IB436", ("time", "zone"), f"this host knows no time zone {zone}",
+                closest(zone, sorted(_zones())) or "take a name of the IANA database, such as Asia/Shanghai",
+            )  # fmt: skip

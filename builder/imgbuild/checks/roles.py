@@ -1,0 +1,166 @@
+"""Which nodes make the control plane, how the others reach it, and what they are labelled with."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from imgbuild.checks.context import Context, inside, parts
+from imgbuild.config.cluster import Node
+from imgbuild.diagnostics.findings import Path, Severity, few
+from imgbuild.facts.endpoint import own_address, reach
+
+
+def check(context: Context) -> None:
+    """All findings about roles, endpoint, virtual address, labels and taints."""
+    _roles(context)
+    _vip(context)
+    _labels(context)
+
+
+def _roles(context: Context) -> None:
+    cluster = context.cluster
+    masters = [n for n, node in enumerate(cluster.nodes) if node.role == "control-plane"]
+    if not context.profile.kubernetes.enabled:
+        return
+    say = context.cluster_finding
+    unknown = {path[-1] for path in context.cluster_mended}
+    if "role" in unknown:
+        return
+    if not masters:
+        say("IB410", ("nodes", 0, "role"), "no node is a control plane", "set role: control-plane on one of them")
+        return
+    found = reach(context.profile, cluster)
+    where = found.endpoint
+    if len(cluster.nodes) > 1 and where is None and not unknown & {"endpoint", "vip", "network"}:
+        other = next(n for n in range(len(cluster.nodes)) if n != masters[0])
+        say(
+            "IB411", ("nodes", other),
+            f"{cluster.nodes[other].name} could never join: nobody knows the address of the control plane",
+            f"set endpoint: HOST:PORT, a vip, or a static address on {cluster.nodes[masters[0]].name}",
+        )  # fmt: skip
+    if len(masters) > 1 and len(masters) % 2 == 0:
+        say(
+            "IB412", ("nodes", masters[-1], "role"),
+            f"{len(masters)} control planes: etcd bears no more losses with them than with {len(masters) - 1}",
+            "take an odd number", Severity.WARNING,
+        )  # fmt: skip
+    if cluster.endpoint is not None and not 0 < int(cluster.endpoint.rpartition(":")[2]) < 65536:
+        say("IB413", ("endpoint",), f"{cluster.endpoint} has no port", "ports are 1 to 65535")
+    if len(masters) > 1 and where is not None:
+        _single(context, masters, where, unknown)
+
+
+def _single(context: Context, masters: list[int], where: str, unknown: set[str | int]) -> None:
+    """One node's address as the endpoint of several control planes.
+
+    Without that node nobody reaches the API; made anew, it finds nobody at the endpoint and has to ask the others
+    whether the cluster is there, or it would make a second one.
+    """
+    cluster, say = context.cluster, context.cluster_finding
+    host = where.rpartition(":")[0].strip("[]")
+    own = next((n for n in masters if host in (cluster.nodes[n].name, *_own(context, cluster.nodes[n]))), None)
+    nameless = [n for n in masters if own_address(context.profile, cluster.nodes[n]) is None]
+    fix = "set vip:, or endpoint: to a load balancer"
+    if cluster.single_endpoint and cluster.vip is not None:
+        say(
+            "IB462", ("single_endpoint",), f"the endpoint is the vip {cluster.vip.address}, no single node's address",
+            "remove single_endpoint", Severity.WARNING,
+        )  # fmt: skip
+    elif cluster.single_endpoint:
+        # Where the endpoint is the address of nobody in the file, it is that of one who gets it from DHCP.
+        holder = own if own is not None else next(iter(nameless), masters[0])
+        for number in nameless:
+            if number != holder and "network" not in unknown:
+                name = cluster.nodes[number].name
+                say(
+                    "IB461", ("nodes", number),
+                    f"the address of {name} is not known: if {cluster.nodes[holder].name}, whose address is the "
+                    f"endpoint, is made anew, it cannot ask {name} whether the cluster is there",
+                    f"give {name} a static address, or settings: {{kubernetes: {{advertise_address: ADDRESS}}}} with "
+                    f"the one that DHCP gives it; or {fix}",
+                )  # fmt: skip
+    elif own is not None:
+        known = [cluster.nodes[n].name for n in nameless if n != own]
+        also = f" (with a static address for {few(known, 3)})" if known else ""
+        say(
+            "IB414", ("endpoint",) if cluster.endpoint else ("nodes", own),
+            f"the endpoint {where} is {cluster.nodes[own].name}'s own address: nobody reaches the API without it",
+            f"{fix}; single_endpoint: true accepts it{also}",
+        )  # fmt: skip
+
+
+def _own(context: Context, node: Node) -> list[str]:
+    """Every address of a node that is known."""
+    static = [str(ipaddress.ip_interface(a).ip) for _, _, carried in parts(node) for a in carried.addresses]
+    own = own_address(context.profile, node)
+    return static if own is None or own in static else [own, *static]
+
+
+def _reaches(node: Node, address: str) -> bool:
+    """Whether a node has a network with that address; what it gets by DHCP nobody knows."""
+    carriers = [carried for _, _, carried in parts(node)]
+    return any(carried.dhcp for carried in carriers) or not carriers or any(
+        inside(address, ipaddress.ip_interface(own).network) for carried in carriers for own in carried.addresses
+    )  # fmt: skip
+
+
+def _vip(context: Context) -> None:
+    cluster, vip = context.cluster, context.cluster.vip
+    if vip is None:
+        return
+    say, path = context.cluster_finding, ("vip", "address")
+    for node in cluster.nodes:
+        if vip.address in _own(context, node):
+            say("IB415", path, f"{vip.address} is {node.name}'s own address", "give one that no machine has")
+    for node in cluster.nodes:
+        if node.role == "control-plane" and not _reaches(node, vip.address):
+            say(
+                "IB416", path, f"{vip.address} is in no network of the control plane {node.name}",
+                "give a free address of a network that all control planes are in",
+            )  # fmt: skip
+            break
+    kubernetes = context.profile.kubernetes
+    for name, network in (("pod", kubernetes.pod_cidr), ("Service", kubernetes.service_cidr)):
+        if inside(vip.address, ipaddress.ip_network(network)):
+            say("IB416", path, f"{vip.address} is in the {name} network {network}", "give a free address of the nodes'")
+    if cluster.endpoint is not None and cluster.endpoint.rpartition(":")[0].strip("[]") != vip.address:
+        host = cluster.endpoint.rpartition(":")[0]
+        say(
+            "IB417", ("endpoint",), f"the nodes go to {host}, not to the vip {vip.address}",
+            "take endpoint: out, or let that name resolve to the vip",
+            Severity.WARNING if host[-1].isalpha() else Severity.ERROR,
+        )  # fmt: skip
+
+
+# What the kubelet lets itself be labelled with below kubernetes.io and k8s.io
+# (staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go).
+_OWN_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_KNOWN_LABELS = frozenset(
+    {
+        "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "kubernetes.io/instance-type",
+        "beta.kubernetes.io/os", "beta.kubernetes.io/arch", "beta.kubernetes.io/instance-type",
+        "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
+    }
+)  # fmt: skip
+
+
+def _labels(context: Context) -> None:
+    for number, node in enumerate(context.cluster.nodes):
+        for label in node.labels:
+            domain = label.rpartition("/")[0]
+            reserved = domain.endswith(("kubernetes.io", "k8s.io")) and (
+                domain in ("kubernetes.io", "k8s.io") or domain.endswith((".kubernetes.io", ".k8s.io"))
+            )
+            ours = any(domain == own or domain.endswith(f".{own}") for own in _OWN_DOMAINS)
+            if reserved and not ours and label not in _KNOWN_LABELS:
+                context.cluster_finding(
+                    "IB418", ("nodes", number, "labels", label), f"the kubelet refuses to start with the label {label}",
+                    "take a domain of your own; node-role… is set with kubectl label when the node is there",
+                )  # fmt: skip
+        seen: set[tuple[str, str]] = set()
+        for index, taint in enumerate(node.taints):
+            if (taint.key, taint.effect) in seen:
+                path: Path = ("nodes", number, "taints", index)
+                context.cluster_finding("IB419", path, f"{taint.key}:{taint.effect} stands twice", "keep one")
+            seen.add((taint.key, taint.effect))

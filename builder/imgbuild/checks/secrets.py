@@ -1,0 +1,106 @@
+"""The cluster's secrets: whose they are, whether keys and certificates belong together, what has expired or will."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path as FilePath
+
+from imgbuild.checks.context import Context
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.fields import duration_seconds
+from imgbuild.config.secrets import Kept, default_path
+from imgbuild.diagnostics.findings import Findings, Mark, Path, Severity, format_path
+from imgbuild.outputs.cloud import LIMITS
+
+_DAY = 86400
+_SOON_DAYS = 7
+
+
+def check(context: Context, kept: Kept) -> None:
+    """All findings about the secrets file."""
+    check_keys(context.cluster, kept, context.findings)
+    _token(context, kept)
+    _carried(context, kept)
+    _metadata(context)
+
+
+def check_keys(cluster: Cluster, kept: Kept, findings: Findings) -> None:
+    """Whose secrets they are, whether they belong together, and whether the authorities are valid."""
+    secrets = kept.secrets
+    if secrets.cluster != cluster.name:
+        _say(
+            findings, kept, "IB903", ("cluster",),
+            f"these are the secrets of the cluster {secrets.cluster}, not of {cluster.name}",
+            "give each cluster a file of its own: --secrets FILE",
+        )  # fmt: skip
+    for name, authority in secrets.authorities.items():
+        if not authority.matches:
+            _say(
+                findings, kept, "IB904", (name, "private_key"), f"the key of {name} is not that of its certificate",
+                "put back the file as imgbuild wrote it",
+            )  # fmt: skip
+    since, until = secrets.valid
+    if not since <= kept.now < until:
+        when = "no longer valid" if kept.now >= until else "not valid yet: look at this machine's clock"
+        hint = "a cluster cannot outlive its CA: renew it there, and make new secrets with another --secrets FILE"
+        _say(findings, kept, "IB905", ("ca",), f"a certificate authority of the cluster is {when}", hint)
+
+
+def _token(context: Context, kept: Kept) -> None:
+    left = kept.secrets.token_end - kept.now
+    if left >= min(_SOON_DAYS * _DAY, duration_seconds(context.cluster.token_ttl) // 2):
+        return
+    state = "has expired" if left <= 0 else f"expires in {left // 3600} hours"
+    command = f"imgbuild token {_options(context, kept)}"
+    hint = (
+        f"{command} | kubectl apply -f -\n"
+        f"then render the seeds again. While no node of the cluster has booted yet, {command} alone is enough: "
+        "first boot makes the token"
+    )
+    severity = Severity.ERROR if left <= 0 else Severity.WARNING
+    _say(
+        context.findings, kept, "IB906", ("bootstrap_token_expires",),
+        f"the bootstrap token {state}: nodes that boot after that do not join", hint, severity,
+    )  # fmt: skip
+
+
+def _options(context: Context, kept: Kept) -> str:
+    root = context.cluster_layered.root if context.cluster_layered is not None else None
+    cluster = root.file if root is not None else "FILE"
+    words = ["--cluster", cluster]
+    if kept.path != default_path(FilePath(cluster)):
+        words += ["--secrets", str(kept.path)]
+    return shlex.join(words)
+
+
+def _carried(context: Context, kept: Kept) -> None:
+    masters = [node.name for node in context.cluster.nodes if node.role == "control-plane"]
+    _say(
+        context.findings, kept, "IB908", ("ca",),
+        f"the user-data of {', '.join(masters[:5])}{' …' if len(masters) > 5 else ''} holds the private keys of the "
+        "cluster's CAs and the bootstrap token, that of workers the token",
+        "keep seeds and PXE files where only the nodes can read them; take the seed off the machine when it has joined",
+        Severity.INFO,
+    )  # fmt: skip
+
+
+def _metadata(context: Context) -> None:
+    providers = context.profile.cloud.providers
+    if not providers:
+        return
+    names = " and ".join(LIMITS[provider].title for provider in providers)
+    gives = "gives" if len(providers) == 1 else "give"
+    context.warning(
+        "IB911", ("cloud", "providers"),
+        f"{names} {gives} user-data to whatever asks for it on the machine, pods too: on a control plane that is the "
+        "keys of the cluster's CAs, on a worker the bootstrap token",
+        'keep pods from the instance metadata: docs/how-to/clouds.md, "Keep pods from the keys"; and let the token end '
+        "soon (token_ttl in the cluster file)",
+    )  # fmt: skip
+
+
+def _say(
+    findings: Findings, kept: Kept, code: str, path: Path, what: str, hint: str, severity: Severity = Severity.ERROR
+) -> None:
+    mark = kept.layered.mark(path) if kept.layered is not None else Mark(str(kept.path), 1, 1)
+    findings.add(code, what, hint=hint, key=format_path(path), mark=mark, severity=severity)

@@ -1,0 +1,93 @@
+"""`imgbuild boot DIR`: one output folder, booted with the seed of one of its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from imgbuild.diagnostics.errors import HostError, UsageError
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.machine.boot import boot
+from imgbuild.machine.result import BootResult, result_json
+from imgbuild.machine.spec import MachineSpec
+from imgbuild.machine.table import print_checks
+from imgbuild.outputs.manifest import mixed, read_manifest
+
+
+def boot_folder(
+    folder: Path,
+    steps: Steps,
+    console: Console,
+    *,
+    check: bool,
+    node: str | None,
+    mixed_runs: bool,
+    seconds: int,
+    memory_mib: int,
+    accel: Literal["tcg", "kvm"],
+    as_json: bool = False,
+) -> bool:
+    """Boot the image in ``folder``, print the checks made inside, and tell whether all is well.
+
+    Raises:
+        HostError: nothing to boot, QEMU is missing, or groups of different runs (unless ``mixed_runs``).
+        UsageError: the folder has no such node.
+    """
+    manifest = read_manifest(folder)
+    reasons = mixed(folder, manifest)
+    if reasons and not mixed_runs:
+        raise HostError(f"{folder} is a mixed tree: {'; '.join(reasons)}", "build it again, or boot it with --mixed")
+    spec, name = spec_of(folder, manifest, node, memory_mib, accel)
+    result = boot(
+        spec,
+        steps,
+        spec.disk.with_suffix(".boot"),
+        check=check,
+        required=frozenset(manifest["groups"]["nodes"].get("checks", [])),
+        expected={"hostname": name},
+        seconds=float(seconds),
+    )
+    show(result, console, as_json=as_json)
+    return result.ok
+
+
+def spec_of(
+    folder: Path, manifest: Mapping[str, Any], node: str | None, memory_mib: int, accel: Literal["tcg", "kvm"]
+) -> tuple[MachineSpec, str]:
+    """The machine that boots this folder's image with the seed of ``node``, and that node's name."""
+    image = manifest["groups"].get("image")
+    disks = sorted(path for path in (image or {}).get("files", {}) if path.endswith(".qcow2"))
+    if not disks:
+        raise HostError(f"{folder} holds no disk image", "build it without --no-image (as root, on a supported target)")
+    nodes: Mapping[str, Any] = manifest["groups"]["nodes"].get("nodes", {})
+    name = node or next(iter(nodes), "")
+    if name not in nodes:
+        raise UsageError(f"{folder} has no node {name!r}", f"its nodes: {', '.join(nodes) or 'none'}")
+    macs = tuple(nodes[name])
+    spec = MachineSpec(
+        firmware=manifest["firmware"],
+        disk=folder / disks[0],
+        seed=folder / "nodes" / name / "seed.iso",
+        memory_mib=memory_mib,
+        accel=accel,
+    )
+    return replace(spec, macs=macs) if macs else spec, name
+
+
+def show(result: BootResult, console: Console, *, as_json: bool) -> None:
+    """The checks, what went wrong, and where the console log, the screenshot and the boot plot lie."""
+    if as_json:
+        console.print(result_json(result), end="", markup=False)
+        return
+    if result.checks:
+        print_checks(result.checks, console)
+    if result.times is not None:
+        console.print(str(result.times), markup=False)
+    if not result.ok:
+        console.print(result.failure(), markup=False)
+    for what, path in result.files.items():
+        console.print(f"{what}: {path}", markup=False)

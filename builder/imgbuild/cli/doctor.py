@@ -1,0 +1,45 @@
+"""What this host has and lacks for building and booting images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from imgbuild.image.requirements import lacks
+from imgbuild.machine.requirements import machine_lacks
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: a task of imgbuild's, whether it can be done here, and what to do if not."""
+
+    task: str
+    ok: bool
+    what: str = ""
+    hint: str = ""
+
+
+def examine(cache: Path) -> list[Row]:
+    """Everything at once; nothing is changed."""
+    rows = []
+    for task, lacking in (
+        ("build a disk image", lacks(cache, Path.cwd())),
+        ("boot a disk image", machine_lacks()),
+    ):
+        rows += [Row(task, False, lack.what, lack.hint) for lack in lacking] or [Row(task, True)]
+    return rows
+
+
+def print_rows(console: Console, rows: Sequence[Row], *, as_json: bool) -> None:
+    """One line a row, the fix below."""
+    if as_json:
+        console.print(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    for row in rows:
+        console.print(f"{'ok     ' if row.ok else 'MISSING'} {row.task}{': ' if row.what else ''}{row.what}")
+        if row.hint:
+            console.print(f"        fix: {row.hint}")

@@ -1,0 +1,116 @@
+"""`imgbuild images`: every container image that the nodes pull, with the addresses at which it is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.load import Loaded
+from imgbuild.diagnostics.findings import format_path
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.images import Image, addresses, images, known_until
+from imgbuild.fetch.registry import ImageMissingError, digest
+
+
+@dataclass(frozen=True)
+class Line:
+    """One image. ``digest`` is the registry's, where it was asked; ``problem`` why it gave none."""
+
+    image: Image
+    addresses: Sequence[str]
+    digest: str | None = None
+    problem: str | None = None
+
+
+def listed(profiles: Iterable[Loaded], cluster: Cluster) -> list[Line]:
+    """The images of these profiles (nodes with settings of their own have one each), every name once."""
+    found: dict[str, Line] = {}
+    for loaded in profiles:
+        for image in images(loaded.profile, loaded.target, cluster):
+            found.setdefault(image.name, Line(image, addresses(loaded.profile, image)))
+    return list(found.values())
+
+
+def with_digests(lines: Iterable[Line], steps: Steps) -> list[Line]:
+    """The same with what the registries answer.
+
+    Raises:
+        HostError: skopeo is not installed.
+    """
+    asked = []
+    for line in lines:
+        with steps.step(f"Ask for {line.image.name}"):
+            try:
+                found, _ = digest(line.image.name, line.addresses)
+                asked.append(Line(line.image, line.addresses, digest=found))
+            except ImageMissingError as error:
+                asked.append(Line(line.image, line.addresses, problem=str(error)))
+    return asked
+
+
+def notes(loaded: Loaded) -> list[str]:
+    """What the tables do not know about these versions, and which archives come before any registry."""
+    profile = loaded.profile
+    out: list[str] = []
+    if not profile.kubernetes.enabled:
+        return out
+    for what, table, release in (
+        ("etcd and coredns of Kubernetes", "kubernetes-images", profile.kubernetes.version),
+        ("the images of Cilium", "cilium-images", profile.cilium.version if profile.cilium.enabled else ""),
+    ):
+        known = known_until(table, release) if release else None
+        if known is not None:
+            out.append(f"{what} {release} are listed as in {known}, the newest that was looked at")
+    if profile.containerd.images:
+        names = ", ".join(archive.name for archive in profile.containerd.images)
+        out.append(f"loaded from archives first, and pulled only where those lack them: {names}")
+    return out
+
+
+def print_lines(console: Console, lines: Sequence[Line], remarks: Sequence[str], *, form: str) -> None:
+    """As "text" for people, as "names" one name a line for other tools, as "json" with everything."""
+    if form == "json":
+        console.print(json.dumps({"images": [_row(line) for line in lines], "notes": list(remarks)}, indent=2))
+        return
+    if form == "names":
+        for line in lines:
+            console.print(line.image.name if line.digest is None else f"{line.image.name}@{line.digest}")
+        return
+    width = max((len(line.image.name) for line in lines), default=0)
+    for asked in dict.fromkeys(tuple(line.addresses) for line in lines):
+        console.print(f"from {', then '.join(asked)}")
+        for line in lines:
+            if tuple(line.addresses) == asked:
+                _print_line(console, line, width)
+    for remark in remarks:
+        console.print(f"note: {remark}")
+
+
+def _print_line(console: Console, line: Line, width: int) -> None:
+    by_digest = ", asked for by digest" if line.image.by_digest else ""
+    console.print(f"    {line.image.name:{width}}  {line.image.part}{by_digest}")
+    if line.digest is not None:
+        console.print(f"        {line.digest}")
+    if line.problem is not None:
+        console.print(f"        NOT FOUND: {line.problem}")
+
+
+def _row(line: Line) -> dict[str, object]:
+    image = line.image
+    row: dict[str, object] = {
+        "image": image.name,
+        "part": image.part,
+        "from": list(line.addresses),
+        "key": format_path(image.key),
+        "file": "cluster" if image.in_cluster_file else "profile",
+        "by_digest": image.by_digest,
+    }
+    if line.digest is not None:
+        row["digest"] = line.digest
+    if line.problem is not None:
+        row["problem"] = line.problem
+    return row

@@ -1,0 +1,73 @@
+"""`imgbuild token`: a new bootstrap token in the secrets file, and in the seeds if asked for; no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imgbuild.checks.secrets import check_keys
+from imgbuild.config.cluster import load_cluster
+from imgbuild.config.moment import read_moment
+from imgbuild.config.secrets import Secrets, default_path, load_secrets
+from imgbuild.diagnostics.errors import UsageError
+from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.image.build import image_id
+from imgbuild.outputs.manifest import read_manifest
+from imgbuild.pipeline import Request, prepare, with_new_token, write
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """The secrets that the file has now, and those that it had."""
+
+    now: Secrets
+    before: Secrets
+    path: Path
+
+
+def renew(cluster_file: Path, secrets_file: Path | None, findings: Findings, *, keep: bool) -> Renewed:
+    """A new token in the secrets file; ``keep``: the one that is there.
+
+    Raises:
+        InvalidInput: the cluster file or the secrets file has errors, or there is no secrets file yet.
+        HostError: the file cannot be written.
+    """
+    found = load_cluster(cluster_file, findings)
+    if found is None or findings.errors:
+        raise InvalidInput(findings)
+    kept = load_secrets(secrets_file or default_path(cluster_file), found.cluster.name, read_moment().now, findings)
+    if kept is None:
+        raise InvalidInput(findings)
+    check_keys(found.cluster, kept, findings)
+    fresh = with_new_token(kept, found.cluster, findings)
+    if findings.errors:
+        raise InvalidInput(findings)
+    if keep:
+        fresh = kept
+    fresh.save()
+    return Renewed(fresh.secrets, kept.secrets, kept.path)
+
+
+def renew_seeds(request: Request, output: Path, steps: Steps, findings: Findings, *, keep: bool) -> Renewed:
+    """The same, and the seeds of ``output``/NAME with it; its image and its elements are as they were.
+
+    Raises:
+        InvalidInput: there are errors in the input; nothing is written.
+        UsageError: the request is not what that folder was built from.
+        HostError: there is no such folder, or it cannot be written.
+    """
+    ready = prepare(replace(request, renew_token=not keep), findings)
+    kept = ready.kept
+    if kept is None:  # no Kubernetes
+        raise UsageError(f"the nodes of {request.profile} join no cluster: there is no token in their seeds")
+    if kept.layered is None:  # keys of a new cluster, which `keep` alone would make
+        with_new_token(kept, ready.cluster, findings)
+        raise InvalidInput(findings)
+    folder = output / ready.loaded.name
+    wanted = image_id(ready.loaded.profile, ready.loaded.target, ready.rendered.install, ready.rendered.node)
+    if read_manifest(folder)["image_wanted"] != wanted:
+        hint = "give the --profile, --layer, --set and --mode that it was built with, or build it again"
+        raise UsageError(f"{folder} was built from something else: its seeds would not fit its image", hint)
+    write(ready, output, steps, image=False, cache=Path(), fresh=False)
+    return Renewed(kept.secrets, kept.before or kept.secrets, kept.path)

@@ -1,0 +1,231 @@
+"""The kinds of values that a profile and a cluster file hold: each checks its text and tells the fix.
+
+Sources: RFC 1123 (host names), bootparam(7), sysctl.d(5), crypt(5), sshd(8) AUTHORIZED_KEYS, the distribution spec of
+image references.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from imgbuild.config.openpgp import public_key
+from imgbuild.config.redact import NOT_SHOWN, PRIVATE
+
+
+class Model(BaseModel):
+    """Frozen, no unknown keys, no silent conversion ("1" is not 1), and nothing private in its repr."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        """As pydantic's, but for what is private."""
+        for name, value in super().__repr_args__():
+            field = type(self).model_fields.get(name or "")
+            yield name, NOT_SHOWN if field is not None and PRIVATE in field.metadata else value
+
+
+class SecretModel(Model):
+    """A file of secrets. A key that it does not have is not even named: in a damaged file it is a piece of a value."""
+
+
+def _matcher(regex: str, what: str) -> Callable[[str], str]:
+    compiled = re.compile(regex)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(what)
+        return value
+
+    return check
+
+
+def pattern(regex: str, what: str) -> AfterValidator:
+    """A validator that wants the whole value to match ``regex``; ``what`` tells the fix."""
+    return AfterValidator(_matcher(regex, what))
+
+
+dns_name = _matcher(
+    r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",
+    "a DNS name has lower-case letters, digits, dashes and dots",
+)
+
+
+def _cidr(value: str) -> str:
+    if "/" not in value:
+        raise ValueError("a network in CIDR form is wanted, with its prefix length: 10.244.0.0/16")
+    try:
+        if "%" in value:
+            raise ValueError(value)
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise ValueError("a network in CIDR form is wanted, such as 10.244.0.0/16") from error
+    if str(network) != value:
+        raise ValueError(f"write it as the network itself: {network}")
+    return value
+
+
+def _one_family(value: object) -> object:
+    several = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else []
+    if len(several) > 1:
+        raise ValueError("imgbuild does not build dual-stack clusters yet: write one network, IPv4 or IPv6")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        if "%" in value:  # a zone: Python takes any text there
+            raise ValueError(value)
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise ValueError("an IP address is wanted, such as 192.168.1.10") from error
+
+
+def _url(value: str) -> str:
+    # RFC 3986, but for $ and the quotes, which shell, iPXE and GRUB take for their own, and # (apt: a comment).
+    if not re.fullmatch(r"(https?|file)://([A-Za-z0-9._~:/?\[\]@!&()*+,;=-]|%[0-9A-Fa-f]{2})+", value):
+        raise ValueError(
+            "a URL is wanted: http://, https:// or file://, in ASCII, without spaces, quotes, $ and #; others as %20"
+        )
+    try:
+        parts = urlsplit(value)
+        if parts.port == 0 or (parts.scheme != "file" and not parts.hostname):
+            raise ValueError(value)
+    except ValueError as error:
+        raise ValueError("a URL is wanted with a host, such as https://example.org/path") from error
+    if "@" in parts.netloc:
+        raise ValueError("take user and password out: they would lie readable in the image and on every node")
+    return value
+
+
+_UNITS = {"h": 3600, "d": 86400}
+
+
+def duration_seconds(value: str) -> int:
+    """A duration as it is written, in seconds: 14d, 48h.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", value)
+    if found is None:
+        raise ValueError("write a number of days or hours: 14d, 48h")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def duration(least: str, most: str) -> AfterValidator:
+    """A validator for a duration between two, which both are taken."""
+
+    def check(value: str) -> str:
+        if not duration_seconds(least) <= duration_seconds(value) <= duration_seconds(most):
+            raise ValueError(f"write at least {least} and at most {most}")
+        return value
+
+    return AfterValidator(check)
+
+
+def no_boolean(value: object) -> object:
+    """``value``, unless it is true or false: pydantic takes true for 1 in a Literal, also in strict mode."""
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+def _one_line(value: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("one line without control characters is wanted")
+    return value
+
+
+def _host(value: str) -> str:
+    try:
+        return _address(value)
+    except ValueError:
+        return dns_name(value)
+
+
+def _minor_url(value: str) -> str:
+    _url(value.replace("{minor}", "1.34"))
+    return value
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+ClusterCidr = Annotated[str, BeforeValidator(_one_family), AfterValidator(_cidr)]
+"""The network of pods or Services. Kubernetes takes two, of either family, for dual stack; imgbuild takes one."""
+Address = Annotated[str, AfterValidator(_address)]
+Url = Annotated[str, AfterValidator(_url)]
+MinorUrl = Annotated[str, AfterValidator(_minor_url)]
+"""A URL in which {minor} stands for Kubernetes' minor, such as 1.34."""
+Line = Annotated[str, AfterValidator(_one_line)]
+Sha256 = Annotated[str, pattern(r"[0-9a-f]{64}", "a sha256 is 64 lower-case hexadecimal digits")]
+Version = Annotated[str, pattern(r"[0-9]+\.[0-9]+\.[0-9]+([-+~][0-9A-Za-z.~+-]+)?", "a version looks like 1.34.11")]
+HostName = Annotated[
+    str,
+    pattern(
+        r"(?=.{1,63}$)(?!localhost$|[0-9]+$)[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        "a host name has lower-case letters, digits and dashes, at most 63 (RFC 1123; Kubernetes takes no other); "
+        "localhost and digits alone mean other addresses",
+    ),
+]
+DnsName = Annotated[str, AfterValidator(dns_name)]
+Host = Annotated[str, AfterValidator(_host)]
+"""A DNS name or an IP address."""
+RegistryHost = Annotated[
+    str,
+    pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|_default", "a registry is a host, or host:port"),
+]
+Image = Annotated[
+    str,
+    pattern(
+        r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
+        "an image repository is host/path, without https:// before it, a slash or a tag at its end",
+    ),
+]
+AbsolutePath = Annotated[
+    str,
+    pattern(r"(?=.{2,1024}$)(/[A-Za-z0-9_@%+=:,-][A-Za-z0-9._@%+=:,-]{0,254}|/\.[A-Za-z0-9_-][A-Za-z0-9._-]{0,253})+",
+             "an absolute path is wanted, without spaces, .., a slash at the end and names of over 255 letters"),
+]  # fmt: skip
+FileMode = Annotated[str, pattern(r"0?[0-7]{3,4}", 'a mode is three or four octal digits in quotes: "0644"')]
+ModuleName = Annotated[str, pattern(r"[A-Za-z0-9_-]+", "a kernel module has letters, digits, _ and -")]
+PackageName = Annotated[
+    str, pattern(r"[A-Za-z0-9][A-Za-z0-9.+_:~=*-]*", "a package name has letters, digits and . + _ : ~ = * -")
+]
+SysctlKey = Annotated[
+    str,
+    pattern(
+        r"[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+",
+        "a sysctl is a name such as vm.swappiness; no glob: systemd 219 and 239 ignore net.ipv4.conf.*.x, and "
+        "sysctl -p fails on it; network.rp_filter covers every interface",
+    ),
+]
+UserName = Annotated[str, pattern(r"[a-z_][a-z0-9_-]{0,31}", "a user name has lower-case letters, digits, _ and -")]
+KernelArg = Annotated[
+    str, pattern(r"[A-Za-z0-9_.,:=/@%+-]+", "a kernel argument has no spaces, quotes or shell characters")
+]
+ZoneName = Annotated[
+    str,
+    pattern(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", "a time zone is a name such as Asia/Shanghai or UTC"),
+]
+SshKey = Annotated[
+    str,
+    pattern(
+        r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
+        r" [A-Za-z0-9+/]{40,}={0,3}( [^\x00-\x1f\x7f]*)?",
+        "a public key line is wanted, as in ~/.ssh/id_ed25519.pub",
+    ),
+]
+PublicKey = Annotated[str, AfterValidator(public_key)]
+"""An OpenPGP public key, ASCII-armoured."""
+PasswordHash = Annotated[
+    str,
+    pattern(
+        r"\$(5|6|y|2[aby])\$[./A-Za-z0-9$=,]{20,}",
+        "a hash is wanted, never the password: `openssl passwd -6` makes one",
+    ),
+]

@@ -1,0 +1,361 @@
+"""Profiles, the files they extend, layers and --set: laid over each other, with where each value came from.
+
+Order, later wins: base.yaml, the target's defaults, the chain of ``extends:``, each ``--layer``, each ``--set``.
+Mappings are merged key by key; a list or a plain value replaces what was there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from imgbuild.config.data import data_dir
+from imgbuild.config.redact import NOT_SHOWN, is_private, mask
+from imgbuild.config.source import MAX_DEPTH, NOT_TEXT, Document, parse, read
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+
+MAX_FILES = 100  # "extends: [b, b]" twenty files deep is a million reads
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*$")
+_SET_PART = re.compile(r'"(?P<quoted>[^"]*)"|(?P<plain>[^."\[\]]+)|\[(?P<index>[0-9]{1,6})\]')
+_INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
+
+
+@dataclass
+class Layered:
+    """Merged values; ``history`` holds, a key path, every value that was set there and its place, oldest first."""
+
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
+    history: dict[Path, list[tuple[Mark, Any]]] = field(default_factory=dict, repr=False)
+    key_marks: dict[Path, Mark] = field(default_factory=dict)
+    root: Mark | None = None  # the start of the document laid last: the place of what is nowhere
+
+    def mark(self, path: Path) -> Mark | None:
+        """Where the value at ``path`` (or the nearest key above it) came from."""
+        for end in range(len(path), -1, -1):
+            found = self.history.get(path[:end])
+            if found:
+                return found[-1][0]
+        return self.root
+
+    def copy(self) -> Layered:
+        """The same, to lay more over it."""
+        history = {path: list(values) for path, values in self.history.items()}
+        return Layered(_copy(self.data), history, dict(self.key_marks), self.root)
+
+    def lay(self, document: Document) -> None:
+        """Lay one more document over what is here."""
+        self.root = Mark(document.name, 1, 1) if document.name else self.root
+        self._merge(self.data, document.data, (), document)
+        self.key_marks.update(document.key_marks)
+
+    def _merge(self, under: dict[str, Any], over: dict[str, Any], path: Path, document: Document) -> None:
+        for key, value in over.items():
+            here = (*path, key)
+            old = under.get(key)
+            if isinstance(value, dict) and isinstance(old, dict):
+                self._note(here, document, value)
+                self._merge(old, value, here, document)
+                continue
+            if isinstance(old, (dict, list)):
+                self._forget_below(here)
+            under[key] = _copy(value)
+            for sub, leaf in _walk(value, here):
+                self._note(sub, document, leaf)
+
+    def _note(self, path: Path, document: Document, value: Any) -> None:
+        mark = document.marks.get(path)
+        if mark is not None:
+            self.history.setdefault(path, []).append((mark, value if not isinstance(value, dict) else {}))
+
+    def _forget_below(self, path: Path) -> None:
+        # A replaced list has other items now: their old places would mislead.
+        for known in [p for p in self.history if len(p) > len(path) and p[: len(path)] == path]:
+            del self.history[known]
+        for known in [p for p in self.key_marks if len(p) > len(path) and p[: len(path)] == path]:
+            del self.key_marks[known]
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _copy(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_copy(v) for v in value]
+    return value
+
+
+def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    yield path, value
+    items: list[tuple[str | int, Any]] = []
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list):
+        items = list(enumerate(value))
+    for key, child in items:
+        yield from _walk(child, (*path, key))
+
+
+def shipped(kind: str) -> list[str]:
+    """The names of what imgbuild ships: kind is "profiles", "layers" or "targets"."""
+    folder = data_dir("profiles") if kind == "profiles" else data_dir("profiles") / kind
+    return sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base")
+
+
+def is_shipped(file: str) -> bool:
+    """Whether ``file``, as messages call it, is one of ours."""
+    names = {f"profiles/{name}.yaml" for name in (*shipped("profiles"), "base")}
+    return file in names | {f"profiles/layers/{name}.yaml" for name in shipped("layers")}
+
+
+_EXTENDED = {"profiles": ("profiles", "layers"), "layers": ("layers", "profiles")}
+"""What ``extends:`` may name by its name, in a file of each kind."""
+
+
+def find(kinds: Sequence[str], name: str, beside: FilePath | None = None) -> tuple[FilePath, str] | None:
+    """The file that ``name`` means, and how messages call it: one of ours by its name, else a path.
+
+    A relative path is taken from ``beside`` (the folder of the file that names it), else from here.
+    """
+    kind = next((kind for kind in kinds if _NAME.match(name) and name in shipped(kind)), None)
+    if kind is not None:
+        folder = data_dir("profiles") if kind == "profiles" else data_dir("profiles") / kind
+        path = folder / f"{name}.yaml"
+        return path, os.path.relpath(path, data_dir("profiles").parent)
+    path = (beside / name) if beside is not None and not FilePath(name).is_absolute() else FilePath(name)
+    if is_file(path) or path.suffix in (".yaml", ".yml"):
+        return path, str(path)
+    return None
+
+
+def is_file(path: FilePath) -> bool:
+    """Whether a path is a file; a name too long, a NUL in it, or a folder closed to us is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _real(path: FilePath) -> FilePath:
+    """One name for one file, also where symbolic links go in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path
+
+
+def closest(word: str, known: Sequence[str]) -> str:
+    """``did you mean "…"?`` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'did you mean "{near[0]}"?' if near else ""
+
+
+def missing(kinds: Sequence[str], name: str, mark: Mark | None, key: str, findings: Findings) -> None:
+    """The finding for a profile or a layer that is not there."""
+    known = [ours for kind in kinds for ours in shipped(kind)]
+    hint = closest(name, known) or "a path to a YAML file works too"
+    for kind in _EXTENDED:
+        if name in shipped(kind):
+            hint = f"{name} is a {kind[:-1]}: --{kind[:-1]} {name}"
+    folder = FilePath(mark.file).parent if mark is not None else FilePath()
+    for suffix in (".yaml", ".yml"):
+        if is_file(folder / f"{name}{suffix}"):
+            hint = f'did you mean "{name}{suffix}"?'
+    findings.add(
+        "IB106", f'there is no {" or ".join(kind[:-1] for kind in kinds)} "{name}"; imgbuild ships {", ".join(known)}',
+        hint=hint, key=key, mark=mark,
+    )  # fmt: skip
+
+
+def chain(path: FilePath, name: str, kind: str, findings: Findings) -> list[Document]:
+    """A file and all that it extends, the deepest first. A cycle is a finding."""
+    return _chain(path, name, kind, findings, (), [0])
+
+
+def _read(path: FilePath, findings: Findings, name: str) -> Document | None:
+    if not path.is_relative_to(data_dir("profiles")):
+        return read(path, findings, name)
+    document, said = _read_ours(path, name)
+    findings.extend(said.items)
+    return document
+
+
+@cache
+def _read_ours(path: FilePath, name: str) -> tuple[Document | None, Findings]:
+    """Our own files, read once a process: every profile lies on base.yaml, and `diff` loads two."""
+    findings = Findings()
+    return read(path, findings, name), findings
+
+
+def _chain(
+    path: FilePath, name: str, kind: str, findings: Findings, above: tuple[tuple[FilePath, str], ...], count: list[int]
+) -> list[Document]:
+    count[0] += 1
+    if count[0] > MAX_FILES:
+        if count[0] == MAX_FILES + 1:
+            hint = "extend fewer files, and none of them many times over"
+            findings.add(
+                "IB107", f"over {MAX_FILES} files are extended", key="extends", mark=Mark(name, 1, 1), hint=hint
+            )
+        return []
+    document = _read(path, findings, name)
+    if document is None:
+        return []
+    document = replace(document, data=dict(document.data))
+    parents = document.data.pop("extends", [])
+    mark = document.marks.get(("extends",))
+    if isinstance(parents, str):
+        parents = [parents]
+    if not isinstance(parents, list) or not all(isinstance(p, str) for p in parents):
+        findings.add(
+            "IB107", "extends names a file, or a list of files", key="extends", mark=mark, hint="extends: centos7-efi"
+        )
+        parents = []
+    out: list[Document] = []
+    open_files = (*above, (_real(path), name))
+    for index, parent in enumerate(parents):
+        here = document.marks.get(("extends", index), mark)
+        kinds = _EXTENDED.get(kind, (kind,))
+        found = find(kinds, parent, path.parent)
+        if found is None:
+            missing(kinds, parent, here, "extends", findings)
+            continue
+        seen = [file for file, _ in open_files]
+        if _real(found[0]) in seen:
+            ring = [n for _, n in open_files[seen.index(_real(found[0])) :]] + [found[1]]
+            findings.add(
+                "IB107", f"extends goes in a circle: {' -> '.join(ring)}", key="extends", mark=here,
+                hint="take one of these extends: lines out",
+            )  # fmt: skip
+            continue
+        out += _chain(found[0], found[1], kind, findings, open_files, count)
+    return [*out, document]
+
+
+def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any, Mark] | None:
+    """One ``--set a.b[0]."dotted.key"=value``; the value is read as YAML. ``index`` counts from 1."""
+    key, equals, text = _split_set(argument)
+    path = _set_path(key) if key else None
+    shows = path is not None and not is_private(path) and "{" not in text
+    shown = mask(argument) if shows else f"{mask(key)}{equals}{NOT_SHOWN if equals else ''}"
+    mark = Mark("--set", index, 1, shown)
+    if NOT_TEXT.search(argument):
+        findings.add(
+            "IB108", "--set holds bytes that are no UTF-8 text", mark=mark, hint="write it in UTF-8 (LANG=C.UTF-8)"
+        )
+        return None
+    if not equals or not key:
+        findings.add(
+            "IB108",
+            f"--set wants KEY=VALUE, not {shown!r}",
+            mark=mark,
+            hint="--set kubernetes.version=1.34.11",
+        )
+        return None
+    if path is None or len(path) > MAX_DEPTH:
+        findings.add(
+            "IB108", f"--set cannot read the key {key[:200]!r}", mark=mark,
+            hint='parts are joined by dots; quote one that holds a dot: kernel.sysctl."vm.swappiness"=0; '
+            "a list is reached by index: users[0].name=admin",
+        )  # fmt: skip
+        return None
+    before = Findings()
+    # Every line is indented, so that none of them is a key of its own beside "value".
+    lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)
+    text = f"value: {text}\n" if len(lines) == 1 else "value:\n  " + "\n  ".join(lines) + "\n"
+    document = parse(text, "--set", before)
+    quoted = f"text that YAML reads as something else needs quotes that reach us: --set '{key}=\"…\"'"
+    for item in before.items:
+        findings.add(item.code, item.message, hint=quoted if item.code == "IB101" else item.hint, key=key, mark=mark)
+    if document is None or before.items:
+        return None
+    if len(lines) == 1 and _has_comment(text):
+        findings.add(
+            "IB108", f"--set {key}: YAML takes what follows # for a comment", key=key, mark=mark,
+            hint=f"put the value in quotes that reach us: --set '{key}=\"…\"'",
+        )  # fmt: skip
+        return None
+    return path, document.data.get("value"), mark
+
+
+def _set_path(key: str) -> Path | None:
+    """The parts of ``a.b[0]."dotted.key"``; None: it cannot be read."""
+    path: list[str | int] = []
+    position = 0
+    while True:
+        match = _SET_PART.match(key, position)
+        if match is None or (match["index"] is not None and not path):
+            return None
+        if match["index"] is not None:
+            path.append(int(match["index"]))
+        elif match["plain"] is not None and _INDEX.fullmatch(match["plain"]):
+            path.append(int(match["plain"]))
+        else:
+            path.append(match["quoted"] if match["plain"] is None else match["plain"])
+        position = match.end()
+        if position == len(key):
+            return tuple(path)
+        if key[position] == ".":
+            position += 1
+        elif key[position] != "[":
+            return None
+
+
+def _has_comment(line: str) -> bool:
+    """Whether YAML drops the end of this line ("value: a # b"), by the place where its last token ends."""
+    end = 0
+    for token in yaml.scan(line, Loader=yaml.CSafeLoader):
+        if not isinstance(token, (yaml.BlockEndToken, yaml.StreamEndToken)):
+            end = token.end_mark.index
+    return line[end:].lstrip().startswith("#")
+
+
+def _split_set(argument: str) -> tuple[str, str, str]:
+    quoted = False
+    for position, char in enumerate(argument):
+        if char == '"':
+            quoted = not quoted
+        elif char == "=" and not quoted:
+            return argument[:position], "=", argument[position + 1 :]
+    return argument, "", ""
+
+
+def lay_set(layered: Layered, path: Path, value: Any, mark: Mark, findings: Findings) -> None:
+    """Set one value in place of what was there, a mapping too. Lists go by index; one past the end appends."""
+    here: Any = layered.data
+    last = len(path) - 1
+    for depth, part in enumerate(path):
+        key: str | int = part
+        if isinstance(here, dict):
+            key = str(part)
+            path = (*path[:depth], key, *path[depth + 1 :])
+        elif not isinstance(here, list) or not isinstance(key, int) or key > len(here):
+            what = format_path(path[:depth]) or "the profile"
+            kind = f"a list of {len(here)}" if isinstance(here, list) else "no mapping"
+            findings.add(
+                "IB108", f"--set {format_path(path)}: {what} is {kind}, {part!r} is no place in it", mark=mark,
+                key=format_path(path), hint="lists are reached by index, from 0; the index after the last appends",
+            )  # fmt: skip
+            return
+        if isinstance(here, list) and isinstance(key, int) and key == len(here):
+            here.append(None)
+        layered.key_marks.setdefault(path[: depth + 1], mark)
+        if depth == last:
+            here[key] = _copy(value)
+            layered._forget_below(path)
+            for sub, leaf in _walk(value, path):
+                layered.history.setdefault(sub, []).append((mark, leaf))
+                layered.key_marks[sub] = mark
+            return
+        child = here.get(key) if isinstance(here, dict) else here[key]
+        if child is None:
+            # A list that is null in the defaults, such as repositories.elrepo, is started by [0].
+            child = here[key] = [] if path[depth + 1] == 0 else {}
+            layered.history.setdefault(path[: depth + 1], []).append((mark, None))
+        here = child

@@ -1,0 +1,53 @@
+"""When a run happens: the one place where the clock and SOURCE_DATE_EPOCH are read, once a run.
+
+Two questions have two answers. Keys and tokens are made for machines that boot by their own clocks, so they go by the
+clock. What a date decides about the input (an end of life, a key that expires) is the same for the same input: it goes
+by SOURCE_DATE_EPOCH where that is set (reproducible-builds.org/specs/source-date-epoch).
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from dataclasses import dataclass
+
+from imgbuild import __released__
+from imgbuild.diagnostics.errors import HostError
+
+RELEASED = int(datetime.datetime.fromisoformat(f"{__released__}T00:00:00+00:00").timestamp())
+"""When this imgbuild was released, in seconds since 1970: no run of it is earlier."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """``now``: the clock; ``epoch``: SOURCE_DATE_EPOCH, None where it is not set. Both in seconds since 1970, UTC."""
+
+    now: int
+    epoch: int | None = None
+
+    @property
+    def second(self) -> int:
+        """What dates are held against.
+
+        A SOURCE_DATE_EPOCH from before imgbuild's release (0, or the last commit of a repository at rest) is a time for
+        archives and not a day on which this imgbuild ran.
+        """
+        return self.now if self.epoch is None else max(self.epoch, RELEASED)
+
+    @property
+    def today(self) -> datetime.date:
+        """The day of ``second``, in UTC."""
+        return datetime.datetime.fromtimestamp(self.second, datetime.UTC).date()
+
+
+def read_moment() -> Moment:
+    """This run's moment.
+
+    Raises:
+        HostError: SOURCE_DATE_EPOCH is not a number of seconds.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text and (not text.isascii() or not text.isdigit() or len(text) > 11):
+        raise HostError(f"SOURCE_DATE_EPOCH is {text!r}", "set it to seconds since 1970, or unset it")
+    return Moment(int(time.time()), int(text) if text else None)

@@ -1,0 +1,303 @@
+"""A cluster's own keys and its bootstrap token: made once, kept in a file of mode 0600, used by every later run.
+
+With them the nodes join without a hand: each control plane has the same CAs (kubeadm uses what it finds in
+/etc/kubernetes/pki, "Custom certificates" of its documentation), each joining node knows the CA by its hash. Neither
+kubeadm's certificate key, which lives two hours, nor a word from a running control plane is needed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import stat
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+from pydantic import AfterValidator, BeforeValidator
+
+from imgbuild.config import secrets_file
+from imgbuild.config.fields import DnsName, SecretModel, pattern
+from imgbuild.config.layers import Layered
+from imgbuild.config.load import validate
+from imgbuild.config.redact import PRIVATE
+from imgbuild.config.source import read
+from imgbuild.diagnostics.findings import Findings, Mark
+
+CA_DAYS = 3650  # as kubeadm's own (cmd/kubeadm/app/constants: CACertificateValidityPeriod)
+TOKEN_SECONDS = 14 * 86400
+"""Whoever has a token can join, under any node's name: it lives as long as machines take to be installed."""
+_SET_BACK = datetime.timedelta(hours=24)  # for a node whose clock is slow
+_RSA_BITS = 2048  # kubeadm's own
+_PEM = serialization.Encoding.PEM
+
+
+def _certificate(text: str) -> str:
+    try:
+        x509.load_pem_x509_certificate(text.encode())
+    except ValueError as error:
+        raise ValueError("a certificate in PEM is wanted: take the file from where it was kept") from error
+    return text
+
+
+def _private(text: str) -> str:
+    try:
+        key = serialization.load_pem_private_key(text.encode(), None)
+    except (ValueError, TypeError) as error:
+        raise ValueError("an RSA key in PEM is wanted: take the file from where it was kept") from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("an RSA key in PEM is wanted")
+    return text
+
+
+def _expiry(value: object) -> object:
+    """YAML reads an RFC 3339 time as a datetime by itself."""
+    if isinstance(value, datetime.datetime):
+        value = value.replace(tzinfo=value.tzinfo or datetime.UTC)
+        return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value
+
+
+def _time(value: str) -> str:
+    try:
+        _seconds(value)
+    except ValueError as error:
+        raise ValueError("a time in UTC is wanted: 2027-01-31T00:00:00Z") from error
+    return value
+
+
+def _seconds(value: str) -> int:
+    parsed = datetime.datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
+    return int(parsed.timestamp())
+
+
+PrivateKey = Annotated[str, PRIVATE, AfterValidator(_private)]
+
+
+class Authority(SecretModel):
+    """A certificate authority: its certificate and its key, PEM."""
+
+    certificate: Annotated[str, AfterValidator(_certificate)]
+    private_key: PrivateKey
+
+    @property
+    def parsed(self) -> x509.Certificate:
+        """The certificate."""
+        return x509.load_pem_x509_certificate(self.certificate.encode())
+
+    @property
+    def matches(self) -> bool:
+        """Whether the key is the certificate's."""
+        return self.parsed.public_key() == _load(self.private_key).public_key()
+
+
+class Secrets(SecretModel):
+    """What one cluster's nodes need to trust each other. Whoever has it is the cluster's administrator.
+
+    What follows from it is found once and not for every node: OpenSSL takes a twentieth of a second to read a key.
+    """
+
+    cluster: DnsName
+    bootstrap_token: Annotated[
+        str, PRIVATE, pattern(r"[a-z0-9]{6}\.[a-z0-9]{16}", "a token has the form abcdef.0123456789abcdef")
+    ]
+    bootstrap_token_expires: Annotated[str, BeforeValidator(_expiry), AfterValidator(_time)]
+    ca: Authority
+    front_proxy_ca: Authority
+    etcd_ca: Authority
+    service_account_private_key: PrivateKey
+
+    @cached_property
+    def ca_hash(self) -> str:
+        """What kubeadm's caCertHashes wants: SHA-256 of the CA's public key (RFC 7469)."""
+        public = self.ca.parsed.public_key()
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return "sha256:" + sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+
+    @cached_property
+    def valid(self) -> tuple[int, int]:
+        """From when and until when all three CAs are valid, in seconds since 1970."""
+        every = [authority.parsed for authority in self.authorities.values()]
+        return (
+            max(int(c.not_valid_before_utc.timestamp()) for c in every),
+            min(int(c.not_valid_after_utc.timestamp()) for c in every),
+        )
+
+    @property
+    def token_end(self) -> int:
+        """When the bootstrap token expires, in seconds since 1970."""
+        return _seconds(self.bootstrap_token_expires)
+
+    @property
+    def authorities(self) -> dict[str, Authority]:
+        """The CAs by their key in the file."""
+        return {"ca": self.ca, "front_proxy_ca": self.front_proxy_ca, "etcd_ca": self.etcd_ca}
+
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """The files that a control plane has below /etc/kubernetes/pki before kubeadm runs, by kubeadm's names."""
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        out = {}
+        for name, authority in (("ca", self.ca), ("front-proxy-ca", self.front_proxy_ca), ("etcd/ca", self.etcd_ca)):
+            out[f"{name}.crt"], out[f"{name}.key"] = authority.certificate, authority.private_key
+        out["sa.key"] = self.service_account_private_key
+        out["sa.pub"] = _load(self.service_account_private_key).public_key().public_bytes(_PEM, form).decode()
+        return out
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A cluster's secrets, and the file that they are in or will be in."""
+
+    secrets: Secrets
+    path: Path
+    layered: Layered | None
+    """Where each value stands; None: there is no such file yet."""
+    now: int
+    """The time of the run, in seconds since 1970, for what expires."""
+    before: Secrets | None = None
+    """What the file has, if the token is another one now."""
+
+    def renew(self, seconds: int) -> Kept:
+        """The same with a new token, valid for so long from now."""
+        made = self.secrets.model_copy(update=_token(self.now, seconds))
+        return replace(self, secrets=made, before=self.secrets)
+
+    def save(self) -> None:
+        """Write the file if it is not there yet or its token is new, and clear away what killed runs left of it.
+
+        Raises:
+            MadeMeanwhile: another run has made it since it was looked for.
+            HostError: it cannot be written.
+        """
+        if self.before is not None:
+            secrets_file.replace(self.path, _text(self.secrets))
+        elif self.layered is None:
+            secrets_file.create(self.path, _text(self.secrets))
+        else:
+            secrets_file.clear(self.path)
+
+
+def default_path(cluster: Path) -> Path:
+    """Beside the cluster file: lab.yaml -> lab.secrets.yaml."""
+    return cluster.with_name(f"{cluster.stem}.secrets.yaml")
+
+
+def make(cluster: str, now: int, token_seconds: int = TOKEN_SECONDS) -> Secrets:
+    """New secrets for a cluster; ``now`` is in seconds since 1970."""
+    at = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    return Secrets(
+        cluster=cluster,
+        **_token(now, token_seconds),
+        ca=_authority("kubernetes", at),
+        front_proxy_ca=_authority("front-proxy-ca", at),
+        etcd_ca=_authority("etcd-ca", at),
+        service_account_private_key=_pem(_new_key()),
+    )
+
+
+def _token(now: int, seconds: int) -> dict[str, str]:
+    """A new token and its end, by their keys in the file."""
+    alphabet = string.ascii_lowercase + string.digits
+    letters = "".join(secrets.choice(alphabet) for _ in range(22))
+    end = datetime.datetime.fromtimestamp(now + seconds, datetime.UTC)
+    return {
+        "bootstrap_token": f"{letters[:6]}.{letters[6:]}",
+        "bootstrap_token_expires": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def load_secrets(
+    path: Path, cluster: str, now: int, findings: Findings, token_seconds: int = TOKEN_SECONDS
+) -> Kept | None:
+    """The secrets of ``path``, new ones where there is no such file; every problem goes to ``findings``."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return Kept(make(cluster, now, token_seconds), path, None, now)
+    except OSError as error:
+        findings.add("IB901", f"{path} cannot be read: {error.strerror}", mark=Mark(str(path), 1, 1), hint="mend that")
+        return None
+    if stat.S_ISREG(mode) and mode & 0o077:
+        findings.add(
+            "IB902", f"{path} can be read by others (mode {stat.S_IMODE(mode):04o})", mark=Mark(str(path), 1, 1),
+            hint=f"chmod 600 {path}; if others may have read it, the cluster needs new keys",
+        )  # fmt: skip
+    document = read(path, findings, private=True)
+    if document is None:
+        return None
+    layered = Layered()
+    layered.lay(document)
+    found = validate(Secrets, layered.data, layered, findings)
+    return Kept(found, path, layered, now) if found is not None else None
+
+
+def _text(made: Secrets) -> str:
+    head = (
+        f"{secrets_file.HEAD}{made.cluster}. Whoever has this file is its administrator.\n"
+        "# Every node that is to join later needs it: keep it, and keep it out of version control.\n"
+    )
+    return head + yaml.dump(made.model_dump(), Dumper=_Dumper, sort_keys=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Keys as blocks of text."""
+
+
+def _represent(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, _RSA_BITS)
+
+
+def _pem(key: rsa.RSAPrivateKey) -> str:
+    """PKCS #1, as kubeadm writes keys."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(_PEM, form, serialization.NoEncryption()).decode()
+
+
+def _load(pem: str) -> rsa.RSAPrivateKey:
+    # Checked when it was read, which takes a twentieth of a second.
+    key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
+    assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101
+    return key
+
+
+def _authority(name: str, at: datetime.datetime) -> Authority:
+    """A CA as client-go makes one for kubeadm (util/cert: NewSelfSignedCACert), valid from a day before."""
+    key = _new_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.KeyUsage(
+        digital_signature=True, key_encipherment=True, key_cert_sign=True, content_commitment=False,
+        data_encipherment=False, key_agreement=False, crl_sign=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - _SET_BACK)
+        .not_valid_after(at + datetime.timedelta(days=CA_DAYS))
+        .add_extension(usage, critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, SHA256())
+    )
+    return Authority(certificate=certificate.public_bytes(_PEM).decode(), private_key=_pem(key))

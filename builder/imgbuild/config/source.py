@@ -1,0 +1,315 @@
+"""YAML in, plain values out, each with the place it came from.
+
+Read with the YAML 1.2 core schema (``yes`` is a string, ``1:30`` is a string), without tags and merge keys.
+What YAML takes in silence and a user regrets is a finding: a key given twice, a number with a leading zero.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+from yaml.composer import Composer
+
+from imgbuild.config.redact import NOT_SHOWN, is_private, mask, may_hold_private, shown_path
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+
+# Room for 5,000 nodes, Kubernetes' own limit (kubernetes.io, "Considerations for large clusters"): a mebibyte and
+# 70,000 values with one static interface each. Aliases of aliases grow exponentially ("billion laughs").
+MAX_BYTES = 4 << 20
+MAX_VALUES = 200_000
+MAX_DEPTH = 60
+
+# Longer ones are checksums, never amounts: they stay text.
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"(?=.{1,24}$)[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,2})?")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+|0[oO][0-7]+")
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML's own, as PyYAML counts them; not str.splitlines'
+NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no text file holds: NUL, and what stands for bytes that are no UTF-8."""
+_TEXT = "imgbuild reads a small YAML file: save it as text in UTF-8"
+_KEYWORDS: dict[str, object] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML mapping. ``marks`` holds the place of every key's value, ``key_marks`` of the key itself."""
+
+    data: dict[str, Any] = field(repr=False)
+    marks: Mapping[Path, Mark]
+    key_marks: Mapping[Path, Mark] = field(default_factory=dict)
+    name: str = ""
+
+
+class _Reader:
+    def __init__(self, file: str, lines: list[str], findings: Findings) -> None:
+        self.file, self.lines, self.findings = file, lines, findings
+        self.marks: dict[Path, Mark] = {}
+        self.key_marks: dict[Path, Mark] = {}
+        self.count = 0
+
+    def mark(self, node: yaml.Node) -> Mark:
+        return _mark(self.file, self.lines, node.start_mark.line, node.start_mark.column)
+
+    def value(self, node: yaml.Node, path: Path, open_nodes: frozenset[int] = frozenset()) -> Any:
+        self.count += 1
+        self.marks[path] = self.mark(node)
+        if id(node) in open_nodes or self.count > MAX_VALUES or len(path) > MAX_DEPTH:
+            what = "an alias inside itself" if id(node) in open_nodes else "too many or too deeply nested values"
+            if self.count <= MAX_VALUES + 1 or id(node) in open_nodes:
+                self._add("IB104", f"{what} in this file", path, node, "write the values out")
+            self.count = MAX_VALUES + 1
+            return None
+        inside = open_nodes | {id(node)}
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, inside)
+        if isinstance(node, yaml.SequenceNode):
+            self._refuse_tag(node, path)
+            return [self.value(child, (*path, i), inside) for i, child in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path, inside: frozenset[int]) -> dict[str, Any]:
+        self._refuse_tag(node, path)
+        out: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._add("IB103", "a key must be plain text", path, key_node, "quote it")
+                continue
+            key = key_node.value
+            here = (*path, key)
+            self._refuse_tag(key_node, here)
+            if NOT_TEXT.search(key):
+                self._add("IB103", "this key holds a character that no text file has", path, key_node, "take it out")
+                continue
+            if key == "<<" and not key_node.style:
+                self._add("IB103", "merge keys (<<) are not read", here, key_node, "use extends: or a layer")
+                continue
+            if key in out:
+                first, shown = self.key_marks[here], format_path(shown_path(here)[-1:])
+                self._add(
+                    "IB102",
+                    f"the key {shown} stands twice, first in line {first.line}: YAML would take the last",
+                    here, key_node, "keep one of them",
+                )  # fmt: skip
+                continue
+            self.key_marks[here] = self.mark(key_node)
+            out[key] = self.value(value_node, here, inside)
+        return out
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        text = str(node.value)
+        self._refuse_tag(node, path)
+        if NOT_TEXT.search(text):
+            self._add("IB103", "this text holds a character that no text file has", path, node, "take it out")
+            return ""
+        # A quoted or block scalar is text, whatever it looks like.
+        if not isinstance(node, yaml.ScalarNode) or node.style:
+            return text
+        if text in _KEYWORDS:
+            return _KEYWORDS[text]
+        if _LEADING_ZERO.fullmatch(text) and is_private(path):
+            self._add("IB105", "a leading zero: YAML versions disagree whether that is octal", path, node, "quote it")
+            return text
+        if _LEADING_ZERO.fullmatch(text):
+            octal = text.lower().removeprefix("0o")
+            hint = f'write it in quotes: "{text}"'
+            if octal != text.lower():
+                hint = f'a file\'s mode is written "0{octal}", in quotes; a number in decimal digits: {int(octal, 8)}'
+            self._add(
+                "IB105", f"{text} has a leading zero: YAML versions disagree whether that is octal", path, node, hint
+            )
+            return text
+        if _INT.fullmatch(text):
+            return int(text)
+        if _FLOAT.fullmatch(text):
+            return float(text)
+        return text
+
+    def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
+        if node.tag != _UNTAGGED:
+            tag = NOT_SHOWN if is_private(path) else f"({node.tag})"
+            self._add("IB103", f"YAML tags {tag} are not read", path, node, "take the tag out")
+
+    def _add(self, code: str, message: str, path: Path, node: yaml.Node, hint: str) -> None:
+        self.findings.add(code, message, hint=hint, key=format_path(shown_path(path)), mark=self.mark(node))
+
+
+_UNTAGGED = "?"
+
+
+class _TooMuchError(Exception):
+    def __init__(self, mark: yaml.Mark) -> None:
+        super().__init__()
+        self.mark = mark
+
+
+class _Loader(Composer, yaml.CBaseLoader):
+    """libyaml's events, ten times as fast as PyYAML's own, and PyYAML's composer.
+
+    libyaml's composer would overflow the C stack on deep nesting. Nodes get no types: scalars keep their text,
+    `_Reader` gives them their type.
+    """
+
+    def __init__(self, stream: str) -> None:
+        yaml.CBaseLoader.__init__(self, stream)
+        Composer.__init__(self)
+        self.nodes = self.depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Stop while reading, not after: aliases, brackets and braces make much of little text."""
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > 2 * MAX_VALUES or self.depth > MAX_DEPTH + 2:
+            event: Any = self.peek_event()
+            raise _TooMuchError(event.start_mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        """Called for nodes that carry no tag only; so an explicit ``!!str`` is told from none."""
+        return _UNTAGGED
+
+
+def _mark(file: str, lines: list[str], line: int, column: int) -> Mark:
+    if line >= len(lines):  # libyaml ends a last line that has no end
+        line, column = len(lines) - 1, len(lines[-1])
+    return Mark(file, line + 1, column + 1, lines[line])
+
+
+def _place(file: str, lines: list[str], before: str) -> Mark:
+    """The place of the character that follows ``before``."""
+    parts = _LINE_BREAK.split(before)
+    return _mark(file, lines, len(parts) - 1, len(parts[-1]))
+
+
+def _shown_lines(lines: list[str], node: yaml.Node) -> list[str]:
+    """The lines as findings may show them: each ends where something private begins."""
+    ends: dict[int, int] = {}
+    count = 0
+
+    def hide(here: yaml.Node) -> None:
+        first, last = here.start_mark, here.end_mark
+        ends[first.line] = min(ends.get(first.line, first.column), first.column)
+        # The end of a block of text is the start of what follows it.
+        ends.update(dict.fromkeys(range(first.line + 1, last.line + (last.column > 0)), 0))
+
+    def walk(here: yaml.Node, path: Path) -> None:
+        nonlocal count
+        count += 1 if len(path) <= MAX_DEPTH else MAX_VALUES
+        if count > MAX_VALUES:  # aliases of aliases, or inside themselves
+            return
+        if isinstance(here, yaml.MappingNode):
+            for key, value in here.value:
+                below = (*path, str(key.value) if isinstance(key, yaml.ScalarNode) else "")
+                if shown_path(below)[-1] == NOT_SHOWN:
+                    hide(key)
+                walk(value, below)
+        elif isinstance(here, yaml.SequenceNode):
+            for item in here.value:
+                walk(item, (*path, 0))
+        elif is_private(path):
+            hide(here)
+
+    walk(node, ())
+    if count > MAX_VALUES:
+        return [""] * len(lines)
+    return [
+        mask(line) if (end := ends.get(number)) is None else mask(line[:end]) + (NOT_SHOWN if end else "")
+        for number, line in enumerate(lines)
+    ]
+
+
+def parse(text: str, file: str, findings: Findings, *, private: bool = False) -> Document | None:
+    """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read.
+
+    ``private``: it is a file of secrets, of which nothing is shown while it cannot be read as YAML.
+    """
+    raw = _LINE_BREAK.split(text)
+    # Without its structure nobody knows whose value a line is.
+    hidden = private or may_hold_private(text)
+    lines = [""] * len(raw) if hidden else [mask(line) for line in raw]
+    try:
+        node = _Loader(text).get_single_node()
+    except yaml.MarkedYAMLError as error:
+        where = error.problem_mark or error.context_mark
+        mark = _mark(file, lines, where.line, where.column) if where else Mark(file, 1, 1)
+        said = " ".join(p for p in (error.context, error.problem) if p)
+        if hidden:
+            said = re.sub(r"'[^']{2,}'", NOT_SHOWN, said)
+        tab = raw[mark.line - 1][mark.column - 1 : mark.column] == "\t"
+        hint = "indent with spaces, not tabs" if tab else "check indentation, colons and quotes near here"
+        findings.add("IB101", f"this is not YAML: {said}", hint=hint, mark=mark)
+        return None
+    except yaml.reader.ReaderError as error:
+        before = text.encode()[: error.position].decode(errors="ignore")  # libyaml counts bytes
+        said = f"the character U+{error.character:04X}"
+        findings.add(
+            "IB101", f"this is not YAML: {said} is not allowed in it", mark=_place(file, lines, before),
+            hint="take it out, or write it as an escape in double quotes",
+        )  # fmt: skip
+        return None
+    except _TooMuchError as error:
+        mark = _mark(file, lines, error.mark.line, error.mark.column)
+        findings.add("IB104", "too many or too deeply nested values", mark=mark, hint="write the values out")
+        return None
+    except UnicodeEncodeError as error:  # half of a surrogate pair
+        mark = _place(file, lines, text[: error.start])
+        findings.add("IB101", "this is not YAML: half a character is not allowed in it", hint="take it out", mark=mark)
+        return None
+    if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and not node.style):
+        return Document({}, {(): Mark(file, 1, 1)}, {}, file)
+    reader = _Reader(file, _shown_lines(raw, node), findings)
+    if not isinstance(node, yaml.MappingNode):
+        findings.add(
+            "IB103", "a file of imgbuild's is a mapping of keys to values",
+            hint="start it with a line such as `extends: centos7-efi`", mark=reader.mark(node),
+        )  # fmt: skip
+        return None
+    data = reader.value(node, ())
+    return Document(data, reader.marks, reader.key_marks, file)
+
+
+def read(path: FilePath, findings: Findings, name: str | None = None, *, private: bool = False) -> Document | None:
+    """Read one YAML file; ``name`` is how messages call it. Every problem is a finding, none an exception.
+
+    ``private``: it is a file of secrets (`parse`).
+    """
+    name = name or str(path)
+    here = Mark(name, 1, 1)
+    try:
+        # Without waiting: a pipe without a writer would hold us for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                hint = "write it to a file first, and name that"
+                findings.add("IB100", f"{name} is a pipe or a device, not a file", mark=here, hint=hint)
+                return None
+            raw = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
+        said = error.strerror if isinstance(error, OSError) else "this is no path"
+        findings.add("IB100", f"cannot read {name}: {said}", mark=here, hint="check the path and its permissions")
+        return None
+    if len(raw) > MAX_BYTES:
+        findings.add("IB100", f"{name} is over {MAX_BYTES >> 20} MiB", mark=here, hint=_TEXT)
+        return None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        mark = Mark(name, line, error.start - raw.rfind(b"\n", 0, error.start))
+        findings.add("IB100", f"{name} is not UTF-8 text", mark=mark, hint=_TEXT)
+        return None
+    if "\0" in text:
+        findings.add("IB100", f"{name} is a binary file, or UTF-16", mark=here, hint=_TEXT)
+        return None
+    return parse(text, name, findings, private=private)

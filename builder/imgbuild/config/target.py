@@ -1,0 +1,253 @@
+"""A target: the facts of one distribution release, as data (profiles/targets/). Nothing else names a release."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from imgbuild.config.data import data_dir
+from imgbuild.config.fields import Model
+from imgbuild.config.layers import closest, shipped
+from imgbuild.config.source import read
+from imgbuild.diagnostics.findings import Findings, InvalidInput
+
+Firmware = Literal["bios", "efi"]
+
+
+class OsRelease(Model):
+    """/etc/os-release's ID and VERSION_ID."""
+
+    id: str
+    version_id: str
+
+
+class Cgroup(Model):
+    """``v2_arguments``: kernel arguments that give the unified hierarchy; null: this systemd has none."""
+
+    default: Literal["v1", "v2"]
+    v2_arguments: list[str] | None
+
+
+class CloudImage(Model):
+    """The distribution's own cloud image."""
+
+    url: str
+    sha256: str
+
+
+class TargetImage(Model):
+    """How the disk image is made. ``base``: null where it is debootstrap.
+
+    ``element``: our base element without ``imgbuild-``; ``environment``: what diskimage-builder is told; ``wants``:
+    what the user of an exported build.sh must set, and why.
+    """
+
+    base: CloudImage | None
+    element: Literal["debian", "el"]
+    environment: dict[str, str] = {}
+    wants: dict[str, str] = {}
+
+
+class CloudInit(Model):
+    """Versions of cloud-init: in the stock cloud image, in the image we bake; ``modules`` names its module list."""
+
+    stock: str
+    baked: str
+    modules: str
+
+
+class Paths(Model):
+    """Where this distribution keeps what others keep elsewhere.
+
+    ``timezone``: a file with the zone's name beside /etc/localtime; ``cni``: the folder of the distribution's own
+    CNI plugins; ``environment``: the folder of services' variables.
+    """
+
+    chrony: str
+    nologin: str
+    timezone: str | None
+    cni: str | None
+    environment: str
+
+
+class Services(Model):
+    """systemd units by what they do.
+
+    ``ntp_rivals`` would set the clock beside chrony; ``updaters`` fetch from the package mirrors by themselves: they
+    fail on a node without them, and hold the package manager's lock elsewhere.
+    """
+
+    chrony: str
+    ntp_rivals: list[str]
+    ssh: str
+    firewall: list[str]
+    updaters: list[str]
+
+
+class KernelFacts(Model):
+    """One kernel flavour. ``version`` is the newest known; ``cpuset_v1``: CONFIG_CPUSETS_V1 (or older than 6.12).
+
+    ``end_of_life``: the day (ISO 8601) after which this target's repository gets no fixed kernel of this flavour; null:
+    none is known.
+
+    ``owner``: the package (a shell pattern) that owns /boot/vmlinuz-* of this flavour.
+    """
+
+    packages: list[str]
+    owner: str
+    version: str
+    release: str | None = None
+    cpuset_v1: bool
+    btf: bool
+    signed: bool
+    end_of_life: str | None = None
+
+
+class TargetPackages(Model):
+    """Package names by purpose. ``containerd`` is null where the distribution has none that is new enough."""
+
+    base: list[str]
+    image: list[str]
+    kubernetes: list[str]
+    containerd: list[str] | None
+    stargz: list[str]
+    selinux: list[str]
+
+
+class Boot(Model):
+    """Where the release keeps its boot loader, and how its GRUB wants to be spoken to. Paths are on the node.
+
+    ``linux``: GRUB's commands that load a kernel and an initramfs. ``mkimage`` is run in the target's own root.
+    ``menu``: what its grub-mkconfig writes: "submenu" starts the newest kernel and keeps the others in a submenu,
+    "saved" starts the one that grubenv names, "bls" the same with an entry a file in /boot/loader/entries.
+    ``signed_efi``: the folder with the distribution's signed shim and GRUB; null: the EFI program is linked here.
+    ``defaults_file``: what its grub-mkconfig reads our settings from; ``distributor`` and ``title``: GRUB_DISTRIBUTOR
+    and what grub-mkconfig makes of it in the menu. ``kernel_prefix`` is followed by the version, which stands for
+    ``{version}`` in ``initrd`` (and in ``title``). ``ext4_features``: everything that kernel, e2fsck and GRUB of the
+    release understand; nothing comes from the build host's defaults. ``core_modules``: what is linked into core.img
+    or the EFI program.
+    """
+
+    grub_dir: str
+    efi_vendor: str
+    linux: dict[Firmware, Annotated[list[str], Field(min_length=2, max_length=2)]]
+    menu: Literal["submenu", "saved", "bls"]
+    signed_efi: str | None
+    module_dirs: dict[Firmware, str]
+    mkimage: str
+    defaults_file: str
+    kernel_prefix: str
+    initrd: str
+    ext4_features: list[str]
+    core_modules: dict[Firmware, list[str]]
+    distributor: str
+    title: str
+    root_options: str
+
+
+class Mirrors(Model):
+    """Base URLs by region, tried in order."""
+
+    world: list[str]
+    china: list[str]
+
+
+class RepositoryKey(Model):
+    """A key file on the node.
+
+    ``fingerprint`` null: none that two sources agree on. ``sources``: the public repositories that do, as
+    OWNER/NAME[@COMMIT]:PATH. ``shipped``: whether node/ has the file; else the base image must. ``origin``: where to
+    get it.
+    """
+
+    path: str
+    fingerprint: str | None
+    origin: str
+    sources: list[str] = []
+    shipped: bool = False
+
+
+class TargetRepositories(Model):
+    """``layout``: repository id to path below a distribution mirror. ``{minor}`` stands for Kubernetes' minor.
+
+    ``key_files``: by repository: "distribution", "elrepo", "epel", "kubernetes".
+    """
+
+    layout: dict[str, str]
+    key_files: dict[str, list[RepositoryKey]]
+    distribution: Mirrors
+    security: Mirrors | None = None
+    epel: Mirrors | None = None
+    elrepo: Mirrors | None = None
+    kubernetes: Mirrors
+
+
+class Target(Model):
+    """One distribution release.
+
+    ``sudo_path``: what its /etc/sudoers sets secure_path to; null where that has /usr/local already.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: str
+    name: str
+    family: Literal["el", "debian"]
+    os_release: OsRelease
+    glibc: str
+    systemd: int
+    package_manager: Literal["yum", "dnf", "apt"]
+    bpffs_unit: bool
+    selinux: bool
+    sudo_path: str | None
+    default_user: str
+    cgroup: Cgroup
+    image: TargetImage
+    cloud_init: CloudInit
+    network_daemons: list[Literal["NetworkManager", "systemd-networkd", "ifupdown"]]
+    paths: Paths
+    services: Services
+    kernels: dict[str, KernelFacts]
+    packages: TargetPackages
+    containerd_package: str | None
+    boot: Boot
+    repositories: TargetRepositories
+    defaults: dict[str, Any]
+
+
+@cache
+def load_target(name: str) -> Target:
+    """One of the shipped targets.
+
+    Raises:
+        KeyError: there is no such target (``suggest`` helps).
+        InvalidInput: the file is broken.
+    """
+    path = data_dir("profiles") / "targets" / f"{name}.yaml"
+    if "/" in name or not path.is_file():
+        raise KeyError(name)
+    findings = Findings()
+    document = read(path, findings, f"profiles/targets/{name}.yaml")
+    if document is None or findings.items:
+        raise InvalidInput(findings)
+    try:
+        return Target.model_validate({"id": name, **document.data})
+    except ValidationError as error:
+        for item in error.errors():
+            key = ".".join(map(str, item["loc"]))
+            findings.add(
+                "IB110", item["msg"], key=key, mark=document.marks.get(item["loc"]), hint="install imgbuild again"
+            )
+        raise InvalidInput(findings) from error
+
+
+def target_names() -> list[str]:
+    """The shipped targets."""
+    return shipped("targets")
+
+
+def suggest(name: str) -> str:
+    """Help for a target that is not there."""
+    return closest(name, target_names()) or f"imgbuild ships {', '.join(target_names())}"

@@ -1,0 +1,1 @@
+"""What imgbuild tells its user: findings about the input, errors that end a run, and progress."""

@@ -1,0 +1,249 @@
+"""Progress: one source of events, three ways to show it (a terminal, plain lines, JSON lines).
+
+An address in it is shown without its login.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import IO, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.status import Status
+from rich.text import Text
+
+from imgbuild.config.redact import mask
+
+
+class Transfer(Protocol):
+    """Told how many bytes have come, and of how many, as often as one likes."""
+
+    def __call__(self, done: int, total: int | None) -> None: ...
+
+
+class Steps(Protocol):
+    """Where progress goes. ``step`` brackets one piece of work; ``note`` is one line inside it.
+
+    ``transfer`` brackets a download inside a step.
+    """
+
+    def step(self, text: str) -> AbstractContextManager[None]: ...
+
+    def note(self, text: str) -> None: ...
+
+    def transfer(self) -> AbstractContextManager[Transfer]: ...
+
+
+class _Rate:
+    """How fast a transfer is, and when it is worth another line: each tenth of it, or every half a minute."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self._told: tuple[float, int] = (0.0, 0)
+        self._last = 0
+
+    def due(self, done: int, total: int | None) -> bool:
+        now = time.monotonic()
+        tenth = done * 10 // total if total else 0
+        again = done < self._last
+        self._last = done
+        if self._first is None or again:
+            self._first, self._told = (now, done), (now, tenth)
+            return False
+        if tenth <= self._told[1] and now - self._told[0] < _LINE_SECONDS:
+            return False
+        self._told = (now, max(tenth, self._told[1]))
+        return True
+
+    def rate(self, done: int) -> float:
+        """Bytes a second since the first report."""
+        if self._first is None:
+            return 0.0
+        since, at = self._first
+        return (done - at) / max(time.monotonic() - since, 1e-6)
+
+    def line(self, done: int, total: int | None) -> str:
+        """As "40 % of 812 MiB, 5.2 MiB/s, 90 s left"."""
+        rate = self.rate(done)
+        speed = f"{rate / _MIB:.1f} MiB/s"
+        if not total:
+            return f"{done // _MIB} MiB, {speed}"
+        rest = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        return f"{done * 100 // total} % of {total / _MIB:.0f} MiB, {speed}{rest}"
+
+
+_LINE_SECONDS = 30.0
+_MIB = 1 << 20
+_WIDEST = 40  # characters of a step's text beside its bar
+
+
+class PlainSteps:
+    """A line when a step starts and one when it ends, for logs and pipes."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._depth = 0
+
+    def _say(self, text: str) -> None:
+        print(f"{'  ' * self._depth}{mask(text)}", file=self._stream, flush=True)
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        self._say(f"> {text}")
+        start = time.monotonic()
+        self._depth += 1
+        ended = "failed"
+        try:
+            yield
+            ended = "done"
+        finally:
+            self._depth -= 1
+            self._say(f"  {ended}: {text} ({time.monotonic() - start:.1f} s)")
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    @contextmanager
+    def transfer(self) -> Iterator[Transfer]:
+        rate = _Rate()
+
+        def report(done: int, total: int | None) -> None:
+            if rate.due(done, total):
+                self._say(rate.line(done, total))
+
+        yield report
+
+
+class JsonSteps:
+    """One JSON object a line: {"event": "start"|"end"|"note", "text": …, "seconds": …}.
+
+    A transfer: {"event": "transfer", "text": …, "bytes": …, "total": …, "bytes_per_second": …}.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def _say(self, event: str, text: str, **more: object) -> None:
+        print(json.dumps({"event": event, "text": mask(text), **more}), file=self._stream, flush=True)
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        self._say("start", text)
+        start = time.monotonic()
+        ok = False
+        try:
+            yield
+            ok = True
+        finally:
+            self._say("end", text, ok=ok, seconds=round(time.monotonic() - start, 1))
+
+    def note(self, text: str) -> None:
+        self._say("note", text)
+
+    @contextmanager
+    def transfer(self) -> Iterator[Transfer]:
+        rate = _Rate()
+
+        def report(done: int, total: int | None) -> None:
+            if rate.due(done, total):
+                speed = round(rate.rate(done))
+                self._say("transfer", rate.line(done, total), bytes=done, total=total, bytes_per_second=speed)
+
+        yield report
+
+
+class _Speed(ProgressColumn):
+    """In MiB, as the sizes beside it; rich's own column has MB."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of this moment."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed / _MIB:.1f} MiB/s" if speed else "")
+
+
+class TerminalSteps:
+    """A spinner with the newest note while a step runs, a tick and its time when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._open: list[tuple[str, float]] = []
+        self._status: Status | None = None
+        self._bar: Progress | None = None
+
+    def _show(self, detail: str = "") -> None:
+        if not self._open:
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
+            return
+        text, start = self._open[-1]
+        line = Text.assemble(text, (f" {time.monotonic() - start:.0f} s {detail[:80]}", "dim"))
+        if self._status is None:
+            self._status = self._console.status(line)
+            self._status.start()
+        else:
+            self._status.update(line)
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        start, text = time.monotonic(), mask(text)
+        self._open.append((text, start))
+        self._show()
+        mark = ("✗", "red")
+        try:
+            yield
+            mark = ("✓", "green")
+        finally:
+            self._open.pop()
+            indent = "  " * len(self._open)
+            took = (f" {time.monotonic() - start:.1f} s", "dim")
+            self._console.print(Text.assemble(indent, mark, f" {text}", took))
+            self._show()
+
+    def note(self, text: str) -> None:
+        text = mask(text)
+        if self._bar is not None:
+            self._bar.console.print(Text(f"{'  ' * len(self._open)}{text}"))
+        elif self._open:
+            self._show(text)
+        else:
+            self._console.print(Text(text))
+
+    @contextmanager
+    def transfer(self) -> Iterator[Transfer]:
+        """A bar with rate and rest in place of the spinner: a console shows one thing that moves."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=30), TaskProgressColumn(), DownloadColumn(True),
+            _Speed(), TimeRemainingColumn(), console=self._console, transient=True,
+        )  # fmt: skip
+        what = self._open[-1][0] if self._open else ""
+        task = bar.add_task(what if len(what) <= _WIDEST else f"…{what[1 - _WIDEST :]}", total=None)
+
+        def report(done: int, total: int | None) -> None:
+            if done < bar.tasks[0].completed:  # from the start again: the rate too
+                bar.reset(task)
+            bar.update(task, completed=done, total=total)
+
+        self._bar = bar
+        try:
+            with bar:
+                yield report
+        finally:
+            self._bar = None
+            self._show()

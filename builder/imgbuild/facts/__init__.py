@@ -1,0 +1,1 @@
+"""Facts: what follows from configuration. Pure, so that checks and rendering never disagree."""

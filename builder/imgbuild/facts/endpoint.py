@@ -1,0 +1,125 @@
+"""Where the control plane and a node are reached."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imgbuild.config.cluster import Cluster, Node, Vip
+from imgbuild.config.profile import Profile
+
+NODE_IP = "@NODE_IP@"
+"""Stands in the seed's files for an address that only the node knows: first boot puts it in."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where the nodes of a cluster find each other. One for all of them: no node's own settings change it for another.
+
+    A host of it is an address or a name, IPv6 without brackets.
+    """
+
+    endpoint: str | None
+    """The control plane's host:port; None: nobody knows it before the first control plane has got its address. It is
+    then a cluster of that node alone."""
+    control_planes: Mapping[str, str | None]
+    """Each control plane's address by its name; None: it has its address from DHCP."""
+    api_port: int
+
+    def others(self, node: Node) -> tuple[list[str], list[str]]:
+        """The other control planes: host:port of those whose address is known, and the names of the rest."""
+        rest = {name: address for name, address in self.control_planes.items() if name != node.name}
+        known = [host_port(address, self.api_port) for address in rest.values() if address is not None]
+        return known, [name for name, address in rest.items() if address is None]
+
+
+def reach(profile: Profile, cluster: Cluster) -> Reach:
+    """Where the nodes of ``cluster`` find each other. ``profile`` is that of all nodes, without any node's settings."""
+    masters = [node for node in cluster.nodes if node.role == "control-plane"]
+    addresses = {node.name: own_address(profile, node) for node in masters}
+    return Reach(endpoint(profile, cluster), addresses, profile.kubernetes.api_port)
+
+
+def own_address(profile: Profile, node: Node | None) -> str | None:
+    """The address that others reach a node at; None: it finds that itself.
+
+    ``advertise_address`` in the node's own settings comes first, of a control plane also that of the profile; then the
+    node's first static address. ``profile`` is that of all nodes or the node's own: both give the same.
+    """
+    if node is None:
+        return None
+    kubernetes = node.settings.get("kubernetes")
+    if isinstance(kubernetes, dict) and "advertise_address" in kubernetes:
+        advertised = _address(kubernetes["advertise_address"])
+    else:
+        advertised = profile.kubernetes.advertise_address if node.role == "control-plane" else None
+    return advertised or _static_address(node)
+
+
+def _address(value: object) -> str | None:
+    """An address as a profile has it; None: null, or what is no address, which is a finding elsewhere."""
+    try:
+        return str(ipaddress.ip_address(value)) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _static_address(node: Node) -> str | None:
+    network = node.network
+    if network is None:
+        return None
+    carriers = [*network.interfaces, *network.bonds, *network.vlans]
+    # The interface with the gateway comes first: the others may be storage or management.
+    carriers.sort(key=lambda carrier: carrier.gateway is None)
+    for carrier in carriers:
+        for address in carrier.addresses:
+            return str(ipaddress.ip_interface(address).ip)
+    return None
+
+
+def endpoint(profile: Profile, cluster: Cluster) -> str | None:
+    """The control plane's host:port: the cluster file's, the virtual address, or the first control plane's own.
+
+    ``profile`` is that of all nodes. None: see ``Reach``.
+    """
+    if cluster.endpoint:
+        return cluster.endpoint
+    address = cluster.vip.address if cluster.vip else own_address(profile, cluster.first)
+    return None if address is None else host_port(address, profile.kubernetes.api_port)
+
+
+def host_port(host: str, port: int) -> str:
+    """``host`` with its port; an IPv6 address in brackets."""
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def vip_interface(vip: Vip, node: Node) -> str | None:
+    """The interface of a control plane that gets the virtual address: the one in whose network it is.
+
+    The narrowest of several networks. None: the node's addresses come by DHCP, and kube-vip takes the interface of the
+    default route.
+    """
+    if vip.interface is not None:
+        return vip.interface
+    address, network = ipaddress.ip_address(vip.address), node.network
+    if network is None:
+        return None
+    carriers = [(part.name, part.addresses) for part in network.interfaces]
+    carriers += [(part.name, part.addresses) for part in network.bonds]
+    carriers += [(part.name, part.addresses) for part in network.vlans]
+    fitting = [
+        (own.network.prefixlen, name)
+        for name, addresses in carriers
+        for own in map(ipaddress.ip_interface, addresses)
+        if own.version == address.version and address in own.network
+    ]
+    return max(fitting, key=lambda found: found[0])[1] if fitting else None
+
+
+def api_server(profile: Profile, where: Reach, node: Node | None) -> tuple[str, int]:
+    """Host (IPv6 without brackets) and port at which a node reaches the API server."""
+    if where.endpoint is None:
+        return own_address(profile, node) or NODE_IP, where.api_port
+    host, _, port = where.endpoint.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,163 @@
+"""Which container images the nodes of a profile pull, and from where.
+
+kubeadm's own list, Cilium's by its chart and values, the pause image and kube-vip. Everything here is pure: the tables
+are profiles/versions/kubernetes-images.yaml and cilium-images.yaml, taken from kubeadm and from the charts themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
+from imgbuild.diagnostics.findings import Path
+from imgbuild.facts import derive
+from imgbuild.facts.cilium_values import chart_values
+
+_UPSTREAM = "registry.k8s.io"
+"""kubeadm's default repository; only there CoreDNS has a folder of its own (cmd/kubeadm/app/images, GetDNSImage)."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image that a node pulls.
+
+    ``name`` has registry, path and tag; ``part`` is what it is for; ``key`` is the setting that decides about it, in
+    the cluster file if ``in_cluster_file``. ``by_digest``: the chart adds a digest to the tag, so that an archive which
+    has the image by its tag only is not enough.
+    """
+
+    name: str
+    part: str
+    key: Path
+    in_cluster_file: bool = False
+    by_digest: bool = False
+
+    @property
+    def registry(self) -> str:
+        """The registry as containerd names it; what comes first in the name is one if it looks like a host."""
+        first, slash, _ = self.name.partition("/")
+        return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
+
+
+def images(profile: Profile, target: Target, cluster: Cluster) -> list[Image]:
+    """Every image, in the order in which first boot needs them. The same name is listed once, for its first part."""
+    found: dict[str, Image] = {}
+    for image in _all(profile, target, cluster):
+        found.setdefault(image.name, image)
+    return list(found.values())
+
+
+def addresses(profile: Profile, image: Image) -> list[str]:
+    """The URLs at which containerd asks for this image, in its order: the mirrors, then the registry itself."""
+    registries = profile.containerd.registries
+    named = registries.get(image.registry)
+    if named is not None:
+        return [*named.mirrors, named.server]
+    default = registries.get("_default")
+    return [*(default.mirrors if default is not None else ()), f"https://{image.registry}"]
+
+
+def mirrored(profile: Profile, image: Image) -> bool:
+    """Whether something else than the registry itself is asked first."""
+    return len(addresses(profile, image)) > 1
+
+
+def _all(profile: Profile, target: Target, cluster: Cluster) -> Iterator[Image]:
+    kubernetes = profile.kubernetes
+    own = profile.containerd.sandbox_image is not None or not kubernetes.enabled
+    sandbox: Path = ("containerd", "sandbox_image") if own else ("kubernetes", "image_repository")
+    yield Image(derive.sandbox_image(profile, target), "pause", sandbox)
+    if not kubernetes.enabled:
+        return
+    if cluster.vip is not None:
+        yield Image(cluster.vip.image, "kube-vip", ("vip", "image"), in_cluster_file=True)
+    yield from _kubeadm(profile)
+    if profile.cilium.enabled:
+        yield from cilium_images(profile.cilium.version, chart_values(profile, cluster))
+
+
+def _kubeadm(profile: Profile) -> Iterator[Image]:
+    kubernetes = profile.kubernetes
+    repository, key = kubernetes.image_repository, ("kubernetes", "image_repository")
+    parts = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+    if kubernetes.kube_proxy:
+        parts.append("kube-proxy")
+    for part in parts:
+        yield Image(f"{repository}/{part}:v{kubernetes.version}", part, key)
+    tables = derive.versions("kubernetes-images")
+    for part, folder in (("coredns", "coredns/" if repository == _UPSTREAM else ""), ("etcd", "")):
+        tag = _since(tables[part], kubernetes.version)
+        if tag is not None:
+            yield Image(f"{repository}/{folder}{part}:{tag}", part, key)
+
+
+def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:
+    """The images of this chart with these values. ``values``: what helm is given, without the chart's own defaults."""
+    table = derive.versions("cilium-images")
+    asked = _Values(chart, values, table["defaults"])
+    for part, row in table["images"].items():
+        reference = _since(row["refs"], chart)
+        if reference is None or not all(asked.holds(condition) for condition in row["when"]):
+            continue
+        name, tag = reference.replace("{chart}", chart).rsplit(":", 1)
+        own = asked.at(row["key"])
+        path: Path = ("cilium", "values", *row["key"].split("."))
+        if isinstance(own, str):  # SPIRE's in the chart 1.14
+            yield Image(own.partition("@")[0], f"cilium {part}", path, by_digest="@" in own)
+            continue
+        own = own if isinstance(own, dict) else {}
+        if own.get("override"):
+            yield Image(str(own["override"]), f"cilium {part}", (*path, "override"))
+            continue
+        name, tag = own.get("repository") or name, own.get("tag") or tag
+        if part == "operator":
+            name += f"-{asked.cloud()}{own.get('suffix') or ''}"
+        digest = own.get("useDigest")
+        by_digest = bool(_since(row.get("digest", {}), chart, True) if digest is None else digest)
+        yield Image(f"{name}:{tag}", f"cilium {part}", (*path, "repository"), by_digest=by_digest)
+
+
+def known_until(table: str, release: str) -> str | None:
+    """The last patch of this release's minor that the table was made from, where ``release`` is a later one."""
+    last = derive.versions(table)["last"].get(derive.minor(release))
+    return str(last) if last is not None and derive.version(release) > derive.version(last) else None
+
+
+def _since(rows: Mapping[str, Any], release: str, otherwise: Any = None) -> Any:
+    """The value of the newest row that is not newer than ``release``."""
+    wanted = derive.version(release)
+    fitting = [row for row in rows if derive.version(row) <= wanted]
+    return rows[max(fitting, key=derive.version)] if fitting else otherwise
+
+
+class _Values:
+    """The values that a chart sees: what helm is given, over the chart's own defaults."""
+
+    def __init__(self, chart: str, values: Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> None:
+        self._chart, self._values, self._defaults = chart, values, defaults
+
+    def at(self, key: str) -> Any:
+        here: Any = self._values
+        for part in key.split("."):
+            here = here.get(part) if isinstance(here, dict) else None
+        return _since(self._defaults.get(key, {}), self._chart) if here is None else here
+
+    def holds(self, condition: str) -> bool:
+        since, colon, rest = condition.partition(":")
+        if colon:
+            return derive.version(self._chart) < derive.version(since) or self.holds(rest)
+        if "|" in condition:
+            return any(map(self.holds, condition.split("|")))
+        if condition.startswith("!"):
+            return not self.at(condition[1:])
+        key, equals, word = condition.partition("=")
+        return self.at(key) == word if equals else bool(self.at(key))
+
+    def cloud(self) -> str:
+        """What the operator's name ends with (the charts' cilium-operator/_helpers.tpl)."""
+        clouds = {"eni": "aws", "azure": "azure", "alibabacloud": "alibabacloud"}
+        return next((name for key, name in clouds.items() if self.at(f"{key}.enabled")), "generic")

@@ -1,0 +1,162 @@
+"""A profile's disk image, from the cached root file system to the group image/ of the output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from imgbuild.config.data import data_dir
+from imgbuild.config.load import Loaded
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.derive import kernel_arguments
+from imgbuild.image.cache import open_cache, subfolder, write_record
+from imgbuild.image.disk.assemble import assemble
+from imgbuild.image.disk.layout import disk_layout
+from imgbuild.image.proof.bootproof import BootProof
+from imgbuild.image.requirements import Lack, lacks
+from imgbuild.image.rootfs.base import base_tar
+from imgbuild.image.rootfs.build import Rootfs, RootfsPlan, build_rootfs, cached
+from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors
+from imgbuild.image.rootfs.packages import described
+from imgbuild.outputs.elements import elements_of
+from imgbuild.outputs.manifest import run_id
+from imgbuild.outputs.tree import OutFile, new_group
+from imgbuild.render.nodefile import NodeTree, digest
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What came of the image build."""
+
+    proof: BootProof
+    rootfs: Rootfs
+
+    def described(self) -> dict[str, Any]:
+        """For the manifest: what it boots, and every package."""
+        return {
+            "kernel": self.proof.kernel,
+            "command_line": self.proof.command_line,
+            "rootfs": self.rootfs.key,
+            "packages": described(self.rootfs.packages),
+        }
+
+    def boot_files(self) -> dict[str, OutFile]:
+        """Kernel and initramfs for PXE, as the disk has them."""
+        return {"vmlinuz": OutFile(self.proof.kernel_file), "initrd.img": OutFile(self.proof.initrd_file)}
+
+
+def image_id(profile: Profile, target: Target, install: NodeTree, node: NodeTree) -> str:
+    """The id of the image that this input wants: it depends on profile and layers, never on cluster or node."""
+    layout = profile.image.model_dump_json().encode()
+    arguments = " ".join(kernel_arguments(profile, target)).encode()
+    return run_id([digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments])
+
+
+def host_problems(profile: Profile, target: Target, folder: Path, cache: Path) -> Sequence[Lack]:
+    """Everything that keeps the disk image from being built here, known before anything is written."""
+    found = lacks(cache, folder, profile.firmware, target.image.element, selinux=target.selinux)
+    source = profile.base.source
+    if source and "://" not in source and not Path(source).exists():
+        found.append(Lack(f"the base {source} is not there", "mend base.source; a path counts from the current folder"))
+    return found
+
+
+def build_image(
+    loaded: Loaded, install: NodeTree, node: NodeTree, run: str, folder: Path, cache: Path, steps: Steps, *, fresh: bool
+) -> ImageRecord:
+    """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
+
+    ``fresh``: make everything anew, whatever is in the cache.
+
+    Raises:
+        HostError: the host, a mirror or the build; the old image is as it was.
+    """
+    profile, target = loaded.profile, loaded.target
+    plan = rootfs_plan(profile, target, install, cache, steps, fresh=fresh)
+    rootfs = build_rootfs(plan, cache, steps, fresh=fresh)
+    size, esp = profile.image.size_mib, profile.image.esp_mib
+    layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
+    with new_group(folder, "image", run) as group:
+        output = group / f"{loaded.name}.qcow2"
+        proof = assemble(rootfs, layout, node, kernel_arguments(profile, target), output, cache / "work", steps)
+    return ImageRecord(proof, rootfs)
+
+
+def rootfs_plan(
+    profile: Profile, target: Target, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False
+) -> RootfsPlan:
+    """What this profile's root file system is made of: on a base, or from the mirror that answers now.
+
+    Raises:
+        HostError: the base cannot be had; no mirror answers, and none did when the root file system in the cache
+            was built.
+    """
+    base = base_tar(profile, target, cache, steps, fresh=fresh)
+    if base is not None:
+        elements = elements_of(target)
+        return RootfsPlan(target.id, elements, data_dir("elements"), install, target.image.environment, base)
+
+    def plan(mirrors: DebianMirrors) -> RootfsPlan:
+        environment = {**target.image.environment, **mirrors.environment()}
+        return RootfsPlan(target.id, elements_of(target), data_dir("elements"), install, environment)
+
+    release = target.image.environment["DIB_RELEASE"]
+    wanted = _listed(profile.repositories.distribution, target, "distribution", profile)
+    security = _listed(profile.repositories.security, target, "security", profile)
+    known = (
+        subfolder(open_cache(cache), "mirrors") / f"{run_id(u.encode() for u in (release, *wanted, *security))}.json"
+    )
+    try:
+        mirrors = _answering(release, wanted, security, steps)
+    except HostError:
+        # Without a network an image can still be made of a root file system that is in the cache.
+        try:
+            old = plan(DebianMirrors(**_read(known)))
+        except (OSError, ValueError, TypeError):
+            old = None
+        if fresh or old is None or cached(old.key, cache) is None:
+            raise
+        steps.note("the mirror does not answer: going on with the root file system in the cache")
+        return old
+    write_record(known, asdict(mirrors))
+    return plan(mirrors)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    data: Mapping[str, Any] = json.loads(path.read_text())
+    return {**data, "components": tuple(data["components"])}
+
+
+def _answering(release: str, wanted: Sequence[str], security: Sequence[str], steps: Steps) -> DebianMirrors:
+    """The first pair of the listed mirrors that answers; each that does not is named.
+
+    Raises:
+        HostError: none does.
+    """
+    said: dict[str, HostError] = {}
+    for main, guess in product(wanted, security):
+        try:
+            found = debian_mirrors(release, main, security=guess)
+        except HostError as error:
+            said[str(error)] = error
+            continue
+        for words in said:
+            steps.note(f"passed over: {words}")
+        return found
+    if len(said) == 1:
+        raise next(iter(said.values()))
+    raise HostError("none of the mirrors answers: " + "; ".join(said), "name another one in the profile")
+
+
+def _listed(own: list[str] | None, target: Target, kind: str, profile: Profile) -> list[str]:
+    """The profile's mirrors, else the target's for the region; one that is empty stands for the host's own."""
+    mirrors = getattr(target.repositories, kind)
+    listed: list[str] = own or (getattr(mirrors, profile.repositories.region) if mirrors else [])
+    return [url.rstrip("/") for url in listed] or [""]

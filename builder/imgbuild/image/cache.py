@@ -1,0 +1,208 @@
+"""The cache of the image build: each entry has a record with its sha256, which is compared at every use.
+
+An entry that fails is named, removed and made anew. So a disk that returns other bytes, a copy that was cut short
+and a file that somebody swapped cost minutes, and never get into an image.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import few
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.fetch.checksum import sha256_of, sync
+from imgbuild.outputs.tree import own_users
+
+_TAG = "CACHEDIR.TAG"
+_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
+_CLEARED = frozenset({"build", "dib"})
+_NAMES = _CLEARED | {"base", "lock", "logs", "mirrors", "rootfs", "work"}
+
+
+class Unfit(Exception):  # noqa: N818 - not an error: the entry is made anew
+    """An entry that must not be used; the text is the reason."""
+
+
+def open_cache(folder: Path) -> Path:
+    """The cache folder, made if it is not there, with links resolved.
+
+    Raises:
+        HostError: another user owns it or can write to it: whoever can change an entry can change its record too.
+            Or it is a folder of other things: a build clears away all that is in some folders of the cache.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = folder.resolve(strict=True)
+        found = place.stat()
+    except OSError as error:
+        raise HostError(
+            f"the cache folder {folder} cannot be used: {error.strerror}",
+            "set IMGBUILD_CACHE to a folder that you own",
+        ) from error
+    _own(place, found)
+    _mark(place)
+    return place
+
+
+def _mark(place: Path) -> None:
+    """Write the tag of a cache (the Cache Directory Tagging Specification) where it lacks; refuse other folders."""
+    tag = place / _TAG
+    if tag.is_file() and not tag.is_symlink():
+        return
+    there = {path.name for path in place.iterdir()} - {"lost+found"}
+    foreign = there - _NAMES or there & _CLEARED
+    if foreign and "rootfs" not in there:  # a cache from before there was a tag has that
+        raise HostError(
+            f"imgbuild did not make the cache folder {place}: it holds {few(sorted(foreign), 3)}",
+            "set IMGBUILD_CACHE to an empty or a new folder: imgbuild removes what is in it",
+        )
+    with suppress(OSError), tag.open("x") as out:
+        out.write(f"{_SIGNATURE}\n# The cache of imgbuild. Whatever is in this folder may be deleted at any time.\n")
+
+
+def subfolder(cache_dir: Path, name: str) -> Path:
+    """A folder of the cache, made if it is not there.
+
+    Raises:
+        HostError: it is a link, or another user owns it or can write to it.
+    """
+    folder = cache_dir / name
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise HostError(f"{folder} in the cache is not a folder", f"delete it: rm {folder}")
+    _own(folder, found)
+    return folder
+
+
+def _own(folder: Path, found: os.stat_result) -> None:
+    if found.st_uid not in {0, *own_users()}:
+        raise HostError(
+            f"the cache folder {folder} belongs to another user (uid {found.st_uid})",
+            "set IMGBUILD_CACHE to a folder of your own: what another user can write must not get into an image",
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise HostError(
+            f"other users can write to the cache folder {folder} (mode {stat.S_IMODE(found.st_mode):04o})",
+            f"delete what is in it, then run: chmod go-w {folder}",
+        )
+
+
+@contextmanager
+def locked(file: Path, waiting: str, steps: Steps) -> Iterator[int]:
+    """Hold the lock ``file`` (a descriptor is given); ``waiting`` is noted if somebody else has it."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            steps.note(waiting)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def store(made: Path, entry: Path, sha256: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Move ``made`` (its sha256 is known) to ``entry`` and write its record, both on the disk when this returns.
+
+    The record comes last: an entry without one was cut off by a power failure or a kill.
+    """
+    sync(made)
+    record = _record(entry)
+    record.unlink(missing_ok=True)
+    made.replace(entry)
+    sync(entry.parent)
+    about = {"entry": entry.name, "bytes": entry.stat().st_size, "sha256": sha256, **(facts or {})}
+    write_record(record, about)
+
+
+def write_record(record: Path, about: Mapping[str, Any]) -> None:
+    """Write a JSON file that appears whole or not at all."""
+    part = record.with_name(f"{record.name}.part")
+    part.unlink(missing_ok=True)  # it could be a link
+    part.write_text(json.dumps(about, indent=1))
+    sync(part)
+    part.replace(record)
+    sync(record.parent)
+
+
+def verified(entry: Path) -> Mapping[str, Any] | None:
+    """The record of an entry whose content was just compared with it; None where there is neither.
+
+    Raises:
+        Unfit: the entry must not be used.
+    """
+    record = _record(entry)
+    if not os.path.lexists(entry) and not os.path.lexists(record):
+        return None
+    for path in (record, entry):
+        _regular(path)
+    try:
+        about = json.loads(record.read_text())
+        wanted = about["sha256"]
+        if not isinstance(wanted, str):
+            raise TypeError
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        raise Unfit("its record holds no checksum") from None
+    if about.get("entry") != entry.name:
+        raise Unfit(f"its record is that of {about.get('entry')}")
+    try:
+        found = sha256_of(entry)
+    except OSError as error:
+        raise Unfit(f"it cannot be read: {error.strerror}") from error
+    if found != wanted:
+        raise Unfit(f"it has the sha256 {found}, its record has {wanted}")
+    checked: Mapping[str, Any] = about
+    return checked
+
+
+def take(entry: Path, what: str, steps: Steps) -> Mapping[str, Any] | None:
+    """The same, where an entry that must not be used is named and removed. Only for one who holds the lock."""
+    try:
+        return verified(entry)
+    except Unfit as why:
+        steps.note(f"{what} in the cache is not used and made anew: {why} ({entry})")
+        discard(entry)
+        return None
+
+
+def discard(entry: Path) -> None:
+    """Remove an entry, so that it is made anew. The record goes first."""
+    remove(_record(entry))
+    remove(entry)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or whatever is in its place."""
+    try:
+        path.unlink(missing_ok=True)
+    except IsADirectoryError:
+        shutil.rmtree(path)
+
+
+def _record(entry: Path) -> Path:
+    return entry.with_name(f"{entry.name.removesuffix('.tar')}.json")
+
+
+def _regular(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        raise Unfit(f"it is not complete: {path.name} is missing") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise Unfit(f"{path.name} is not a regular file")
+    if found.st_uid not in {0, *own_users()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise Unfit(f"another user can write to {path.name}")
+    if found.st_nlink > 1:
+        raise Unfit(f"{path.name} has a second name (a hard link), through which it can be changed")

@@ -1,0 +1,108 @@
+"""Node files laid over an unpacked root file system, as if the node itself wrote them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.tool import run
+from imgbuild.render.nodefile import NodeTree
+
+_MAX_LINKS = 40  # as the kernel's own limit
+
+
+def lay(root: Path, tree: NodeTree, epoch: int) -> None:
+    """Write the files and links of ``tree`` below ``root``, owned by root:root, dated ``epoch`` (seconds).
+
+    A symbolic link at a file's own path is replaced, never written through. Links among its folders are
+    followed as on the node, with ``root`` as /; one that leads out of the root is refused with HostError.
+    """
+    for f in tree.files:
+        path = _place(root, f.path)
+        path.write_bytes(f.content)
+        os.chown(path, 0, 0)
+        path.chmod(f.mode)
+        os.utime(path, (epoch, epoch))
+    for link in tree.links:
+        path = _place(root, link.path)
+        path.symlink_to(link.target)
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
+
+
+def inside(root: Path, path: str) -> Path:
+    """Where ``path`` of the node lies below ``root``, its folders' links resolved, its own link not.
+
+    Raises HostError when a link leads out of the root, or around in a circle.
+    """
+    todo = list(PurePosixPath(path).parts[1:])
+    *folders, name = todo
+    at: list[str] = []
+    links = 0
+    while folders:
+        part = folders.pop(0)
+        if part == "..":
+            if not at:
+                raise HostError(
+                    f"{path}: a symbolic link in the root file system leads out of it",
+                    "choose another place for the file, or mend the package that made the link",
+                )
+            at.pop()
+            continue
+        here = root.joinpath(*at, part)
+        if here.is_symlink():
+            links += 1
+            if links > _MAX_LINKS:
+                raise HostError(f"{path}: its folders are symbolic links that go around in a circle")
+            target = here.readlink()
+            if target.is_absolute():
+                at = []
+            folders = [*(p for p in target.parts if p not in {"/", "."}), *folders]
+            continue
+        at.append(part)
+    return root.joinpath(*at, name)
+
+
+def enable_units(root: Path, tree: NodeTree) -> None:
+    """Mask and enable units by symbolic links. Raises HostError for a unit that does not exist or can't be enabled."""
+    if tree.mask:
+        run(["systemctl", f"--root={root}", "--quiet", "mask", *tree.mask], what="mask units")
+    for unit in tree.enable:
+        run(["systemctl", f"--root={root}", "enable", unit], what=f"enable {unit}")
+        # A unit without an [Install] section is "enabled" with exit code 0 and no effect.
+        state = _state(root, unit)
+        if state not in {"enabled", "enabled-runtime", "alias"}:
+            raise HostError(
+                f"{unit} cannot be enabled: it is {state}",
+                "a unit to be enabled needs an [Install] section, and must not be masked",
+            )
+
+
+def _state(root: Path, unit: str) -> str:
+    """What systemctl is-enabled says of ``unit``; its exit code says the same less clearly."""
+    argv: list[str | Path] = ["sh", "-c", 'systemctl --root="$1" is-enabled "$2" || true', "sh", root, unit]
+    return run(argv, what=f"look at {unit}").decode().strip()
+
+
+def _place(root: Path, path: str) -> Path:
+    """The free place for ``path``: its folders made, what was there removed."""
+    place = inside(root, path)
+    missing = []
+    parent = place.parent
+    while not parent.exists():
+        missing.append(parent)
+        parent = parent.parent
+    if not parent.is_dir():
+        raise HostError(f"{path}: {parent.relative_to(root)} is a file on the node, not a folder")
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+    try:
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        return place
+    if stat.S_ISDIR(mode):
+        raise HostError(f"{path} is a folder on the node: a file cannot take its place")
+    place.unlink()
+    return place

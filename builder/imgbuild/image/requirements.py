@@ -1,0 +1,166 @@
+"""What the host needs to build a disk image, so that a run says so before it starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgbuild.config.target import Firmware
+
+CACHE_MIB = 4096
+"""Free space for the root file system's build: the tree, diskimage-builder's copy of it, the tar, packages."""
+WORK_MIB = 2048
+"""Free space for one assembly: the unpacked tree, the disk, the qcow2."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that the build runs, and the Debian package that brings it."""
+
+    name: str
+    package: str
+    purpose: str
+
+
+_BOTH = (
+    Tool("chroot", "coreutils", "run the target's own tools"),
+    Tool("tar", "tar", "unpack the root file system"),
+    Tool("du", "coreutils", "measure the root file system"),
+    Tool("systemctl", "systemd", "enable units in the image"),
+    Tool("mkfs.ext4", "e2fsprogs", "make the root file system"),
+    Tool("debugfs", "e2fsprogs", "prove what the disk boots"),
+    Tool("dumpe2fs", "e2fsprogs", "prove what the disk boots"),
+    Tool("sfdisk", "fdisk", "partition the disk"),
+    Tool("qemu-img", "qemu-utils", "write the qcow2"),
+    Tool("zstd", "zstd", "read the initramfs"),
+)
+_EFI = (
+    Tool("mkfs.vfat", "dosfstools", "make the EFI system partition"),
+    Tool("mmd", "mtools", "fill the EFI system partition"),
+    Tool("mcopy", "mtools", "fill the EFI system partition"),
+)
+_ROOTFS = (
+    Tool("sudo", "sudo", "diskimage-builder calls it everywhere, as root too"),
+    Tool("unshare", "util-linux", "keep the build's mounts to itself"),
+    Tool("setpriv", "util-linux", "end the build with imgbuild"),
+    Tool("losetup", "mount", "diskimage-builder copies through a loop device"),
+    Tool("mount", "mount", "build in a chroot"),
+    Tool("fstrim", "util-linux", "diskimage-builder asks for it"),
+    Tool("findmnt", "util-linux", "diskimage-builder asks for it"),
+    Tool("bash", "bash", "diskimage-builder is written in it"),
+    Tool("ps", "procps", "diskimage-builder looks for processes in the chroot"),
+)
+_ELEMENT = {
+    "debian": (
+        Tool("debootstrap", "debootstrap", "bootstrap Debian"),
+        Tool("gpgv", "gpgv", "check the packages' signatures"),
+    ),
+    "el": (Tool("blkid", "util-linux", "find the base image's root file system"),),
+}
+_SELINUX = (Tool("setfiles", "policycoreutils", "label the files for SELinux"),)
+
+
+@dataclass(frozen=True)
+class Lack:
+    """One thing that keeps this host from building an image, and what to do about it."""
+
+    what: str
+    hint: str
+
+
+def missing_tools(
+    firmware: Firmware | None = None, element: str | None = None, *, rootfs: bool = True, selinux: bool = True
+) -> list[Tool]:
+    """The tools that this host lacks for one ``element`` (None: for all of ours) and one firmware (None: for both).
+
+    ``rootfs`` is False when the root file system is in the cache already; ``selinux``: whether files are labelled.
+    """
+    wanted = [*_BOTH, *(_EFI if firmware != "bios" else ()), *(_SELINUX if selinux else ())]
+    if rootfs:
+        wanted += [*_ROOTFS, *(tool for name, tools in _ELEMENT.items() if element in {None, name} for tool in tools)]
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
+    return [tool for tool in wanted if not shutil.which(tool.name, path=path)]
+
+
+def lacks(
+    cache_dir: Path,
+    work: Path,
+    firmware: Firmware | None = None,
+    element: str | None = None,
+    *,
+    rootfs: bool = True,
+    selinux: bool = True,
+    checks: Mapping[str, Callable[[], bool]] | None = None,
+) -> list[Lack]:
+    """Everything that keeps this host from building an image, all at once; empty when it can.
+
+    ``checks`` replaces the host's answers in tests ("root", "loop", "keyring").
+    """
+    ask = {"root": _is_root, "loop": loop_device, "keyring": _keyring, **(checks or {})}
+    found: list[Lack] = []
+    if not ask["root"]():
+        found.append(Lack("not root: owners, device nodes and chroot need it", "run imgbuild with sudo"))
+    if tools := missing_tools(firmware, element, rootfs=rootfs, selinux=selinux):
+        names = ", ".join(tool.name for tool in tools)
+        packages = " ".join(sorted({tool.package for tool in tools}))
+        found.append(Lack(f"missing tools: {names}", f"apt-get install {packages}"))
+    if rootfs and element in {None, "debian"} and not ask["keyring"]():
+        found.append(Lack("no keyring to check Debian's packages with", "apt-get install debian-archive-keyring"))
+    if rootfs and not ask["loop"]():
+        found.append(
+            Lack(
+                "no loop device can be had: diskimage-builder uses one even for a tar",
+                "run 'modprobe loop' or detach an unused one (losetup --list); in a container, share the host's /dev",
+            )
+        )
+    needs = [(work, WORK_MIB), *([(cache_dir, CACHE_MIB)] if rootfs else [])]
+    found += _space(needs)
+    return found
+
+
+def loop_device() -> bool:
+    """Whether the kernel has a loop device to give (one is free, or can be made)."""
+    if not Path("/dev/loop-control").exists():
+        return False
+    blocks = list(Path("/sys/block").glob("loop*"))
+    # A loop device that is attached has the folder "loop" with its backing file.
+    return not blocks or any(not (b / "loop").exists() for b in blocks) or _can_grow()
+
+
+def _can_grow() -> bool:
+    """Whether the kernel makes loop devices on demand: /dev is then its own devtmpfs, writable for root."""
+    return os.access("/dev/loop-control", os.W_OK)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _keyring() -> bool:
+    return Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists()
+
+
+def _space(needs: Iterable[tuple[Path, int]]) -> list[Lack]:
+    """One lack for each file system that has too little room for what it is to hold; sizes in MiB."""
+    wanted: dict[int, tuple[Path, int]] = {}
+    for folder, mib in needs:
+        there = folder.resolve()
+        while not there.exists():
+            there = there.parent
+        device = there.stat().st_dev
+        first, sum_mib = wanted.get(device, (there, 0))
+        wanted[device] = (first, sum_mib + mib)
+    lacking = []
+    for folder, mib in wanted.values():
+        free = shutil.disk_usage(folder).free // (1024 * 1024)
+        if free < mib:
+            lacking.append(
+                Lack(
+                    f"{folder} has {free} MiB free, the image build needs about {mib} MiB",
+                    "free some space, or set IMGBUILD_CACHE to a folder on a larger disk",
+                )
+            )
+    return lacking

@@ -1,0 +1,11 @@
+"""Boot an image in one QEMU machine and judge it by what its guest reports.
+
+``boot`` is the way in; ``MachineSpec`` says what to boot and ``BootResult`` what came of it.
+"""
+
+from imgbuild.machine.boot import boot
+from imgbuild.machine.result import BootResult
+from imgbuild.machine.spec import DirectKernel, MachineSpec
+from imgbuild.machine.verdict import Check
+
+__all__ = ["BootResult", "Check", "DirectKernel", "MachineSpec", "boot"]

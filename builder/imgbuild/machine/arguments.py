@@ -1,0 +1,110 @@
+"""QEMU's command line for one machine: pure, so that it can be looked at without starting anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from imgbuild.machine.firmware import Ovmf
+from imgbuild.machine.spec import SERVED_HOST, MachineSpec
+
+REPORT_PORT = "org.imgbuild.report.0"
+"""The virtio-serial port's name: /dev/virtio-ports/org.imgbuild.report.0 in the guest."""
+
+
+def qemu_command(
+    spec: MachineSpec,
+    *,
+    overlay: Path,
+    ovmf: Ovmf | None,
+    qmp_fd: int,
+    console_fd: int,
+    report_fd: int,
+    program: str = "qemu-system-x86_64",
+) -> list[str]:
+    """The arguments, program first.
+
+    The three descriptors are connected socket pairs, so that there is no socket file that somebody else could
+    open and none to clean up. The machine starts stopped (-S): the guest's first byte already has a reader.
+    ``ovmf.variables`` is this machine's own copy and is written.
+    """
+    args = [program, "-nodefaults", "-no-user-config", "-name", "imgbuild", "-S"]
+    args += ["-machine", "q35", "-cpu", spec.cpu, "-smp", str(spec.cpus), "-m", str(spec.memory_mib)]
+    # One thread for all processors. With one for each, a guest's kernel once panicked where it patches itself
+    # (sched_clock_tick, a static key; QEMU 7.2, two processors), most likely because the other one ran half of it.
+    # A larger translation buffer than the default: a whole distribution's boot need not be translated twice.
+    args += ["-accel", "tcg,thread=single,tb-size=512" if spec.accel == "tcg" else spec.accel]
+    # A display device without a display: screendump reads the device's memory.
+    args += ["-display", "none", "-device", "VGA"]
+    args += ["-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control"]
+    args += ["-chardev", f"socket,id=console,fd={console_fd}", "-serial", "chardev:console"]
+    args += ["-device", "virtio-serial-pci", "-chardev", f"socket,id=report,fd={report_fd}"]
+    args += ["-device", f"virtserialport,chardev=report,name={REPORT_PORT}"]
+    args += ["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]
+    for entry in spec.smbios:
+        args += ["-smbios", entry]
+    if ovmf is None:
+        # SeaBIOS says "No bootable device" on the screen only. With this it resets after 3 s, which is an event.
+        args += ["-boot", "reboot-timeout=3000"]
+    else:
+        args += _blockdev("ovmf-code", ovmf.code, read_only=True)
+        args += _blockdev("ovmf-vars", ovmf.variables, read_only=False)
+        args += ["-machine", "pflash0=ovmf-code,pflash1=ovmf-vars"]
+    args += _disks(spec, overlay)
+    args += _network(spec)
+    if spec.direct is not None:
+        args += ["-kernel", str(spec.direct.kernel.resolve()), "-initrd", str(spec.direct.initrd.resolve())]
+        args += ["-append", spec.direct.append]
+    return args
+
+
+def _network(spec: MachineSpec) -> list[str]:
+    """The network cards. No option ROM: the machine is not to try the network when its disk doesn't boot."""
+    args = []
+    served = ""
+    if spec.served is not None:
+        # A command for each connection: what guestfwd connects by itself, it connects once for all of them.
+        served = f",guestfwd=tcp:{SERVED_HOST}:{spec.served}-cmd:busybox nc 127.0.0.1 {spec.served}"
+    for number, mac in enumerate(spec.macs):
+        args += ["-netdev", f"user,id=net{number},restrict=on{served}"]
+        args += ["-device", f"virtio-net-pci,netdev=net{number},mac={mac},romfile="]
+    if spec.wire is not None:
+        ends = {
+            "local": {"type": "unix", "path": str(spec.wire.own)},
+            "remote": {"type": "unix", "path": str(spec.wire.other)},
+        }
+        args += ["-netdev", json.dumps({"type": "dgram", "id": "wire", **ends})]
+        args += ["-device", f"virtio-net-pci,netdev=wire,mac={spec.wire.mac},romfile="]
+    return args
+
+
+def _disks(spec: MachineSpec, overlay: Path) -> list[str]:
+    """The disks in the order the guest sees them: vda the image, then the seed, then the extra ones."""
+    args = _blockdev("disk", overlay, read_only=False, driver="qcow2")
+    args += ["-device", "virtio-blk-pci,drive=disk,bootindex=1"]
+    read_only = [("seed", spec.seed)] if spec.seed is not None else []
+    read_only += [(f"extra{number}", path) for number, path in enumerate(spec.extra_disks)]
+    for name, path in read_only:
+        args += _blockdev(name, path, read_only=True)
+        args += ["-device", f"virtio-blk-pci,drive={name},serial=imgbuild-{name}"]
+    return args
+
+
+def _blockdev(name: str, path: Path, *, read_only: bool, driver: str = "raw") -> list[str]:
+    """JSON and not key=value, in which a comma in a path would have to be doubled.
+
+    The overlay's writes need never reach the host's disk: it is thrown away with the machine.
+    """
+    node = {
+        "node-name": name,
+        "driver": driver,
+        "read-only": read_only,
+        "cache": {"no-flush": not read_only},
+        "file": {
+            "driver": "file",
+            "filename": str(path.resolve()),
+            "read-only": read_only,
+            "cache": {"no-flush": not read_only},
+        },
+    }
+    return ["-blockdev", json.dumps(node, sort_keys=True)]

@@ -1,0 +1,103 @@
+"""What one machine is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from imgbuild.diagnostics.errors import HostError
+
+Firmware = Literal["bios", "efi"]
+
+SERVED_HOST = "10.0.2.100"
+"""An address of QEMU's own network that nobody has otherwise."""
+_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class DirectKernel:
+    """A kernel that QEMU loads itself: it skips firmware and boot loader, which tests of ours make use of."""
+
+    kernel: Path
+    initrd: Path
+    append: str = "console=ttyS0"
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A cable between two machines: a network card whose frames go to the other's socket and nowhere else.
+
+    ``own`` and ``other`` are paths of Unix datagram sockets, at most 107 bytes (unix(7)); QEMU makes ``own``. Frames
+    to a machine that is off are lost, as on a real cable (QEMU 7.2 and later: -netdev dgram).
+    """
+
+    mac: str
+    own: Path
+    other: Path
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """One virtual machine.
+
+    ``disk`` is a qcow2 image and is never written: the guest writes to an overlay that is thrown away, or, where
+    ``overlay`` names a file, kept there: the next machine with it goes on from that disk, as after a power cut.
+    The firmware's variables are always fresh ones.
+    ``disk_size_gib`` is what the guest sees, larger than the image so that its growth can be checked.
+    ``extra_disks`` are raw files, read-only to the guest. Each of ``macs`` is one network card; the network
+    is QEMU's own (``restrict=on``): DHCP answers, nothing leaves, nothing on the host listens. ``wire`` comes after
+    them, for another machine. ``served`` is a port of the host's loopback interface that guests reach as SERVED_HOST,
+    the same port.
+
+    ``accel`` is emulation unless told otherwise: there are hosts whose ``/dev/kvm`` opens and then hangs the
+    guest's kernel before its first line, and QEMU would choose it there. ``cpu`` qemu64 is the cheapest to
+    emulate; EL 9 and later need x86-64-v2 ("Nehalem").
+    """
+
+    firmware: Firmware
+    disk: Path
+    seed: Path | None = None
+    extra_disks: tuple[Path, ...] = ()
+    disk_size_gib: int = 10
+    memory_mib: int = 2048
+    cpus: int = 2
+    cpu: str = "qemu64"
+    macs: tuple[str, ...] = ("52:54:00:00:00:01",)
+    wire: Wire | None = None
+    served: int | None = None
+    accel: Literal["tcg", "kvm"] = "tcg"
+    smbios: tuple[str, ...] = ()
+    direct: DirectKernel | None = None
+    overlay: Path | None = None
+
+    def __post_init__(self) -> None:
+        for mac in (*self.macs, *([self.wire.mac] if self.wire else [])):
+            if not _MAC.fullmatch(mac):
+                raise ValueError(f"{mac!r} is no MAC address")
+        if self.memory_mib < 64 or self.cpus < 1 or self.disk_size_gib < 1:
+            raise ValueError("a machine needs 64 MiB of memory, one processor and 1 GiB of disk at least")
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Each file of the host's that the machine reads, with what it is."""
+        yield "disk image", self.disk
+        if self.seed is not None:
+            yield "seed", self.seed
+        for path in self.extra_disks:
+            yield "extra disk", path
+        if self.direct is not None:
+            yield "kernel", self.direct.kernel
+            yield "initrd", self.direct.initrd
+
+    def require_files(self) -> None:
+        """Raise HostError for the first file that is missing or cannot be read."""
+        for what, path in self.files():
+            try:
+                with path.open("rb"):
+                    pass
+            except OSError as error:
+                raise HostError(
+                    f"cannot read the {what} {path}: {error.strerror}", "build the image first, or name another"
+                ) from None

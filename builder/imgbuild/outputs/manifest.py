@@ -1,0 +1,160 @@
+"""manifest.json: what was made, of what, and where each value came from. It never holds a secret."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from imgbuild import __version__
+from imgbuild.config.layers import Layered
+from imgbuild.config.load import Loaded
+from imgbuild.config.redact import shown
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import format_path
+from imgbuild.outputs.jsontext import json_text
+from imgbuild.outputs.tree import RUN_FILE, OutFile, group_run, replace_file
+
+NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """``run`` is the digest of what the group was made from; ``more`` is what the group adds (packages, versions)."""
+
+    run: str
+    more: Mapping[str, Any]
+
+
+class _Group(BaseModel):
+    run: str
+    files: dict[str, Any] = {}
+    nodes: dict[str, list[str]] = {}
+    checks: list[str] = []
+
+
+class _Groups(BaseModel):
+    __pydantic_extra__: dict[str, _Group]
+    model_config = ConfigDict(extra="allow")
+
+    nodes: _Group
+    image: _Group | None = None
+
+
+class _Manifest(BaseModel):
+    """What is relied on of a manifest that was read; a disk or a hand may have damaged it."""
+
+    firmware: Literal["bios", "efi"]
+    image_wanted: str
+    groups: _Groups
+
+
+def run_id(parts: Iterable[bytes]) -> str:
+    """The id of a run: a digest of its input, so that the same input gives the same tree, byte for byte."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "big") + part)
+    return sha.hexdigest()[:32]
+
+
+def values(layered: Layered, file: str | None = None) -> dict[str, Any]:
+    """Every leaf of the profile, or those from one file: its value and its place."""
+    out: dict[str, Any] = {}
+    for path, history in sorted(layered.history.items(), key=lambda item: [str(p) for p in item[0]]):
+        mark, value = history[-1]
+        if not path or (isinstance(value, (dict, list)) and value) or file not in (None, mark.file):
+            continue
+        out[format_path(path)] = {"value": shown(path, value), "from": str(mark)}
+    return out
+
+
+def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wanted_image: str) -> None:
+    """Write the manifest of what lies in ``folder`` now; it is the last thing a run writes."""
+    described = {
+        name: {"run": record.run, **record.more, "files": _files(folder / name, name)}
+        for name, record in sorted(groups.items())
+    }
+    data = {
+        "imgbuild": __version__,
+        "profile": loaded.name,
+        "target": loaded.target.id,
+        "firmware": loaded.profile.firmware,
+        "mode": loaded.profile.mode,
+        "image_wanted": wanted_image,
+        "groups": described,
+        "values": values(loaded.layered),
+    }
+    replace_file(folder / NAME, OutFile(f"{json_text(data)}\n".encode()))
+
+
+def _files(place: Path, name: str) -> dict[str, Any]:
+    """Every file of a group, by its path below the group's parent."""
+    found = dict(_found(str(place), name))
+    return {path: found[path] for path in sorted(found, key=lambda path: path.split("/"))}
+
+
+def _found(place: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    with os.scandir(place) as entries:
+        for entry in entries:
+            # `imgbuild boot` keeps its console log and screenshot beside the image; they are no output of a build.
+            if entry.name == RUN_FILE or entry.name.endswith(".boot"):
+                continue
+            path = f"{name}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _found(entry.path, path)
+            elif entry.is_file():
+                yield path, _file(entry.path)
+
+
+def _file(path: str) -> dict[str, Any]:
+    with io.FileIO(path) as stream:
+        there = os.fstat(stream.fileno())
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": sha256, "size": there.st_size, "mode": f"{there.st_mode & 0o7777:04o}"}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an output folder.
+
+    Raises:
+        HostError: there is none, or it is no manifest of imgbuild's.
+    """
+    try:
+        # Without waiting: a pipe in its place would hold us until somebody writes to it.
+        with os.fdopen(os.open(folder / NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            text = stream.read()
+    except OSError as error:
+        hint = "give the folder that a build wrote, such as out/debian12-efi"
+        raise HostError(f"{folder} holds no {NAME}: {error.strerror}", hint) from error
+    try:
+        data: dict[str, Any] = json.loads(text)
+        _Manifest.model_validate(data)
+    except (ValueError, RecursionError) as error:
+        raise HostError(f"{folder / NAME} is no manifest of imgbuild's", "build it again") from error
+    return data
+
+
+def mixed(folder: Path, manifest: Mapping[str, Any]) -> Sequence[str]:
+    """Why the groups in ``folder`` do not belong together; empty: they do."""
+    reasons = []
+    for name, group in sorted(manifest["groups"].items()):
+        found = group_run(folder, name)
+        if found is None:
+            reasons.append(f"{name}/ is not there any more")
+        elif found != group.get("run"):
+            reasons.append(f"{name}/ is of another run than the manifest (a run was cut off)")
+    image = manifest["groups"].get("image")
+    if image is not None and image.get("run") != manifest.get("image_wanted"):
+        reasons.append("image/ was built from another profile than the rest (--no-image since then?)")
+    return reasons

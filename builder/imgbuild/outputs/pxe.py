@@ -1,0 +1,90 @@
+"""pxe/: boot.ipxe, a GRUB file a MAC, and a seed folder a node that cloud-init reads over HTTP.
+
+The seed argument is ``ds=nocloud-net;s=…/``: ``ds=nocloud`` with a URL does nothing before cloud-init 23.2, and from
+24.1 on the old name is a warning, so it is ``nocloud`` there. The slash at the end is needed before 23.1. GRUB takes an
+unquoted ``;`` for the end of the command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
+from imgbuild.facts.derive import cloud_init_version, kernel_arguments, version, versions
+from imgbuild.outputs.pxenet import data_source, network_arguments
+from imgbuild.render.templates import environment
+
+KERNEL, INITRD = "vmlinuz", "initrd.img"
+"""Names of the kernel and the initramfs in pxe/; both come from the disk image, once one is built."""
+ANY = "any"
+"""The seed folder for a machine whose MAC is in no node: that of the one node without a MAC (`fallback`)."""
+SEED = ("user-data", "meta-data", "vendor-data")
+
+
+def folder(node: Node) -> str | None:
+    """The node's folder, as matchbox and iPXE's ``${mac:hexhyp}`` write it; None: it has no MAC to go by."""
+    return f"mac-{node.boot_mac.replace(':', '-')}" if node.boot_mac else None
+
+
+def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
+    """The node that machines with an unknown MAC become: the only one without a MAC, if there is just one.
+
+    None if the seeds hold a cluster's ``keys``: an unknown machine must get neither a control plane's CAs nor a
+    worker's token, with which it could have a certificate in any node's name.
+    """
+    without = [node for node in cluster.nodes if node.boot_mac is None]
+    return without[0] if len(without) == 1 and not keys else None
+
+
+def pxe_files(
+    profile: Profile, target: Target, cluster: Cluster, seeds: Mapping[str, Mapping[str, bytes]], *, keys: bool
+) -> dict[str, bytes]:
+    """Everything below pxe/ but kernel and initramfs. ``seeds``: NoCloud files by node name.
+
+    ``keys``: they hold the cluster's keys or its token.
+    """
+    made = environment("cloudinit")
+    other = fallback(cluster, keys=keys)
+    entries: list[dict[str, Any]] = [
+        {
+            "name": node.name,
+            "mac": node.boot_mac,
+            "folder": folder(node) or ANY,
+            "network": " ".join(network_arguments(target, node, seeds[node.name].get("network-config"))),
+        }
+        for node in cluster.nodes
+        if node.boot_mac or node is other
+    ]
+    context = {
+        "arguments": " ".join(dict.fromkeys([*kernel_arguments(profile, target), *profile.pxe.console])),
+        "cluster": cluster.name,
+        "commands": target.boot.linux[profile.firmware],
+        "entries": [entry for entry in entries if entry["mac"]],
+        "initrd": INITRD,
+        "kernel": KERNEL,
+        "source": data_source(profile, target),
+        "other": next((entry for entry in entries if not entry["mac"]), None),
+        "target": target.name,
+        "url": profile.pxe.url,
+    }
+    out = {
+        "boot.ipxe": made.get_template("pxe/boot.ipxe.j2").render(context).encode(),
+        "README.txt": made.get_template("pxe/README.txt.j2").render(context).encode(),
+        "grub/grub.cfg": made.get_template("pxe/grub.cfg.j2").render(context, shown=entries, own=False).encode(),
+    }
+    grub = made.get_template("pxe/grub.cfg.j2")
+    names = (*SEED, "network-config") if _fetches_network(profile, target) else SEED
+    for entry in entries:
+        if entry["mac"]:
+            name = f"grub/grub.cfg-01-{entry['mac'].replace(':', '-')}"
+            out[name] = grub.render(context, shown=[entry], own=True).encode()
+        seed = seeds[entry["name"]]
+        out |= {f"{entry['folder']}/{name}": seed[name] for name in names if name in seed}
+    return out
+
+
+def _fetches_network(profile: Profile, target: Target) -> bool:
+    return cloud_init_version(profile, target) >= version(versions("cloud-init")["since"]["network_config_http"])

@@ -1,0 +1,92 @@
+"""The network of a node that boots by PXE with static addresses, on the kernel's command line.
+
+Two readers need it before any seed can be fetched: the initramfs (``ip=``) and cloud-init. cloud-init up to 24.2 never
+reads network-config from an HTTP seed, and any cloud-init needs the network up to fetch one, so the same
+network-config travels as ``network-config=`` (base64 of gzip; cloudinit/net/cmdline.py, read_kernel_cmdline_config in
+19.4 to 24.4), which goes before every other source.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+from collections.abc import Sequence
+
+from imgbuild.config.cluster import Addresses, Node, NodeNetwork
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
+from imgbuild.facts.derive import cloud_init_version, kernel_arguments, version, versions
+from imgbuild.outputs.cloud import gzipped
+from imgbuild.render.network import devices
+
+
+def network_arguments(target: Target, node: Node, config: bytes | None) -> list[str]:
+    """Kernel arguments that bring up the node's network; none for DHCP. ``config`` is its `network_config`."""
+    if config is None or node.network is None:
+        return []
+    early = _dracut(node, node.network) if target.family == "el" else _initramfs_tools(node, node.network)
+    return [*early, f"network-config={base64.b64encode(gzipped(config)).decode()}"]
+
+
+def data_source(profile: Profile, target: Target) -> str:
+    """What this cloud-init calls a NoCloud seed behind a URL."""
+    new = cloud_init_version(profile, target) >= version(versions("cloud-init")["since"]["nocloud_net_old"])
+    return "nocloud" if new else "nocloud-net"
+
+
+def command_line(profile: Profile, target: Target, network: Sequence[str]) -> str:
+    """About what the boot loader hands to the kernel of a node with these `network_arguments`: for its length."""
+    url = profile.pxe.url or "http://255.255.255.255:65535/pxe/"
+    seed = f"ds={data_source(profile, target)};s={url}mac-00-00-00-00-00-00/"
+    console = [argument for argument in profile.pxe.console if argument not in kernel_arguments(profile, target)]
+    return " ".join([*kernel_arguments(profile, target), *console, seed, *network])
+
+
+def uplink(network: NodeNetwork) -> Addresses | None:
+    """The device with the first IPv4 address, one with a gateway before others."""
+    with_v4 = [d for d in devices(network) if _v4(d)]
+    return next((d for d in with_v4 if d.gateway and ":" not in d.gateway), with_v4[0] if with_v4 else None)
+
+
+def _v4(device: Addresses) -> list[ipaddress.IPv4Interface]:
+    found = [ipaddress.ip_interface(address) for address in device.addresses]
+    return [address for address in found if isinstance(address, ipaddress.IPv4Interface)]
+
+
+def _ip(device: Addresses, host: str, name: str) -> str:
+    """``ip=`` of kernel and dracut: client, peer, gateway, netmask, host name, interface, how."""
+    address = _v4(device)[0]
+    gateway = device.gateway if device.gateway and ":" not in device.gateway else ""
+    return f"ip={address.ip}::{gateway}:{address.netmask}:{host}:{name}:none"
+
+
+def _dracut(node: Node, network: NodeNetwork) -> list[str]:
+    """dracut.cmdline(7), in the words of dracut 033 (CentOS 7): name servers are arguments of their own."""
+    device = uplink(network)
+    if device is None:
+        return []
+    name = str(getattr(device, "name", ""))
+    out = []
+    parent = next((vlan.link for vlan in network.vlans if vlan.name == name), name)
+    bond = next((b for b in network.bonds if b.name == parent), None)
+    ports = bond.interfaces if bond else [parent]
+    # Never with the kernel's own names: dracut.cmdline(7) says that they then collide.
+    named = [i for i in network.interfaces if i.name in ports and not re.fullmatch(r"eth[0-9]+", i.name)]
+    out += [f"ifname={i.name}:{i.mac}" for i in named]
+    if bond is not None:
+        out.append(f"bond={bond.name}:{','.join(bond.interfaces)}:mode={bond.mode},miimon={bond.miimon}")
+    if parent != name:
+        out.append(f"vlan={name}:{parent}")
+    out.append(_ip(device, node.name, name))
+    return out + [f"nameserver={server}" for server in network.dns]
+
+
+def _initramfs_tools(node: Node, network: NodeNetwork) -> list[str]:
+    """initramfs-tools(7) and ipconfig of klibc: an interface only, two IPv4 name servers at the end."""
+    device = uplink(network)
+    if device is None or not any(device is interface for interface in network.interfaces):
+        return []
+    servers = [server for server in network.dns if ":" not in server][:2]
+    ip = _ip(device, node.name, str(getattr(device, "name", "")))
+    return ["".join([ip, *(f":{server}" for server in servers)])]

@@ -1,0 +1,162 @@
+"""Everything that a profile renders to, in memory: no clock, no network, no disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.load import Loaded
+from imgbuild.config.secrets import Secrets
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.endpoint import reach
+from imgbuild.facts.node_settings import Own
+from imgbuild.outputs.cloud import cloud_files, cloud_sizes, forms, limit_findings
+from imgbuild.outputs.elements import element_files
+from imgbuild.outputs.include import FILE, include_archive, public, small_user_data
+from imgbuild.outputs.manifest import run_id
+from imgbuild.outputs.pxe import pxe_files
+from imgbuild.outputs.seed import IMAGE, SeedGroup
+from imgbuild.outputs.tree import Group, OutFile
+from imgbuild.render.cluster_files import seed_tree
+from imgbuild.render.install import install_tree
+from imgbuild.render.metadata import meta_data, vendor_data
+from imgbuild.render.network import network_config
+from imgbuild.render.node import node_tree
+from imgbuild.render.nodefile import NodeTree, digest
+from imgbuild.render.userdata import user_data
+
+SEED = frozenset({"user-data", "meta-data", "vendor-data", "network-config"})
+"""NoCloud's file names; what they hold may be private."""
+
+GROUPS = ("nodes", "cloud", "pxe", "elements")
+"""The groups that are rendered, in the order they are written."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """``groups`` are what goes to disk; ``install`` and ``node`` are what the disk image is made from."""
+
+    groups: Mapping[str, Group]
+    install: NodeTree
+    node: NodeTree
+    run: str
+
+
+def seed_files(
+    loaded: Loaded, cluster: Cluster, node: Node, shared: Sequence[NodeTree], own: NodeTree
+) -> dict[str, bytes]:
+    """What one node's seed holds: the NoCloud file names and their bytes.
+
+    ``shared`` is what every node has (in an image already, where there is one), ``own`` this node's part.
+    """
+    profile, target = loaded.profile, loaded.target
+    trees = [own] if profile.mode == "baked" else [*shared, own]
+    files = {"user-data": user_data(profile, target, cluster, node, trees)}
+    files["vendor-data"] = vendor_data()
+    network = network_config(profile, target, node)
+    if network is not None:
+        files["network-config"] = network
+    files["meta-data"] = meta_data(cluster, node, *(files[name] for name in sorted(files)))
+    return files
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all nodes of one profile have. ``archive`` is for `cloud.include_url`, where there is one."""
+
+    loaded: Loaded
+    trees: tuple[NodeTree, NodeTree]
+    archive: bytes | None
+
+    archive_sum: str
+
+
+def _shared(loaded: Loaded, epoch: int, image: _Shared | None = None) -> _Shared:
+    profile, target = loaded.profile, loaded.target
+    if image is not None and profile.mode == "baked":  # settings of a node's own change nothing of it (IB441)
+        return replace(image, loaded=loaded)
+    trees = (install_tree(profile, target), node_tree(profile, target))
+    if profile.mode == "baked" or profile.cloud.include_url is None:
+        return _Shared(loaded, trees, None, "")
+    archive = include_archive([public(trees)], epoch)
+    return _Shared(loaded, trees, archive, hashlib.sha256(archive).hexdigest())
+
+
+def _one_archive_a_url(
+    everyone: _Shared, own: Sequence[Own], some: Mapping[tuple[str, ...], _Shared], findings: Findings
+) -> None:
+    """A node whose settings change its files fetches others than its neighbours: from another address."""
+    at = {everyone.loaded.profile.cloud.include_url: everyone.archive_sum}
+    for each in own:
+        shared = some[each.names]
+        url = shared.loaded.profile.cloud.include_url
+        if at.setdefault(url, shared.archive_sum) != shared.archive_sum:
+            each.add(
+                findings, "IB442", ("cloud", "include_url"),
+                f"the archive at {url} is that of other nodes, and the settings ask for other files",
+                f"give these nodes a cloud.include_url in their settings, for cloud/{each.names[0]}/{FILE}",
+            )  # fmt: skip
+
+
+def render(
+    loaded: Loaded,
+    cluster: Cluster,
+    epoch: int,
+    findings: Findings,
+    secrets: Secrets | None = None,
+    own: Sequence[Own] = (),
+) -> Rendered:
+    """Render every group. What only shows in the rendered bytes (sizes) is added to ``findings``.
+
+    ``epoch`` is the time that file systems and archives carry, in seconds; ``own`` are the profiles of nodes that
+    have settings of their own.
+    """
+    cloud: dict[str, OutFile] = {}
+    seeds: dict[str, Mapping[str, bytes]] = {}
+    everyone = _shared(loaded, epoch)
+    some = {each.names: _shared(each.loaded, epoch, everyone) for each in own}
+    _one_archive_a_url(everyone, own, some, findings)
+    where = reach(loaded.profile, cluster)
+    special = {name: shared for names, shared in some.items() for name in names}
+    if everyone.archive is not None:
+        cloud[FILE] = OutFile(everyone.archive)
+    for node in cluster.nodes:
+        shared = special.get(node.name, everyone)
+        profile, target = shared.loaded.profile, loaded.target
+        mine = seed_tree(profile, target, cluster, node, secrets, where)
+        seed = seed_files(shared.loaded, cluster, node, shared.trees, mine)
+        seeds[node.name] = seed
+        if shared.archive is not None and shared.archive != everyone.archive:
+            cloud[f"{node.name}/{FILE}"] = OutFile(shared.archive)
+        small = small_user_data(profile, target, cluster, node, shared.trees, mine, shared.archive_sum)
+        made = forms(seed, small)
+        rows = cloud_sizes(made)
+        for name, content in cloud_files(profile, node, made, rows).items():
+            cloud[f"{node.name}/{name}"] = OutFile(content, 0o600)
+        mark = shared.loaded.layered.mark(("cloud", "providers"))
+        findings.extend(limit_findings(profile, node.name, rows, mark))
+    install, tree = everyone.trees
+    pxe = {
+        name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
+        for name, content in pxe_files(loaded.profile, loaded.target, cluster, seeds, keys=secrets is not None).items()
+    }
+    groups: dict[str, Group] = {
+        "nodes": SeedGroup(seeds, epoch),
+        "cloud": cloud,
+        "pxe": pxe,
+        "elements": element_files(loaded.target, install, tree),
+    }
+    return Rendered(groups, install, tree, run_id(_everything(groups, install, tree, epoch)))
+
+
+def _everything(groups: Mapping[str, Group], install: NodeTree, node: NodeTree, epoch: int) -> Iterator[bytes]:
+    """What a run's id is made of, a file at a time: all of a thousand nodes together is a hundred megabytes."""
+    yield digest(install).encode()
+    yield digest(node).encode()
+    yield str(epoch).encode()
+    for name, group in sorted(groups.items()):
+        for path in group:
+            if not path.endswith(f"/{IMAGE}"):  # it follows from its seed and the epoch
+                yield f"{name}/{path}".encode() + group[path].content

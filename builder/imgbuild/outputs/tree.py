@@ -1,0 +1,267 @@
+"""The output folder: groups of files, each swapped in whole, so that a killed run leaves the old group or the new.
+
+A group carries its run's id in a file of its own (`.run`); the manifest, written last, says which ids belong
+together. A folder is 0700, a file 0600 or 0644.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import few
+
+RUN_FILE = ".run"
+_RUN_BYTES = 1024
+_LOCK = ".lock"
+_NEW = ".new-"
+_OLD = "-old"
+_LEFT = re.compile(rf"{re.escape(_NEW)}(?P<group>[a-z]+)-[a-z0-9_]{{8}}(?P<old>{_OLD})?")  # tempfile's letters
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_AT_FDCWD = -100
+
+
+@dataclass(frozen=True, slots=True)
+class OutFile:
+    """One file of the output; ``mode`` 0o600 where it holds anything private."""
+
+    content: bytes = field(repr=False)
+    mode: int = 0o644
+
+
+Group = Mapping[str, OutFile]
+"""Path below the group's folder -> file."""
+
+
+@contextmanager
+def output_folder(path: Path, groups: Sequence[str] = ()) -> Iterator[Path]:
+    """The output folder, locked against a second imgbuild; what a killed run left behind is cleared away.
+
+    Nothing that imgbuild did not make is touched: what is there is looked at before it gets a mode, a lock or a file.
+
+    Raises:
+        HostError: it cannot be made or written, another imgbuild holds it, or it or what is in the place of one of
+            ``groups`` is somebody else's.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        _refuse_foreign(path, groups)
+        path.chmod(0o700)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise HostError(f"cannot write to {path}: {error.strerror}", "give another folder with --output") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HostError(
+                f"another imgbuild is writing to {path}", "wait for it, or give another --output"
+            ) from error
+        for left in _left(path):
+            _clear(path, left)
+        yield path
+    finally:
+        os.close(lock)
+
+
+def _refuse_foreign(path: Path, groups: Sequence[str]) -> None:
+    """Raise HostError unless ``path`` and its ``groups`` are imgbuild's own, or empty."""
+    there = path.lstat()
+    if stat.S_ISLNK(there.st_mode):
+        hint = f"remove the link, or give the folder that {path.name} shall be in with --output"
+        raise HostError(f"{path} is a link, and imgbuild follows none", hint)
+    if not stat.S_ISDIR(there.st_mode):
+        raise HostError(f"cannot write to {path}: it is not a folder", "give another folder with --output")
+    if there.st_uid not in own_users():
+        hint = "give another folder with --output"
+        raise HostError(f"{path} belongs to another user (uid {there.st_uid})", hint)
+    places = list(path.iterdir())
+    if not any(group_run(path, place.name) is not None for place in places):
+        foreign = sorted(
+            {place.name for place in places} - {_LOCK, "lost+found"} - {left.name for left in _left(path)} - {*groups}
+        )
+        if foreign:
+            hint = "give an empty or a new folder with --output, or rename the profile: its name is the folder's"
+            raise HostError(f"imgbuild did not make {path}: it holds {few(foreign, 3)}", hint)
+    for place in (path / name for name in groups):
+        if os.path.lexists(place) and group_run(path, place.name) is None and not _is_empty(place):
+            hint = f"move {place} away, or give another folder with --output"
+            raise HostError(f"imgbuild did not make {place}, which would be lost", hint)
+
+
+def own_users() -> frozenset[int]:
+    """The users whose folders this run may write to: its own; under sudo the one who called it, too."""
+    caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
+    return frozenset({os.geteuid(), *([int(caller)] if caller.isascii() and caller.isdigit() else [])})
+
+
+def _clear(folder: Path, left: Path) -> None:
+    """Remove what a killed run left, but for an old group that it had moved aside: that goes back."""
+    name = _LEFT.fullmatch(left.name)
+    if name is not None and name["old"] and not os.path.lexists(folder / name["group"]):
+        left.rename(folder / name["group"])
+    else:
+        _remove(left)
+
+
+def _left(folder: Path) -> list[Path]:
+    """The groups that killed runs were filling: folders by the name that `new_group` gives them, and of this user's."""
+    out = []
+    for place in folder.glob(f"{_NEW}*"):
+        there = place.lstat()
+        if _LEFT.fullmatch(place.name) and stat.S_ISDIR(there.st_mode) and there.st_uid in own_users():
+            out.append(place)
+    return out
+
+
+def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
+    """Write a group beside the old one and exchange the two in one step. What has not changed is taken over.
+
+    ``files`` is asked for one file after the other: it may make them only then.
+
+    Raises:
+        HostError: the disk is full or the folder cannot be written; the old group is as it was.
+    """
+    before = (folder / name).resolve() if group_run(folder, name) is not None else None
+
+    @cache
+    def plain(old: Path) -> bool:  # a link may lead out of the old group
+        return old.resolve() == old
+
+    with new_group(folder, name, run) as fresh:
+        for relative in sorted(files):
+            file, place = files[relative], fresh / relative
+            _make_parents(place)
+            if before is not None and plain((before / relative).parent) and _taken_over(before / relative, place, file):
+                continue
+            write_file(place, file)
+
+
+@contextmanager
+def new_group(folder: Path, name: str, run: str) -> Iterator[Path]:
+    """A fresh folder to fill; it takes the group's place when the block ends without an error."""
+    fresh = Path(tempfile.mkdtemp(prefix=f"{_NEW}{name}-", dir=folder))
+    try:
+        try:
+            yield fresh
+            write_file(fresh / RUN_FILE, OutFile(f"{run}\n".encode()))
+            _exchange(fresh, folder / name)
+        except OSError as error:
+            raise _kept(folder / name, error) from error
+    finally:
+        if fresh.exists():
+            _remove(fresh)
+
+
+def write_file(path: Path, file: OutFile) -> None:
+    """Write one new file with its mode from the first byte on.
+
+    Not flushed to the disk one by one: after a power cut the manifest's sums tell what is damaged, and all of it is
+    made anew in a second.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, file.mode)
+        stream.write(file.content)
+
+
+def _make_parents(path: Path) -> None:
+    if not path.parent.exists():
+        for parent in reversed(path.parents):
+            if not parent.exists():
+                parent.mkdir(mode=0o700)
+
+
+def _taken_over(old: Path, place: Path, file: OutFile) -> bool:
+    """Make ``old`` known as ``place`` too, if it is ``file`` already, to the byte.
+
+    A thousand nodes are fifteen thousand files: a second run for one more node need not write and delete them all.
+    """
+    try:
+        with os.fdopen(os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+            there = os.fstat(stream.fileno())
+            wanted = (stat.S_IFREG | file.mode, os.geteuid(), len(file.content))
+            if (there.st_mode, there.st_uid, there.st_size) != wanted or stream.read() != file.content:
+                return False
+        os.link(old, place, follow_symlinks=False)
+    except OSError:  # it is not there, or this file system knows no second name
+        return False
+    return True
+
+
+def replace_file(path: Path, file: OutFile) -> None:
+    """Put a file in another's place in one step."""
+    fresh = path.with_name(f"{_NEW}{path.name}")
+    fresh.unlink(missing_ok=True)
+    try:
+        write_file(fresh, file)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise _kept(path, error) from error
+
+
+def _kept(path: Path, error: OSError) -> HostError:
+    hint = "free some space and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"look at {path}"
+    return HostError(f"cannot write {path}: {error.strerror}; the old one is kept", hint)
+
+
+def group_run(folder: Path, name: str) -> str | None:
+    """The id of the run that wrote this group; None: imgbuild wrote no group there. Links are not followed."""
+    try:
+        group = os.open(folder / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            run = os.open(RUN_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=group)
+        finally:
+            os.close(group)
+        with os.fdopen(run, "rb") as stream:
+            text = stream.read(_RUN_BYTES) if stat.S_ISREG(os.fstat(run).st_mode) else b""
+    except OSError:
+        return None
+    return text.decode(errors="replace").strip() or None
+
+
+def _is_empty(place: Path) -> bool:
+    return place.is_dir() and not place.is_symlink() and not any(place.iterdir())
+
+
+def _exchange(fresh: Path, place: Path) -> None:
+    if not place.exists():
+        fresh.rename(place)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    exchange = getattr(libc, "renameat2", None)  # glibc 2.28
+    if exchange is not None and exchange(
+        _AT_FDCWD, os.fsencode(fresh), _AT_FDCWD, os.fsencode(place), _RENAME_EXCHANGE
+    ) == 0:  # fmt: skip
+        return
+    # A file system without the exchange: two renames, with the old group back in place if the second fails.
+    old = fresh.with_name(f"{fresh.name}{_OLD}")
+    place.rename(old)
+    try:
+        fresh.rename(place)
+    except OSError:
+        old.rename(place)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,210 @@
+"""One build from start to end: read, check, render, write; then the disk image. The order is the promise:
+
+nothing is written before all findings are known, and what needs no root is on disk before the image starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imgbuild.checks import check
+from imgbuild.config.cluster import DEFAULT, Cluster, load_cluster
+from imgbuild.config.fields import duration_seconds
+from imgbuild.config.layers import Layered
+from imgbuild.config.load import Loaded, load
+from imgbuild.config.moment import Moment, read_moment
+from imgbuild.config.secrets import Kept, default_path, load_secrets
+from imgbuild.config.secrets_file import MadeMeanwhile
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import Findings, InvalidInput, Mark
+from imgbuild.diagnostics.findings import Path as KeyPath
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.node_settings import Own, own_profiles
+from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
+from imgbuild.outputs import manifest
+from imgbuild.outputs.manifest import GroupRecord
+from imgbuild.outputs.pxe import INITRD, KERNEL
+from imgbuild.outputs.rendered import GROUPS, Rendered, render
+from imgbuild.outputs.tree import OutFile, output_folder, swap_group
+from imgbuild.render.verify import check_names
+
+EPOCH = 1_700_000_000
+"""The time that rendered archives carry unless SOURCE_DATE_EPOCH says otherwise: any fixed second does."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    profile: str
+    layers: Sequence[str] = ()
+    sets: Sequence[str] = ()
+    mode: str | None = None
+    cluster: Path | None = None
+    secrets: Path | None = None
+    renew_token: bool = False
+    """Whether the cluster's bootstrap token is made anew."""
+    moment: Moment = field(default_factory=read_moment)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A request whose input is without errors."""
+
+    request: Request
+    loaded: Loaded
+    cluster: Cluster
+    rendered: Rendered
+    kept: Kept | None
+    """The cluster's secrets; None without a cluster file."""
+    own: Sequence[Own]
+
+
+def prepare(request: Request, findings: Findings) -> Input:
+    """Read, check and render; every finding is in ``findings``.
+
+    Raises:
+        InvalidInput: there are errors.
+    """
+    loaded = load(request.profile, request.layers, request.sets, request.mode, findings)
+    cluster: Cluster = DEFAULT
+    layered: Layered | None = None
+    mended: frozenset[KeyPath] = frozenset()
+    kept: Kept | None = None
+    if request.cluster is not None:
+        found = load_cluster(request.cluster, findings)
+        if found is not None:
+            cluster, layered, mended = found.cluster, found.layered, found.mended
+        named = found is not None and ("name",) not in mended  # whose secrets they would be
+        if named and (loaded is None or loaded.profile.kubernetes.enabled):
+            path = request.secrets or default_path(request.cluster)
+            kept = load_secrets(path, cluster.name, request.moment.now, findings, duration_seconds(cluster.token_ttl))
+            if kept is not None and request.renew_token:
+                kept = with_new_token(kept, cluster, findings)
+    elif request.secrets is not None:
+        hint = "say --cluster FILE as well: without a cluster file there are no secrets"
+        findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
+    if loaded is None:
+        raise InvalidInput(findings)
+    own = own_profiles(loaded, cluster, layered, findings)
+    check(loaded, cluster, layered, findings, request.moment, kept, own, mended)
+    if findings.errors:
+        raise InvalidInput(findings)
+    epoch = EPOCH if request.moment.epoch is None else request.moment.epoch
+    rendered = render(loaded, cluster, epoch, findings, kept.secrets if kept else None, own)
+    if findings.errors:
+        raise InvalidInput(findings)
+    return Input(request, loaded, cluster, rendered, kept, own)
+
+
+def with_new_token(kept: Kept, cluster: Cluster, findings: Findings) -> Kept:
+    """``kept`` with a token that is valid from now on. It is an error if there are no keys of this cluster yet."""
+    if kept.layered is None:
+        hint = "build first, which makes it with a token: imgbuild --profile … --cluster …; or give it with --secrets"
+        findings.add("IB910", f"there is no secrets file {kept.path}", hint=hint, mark=Mark(str(kept.path), 1, 1))
+    return kept.renew(duration_seconds(cluster.token_ttl))
+
+
+def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path, fresh: bool) -> Path:
+    """Write everything to ``output``/NAME and give that folder.
+
+    Raises:
+        HostError: the host cannot; the image's problems come after all else is written.
+    """
+    loaded, rendered = ready.loaded, ready.rendered
+    place = output / loaded.name
+    # A stock node boots the distribution's own image: there is none to build.
+    image = image and loaded.profile.mode == "baked"
+    problems = host_problems(loaded.profile, loaded.target, place, cache) if image else []
+    for problem in problems:
+        steps.note(f"there will be no disk image: {problem.what}")
+    wanted = image_id(loaded.profile, loaded.target, rendered.install, rendered.node)
+    with output_folder(place, (*GROUPS, "image")) as folder:
+        ready = _with_kept_keys(ready, steps)
+        rendered = ready.rendered
+        groups: dict[str, GroupRecord]
+        with steps.step(f"Write {place}"):
+            for name in GROUPS:
+                more = _kept_boot_files(folder) if name == "pxe" else {}
+                swap_group(
+                    folder, name, {**rendered.groups[name], **more} if more else rendered.groups[name], rendered.run
+                )
+            groups = {name: GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}) for name in GROUPS}
+            kept = _kept_image(folder)
+            manifest.write(folder, loaded, {**groups, **kept}, wanted)
+        if not image:
+            return place
+        if problems:
+            why = "; ".join(p.what for p in problems)
+            hints = "\n".join(dict.fromkeys(p.hint for p in problems))
+            raise HostError(f"the disk image was not built, all else is in {place}: {why}", hints)
+        record = build_image(loaded, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh)
+        _add_boot_files(folder, ready, record)
+        groups["image"] = GroupRecord(wanted, record.described())
+        with steps.step("Write the manifest"):
+            manifest.write(folder, loaded, groups, wanted)
+    return place
+
+
+def _with_kept_keys(ready: Input, steps: Steps) -> Input:
+    """The input with keys that are on the disk, before the first node can have them.
+
+    Of several first runs of one cluster, for several profiles, one makes the keys and the others take them.
+    """
+    kept = ready.kept
+    if kept is None:
+        return ready
+    try:
+        kept.save()
+    except MadeMeanwhile as error:
+        steps.note(f"{error}: its keys are taken")
+        return _with_kept_keys(prepare(ready.request, Findings()), steps)
+    if kept.layered is None:
+        steps.note(f"the cluster's new keys are in {kept.path}: keep it, nodes that join later need it")
+    return ready
+
+
+def _described(ready: Input) -> dict[str, Any]:
+    """What `boot` and `serve` must know of the nodes: their MACs in order, and the checks a node must report.
+
+    And what some of them have for themselves.
+    """
+    profile, target = ready.loaded.profile, ready.loaded.target
+    settings = [
+        {"nodes": list(own.names), "values": manifest.values(own.loaded.layered, own.file)} for own in ready.own
+    ]
+    return {
+        **({"settings": settings} if settings else {}),
+        "nodes": {
+            node.name: [i.mac for i in node.network.interfaces] if node.network else [m for m in [node.mac] if m]
+            for node in ready.cluster.nodes
+        },
+        "checks": sorted(check_names(profile, target)),
+    }
+
+
+def _kept_image(folder: Path) -> dict[str, GroupRecord]:
+    """The image of an earlier run stays, and the manifest says what it was made from."""
+    try:
+        old = manifest.read_manifest(folder)["groups"]["image"]
+    except (HostError, KeyError):
+        return {}
+    more = {k: v for k, v in old.items() if k not in ("run", "files")}
+    return {"image": GroupRecord(str(old["run"]), more)}
+
+
+def _kept_boot_files(folder: Path) -> dict[str, OutFile]:
+    """Kernel and initramfs of the image that stays: without them no machine boots over PXE."""
+    if not _kept_image(folder):
+        return {}
+    found = {name: folder / "pxe" / name for name in (KERNEL, INITRD)}
+    return {name: OutFile(p.read_bytes()) for name, p in found.items() if p.is_file() and not p.is_symlink()}
+
+
+def _add_boot_files(folder: Path, ready: Input, record: ImageRecord) -> None:
+    """Kernel and initramfs of the image go to pxe/, which is swapped in whole like any group."""
+    group = {**ready.rendered.groups["pxe"], **record.boot_files()}
+    swap_group(folder, "pxe", group, ready.rendered.run)

@@ -1,0 +1,156 @@
+"""What comes from the cluster file and from one node of it. It travels in the seed, in both modes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.profile import Profile
+from imgbuild.config.secrets import Secrets
+from imgbuild.config.target import Target
+from imgbuild.facts.cilium_values import replaces_kube_proxy
+from imgbuild.facts.derive import device_names
+from imgbuild.facts.endpoint import Reach, own_address, reach
+from imgbuild.render import kubeadm, kubevip
+from imgbuild.render.cilium import cilium_values, values_yaml
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.templates import render
+
+PKI = "/etc/imgbuild/pki"
+"""Where the cluster's own keys lie: `kubeadm reset` empties /etc/kubernetes/pki."""
+
+
+def seed_tree(
+    profile: Profile,
+    target: Target,
+    cluster: Cluster,
+    node: Node,
+    secrets: Secrets | None = None,
+    where: Reach | None = None,
+) -> NodeTree:
+    """The node's own files: what verify expects, and what first boot needs to make the cluster or to join it.
+
+    ``profile`` has the node's own settings. ``where`` is the cluster's, by the profile of all nodes; by default by
+    ``profile``, which is the same where no node has settings.
+    """
+    files = [NodeFile("/etc/imgbuild/seed.conf", _seed_conf(profile, node))]
+    if profile.kubernetes.enabled:
+        files += _kubernetes(profile, target, cluster, node, where or reach(profile, cluster), secrets)
+    return NodeTree(tuple(sorted(files, key=lambda f: f.path)))
+
+
+def _kubernetes(
+    profile: Profile, target: Target, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
+) -> Iterator[NodeFile]:
+    yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(profile, cluster, node, where, secrets))
+    if node == cluster.first:
+        init = kubeadm.init_yaml(profile, target, cluster, node, where, secrets)
+        yield NodeFile("/etc/imgbuild/kubeadm-init.yaml", init, 0o600)
+    if secrets is not None:
+        if where.endpoint is not None:
+            join = kubeadm.join_yaml(profile, target, node, where, secrets)
+            yield NodeFile("/etc/imgbuild/kubeadm-join.yaml", join, 0o600)
+        for name, content in secrets.files.items():
+            if node.role == "control-plane" or name == "ca.crt":
+                mode = 0o600 if name.endswith(".key") else 0o644
+                yield NodeFile(f"{PKI}/{name}", content.encode(), mode)
+    if node.role != "control-plane":
+        return
+    if profile.cilium.enabled:
+        # Whoever may read it reads what the values hold: passwords and keys among them.
+        yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node, where), 0o600)
+    if cluster.vip is not None:
+        yield NodeFile("/etc/imgbuild/kube-vip.yaml", kubevip.manifest(profile, cluster, node, cluster.vip))
+        yield NodeFile(kubevip.HOSTS, kubevip.hosts())
+
+
+def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None) -> bytes:
+    kubernetes, cilium = profile.kubernetes, profile.cilium
+    role = "init" if node == cluster.first else node.role
+    since, until = secrets.valid if secrets else ("", "")
+    values = cilium_values(profile, cluster, node, where) if cilium.enabled else {}
+    others, unknown = where.others(node) if node == cluster.first else ([], [])
+    replacement = cilium.enabled and replaces_kube_proxy(profile)
+    rows: dict[str, object] = {
+        "cluster_name": cluster.name,
+        "node_name": node.name,
+        "node_role": role,
+        "node_place": list(where.control_planes).index(node.name) if node.role == "control-plane" else "",
+        "endpoint": where.endpoint or "",
+        "single_endpoint": _yes(cluster.single_endpoint),
+        # For the node that may make the cluster: who has it already, if it was made.
+        "others": " ".join(others),
+        "others_unknown": " ".join(unknown),
+        "api_port": kubernetes.api_port,
+        "node_ip": own_address(profile, node) or "",
+        "node_family": kubeadm.family(profile),
+        "vip": cluster.vip.address if cluster.vip else "",
+        "ca_hash": secrets.ca_hash if secrets else "",
+        "valid_from": since,
+        "valid_until": until,
+        "token_expires": secrets.token_end if secrets else "",
+        "kubernetes_version": kubernetes.version,
+        "kube_proxy": _yes(kubernetes.kube_proxy),
+        "schedulable": _yes(kubernetes.schedulable_control_plane),
+        "cri_socket": profile.crictl.endpoint,
+        "cilium": _yes(cilium.enabled),
+        "cilium_version": cilium.version if cilium.enabled else "",
+        "cilium_repository": cilium.repository if cilium.enabled else "",
+        "cilium_routing": _routing(values) if cilium.enabled else "",
+        "cilium_host_routing": _host_routing(values, replacement=replacement) if cilium.enabled else "",
+        "cilium_kpr": _yes(replacement),
+        "cilium_masquerading": _masquerading(values) if cilium.enabled else "",
+        "cilium_balancer": str(_part(values, "loadBalancer").get("mode") or "snat") if replacement else "",
+        "cilium_big_tcp": " ".join(name for name in ("IPv4", "IPv6") if values.get(f"enable{name}BIGTCP")),
+        "cilium_bandwidth": _bandwidth(_part(values, "bandwidthManager")),
+        "cilium_acceleration": str(_part(values, "loadBalancer").get("acceleration") or ""),
+        "cilium_devices": " ".join(device_names(values.get("devices"))),
+    }
+    return render("node", "etc/imgbuild/cluster.conf.j2", rows=rows)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _part(values: Mapping[str, object], key: str) -> Mapping[str, object]:
+    part = values.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _masquerading(values: Mapping[str, object]) -> str:
+    """bpf, iptables or off: the chart masquerades both families unless told otherwise, the agent those it has."""
+    families = [number for number, has in ((4, True), (6, False)) if _part(values, f"ipv{number}").get("enabled", has)]
+    if not any(values.get(f"enableIPv{number}Masquerade", True) for number in families):
+        return "off"
+    return "bpf" if _part(values, "bpf").get("masquerade") else "iptables"
+
+
+def _bandwidth(manager: Mapping[str, object]) -> str:
+    if not manager.get("enabled"):
+        return ""
+    return "on, with BBR" if manager.get("bbr") else "on"
+
+
+def _routing(values: Mapping[str, object]) -> str:
+    """What the chart makes of its values: a tunnel unless told otherwise (up to 1.14 by ``tunnel``)."""
+    mode = values.get("routingMode") or ("native" if values.get("tunnel") == "disabled" else "tunnel")
+    return str(mode)
+
+
+def _host_routing(values: Mapping[str, object], *, replacement: bool) -> str:
+    """BPF host routing wants kube-proxy's replacement and BPF masquerading; else the agent falls back to legacy."""
+    bpf = _part(values, "bpf")
+    return "bpf" if replacement and bpf.get("masquerade") and not bpf.get("hostLegacyRouting") else "legacy"
+
+
+def _seed_conf(profile: Profile, node: Node) -> bytes:
+    # Only type and key: sshd and cloud-init may write the comment otherwise.
+    keys = [(user.name, " ".join(key.split()[:2])) for user in profile.users for key in user.ssh_keys]
+    return render(
+        "node",
+        "etc/imgbuild/seed.conf.j2",
+        hostname=node.name,
+        users=[user.name for user in profile.users],
+        keys=keys,
+    )

@@ -1,0 +1,174 @@
+"""kubeadm's configuration: v1beta3 up to Kubernetes 1.30, v1beta4 from 1.31 on, no flags beside it.
+
+Source: kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4, and cmd/kubeadm/app/apis of each release.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import yaml
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.profile import Profile
+from imgbuild.config.secrets import Secrets
+from imgbuild.config.target import Target
+from imgbuild.facts import derive
+from imgbuild.facts.bootstrap_token import DESCRIPTION, GROUPS, USAGES
+from imgbuild.facts.endpoint import NODE_IP, Reach, own_address
+
+_CGROUP_V1 = """\
+# cgroup v1 by the profile's own wish (kubernetes.cgroup_v1: accept): from 1.35 on the kubelet refuses it unless
+# failCgroupV1 is false, and kubeadm's SystemVerification reports it as an error (KEP-5573).
+"""
+LIFETIME = "@TOKEN_TTL@"
+"""Stands for what is left until the token's end, which first boot puts in. kubeadm has a field for the end itself
+(``expires``) and never takes it: it sets a default ``ttl`` first, and refuses both together (1.31 to 1.36)."""
+
+
+def init_yaml(
+    profile: Profile, target: Target, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
+) -> bytes:
+    """For `kubeadm init --config`, on the control plane that makes the cluster."""
+    override = cgroup_v1_override(profile, target)
+    kubernetes = profile.kubernetes
+    init: dict[str, Any] = {
+        "apiVersion": _api(profile),
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": _local(profile, node),
+        "nodeRegistration": _registration(profile, node, override),
+    }
+    if secrets is not None:
+        init["bootstrapTokens"] = [
+            {
+                "token": secrets.bootstrap_token,
+                "description": DESCRIPTION,
+                "ttl": LIFETIME,
+                "usages": list(USAGES),
+                "groups": list(GROUPS),
+            }
+        ]
+    if not kubernetes.kube_proxy:
+        init["skipPhases"] = ["addon/kube-proxy"]
+    return _document("init", profile, override, init, _cluster(profile, cluster, where), _kubelet(profile, override))
+
+
+def join_yaml(profile: Profile, target: Target, node: Node, where: Reach, secrets: Secrets) -> bytes:
+    """For `kubeadm join --config`. A control plane has the cluster's CAs in /etc/kubernetes/pki before.
+
+    There is none for a cluster without an endpoint.
+    """
+    override = cgroup_v1_override(profile, target)
+    limit = "5m0s"
+    v1beta3 = _api(profile).endswith("v1beta3")
+    discovery: dict[str, Any] = {
+        "bootstrapToken": {
+            "token": secrets.bootstrap_token,
+            "apiServerEndpoint": where.endpoint,
+            "caCertHashes": [secrets.ca_hash],
+        }
+    }
+    if v1beta3:
+        discovery["timeout"] = limit
+    join: dict[str, Any] = {
+        "apiVersion": _api(profile),
+        "kind": "JoinConfiguration",
+        "discovery": discovery,
+        "nodeRegistration": _registration(profile, node, override),
+    }
+    if not v1beta3:
+        join["timeouts"] = {"discovery": limit}
+    if node.role == "control-plane":
+        join["controlPlane"] = {"localAPIEndpoint": _local(profile, node)}
+    return _document("join", profile, override, join)
+
+
+def cgroup_v1_override(profile: Profile, target: Target) -> bool:
+    """Whether this kubelet must be told to run on cgroup v1, and the user said so."""
+    facts = derive.kubernetes_facts(profile.kubernetes.version)
+    return (
+        derive.cgroup(profile, target) == "v1"
+        and profile.kubernetes.cgroup_v1 == "accept"
+        and facts is not None
+        and facts.cgroup_v1 == "override"
+    )
+
+
+def _document(verb: str, profile: Profile, override: bool, *parts: dict[str, Any]) -> bytes:
+    head = f"# imgbuild: kubeadm {verb} --config, Kubernetes {profile.kubernetes.version}\n"
+    if override:
+        head += _CGROUP_V1
+    dumped = (yaml.dump(part, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True) for part in parts)
+    return (head + "---\n".join(dumped)).encode()
+
+
+def _api(profile: Profile) -> str:
+    facts = derive.kubernetes_facts(profile.kubernetes.version)
+    return f"kubeadm.k8s.io/{facts.kubeadm_api if facts else 'v1beta4'}"
+
+
+def _local(profile: Profile, node: Node) -> dict[str, Any]:
+    address = own_address(profile, node) or NODE_IP
+    return {"advertiseAddress": address, "bindPort": profile.kubernetes.api_port}
+
+
+def _registration(profile: Profile, node: Node, override: bool) -> dict[str, Any]:
+    registration: dict[str, Any] = {"name": node.name, "criSocket": profile.crictl.endpoint}
+    taints = [taint.model_dump(exclude_defaults=True) for taint in node.taints]
+    if node.role == "control-plane":
+        if not profile.kubernetes.schedulable_control_plane:
+            taints.insert(0, {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"})
+        registration["taints"] = taints  # empty, not left out: that would be kubeadm's own taint
+    elif taints:
+        registration["taints"] = taints
+    arguments = {"node-ip": own_address(profile, node) or NODE_IP}
+    if node.labels:
+        arguments["node-labels"] = ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
+    registration["kubeletExtraArgs"] = (
+        arguments
+        if _api(profile).endswith("v1beta3")
+        else [{"name": name, "value": value} for name, value in arguments.items()]
+    )
+    if override:
+        registration["ignorePreflightErrors"] = ["SystemVerification"]
+    return registration
+
+
+def _cluster(profile: Profile, cluster: Cluster, where: Reach) -> dict[str, Any]:
+    kubernetes = profile.kubernetes
+    config: dict[str, Any] = {
+        "apiVersion": _api(profile),
+        "kind": "ClusterConfiguration",
+        "clusterName": cluster.name,
+        "kubernetesVersion": f"v{kubernetes.version}",
+        "imageRepository": kubernetes.image_repository,
+    }
+    if kubernetes.certificate_validity is not None:
+        config["certificateValidityPeriod"] = f"{kubernetes.certificate_validity * 24}h0m0s"
+    if where.endpoint is not None:
+        config["controlPlaneEndpoint"] = where.endpoint
+    config["networking"] = {
+        "podSubnet": kubernetes.pod_cidr,
+        "serviceSubnet": kubernetes.service_cidr,
+        "dnsDomain": kubernetes.dns_domain,
+    }
+    return config
+
+
+def _kubelet(profile: Profile, override: bool) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": profile.containerd.cgroup_driver,
+    }
+    if override:
+        config["failCgroupV1"] = False
+    if profile.swap.enabled:
+        config["failSwapOn"] = False
+    return config
+
+
+def family(profile: Profile) -> int:
+    """4 or 6: the family of the nodes' addresses, which is that of the Service network."""
+    return ipaddress.ip_network(profile.kubernetes.service_cidr).version

@@ -1,0 +1,91 @@
+"""Where packages come from: repository files, key files, and what the steps are told of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
+from imgbuild.facts.derive import kernel_facts, minor
+from imgbuild.facts.repositories import Key, repository_keys, repository_urls
+from imgbuild.render.nodefile import NodeFile
+
+KERNEL_REPOSITORY = "elrepo-kernel"
+_HELD = ("kubelet", "kubeadm", "kubectl", "cri-tools", "kubernetes-cni")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One section of a yum repository file. ``exclude``: what only an explicit installation takes from it."""
+
+    id: str
+    name: str
+    urls: list[str]
+    keys: list[str]
+    enabled: bool = True
+    exclude: tuple[str, ...] = ()
+
+
+def key_files(profile: Profile, target: Target) -> list[NodeFile]:
+    """The keys that the base image does not bring, as files on the node."""
+    keys = (key for found in repository_keys(profile, target).values() for key in found)
+    return [NodeFile(path, content) for path, content in {k.path: k.content for k in keys}.items() if content]
+
+
+def rpm_repositories(profile: Profile, target: Target) -> list[Repository]:
+    """The sections of the repository file, the distribution's first."""
+    urls = repository_urls(profile, target)
+    minor_version = minor(profile.kubernetes.version)
+
+    found = repository_keys(profile, target)
+
+    def keys(kind: str) -> list[str]:
+        return [f"file://{key.path}" for key in found[kind]]
+
+    out = [
+        Repository(
+            f"imgbuild-{name}",
+            f"{target.name} {name}",
+            [f"{url.rstrip('/')}/{path}/" for url in urls["distribution"]],
+            keys("distribution"),
+        )
+        for name, path in target.repositories.layout.items()
+    ]
+    if urls["epel"]:
+        out.append(Repository("epel", "Extra Packages for Enterprise Linux", urls["epel"], keys("epel")))
+    if urls["elrepo"]:
+        out.append(Repository(KERNEL_REPOSITORY, "ELRepo kernels", urls["elrepo"], keys("elrepo"), enabled=False))
+    if urls["kubernetes"]:
+        name = f"Kubernetes {minor_version}"
+        out.append(Repository("kubernetes", name, urls["kubernetes"], keys("kubernetes"), exclude=_HELD))
+    return out
+
+
+def apt_sources(profile: Profile, target: Target) -> dict[str, bool | str]:
+    """Which parts the repository step has; without an address of its own it leaves the system's alone.
+
+    ``own_keys``: which list of install.conf has the profile's keys of the distribution's mirror, if it has any.
+    """
+    facts = kernel_facts(profile, target)
+    out: dict[str, bool | str] = {name: bool(urls) for name, urls in repository_urls(profile, target).items()}
+    mirrors = [name.upper() for name in ("distribution", "security") if out[name]]
+    own_keys = f"{mirrors[0]}_KEYS" if mirrors and profile.repositories.keys.distribution is not None else ""
+    return out | {"kernel_release": facts is not None and facts.release is not None, "own_keys": own_keys}
+
+
+def repository_settings(profile: Profile, target: Target) -> dict[str, str | list[str]]:
+    """What the steps read of repositories from install.conf."""
+    urls = {name: found for name, found in repository_urls(profile, target).items() if found}
+    keys = {name: [_word(key) for key in found] for name, found in repository_keys(profile, target).items()}
+    if target.package_manager != "apt":
+        every = [word for found in keys.values() for word in found]
+        return {"KEYS": every, "KERNEL_REPOSITORY": KERNEL_REPOSITORY if "elrepo" in urls else ""}
+    facts = kernel_facts(profile, target)
+    out: dict[str, str | list[str]] = {"KERNEL_RELEASE": (facts.release or "") if facts else ""}
+    out |= {f"{name.upper()}_URLS": found for name, found in urls.items()}
+    return out | {f"{name.upper()}_KEYS": found for name, found in keys.items()}
+
+
+def _word(key: Key) -> str:
+    """One word for bash: where the key lies, its fingerprint, where it comes from, when it expires (or nothing)."""
+    return f"{key.path}|{key.fingerprint or ''}|{key.origin}|{key.expires or ''}"

@@ -1,0 +1,79 @@
+"""The one way from a template in node/ or cloudinit/ to bytes. User text is only ever data, never a template."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from functools import cache
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from imgbuild.config.data import data_dir
+
+Room = Literal["node", "cloudinit"]
+
+_TOML_ESCAPE = {chr(code): f"\\u{code:04X}" for code in (*range(0x20), 0x7F)} | {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\b": "\\b",
+    "\t": "\\t",
+    "\n": "\\n",
+    "\f": "\\f",
+    "\r": "\\r",
+}
+
+
+def sh(value: object) -> str:
+    """``value`` as one word of a POSIX shell."""
+    return shlex.quote(str(value))
+
+
+def toml(value: object) -> str:
+    """``value`` as a TOML value: text, bool, int, or a list of those. JSON's escapes would not do: no pairs, no DEL."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return '"' + "".join(_TOML_ESCAPE.get(c, c) for c in value) + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(toml(v) for v in value) + "]"
+    raise TypeError(f"no TOML value: {type(value).__name__}")
+
+
+def to_json(value: object) -> str:
+    """``value`` as JSON on one line with sorted keys; its strings are valid YAML as well."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).replace("\x7f", "\\u007f")
+
+
+def unit(value: object) -> str:
+    """``value`` as text in a systemd unit: specifiers and variables are switched off (man systemd.unit)."""
+    return str(value).replace("%", "%%").replace("$", "$$")
+
+
+@cache
+def environment(room: Room) -> Environment:
+    """The environment of one room. A shell script that needs ``${#name}`` is no template: Jinja sees a comment."""
+    made = Environment(
+        loader=FileSystemLoader(data_dir(room), encoding="utf-8"),
+        undefined=StrictUndefined,
+        auto_reload=False,
+        autoescape=False,  # noqa: S701 - shell, TOML, INI and YAML: HTML's escapes would corrupt them
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update({"sh": sh, "toml": toml, "json": to_json, "unit": unit})
+    return made
+
+
+def render(room: Room, name: str, /, **context: object) -> bytes:
+    """A template of a room, as bytes: ``render("node", "etc/crictl.yaml.j2", crictl=profile.crictl)``."""
+    return environment(room).get_template(name).render(context).encode()
+
+
+@cache
+def static(room: Room, name: str, /) -> bytes:
+    """A file of a room as it is: scripts and whatever else holds nothing of the profile."""
+    return (data_dir(room) / name).read_bytes()

@@ -1,0 +1,112 @@
+"""user-data: what cloud-init does with a node, in words that this target's cloud-init understands.
+
+Left out on purpose: ``ntp``, ``ca_certs``, ``mounts``, ``swap`` and ``write_files.defer``, which one cloud-init or
+another ignores or takes wrongly (profiles/versions/cloud-init.yaml); node files do that work instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
+from imgbuild.facts.derive import cloud_init_version, version, versions
+from imgbuild.render.nodefile import NodeTree
+from imgbuild.render.templates import environment, static
+from imgbuild.render.yamltext import block, content, quote
+
+SETUP = "/usr/libexec/imgbuild/setup"
+"""The node script that does the whole recipe on a stock cloud image (stock mode)."""
+
+
+@dataclass(frozen=True)
+class Include:
+    """Node files that the node fetches itself, because user-data would be over a cloud's limit with them."""
+
+    url: str
+    sha256: str
+
+    @property
+    def script(self) -> str:
+        """The shell commands that fetch, check and unpack; their arguments are URL and sha256."""
+        return static("cloudinit", "include.sh").decode()
+
+
+def user_data(
+    profile: Profile,
+    target: Target,
+    cluster: Cluster,
+    node: Node,
+    trees: Sequence[NodeTree],
+    include: Include | None = None,
+) -> bytes:
+    """The ``#cloud-config`` of one node, with the files of ``trees`` as literal text."""
+    made = environment("cloudinit")
+    made.filters.setdefault("quote", quote)
+    made.filters.setdefault("plain", plain)
+    files = sorted((f for tree in trees for f in tree.files), key=lambda f: f.path)
+    context: dict[str, Any] = {
+        "block": block,
+        "cluster": cluster,
+        "content": content,
+        "files": files,
+        "guard": static("cloudinit", "guard.sh").decode(),
+        "include": include,
+        "node": node,
+        "quote": quote,
+        "run": profile.run,
+        "setup": SETUP if profile.mode == "stock" else None,
+        "target": target,
+        "users": profile.users,
+        "version": cloud_init_version(profile, target),
+    }
+    return made.get_template("user-data.j2").render(context).encode()
+
+
+def plain(key: str) -> str:
+    """An SSH key whose comment is ASCII: cloud-init 19.4 on Python 2 (CentOS 7) ends at another one, without users."""
+    return key.encode("ascii", "replace").decode("ascii")
+
+
+def modules(profile: Profile, target: Target) -> frozenset[str]:
+    """The modules that this target's cloud-init runs.
+
+    Raises:
+        KeyError: profiles/versions/cloud-init.yaml has no such list.
+    """
+    lists = versions("cloud-init")["modules"]
+    if profile.mode == "stock":
+        family, _, _ = target.cloud_init.modules.partition("-")
+        stock = f"{family}-{'.'.join(target.cloud_init.stock.split('.')[:2])}"
+        return frozenset(lists[stock])
+    return frozenset(lists[target.cloud_init.modules])
+
+
+def unsupported(profile: Profile, target: Target, document: Mapping[str, Any]) -> list[str]:
+    """Why cloud-init on this target would not do all that a ``#cloud-config`` says; it would not say so itself."""
+    known = modules(profile, target)
+    release = cloud_init_version(profile, target)
+    table = versions("cloud-init")
+    out = []
+    for key in document:
+        wanted = table["keys"].get(key)
+        if wanted is None:
+            out.append(f"{key}: no key of cloud-init's that imgbuild knows")
+            continue
+        out += [
+            f"{key}: {target.name}'s cloud-init {release} does not run the module {module}"
+            for module in wanted
+            if module not in known
+        ]
+    since = {name: version(text) for name, text in table["since"].items()}
+    for item in document.get("write_files") or []:
+        if "defer" in item and release < since["write_files_defer"]:
+            out.append(f"write_files: cloud-init {release} writes {item.get('path')} early, it does not know defer")
+        if "source" in item and release < since["write_files_source"]:
+            out.append(f"write_files: cloud-init {release} does not know source ({item.get('path')})")
+    if "users" in (document.get("chpasswd") or {}) and release < since["chpasswd_users"]:
+        out.append(f"chpasswd: cloud-init {release} does not know users")
+    return out

@@ -1,0 +1,177 @@
+"""What imgbuild-verify expects on the node, and the names of its checks."""
+
+from __future__ import annotations
+
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
+from imgbuild.facts import derive
+from imgbuild.render import containerd
+from imgbuild.render.templates import render
+
+CILIUM = (
+    "cilium", "cilium-endpoints", "cilium-services", "cilium-datapath", "cilium-bandwidth", "cilium-health",
+)  # fmt: skip
+CLUSTER = ("first-boot", "node-ready", "vip", "certificates", "no-kube-proxy", *CILIUM, "coredns")
+"""Checks of the node in its cluster; skipped until first boot is done."""
+
+UNREQUIRED = frozenset({"clock", *CLUSTER})
+"""Checks that say "skipped" on a sound node too: the clock is not synchronised without a network, and a node whose
+first boot is still under way (it may wait for another node) has not failed. One whose first boot failed has."""
+
+
+def check_names(profile: Profile, target: Target) -> frozenset[str]:
+    """The checks that imgbuild-verify makes for this profile and that a sound node with its seed passes."""
+    return frozenset(check_list(profile, target)) - UNREQUIRED - left_out(profile, target).keys()
+
+
+_SYSTEM = "/etc/systemd/system"
+_READS = {
+    "/etc/localtime": "time-zone",
+    "/etc/modules-load.d/imgbuild.conf": "modules",
+    "/etc/sysctl.d/99-zz-imgbuild.conf": "sysctl:",
+    "/etc/udev/rules.d/99-zz-imgbuild-rp-filter.rules": "rp-filter",
+    f"{_SYSTEM}/imgbuild-rp-filter.service": "rp-filter",
+    f"{_SYSTEM}/sys-fs-bpf.mount": "bpffs",
+    "/etc/selinux/config": "selinux",
+    "/etc/NetworkManager/conf.d/90-imgbuild.conf": "network-manager",
+    "/etc/systemd/networkd.conf.d/90-imgbuild.conf": "networkd",
+    "/etc/containerd/config.toml": "containerd-plugins",
+    f"{_SYSTEM}/stargz-snapshotter.service.d/10-imgbuild.conf": "stargz",
+    f"{_SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
+    "/etc/crictl.yaml": "crictl",
+}
+"""What a check expects comes from the profile by this file of ours: with one of the user's in its place nobody knows.
+The checks `chrony` and `containerd-config` then look at what does not depend on its content (own_files)."""
+
+
+def left_out(profile: Profile, target: Target) -> dict[str, str]:
+    """The checks that are not made because of a file of the user's, with that file."""
+    own = {file.path for file in profile.files}
+    reads = {path: check for path, check in _READS.items() if path in own}
+    return {
+        name: path
+        for name in check_list(profile, target)
+        for path, check in reads.items()
+        if name == check or (check.endswith(":") and name.startswith(check))
+    }
+
+
+def check_list(profile: Profile, target: Target) -> list[str]:
+    """All checks in the order in which the node makes them. "name:argument" calls check_name with its argument."""
+    # Users come with the seed, and a node may have its own: the image asks for the seed's, whoever they are.
+    names = ["kernel", "boot-default", "cloud-init", "hostname", "users", "ssh-keys"]
+    names += ["root-grown", "time-zone", "chrony", "clock"]
+    if modules(profile):  # bash 4.2 with -u takes an empty list for an unset one
+        names.append("modules")
+    names += [f"sysctl:{key}" for key, _, _ in sysctls(profile)]
+    names.append("rp-filter")
+    if profile.bpffs.enabled:
+        names.append("bpffs")
+    names.append("cgroup")
+    if not profile.swap.enabled:
+        names.append("no-swap")
+    if target.selinux and profile.selinux.mode is not None:
+        names.append("selinux")
+    if profile.firewall.disabled and target.services.firewall:
+        names.append("firewall")
+    if profile.network.unmanaged and "NetworkManager" in target.network_daemons:
+        names.append("network-manager")
+    if "systemd-networkd" in target.network_daemons:
+        names.append("networkd")
+    names += ["containerd", "containerd-plugins", "containerd-config", "cni", "crictl"]
+    if any(profile.containerd.registries.values()):
+        names.append("registries")
+    if profile.containerd.stargz.enabled:
+        names.append("stargz")
+    if profile.containerd.buildkit.enabled:
+        names.append("buildkit")
+    if profile.kubernetes.enabled:
+        names += ["kubelet", "kubeadm", "kubectl"]
+    if profile.helm.enabled:
+        names.append("helm")
+    if profile.kubernetes.enabled:
+        unmade = {"no-kube-proxy"} if profile.kubernetes.kube_proxy else set()
+        unmade |= _unmade(profile)
+        names += [name for name in CLUSTER if name not in unmade]
+    return [*names, "failed-units", "ordering-cycles"]
+
+
+def _unmade(profile: Profile) -> set[str]:
+    """The checks of Cilium that have nothing to look at."""
+    if not profile.cilium.enabled:
+        return set(CILIUM)
+    values = profile.cilium.values
+    manager = values.get("bandwidthManager")
+    unmade = set() if isinstance(manager, dict) and manager.get("enabled") else {"cilium-bandwidth"}
+    return unmade | ({"cilium-health"} if values.get("healthChecking") is False else set())
+
+
+def modules(profile: Profile) -> list[str]:
+    """The modules to load at boot: stargz mounts layers through FUSE."""
+    more = ["fuse"] if profile.containerd.stargz.enabled else []
+    return list(dict.fromkeys([*profile.kernel.modules, *more]))
+
+
+def sysctl_path(key: str) -> str:
+    """The file below /proc/sys. sysctl.d(5): where the first separator is a dot, dots and slashes swap."""
+    first = next(c for c in key if c in "./")
+    return key if first == "/" else key.translate(str.maketrans("./", "/."))
+
+
+def sysctls(profile: Profile) -> list[tuple[str, str, str]]:
+    """Key, path below /proc/sys and value of each sysctl that is set; null in the profile takes one away."""
+    network = profile.network
+    rows = {key: str(value) for key, value in derive.sysctls(profile).items()}
+    rows |= {f"net.ipv4.conf.{name}.rp_filter": str(network.rp_filter) for name in ("all", "default")}
+    return [(key, sysctl_path(key), " ".join(value.split())) for key, value in sorted(rows.items())]
+
+
+def verify_conf(profile: Profile, target: Target) -> bytes:
+    """/etc/imgbuild/verify.conf."""
+    registries = [name for name, registry in profile.containerd.registries.items() if registry is not None]
+    kernel = derive.kernel_facts(profile, target)
+    efi_dir = f"/boot/efi/EFI/{target.boot.efi_vendor}"
+    values: list[tuple[str, str | list[str]]] = [
+        ("packages", "dpkg" if target.package_manager == "apt" else "rpm"),
+        ("kernel_owner", kernel.owner if kernel else "kernel*"),
+        ("kernel_version", profile.kernel.version or ""),
+        ("bls", "yes" if target.boot.menu == "bls" else "no"),
+        ("grub_dir", target.boot.grub_dir),
+        ("grub_efi_dir", efi_dir),
+        ("own_files", sorted(file.path for file in profile.files)),
+        ("left_out", [word for row in left_out(profile, target).items() for word in row]),
+        ("zone", profile.time.zone),
+        ("chrony_unit", target.services.chrony),
+        ("chrony_conf", target.paths.chrony),
+        ("ntp_servers", list(profile.time.ntp_servers)),
+        ("ntp_rivals", list(target.services.ntp_rivals)),
+        ("modules", modules(profile)),
+        ("rp_filter", str(profile.network.rp_filter)),
+        ("cgroup", derive.cgroup(profile, target)),
+        ("selinux", profile.selinux.mode or ""),
+        ("firewall", list(target.services.firewall)),
+        ("unmanaged", list(profile.network.unmanaged)),
+        ("containerd_version", derive.containerd_version(profile, target) or ""),
+        ("containerd_plugins", _plugins(profile)),
+        ("registries", sorted(registries)),
+        ("stargz_root", profile.containerd.stargz.root),
+        ("buildkit_root", profile.containerd.buildkit.root),
+        ("buildkit_snapshotter", profile.containerd.buildkit.snapshotter),
+        ("crictl_endpoint", profile.crictl.endpoint),
+        ("kubernetes_version", profile.kubernetes.version),
+        ("helm_version", profile.helm.version),
+    ]
+    return render(
+        "node",
+        "etc/imgbuild/verify.conf.j2",
+        checks=check_list(profile, target),
+        values=values,
+        sysctls=sysctls(profile),
+        containerd_config=containerd.expectations(containerd.config(profile, target)),
+    )
+
+
+def _plugins(profile: Profile) -> list[str]:
+    options = profile.containerd
+    names = ["cri", options.snapshotter, *(["stargz"] if options.stargz.enabled else [])]
+    return list(dict.fromkeys(names))
