@@ -42,7 +42,7 @@ from tests.checks.helpers import declared_codes
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = [p for p in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))] if p.exists()]
+PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(DOCS.rglob("*.md"))]
 SHELL = ("shell", "sh", "bash", "console")
 # A page is text that anybody edits: its blocks run nothing but these (and never as anything but a reader's commands).
 HARMLESS = {"imgbuild", "cat", "cd", "echo", "find", "grep", "head", "ls", "mkdir", "sort", "wc"}
