@@ -1,1 +1,1 @@
-"""Tests of imgbuild; folders mirror builder/imgbuild/."""
+"""Tests of imgbuild; unit/ mirrors builder/imgbuild/, integration/ runs real parts, support/ is what tests share."""

@@ -22,14 +22,14 @@ from imgbuild.image.rootfs.build import build_rootfs
 from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
 from imgbuild.machine.times import parse_times
-from tests.cluster.conftest import ground
-from tests.cluster.made import make_image as make_node_image
-from tests.cluster.programs import KUBERNETES
-from tests.cluster.standins.pack import pack
-from tests.cluster.test_firstboot import FIRSTBOOT, lay, of
-from tests.cluster.test_firstboot import boot as power_on
-from tests.el.made import build, make_image
-from tests.image.plan import shared_plan
+from tests.integration.cluster.test_firstboot import FIRSTBOOT, lay, of
+from tests.integration.cluster.test_firstboot import boot as power_on
+from tests.support.cluster.made import make_image as make_node_image
+from tests.support.cluster.nodes import ground
+from tests.support.cluster.programs import KUBERNETES
+from tests.support.cluster.standins.pack import pack
+from tests.support.el.made import build, make_image
+from tests.support.image.plan import shared_plan
 
 IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
 LAYERS = ("--layer", "distro-containerd", "--layer", "container-host")

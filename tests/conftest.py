@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from imgbuild.config.moment import RELEASED
 from imgbuild.config.secrets import Secrets, make
-from tests.machine.testdisk import RUN
+from tests.support.machine.testdisk import RUN
 
 # Other work on the machine makes examples slow, and nothing here is about time.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,0 +1,161 @@
+"""Seeds applied with the real cloud-init of this host: what lands on the node is what was rendered."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from imgbuild.config.load import Loaded
+from imgbuild.outputs.cloud import mime
+from imgbuild.outputs.include import include_archive, public, small_user_data
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.userdata import SETUP
+from tests.support.applied import Applied, apply_seed
+from tests.support.nodes import (
+    HASH,
+    MACS,
+    MODES,
+    NODES,
+    PROFILES,
+    RESULTS,
+    STATIC,
+    cluster_of,
+    loaded,
+    seed_of,
+    ssh_key,
+    trees_of,
+)
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and an overlay need root"),
+    pytest.mark.skipif(shutil.which("cloud-init") is None, reason="needs Debian's cloud-init"),
+]
+
+ODD = NodeTree(
+    (
+        NodeFile("/etc/imgbuild-test/raw", bytes(range(256)), 0o600),
+        NodeFile("/etc/imgbuild-test/text", "tab\t, space \n\n ünïcode ✓\n\n\n".encode(), 0o640),
+        NodeFile("/etc/imgbuild-test/emoji", "😀 no newline".encode()),
+        NodeFile("/etc/imgbuild-test/mail", b"MIME-Version: 1.0\r\nSubject: x\r\n"),
+        NodeFile("/etc/imgbuild-test/empty", b"", 0o755),
+    )
+)
+
+
+def check_node(applied: Applied, given: Loaded, host: str, trees: list[NodeTree]) -> None:
+    """Files byte for byte, users, names, commands; and cloud-init itself is content."""
+    assert applied.errors == []
+    assert applied.warnings == []
+    for file in (f for tree in trees for f in tree.files):
+        place = f"{file.path}.sent" if file.path == SETUP else file.path
+        assert applied.read(place) == file.content, file.path
+        assert applied.mode(place) == file.mode, file.path
+    assert applied.hostname == host
+    assert applied.read("/etc/hostname") == f"{host}\n".encode()
+    assert f"127.0.1.1\t{host}\t{host}" in applied.read("/etc/hosts").decode()
+    assert applied.read("/home/admin/.ssh/authorized_keys").decode().strip() == ssh_key()
+    shadow = {line.split(":")[0]: line.split(":")[1] for line in applied.read("/etc/shadow").decode().splitlines()}
+    assert shadow["admin"].startswith("!")
+    assert shadow["console"] == HASH
+    assert "admin ALL=(ALL) NOPASSWD:ALL" in applied.read("/etc/sudoers.d/90-cloud-init-users").decode()
+    assert "PasswordAuthentication no" in applied.read("/etc/ssh/sshd_config").decode()
+    for path, content in RESULTS.items():
+        assert applied.read(path) == content, path
+    assert (applied.root / "var/lib/imgbuild-setup").exists() == (given.profile.mode == "stock")
+    assert applied.status["datasource"].startswith("DataSourceNoCloud")
+    assert applied.status["modules-final"]["finished"]
+
+
+def modules_of(given: Loaded) -> str:
+    """The module list of the cloud-init that reads the seed."""
+    target = given.target.cloud_init
+    if given.profile.mode == "baked":
+        return target.modules
+    return f"{target.modules.split('-')[0]}-{'.'.join(target.stock.split('.')[:2])}"
+
+
+QUICK = {("debian12-efi", "baked", "dhcp"), ("centos7-efi", "stock", "static")}
+
+
+MATRIX = [
+    pytest.param(profile, mode, kind, marks=[] if (profile, mode, kind) in QUICK else [pytest.mark.slow])
+    for profile in PROFILES
+    for mode in MODES
+    for kind in NODES
+]
+
+
+@pytest.mark.parametrize(("profile", "mode", "kind"), MATRIX)
+def test_a_seed_makes_its_node(profile: str, mode: str, kind: str, tmp_path: Path) -> None:
+    given, node = loaded(profile, mode), NODES[kind]
+    applied = apply_seed(seed_of(given, node, ODD), tmp_path, modules=modules_of(given), macs=MACS)
+    check_node(applied, given, node.name, [*trees_of(given, node), ODD])
+    address = {"dhcp": None, "static": b"192.0.2.10/24", "bond": b"192.0.2.20/24"}[kind]
+    if address is not None:
+        places = [applied.root / "etc" / name for name in ("systemd/network", "netplan", "network")]
+        assert any(address in file.read_bytes() for p in places for file in p.rglob("*cloud-init*") if file.is_file())
+
+
+def test_mime_and_gzip_arrive_as_plain_text_does(tmp_path: Path) -> None:
+    given = loaded("centos8-bios", "stock")
+    seed = seed_of(given, NODES["bond"], ODD)
+    packed = {**seed, "user-data": gzip.compress(mime(seed["user-data"]), mtime=0)}
+    assert not seed["user-data"].isascii()
+    applied = apply_seed(packed, tmp_path, modules=modules_of(given), macs=MACS)
+    check_node(applied, given, "bond1", [*trees_of(given, NODES["bond"]), ODD])
+
+
+FAILS = "#!/bin/sh\nexit 5\n"
+REBOOTS = "#!/bin/sh\nmkdir -p /run/imgbuild\ntouch /run/imgbuild/reboot-needed\n"
+
+
+@pytest.mark.slow
+def test_a_failed_setup_is_an_error_and_stops_what_follows(tmp_path: Path) -> None:
+    given = loaded("debian12-efi", "stock")
+    applied = apply_seed(seed_of(given, NODES["dhcp"]), tmp_path, setup=FAILS)
+    assert any("scripts-user" in error or "scripts_user" in error for error in applied.errors), applied.errors
+    assert "imgbuild: setup ended with 5; nothing after it ran" in applied.output
+    assert not (applied.root / "var/lib/ran-quoting").exists()
+    assert not (applied.root / "var/lib/imgbuild-shutdown").exists()
+
+
+def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path) -> None:
+    given = loaded("centos7-efi", "stock", ["cloud.include_url=http://127.0.0.1:8099/files.tar.gz"])
+    profile, target = given.profile, given.target
+    *shared, own = [*trees_of(given, STATIC)[:-1], ODD, trees_of(given, STATIC)[-1]]
+    archive = include_archive([public(shared)], 0)
+    small = small_user_data(
+        profile, target, cluster_of(STATIC), STATIC, shared, own, hashlib.sha256(archive).hexdigest()
+    )
+    assert small is not None
+    seed = {**seed_of(given, STATIC), "user-data": small}
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www/files.tar.gz").write_bytes(archive)
+    # It starts late: a web server that is not there yet is asked again.
+    serve = f"#!/bin/sh\nsleep 3\nexec python3 -m http.server -b 127.0.0.1 -d {tmp_path}/www 8099 >/dev/null 2>&1\n"
+    applied = apply_seed(seed, tmp_path, modules=modules_of(given), macs=MACS, setup=REBOOTS, serve=serve)
+    (applied.root / "var/lib/imgbuild-setup").touch()
+    check_node(applied, given, "static1", [*shared, own])
+    assert "-r" in applied.read("/var/lib/imgbuild-shutdown").decode()
+
+
+def test_an_include_with_another_sha256_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www/files.tar.gz").write_bytes(include_archive([public([ODD])], 0))
+    given = loaded("debian12-efi", "stock", [f"cloud.include_url=file://{tmp_path}/www/files.tar.gz"])
+    trees = trees_of(given, STATIC)
+    small = small_user_data(given.profile, given.target, cluster_of(STATIC), STATIC, trees[:-1], trees[-1], "0" * 64)
+    assert small is not None
+    seed = {**seed_of(given, STATIC), "user-data": small}
+    applied = apply_seed(seed, tmp_path, macs=MACS)
+    assert any("bootcmd" in error for error in applied.errors), applied.errors
+    assert "not 0000" in applied.output
+    assert not (applied.root / "etc/imgbuild-test").exists()
+    # Without its files there is no setup to run: an error as well, and the user's commands do not run after it.
+    assert "imgbuild: setup ended with 127; nothing after it ran" in applied.output
+    assert not (applied.root / "var/lib/ran-quoting").exists()

@@ -1,0 +1,73 @@
+"""What the image tests share: one real root file system, built once and kept in the cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imgbuild.cli.main import cache_dir
+from imgbuild.image.rootfs.build import Rootfs, RootfsPlan, build_rootfs
+from tests.support.image.plan import ELEMENTS, install_tree, shared_plan
+from tests.support.image.recorder import Recorder
+from tests.support.places import SUPPORT
+
+
+@pytest.fixture(scope="session")
+def rootfs() -> Rootfs:
+    """The shared Debian 12 root file system; minutes on a first run, nothing after."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    return build_rootfs(shared_plan(), cache_dir(), Recorder())
+
+
+@pytest.fixture
+def tiny(rootfs: Rootfs, tmp_path: Path) -> Callable[[str], RootfsPlan]:
+    """Plans whose base comes from the cached tar: a whole diskimage-builder run in seconds."""
+    elements = tmp_path / "elements"
+    shutil.copytree(ELEMENTS / "imgbuild-install", elements / "imgbuild-install")
+    own = SUPPORT / "image/elements" / "imgbuild-test-base"
+    shutil.copytree(own, elements / "imgbuild-test-base")
+
+    def plan(script: str) -> RootfsPlan:
+        return RootfsPlan(
+            target="tiny",
+            elements=("imgbuild-test-base", "imgbuild-install"),
+            elements_dir=elements,
+            install=install_tree(script),
+            environment={
+                "IMGBUILD_TEST_TAR": str(rootfs.tar),
+                "DIB_DISTRIBUTION_MIRROR": "http://mirror.invalid/debian",
+            },
+        )
+
+    return plan
+
+
+@pytest.fixture
+def loops() -> Callable[[Path], str]:
+    """The loop devices attached to files below a folder, as losetup lists them; other builds' are left out.
+
+    Once the mount namespace of a build is gone its tmpfs has no path any more ("/dib_image…"): what is left of it
+    is known by the number of its file system, seen while the path was still there.
+    """
+    seen: set[str] = set()
+
+    def listed(folder: Path) -> str:
+        argv = ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-MAJ:MIN,BACK-FILE"]
+        out = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        found = []
+        for line in out.splitlines():
+            _, number, file = [*line.split(maxsplit=2), "", ""][:3]  # one that goes this moment has no file any more
+            if file.startswith(f"{folder}/"):
+                seen.add(number)
+            elif not (file.startswith("/dib_image") and number in seen):
+                continue
+            found.append(line)
+        return "\n".join(found)
+
+    return listed

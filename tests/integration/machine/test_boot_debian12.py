@@ -1,0 +1,148 @@
+"""Whole boots of Debian 12 images: the image's own checks, CRI, and a kernel that is installed later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.machine import BootResult, MachineSpec, boot
+from imgbuild.machine.report import Message, parse_verify
+from imgbuild.machine.spec import Firmware
+from imgbuild.machine.verdict import all_ok
+from imgbuild.outputs.manifest import read_manifest
+from tests.support.machine.testdisk import make_test_disk
+
+pytestmark = [pytest.mark.boot, pytest.mark.image]
+
+Debian12Image = Callable[[Firmware], Path]
+"""The folder that ``imgbuild --profile debian12-FIRMWARE`` wrote, with testdisk.RUN among the profile's ``run``."""
+
+# What the issue asks of every image; the manifest lists these and more.
+REQUIRED = frozenset(
+    {
+        "kernel",
+        "boot-default",
+        "cloud-init",
+        "hostname",
+        "users",
+        "ssh-keys",
+        "root-grown",
+        "failed-units",
+        "ordering-cycles",
+        "time-zone",
+        "chrony",
+        "modules",
+        "bpffs",
+        "no-swap",
+        "containerd",
+        "containerd-config",
+    }
+)
+# Two boots and the packages' installation take some five minutes under emulation on an idle host.
+SECONDS = 1500.0
+
+
+def _probes(messages: Sequence[Message], name: str) -> list[Mapping[str, Any]]:
+    return [m.body for m in messages if m.kind == "probe" and m.body["name"] == name]
+
+
+def _told(messages: Sequence[Message]) -> bool:
+    return bool(_probes(messages, "done") or _probes(messages, "error"))
+
+
+def _boot(folder: Path, firmware: Firmware, tmp_path: Path, steps: Steps, *, upgrade: bool) -> BootResult:
+    (disk,) = (folder / "image").glob("*.qcow2")
+    (seed,) = (folder / "nodes").glob("*/seed.iso")
+    listed = frozenset(read_manifest(folder)["groups"]["nodes"]["checks"])
+    assert listed >= REQUIRED
+    spec = MachineSpec(
+        firmware=firmware,
+        disk=disk,
+        seed=seed,
+        extra_disks=(make_test_disk(tmp_path, upgrade=firmware if upgrade else None, quick=firmware == "bios"),),
+    )
+    result = boot(
+        spec,
+        steps,
+        tmp_path / "boot",
+        check=True,
+        required=listed,
+        expected={"hostname": seed.parent.name},
+        until=_told,
+        seconds=SECONDS,
+        temp=tmp_path,
+    )
+    assert not _probes(result.messages, "error"), _probes(result.messages, "error")
+    assert result.ok, result.failure()
+    return result
+
+
+def _check_system(system: Mapping[str, Any]) -> None:
+    assert system["failed"] == []
+    assert system["cycles"] == []
+    assert system["swaps"] == []
+    assert system["root_gib"] > 9
+    assert system["bpffs"] is True
+    assert system["datasource"].startswith("DataSourceNoCloud ")
+    assert system["datasource"].endswith(" errors=[]")
+
+
+def _check_cri(cri: Mapping[str, Any]) -> None:
+    shown = json.dumps(cri, indent=1)
+    answer = cri["answer"]
+    assert "error" not in answer, shown
+    assert answer["version"]["name"] == "containerd"
+    assert answer["conditions"]["RuntimeReady"]["ok"] is True
+    assert answer["systemd_cgroup"] is True, shown
+    assert answer["cni_bin_dir"] == "/opt/cni/bin"
+    assert answer["registry_config_path"] == "/etc/containerd/certs.d"
+    assert cri["before"]["sandbox_image_present"] is False  # what follows is run from the test's own image
+    sandbox = answer["sandbox"]
+    assert sandbox["ready"] is True
+    assert sandbox["command"] == ["/pause"]
+    assert sandbox["host_network"] is True
+    # systemd made it, not containerd: a scope below the slice
+    assert any(
+        line.endswith(f"/imgbuildtest.slice/cri-containerd-{sandbox['id']}.scope") for line in sandbox["cgroup"]
+    ), shown
+
+
+def _check_upgrade(result: BootResult) -> None:
+    (upgrade,) = _probes(result.messages, "upgrade")
+    shown = json.dumps(upgrade, indent=1)
+    assert [code for _, code, _ in upgrade["steps"]] == [0, 0], shown
+    (new,) = upgrade["new"]
+    first, second = _probes(result.messages, "system")
+    assert first["release"] == upgrade["running"]
+    assert new != first["release"]
+    assert second["release"] == new, shown
+    assert new in upgrade["first_entry"], shown
+    assert result.boots == 2
+    _check_system(second)
+    # The image's own checks must hold after the upgrade as before it.
+    reports = [parse_verify(message) for message in result.messages if message.kind == "verify"]
+    assert len(reports) == 2
+    assert all_ok(reports[0])
+
+
+@pytest.mark.parametrize(
+    ("firmware", "upgrade"),
+    [("bios", True), ("efi", False), pytest.param("efi", True, marks=pytest.mark.slow)],
+)
+def test_debian12_boots_and_all_checks_pass(
+    debian12_image: Debian12Image, firmware: Firmware, upgrade: bool, tmp_path: Path, steps: Steps
+) -> None:
+    result = _boot(debian12_image(firmware), firmware, tmp_path, steps, upgrade=upgrade)
+    _check_system(_probes(result.messages, "system")[0])
+    (cri,) = _probes(result.messages, "cri")
+    _check_cri(cri)
+    if upgrade:
+        _check_upgrade(result)
+    assert result.powered_off
+    assert (tmp_path / "boot/screenshot.png").is_file()
+    assert (tmp_path / "boot/boot-plot.svg").is_file()

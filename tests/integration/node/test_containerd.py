@@ -1,0 +1,171 @@
+"""containerd's configuration against containerd itself (1.6, Debian's) and, for 2.x, against its documented keys."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgbuild.render import containerd
+from imgbuild.render.node import node_tree
+from imgbuild.render.templates import toml
+from tests.support.profiles import CASES, HOST, loaded
+
+ONE = ["containerd.nerdctl_full.version=1.7.7"]
+# docs/cri/config.md of containerd 2.0 to 2.3: where each key that imgbuild writes belongs.
+V3 = {
+    ("", "root"), ("", "state"),
+    ("plugins.io.containerd.cri.v1.images", "snapshotter"),
+    ("plugins.io.containerd.cri.v1.images", "disable_snapshot_annotations"),
+    ("plugins.io.containerd.cri.v1.images.pinned_images", "sandbox"),
+    ("plugins.io.containerd.cri.v1.images.registry", "config_path"),
+    ("plugins.io.containerd.cri.v1.runtime.cni", "bin_dirs"),
+    ("plugins.io.containerd.cri.v1.runtime.cni", "conf_dir"),
+    ("plugins.io.containerd.cri.v1.runtime.containerd", "default_runtime_name"),
+    ("plugins.io.containerd.cri.v1.runtime.containerd.runtimes.runc", "runtime_type"),
+    ("plugins.io.containerd.cri.v1.runtime.containerd.runtimes.runc.options", "SystemdCgroup"),
+    ("proxy_plugins.stargz", "type"), ("proxy_plugins.stargz", "address"),
+    ("proxy_plugins.stargz.exports", "root"),
+    ("proxy_plugins.stargz.exports", "enable_remote_snapshot_annotations"),
+}  # fmt: skip
+
+
+def _dump(tmp_path: Path, content: bytes) -> dict[str, Any]:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    done = subprocess.run(["containerd", "--config", path, "config", "dump"], capture_output=True, check=True)
+    return tomllib.loads(done.stdout.decode())
+
+
+def _leaves(table: dict[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = {}
+    for key, value in table.items():
+        found |= _leaves(value, (*path, key)) if isinstance(value, dict) else {(*path, key): value}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "sets"),
+    [
+        ("debian12-efi", HOST, []),
+        ("debian12-efi", ["china", *HOST], ["containerd.cgroup_driver=cgroupfs", "containerd.root=/data/c"]),
+        ("centos7-efi", [], ONE),
+        ("centos7-efi", [], [*ONE, "containerd.snapshotter=stargz"]),
+    ],
+)
+def test_version_2_is_understood_key_by_key(tmp_path: Path, name: str, layers: list[str], sets: list[str]) -> None:
+    found = loaded(name, layers, sets)
+    content = containerd.config(found.profile, found.target)
+    # Debian's 1.6.20 has no exports of proxy plugins yet.
+    ours = {p: v for p, v in _leaves(tomllib.loads(content.decode())).items() if "exports" not in p}
+    dump = _leaves(_dump(tmp_path, content))
+    default = _leaves(_dump(tmp_path, b"version = 2\n"))
+    for path, value in ours.items():
+        assert path in dump, f"{'.'.join(path)} was dropped"
+        assert dump[path] == value
+        assert type(dump[path]) is type(value)
+        assert path in default or path[0] == "proxy_plugins", f"{'.'.join(path)} is no key of this containerd"
+    # Nothing else has changed.
+    assert {p for p in dump if dump[p] != default.get(p)} <= set(ours)
+    driver = ("plugins", "io.containerd.grpc.v1.cri", "containerd", "runtimes", "runc", "options", "SystemdCgroup")
+    assert dump[driver] is (found.profile.containerd.cgroup_driver == "systemd")
+
+
+@pytest.mark.parametrize(("name", "layers"), [case for case in CASES if "distro-containerd" not in case[1]])
+def test_version_3_has_documented_keys_only(name: str, layers: list[str]) -> None:
+    found = loaded(name, layers)
+    content = containerd.config(found.profile, found.target)
+    parsed = tomllib.loads(content.decode())
+    assert parsed["version"] == 4  # containerd 2.3 converts version 3 at each start, with a warning
+    assert {row[:2] for row in containerd.expectations(content)} == V3
+    runtime = parsed["plugins"]["io.containerd.cri.v1.runtime"]
+    assert runtime["containerd"]["runtimes"]["runc"]["options"]["SystemdCgroup"] is True
+
+
+def test_cni_folders_by_version() -> None:
+    for release, wanted in (("2.0.0", "bin_dir"), ("2.1.3", "bin_dirs"), ("2.4.0", "bin_dirs"), ("1.7.30", "bin_dir")):
+        found = loaded("debian12-efi", sets=[f"containerd.nerdctl_full.containerd={release}", *SILENT])
+        rows = containerd.expectations(containerd.config(found.profile, found.target))
+        assert {key for _, key, _ in rows if key.startswith("bin_dir")} == {wanted}
+
+
+@pytest.mark.parametrize(
+    ("release", "wanted"),
+    [("1.6.31", False), ("1.6.32", True), ("1.7.15", False), ("1.7.16", True), ("2.0.0", True), ("2.3.3", True)],
+)
+def test_the_snapshotters_root_is_exported_where_containerd_asks_for_it(release: str, wanted: bool) -> None:
+    """Without it CRI tells the kubelet a folder that is not there, and images are never collected."""
+    found = loaded("debian12-efi", sets=[f"containerd.nerdctl_full.containerd={release}", *SILENT])
+    stargz = tomllib.loads(containerd.config(found.profile, found.target).decode())["proxy_plugins"]["stargz"]
+    assert ("exports" in stargz) == wanted
+    if wanted:
+        assert stargz["exports"]["root"] == found.profile.containerd.stargz.root
+
+
+SILENT = ["kubernetes.enabled=false", "cilium.enabled=false"]
+
+
+def test_stargz_as_cri_snapshotter_on_2x() -> None:
+    found = loaded("debian12-efi", sets=["containerd.snapshotter=stargz"])
+    parsed = tomllib.loads(containerd.config(found.profile, found.target).decode())
+    assert parsed["plugins"]["io.containerd.cri.v1.images"]["disable_snapshot_annotations"] is False
+    transfer = parsed["plugins"]["io.containerd.transfer.v1.local"]
+    assert transfer == {"unpack_config": [{"platform": "linux", "snapshotter": "stargz"}]}
+    assert parsed["proxy_plugins"]["stargz"]["exports"]["root"] == found.profile.containerd.stargz.root
+
+
+def test_mirrors_reach_all_three_that_pull() -> None:
+    mirrors = "{server: 'https://registry-1.docker.io', mirrors: ['https://one.example.com/x/', 'http://two:5000']}"
+    sets = [f"containerd.registries={{docker.io: {mirrors}, _default: {mirrors}}}"]
+    found = loaded("debian12-efi", sets=sets)
+    files = {path: file.content.decode() for path, file in node_tree(found.profile, found.target).by_path().items()}
+    hosts = tomllib.loads(files["/etc/containerd/certs.d/docker.io/hosts.toml"])
+    assert hosts["server"] == "https://registry-1.docker.io"
+    assert list(hosts["host"]) == ["https://one.example.com/x/", "http://two:5000"]
+    assert all(host == {"capabilities": ["pull", "resolve"]} for host in hosts["host"].values())
+    # A server would catch every registry that has no folder of its own.
+    assert "server" not in tomllib.loads(files["/etc/containerd/certs.d/_default/hosts.toml"])
+    stargz = tomllib.loads(files["/etc/containerd-stargz-grpc/config.toml"])
+    assert stargz["resolver"]["host"]["docker.io"]["mirrors"] == [
+        {"host": "one.example.com/x"}, {"host": "two:5000", "insecure": True},
+    ]  # fmt: skip
+    buildkit = tomllib.loads(files["/etc/buildkit/buildkitd.toml"])
+    assert buildkit["registry"]["docker.io"]["mirrors"] == ["one.example.com/x", "two:5000"]
+    assert buildkit["registry"]["two:5000"] == {"http": True}
+
+
+def test_toml_text_is_exact() -> None:
+    for text in ('a"b\\c', "\n\t\x00\x1f\x7f\b\f\r", "é 日本 \U0001f600", "{{ x }}", ""):
+        assert tomllib.loads(f"x = {toml(text)}\n")["x"] == text
+
+
+def test_units_of_the_archive_get_drop_ins() -> None:
+    found = loaded("centos7-efi", sets=["containerd.buildkit.root=/opt/b%n"])
+    files = node_tree(found.profile, found.target).by_path()
+    drop_in = files["/etc/systemd/system/buildkit.service.d/10-imgbuild.conf"].content.decode()
+    assert "\nExecStart=\nExecStart=/usr/local/bin/buildkitd --root /opt/b%%n --oci-worker=false" in drop_in
+    drop_in = files["/etc/systemd/system/stargz-snapshotter.service.d/10-imgbuild.conf"].content.decode()
+    assert "--root /opt/containerd-stargz-grpc --log-level=info" in drop_in
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [
+        ("1.6.20", 2),
+        ("1.7.33", 2),
+        ("2.0.0", 3),
+        ("2.2.5", 3),
+        ("2.3.0-beta.2", 3),
+        ("2.3.0", 4),
+        ("2.3.3", 4),
+        ("2.4.1", 4),
+    ],
+)
+def test_the_version_that_each_containerd_reads_without_converting_it(release: str, version: int) -> None:
+    """ConfigVersion in version/version.go at these tags of containerd; the beta's is 3."""
+    sets = [f"containerd.nerdctl_full.containerd={release}"]
+    found = loaded("debian12-efi", [], sets)
+    assert tomllib.loads(containerd.config(found.profile, found.target).decode())["version"] == version

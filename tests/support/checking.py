@@ -1,0 +1,78 @@
+"""One request against the real profiles, and the findings it gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from imgbuild.checks import check
+from imgbuild.config.cluster import DEFAULT, load_cluster
+from imgbuild.config.load import load
+from imgbuild.config.moment import Moment, read_moment
+from imgbuild.diagnostics.findings import Finding, Findings, Severity
+from imgbuild.diagnostics.findings import Path as KeyPath
+from imgbuild.facts.derive import versions
+from imgbuild.facts.node_settings import own_profiles
+from tests.support.places import ROOT
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
+ADMIN = f"users=[{{name: admin, sudo: true, ssh_keys: ['{KEY}']}}]"
+"""A user who can log in, so that IB450 keeps quiet."""
+
+
+def findings(
+    profile: str,
+    sets: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    cluster: Path | None = None,
+    mode: str | None = None,
+    moment: Moment | None = None,
+) -> list[Finding]:
+    """All findings of one request, as `imgbuild check` collects them.
+
+    Without a moment what only the day says is left out: tests/unit/checks/test_dates.py looks at that.
+    """
+    found = Findings()
+    loaded = load(profile, layers, [ADMIN, *sets], mode, found)
+    nodes, layered, mended = DEFAULT, None, frozenset[KeyPath]()
+    if cluster is not None:
+        read = load_cluster(cluster, found)
+        if read is not None:
+            nodes, layered, mended = read.cluster, read.layered, read.mended
+    if loaded is not None:
+        check(
+            loaded,
+            nodes,
+            layered,
+            found,
+            moment or read_moment(),
+            own=own_profiles(loaded, nodes, layered, found),
+            mended=mended,
+        )
+    return [f for f in found.items if moment is not None or not dated(f)]
+
+
+def dated(finding: Finding) -> bool:
+    """Whether only the day makes it: an end of life, or a shipped key that expires."""
+    return finding.code == "IB228" or (finding.code == "IB438" and finding.severity is Severity.WARNING)
+
+
+def codes(found: Sequence[Finding]) -> set[str]:
+    """The codes alone."""
+    return {f.code for f in found}
+
+
+def well_formed(found: Sequence[Finding]) -> None:
+    """Each finding has a place, a key, a message without a line break, and a fix."""
+    for finding in found:
+        assert finding.mark is not None, finding
+        assert finding.mark.line >= 1 and finding.mark.column >= 1
+        assert finding.key and finding.message and finding.hint, finding
+        assert "\n" not in finding.message
+
+
+def declared_codes() -> set[str]:
+    """Every code that imgbuild can give: those in its source, and those of the table of the agent's rules."""
+    source = "".join(path.read_text() for path in (ROOT / "builder").rglob("*.py"))
+    return {*re.findall(r'"(IB[0-9]{3})"', source), *(rule["code"] for rule in versions("cilium-agent")["rules"])}

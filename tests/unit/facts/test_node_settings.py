@@ -1,0 +1,367 @@
+"""Settings of one node's own: laid over the profile, checked with the node's name, refused where they would be lost."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from imgbuild.config.load import Loaded, load, overlaid
+from imgbuild.config.profile import Profile
+from imgbuild.config.secrets import load_secrets
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, Severity, format_path
+from imgbuild.diagnostics.findings import Path as KeyPath
+from imgbuild.facts import node_settings
+from imgbuild.pipeline import Input, Request, prepare
+from imgbuild.render.nodefile import NodeFile
+from tests.support.checking import ADMIN, KEY, dated, findings
+from tests.support.places import ROOT
+
+HEAD = "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n"
+FIRST = "  - {name: a, role: control-plane}\n"
+
+
+def asked(folder: Path, text: str, profile: str = "debian12-efi", mode: str = "baked", *sets: str) -> Request:
+    (folder / "lab.yaml").write_text(text)
+    return Request(profile, sets=[ADMIN, *sets], mode=mode, cluster=folder / "lab.yaml", secrets=folder / "s.yaml")
+
+
+def found(request: Request) -> list[Finding]:
+    """Every finding before anything is rendered, but that several nodes have no MAC."""
+    told = findings(request.profile, request.sets, cluster=request.cluster, mode=request.mode)
+    return [f for f in told if f.code != "IB801"]
+
+
+def rendered(request: Request) -> list[Finding]:
+    """What only shows in the rendered bytes, but for the limits of clouds."""
+    out = Findings()
+    with contextlib.suppress(InvalidInput):
+        prepare(request, out)
+    return [f for f in out.items if f.code not in ("IB801", "IB908", "IB701")]
+
+
+def places(told: list[Finding]) -> list[tuple[str, str, int, int]]:
+    return [(f.code, f.key, f.mark.line, f.mark.column) for f in told if f.mark]
+
+
+def ready(request: Request) -> Input:
+    return prepare(request, Findings())
+
+
+def user_data(given: Input, name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(given.rendered.groups["nodes"][f"{name}/user-data"].content)
+    return loaded
+
+
+def written(given: Input, name: str) -> dict[str, str]:
+    """The files that a node's user-data brings."""
+    return {file["path"]: file["content"] for file in user_data(given, name)["write_files"]}
+
+
+def test_everything_that_is_wrong_comes_at_once_with_place_and_node(tmp_path: Path) -> None:
+    text = f"""{HEAD}  - name: a
+    role: control-plane
+    settings:
+      kernel:
+        flavor: x
+        sysctl: {{vm.swappiness: 10}}
+      kubernetes: {{version: 1.33.1, schedulable_control_plane: false}}
+      users: [{{name: root, ssh_keys: ["{KEY}"]}}]
+  - name: b
+    role: worker
+    settings: &same
+      kernel: {{modules: [overlay, br_netfilter, nbd]}}
+      swap: {{enabled: 1}}
+      cilium: {{values: {{MTU: 1400}}}}
+  - {{name: c, role: worker, settings: *same}}
+  - {{name: d, role: worker, settings: [1]}}
+"""
+    request = asked(tmp_path, text.replace("  - {name: d, role: worker, settings: [1]}\n", ""))
+    told = found(request)
+    assert places(told) == [
+        ("IB111", "nodes[0].settings.kernel.flavor", 8, 9),
+        ("IB440", "nodes[0].settings.kubernetes.version", 10, 29),
+        ("IB441", 'nodes[0].settings.kernel.sysctl."vm.swappiness"', 9, 33),
+        ("IB113", "nodes[1].settings.swap.enabled", 16, 23),
+        ("IB440", "nodes[1].settings.cilium.values.MTU", 17, 30),
+        ("IB441", "nodes[1].settings.kernel.modules", 15, 25),
+        ("IB452", "nodes[0].settings.users[0].name", 11, 22),
+    ]
+    by_code = {f.code: f for f in told}
+    assert by_code["IB111"].hint == 'did you mean "flavour"?'
+    assert by_code["IB452"].message.startswith("node a: ")
+    assert by_code["IB113"].message.startswith("nodes b, c: ")
+    assert "/etc/modules-load.d/imgbuild.conf" in by_code["IB441"].message
+    assert all(f.hint and f.severity is Severity.ERROR for f in told)
+    assert [f.code for f in found(asked(tmp_path, text)) if f.key == "nodes[3].settings"] == ["IB113"]
+
+
+def test_a_check_names_the_node_whose_kernel_or_user_it_speaks_of(tmp_path: Path) -> None:
+    """Stock mode takes another kernel for one node; what that kernel cannot do is said of that node alone."""
+    text = f"{HEAD}{FIRST}  - {{name: b, role: worker, settings: {{kernel: {{flavour: distribution}}}}}}\n"
+    told = found(asked(tmp_path, text, "centos8-efi", "stock"))
+    assert told and all(f.message.startswith("node b: ") for f in told)
+    assert {"IB606", "IB607"} <= {f.code for f in told}
+    assert not found(asked(tmp_path, text.replace("distribution", "kernel-ml"), "centos8-efi", "stock"))
+
+
+def test_baked_only_that_nodes_seed_changes_and_never_the_image(tmp_path: Path) -> None:
+    plain = f"{HEAD}  - {{name: a, role: control-plane}}\n  - {{name: b, role: worker}}\n"
+    key = KEY.replace("test", "other")
+    changed = (
+        f"{HEAD}  - {{name: a, role: control-plane, settings: {{kubernetes: {{schedulable_control_plane: false}}}}}}\n"
+        f"  - {{name: b, role: worker, settings: {{run: [echo b], users: [{{name: ops, ssh_keys: ['{key}']}}]}}}}\n"
+    )
+    kept = load_secrets(tmp_path / "s.yaml", "lab", int(time.time()), Findings())
+    assert kept is not None
+    kept.save()
+    before, after = ready(asked(tmp_path, plain)), ready(asked(tmp_path, changed))
+    third = changed.replace("  - {name: b", "  - {name: c, role: worker}\n  - {name: b")
+    assert (before.rendered.install, before.rendered.node) == (after.rendered.install, after.rendered.node)
+    assert before.rendered.groups["elements"] == after.rendered.groups["elements"]
+    assert "echo b" in str(user_data(after, "b")["runcmd"]) and "echo b" not in str(user_data(after, "a"))
+    assert [u["name"] for u in user_data(after, "b")["users"]] == ["ops"]
+    assert [u["name"] for u in user_data(after, "a")["users"]] == ["admin"]
+    assert "seed_users=(ops)" in written(after, "b")["/etc/imgbuild/seed.conf"]
+    assert "schedulable=no" in written(after, "a")["/etc/imgbuild/cluster.conf"].replace("'", "")
+    taints = "node-role.kubernetes.io/control-plane"
+    assert taints in written(after, "a")["/etc/imgbuild/kubeadm-init.yaml"]
+    # A neighbour without settings has the very seed that it had before.
+    neighbour = f"{plain}  - {{name: c, role: worker}}\n"
+    was, is_now = (ready(asked(tmp_path, text)).rendered.groups["nodes"] for text in (neighbour, third))
+    assert was["c/seed.iso"] == is_now["c/seed.iso"] and was["b/seed.iso"] != is_now["b/seed.iso"]
+
+
+def test_stock_brings_the_files_of_its_own_to_that_node_alone(tmp_path: Path) -> None:
+    text = (
+        f"{HEAD}{FIRST}"
+        "  - {name: b, role: worker, settings: {kernel: {sysctl: {vm.swappiness: 10}}, helm: {enabled: false},"
+        " files: [{path: /etc/own, content: mine}]}}\n"
+    )
+    given = ready(asked(tmp_path, text, mode="stock"))
+    assert found(asked(tmp_path, text, mode="stock")) == []
+    a, b = written(given, "a"), written(given, "b")
+    name = "/etc/sysctl.d/99-zz-imgbuild.conf"
+    assert "vm.swappiness" in b[name] and "vm.swappiness" not in a[name]
+    assert "/etc/own" in b and "/etc/own" not in a
+    assert "/usr/libexec/imgbuild/install.d/60-helm" in a and "/usr/libexec/imgbuild/install.d/60-helm" not in b
+
+
+def test_the_first_control_plane_cannot_do_without_helm(tmp_path: Path) -> None:
+    text = f"{HEAD}{FIRST.replace('}', ', settings: {helm: {enabled: false}}}')}  - {{name: b, role: worker}}\n"
+    (told,) = found(asked(tmp_path, text, mode="stock"))
+    assert (told.code, told.key) == ("IB602", "nodes[0].settings.helm.enabled")
+
+
+URL = "http://10.0.0.1/files.tar.gz"
+
+
+def test_a_node_with_files_of_its_own_fetches_them_from_an_address_of_its_own(tmp_path: Path) -> None:
+    setting = "time: {zone: Asia/Tokyo}"
+    text = f"{HEAD}{FIRST}  - {{name: b, role: worker, settings: {{{setting}}}}}\n"
+    shared = (f"cloud.include_url={URL}",)
+    (told,) = [f for f in rendered(asked(tmp_path, text, "debian12-efi", "stock", *shared)) if not dated(f)]
+    assert told.code == "IB442" and "cloud/b/files.tar.gz" in told.hint and told.message.startswith("node b: ")
+    own = text.replace(setting, f"{setting}, cloud: {{include_url: 'http://10.0.0.1/b.tar.gz'}}")
+    given = ready(asked(tmp_path, own, "debian12-efi", "stock", *shared))
+    cloud = given.rendered.groups["cloud"]
+    assert cloud["files.tar.gz"] != cloud["b/files.tar.gz"] and "a/files.tar.gz" not in cloud
+    assert b"http://10.0.0.1/b.tar.gz" in cloud["b/user-data.include"].content
+    assert URL.encode() in cloud["a/user-data.include"].content
+
+
+def test_two_control_planes_cannot_advertise_one_address_by_their_settings(tmp_path: Path) -> None:
+    settings = "settings: {kubernetes: {advertise_address: 10.0.0.5}}"
+    nodes = "".join(f"  - {{name: {n}, role: control-plane, {settings}}}\n" for n in "ab")
+    text = f"{HEAD}{nodes}  - {{name: c, role: control-plane}}\n"
+    told = found(asked(tmp_path, text))
+    assert [(f.code, f.key) for f in told] == [("IB226", "nodes[0].settings.kubernetes.advertise_address")]
+    assert told[0].message.startswith("nodes a, b: ")
+    assert found(asked(tmp_path, text.replace("0.5", "0.6", 1))) == []
+
+
+def test_the_network_of_a_node_with_settings_is_looked_at_once(tmp_path: Path) -> None:
+    rows = [
+        f"  - {{name: w{n}, role: worker, network: {{dns: [1.1.1.1], interfaces: [{{name: eth0, "
+        f"mac: '52:54:00:00:00:0{n}', addresses: [10.244.{n}.1/24], gateway: 10.244.{n}.9}}]}}{settings}}}\n"
+        for n, settings in enumerate(("", ", settings: {run: [x]}"))
+    ]
+    told = found(asked(tmp_path, HEAD + FIRST + "".join(rows)))
+    assert [(f.code, f.key) for f in told if f.code not in ("IB802", "IB651")] == [
+        ("IB221", f"nodes[{n}].network.interfaces[0].addresses[0]") for n in (1, 2)
+    ]
+    assert told[-1].message.startswith("node w1: ")
+
+
+def test_cgroup_v1_on_one_node_of_a_cluster_whose_kubelets_refuse_it(tmp_path: Path) -> None:
+    text = f"{HEAD}{FIRST}  - {{name: b, role: worker, settings: {{kernel: {{flavour: kernel-lt, cgroup: v1}}}}}}\n"
+    accept = "kubernetes.cgroup_v1=accept"
+    told = found(asked(tmp_path, text, "centos8-efi", "stock", accept))
+    assert "IB443" in {f.code for f in told}
+    every = found(asked(tmp_path, text, "centos8-efi", "stock", accept, "kernel.cgroup=v1", "kernel.flavour=kernel-lt"))
+    assert "IB443" not in {f.code for f in every}
+
+
+def test_nothing_private_is_shown(tmp_path: Path) -> None:
+    text = f"{HEAD}  - {{name: a, role: control-plane, settings: {{users: [{{name: x, hashed_password: hunter2}}]}}}}\n"
+    told = found(asked(tmp_path, text))
+    assert told and "hunter2" not in repr(told)
+
+
+def test_settings_are_loaded_once_however_many_nodes_have_them(tmp_path: Path) -> None:
+    def counts(nodes: str) -> tuple[int, int]:
+        """How often settings were laid over the profile, and trees rendered for it."""
+        module = "imgbuild.facts.node_settings"
+        with (
+            mock.patch(f"{module}.overlaid", wraps=overlaid) as loads,
+            mock.patch(f"{module}.in_image", wraps=node_settings.in_image) as trees,
+        ):
+            assert found(asked(tmp_path, HEAD + FIRST + nodes)) == []
+        return loads.call_count, trees.call_count
+
+    nodes = "".join(f"  - {{name: w{n}, role: worker}}\n" for n in range(200))
+    assert counts(nodes) == (0, 0)
+    same = nodes.replace("worker}", "worker, settings: {run: [echo x]}}")
+    assert counts(same) == (1, 1)  # the tree is what all share
+    assert counts(same.replace("echo x", "echo y", 1)) == (2, 1)
+
+
+OTHER: dict[str, Any] = {
+    "kernel.flavour": "distribution", "kernel.version": "6.9.1", "time.zone": "Asia/Tokyo",
+    "containerd.nerdctl_full.version": "2.3.1", "containerd.nerdctl_full.containerd": "2.3.1",
+    "containerd.sandbox_image": "a.org/pause", "kernel.sysctl": {"vm.swappiness": 1}, "helm.version": "3.18.3",
+    "kubernetes.version": "1.34.10", "kubernetes.image_repository": "a.org/k8s", "kubernetes.pod_cidr": "10.245.0.0/16",
+    "kubernetes.service_cidr": "10.97.0.0/16", "kubernetes.dns_domain": "a.org", "cilium.version": "1.19.5",
+    "kubernetes.advertise_address": "10.0.0.7", "cilium.values": {"MTU": 1400}, "target": "debian12",
+    "kernel.arguments": ["quiet"], "kernel.modules": ["overlay", "br_netfilter", "nbd"], "packages.install": ["tmux"],
+    "network.unmanaged": ["cali*"], "base.remove": ["vim"], "pxe.console": ["console=tty1"], "base.source": "/srv/a",
+    "time.ntp_servers": ["ntp.a.org"], "run": ["true"], "cloud.providers": ["gcp"], "pxe.url": "http://a.org/",
+    "users": [{"name": "ops", "ssh_keys": [KEY]}], "files": [{"path": "/etc/a", "content": "a"}],
+    "containerd.registries": {"docker.io": {"server": "https://registry-1.docker.io", "mirrors": ["https://a.org"]}},
+    "cilium.chart": {"urls": ["file:///srv/cilium-1.19.6.tgz"], "sha256": "0" * 64},
+    "containerd.images": [{"name": "a", "urls": ["file:///srv/a.tar"], "sha256": "0" * 64}],
+    "kubernetes.binaries": {"kubectl": {"urls": ["file:///srv/kubectl"], "sha256": "0" * 64}},
+}  # fmt: skip
+INERT = {
+    "kernel.secure_boot",  # for the checks alone
+    "kubernetes.binaries",  # beside kubernetes.source: packages
+    "repositories.epel",  # beside repositories.epel_enabled: false
+    "repositories.keys.epel",
+    "containerd.source",  # this target has no containerd of its own: refused by the check itself (IB501)
+}
+"""What changes nothing by itself, on this target with these neighbours."""
+KEYS_TEXT = (ROOT / "node/etc/pki/rpm-gpg/RPM-GPG-KEY-EPEL-8").read_text()
+
+
+def other(path: str, value: Any) -> Any:
+    """A value that the key takes, and that is another one."""
+    if path in OTHER:
+        return OTHER[path]
+    last = path.rpartition(".")[2]
+    if path.startswith("repositories.keys."):
+        return [KEYS_TEXT]
+    if last == "sha256":
+        return "0" * 64
+    if last in ("urls", "distribution", "security", "elrepo", "epel", "kubernetes"):
+        return ["https://a.org/x"]
+    if last in ("root", "state"):
+        return "/srv/else"
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    return {"include_url": "http://a.org/x", "repository": "https://a.org"}[last]
+
+
+WORDS = {
+    "firmware": "bios", "mode": "stock", "repositories.region": "china", "kernel.cgroup": "v1",
+    "kernel.interface_names": "predictable", "containerd.source": "distribution", "containerd.snapshotter": "native",
+    "containerd.cgroup_driver": "cgroupfs", "containerd.buildkit.snapshotter": "native",
+    "containerd.stargz.log_level": "warn", "kubernetes.source": "binaries", "kubernetes.cgroup_v1": "accept",
+    "selinux.mode": "enforcing", "network.rp_filter": 2, "kubernetes.certificate_validity": 730,
+}  # fmt: skip
+
+
+def leaves(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def test_every_key_is_for_the_seed_or_is_refused(tmp_path: Path) -> None:
+    """All keys in one node's settings, each judged by itself. crictl.endpoint has one value only."""
+    base = load("centos8-efi", (), [ADMIN], "baked", Findings())
+    assert base is not None
+    settings: dict[str, Any] = {}
+    every = set(leaves(Profile)) - {"crictl.endpoint"}
+    for path in sorted(every):
+        here: Any = base.profile
+        inside = settings
+        *parents, last = path.split(".")
+        for part in parents:
+            here, inside = getattr(here, part), inside.setdefault(part, {})
+        here = getattr(here, last)
+        inside[last] = WORDS[path] if path in WORDS else other(path, here)
+        assert inside[last] != here
+    node = yaml.safe_dump({"name": "b", "role": "worker", "settings": settings}, default_flow_style=True, width=1 << 20)
+    told = found(asked(tmp_path, f"{HEAD}{FIRST}  - {node}", "centos8-efi"))
+    assert not {"IB111", "IB112", "IB113"} & {f.code for f in told}
+
+    def refused(code: str) -> set[str]:
+        keys = [f.key.removeprefix("nodes[1].settings.") for f in told if f.code == code]
+        return {path for path in every for key in keys if f"{key}.".startswith(f"{path}.")}
+
+    def below(places: Iterable[KeyPath]) -> set[str]:
+        return {path for path in every for place in places if f"{path}.".startswith(f"{format_path(place)}.")}
+
+    whole, image = refused("IB440"), refused("IB441")
+    assert whole == below(node_settings.WHOLE)
+    assert every - whole - image == below(node_settings.SEED) | INERT
+    assert not whole & image and len(image) > 40
+
+
+@pytest.mark.parametrize("path", [format_path(path) for path in node_settings.SEED])
+@pytest.mark.parametrize("profile", ["centos7-bios", "debian12-efi"])
+def test_no_image_has_what_the_seed_alone_carries(path: str, profile: str) -> None:
+    base = load(profile, (), [ADMIN], "baked", Findings())
+    assert base is not None
+    value = {
+        "users": [], "run": ["echo hi"], "cloud": {"providers": ["gcp"], "include_url": "http://a.org/x"},
+        "kubernetes.advertise_address": "10.0.0.7", "kubernetes.schedulable_control_plane": False,
+    }[path]  # fmt: skip
+    data = base.profile.model_dump()
+    *parents, last = path.split(".")
+    here = data
+    for part in parents:
+        here = here[part]
+    assert here[last] != value
+    here[last] = value
+    changed: Loaded = dataclasses.replace(base, profile=Profile.model_validate(data))
+    assert node_settings.in_image(changed) == node_settings.in_image(base)
+
+
+def test_a_secret_file_of_a_stock_nodes_own_stays_in_its_seed(tmp_path: Path) -> None:
+    setting = "files: [{path: /etc/s, content: hunter2, mode: '0600'}], cloud: {include_url: 'http://10.0.0.1/b.tgz'}"
+    text = f"{HEAD}{FIRST}  - {{name: b, role: worker, settings: {{{setting}}}}}\n"
+    given = ready(asked(tmp_path, text, "debian12-efi", "stock", f"cloud.include_url={URL}"))
+    holders = {
+        (group, path) for group, files in given.rendered.groups.items() for path, file in files.items()
+        if b"hunter2" in file.content and not file.mode & 0o077
+    }  # fmt: skip
+    open_to_all = [
+        path for files in given.rendered.groups.values() for path, file in files.items()
+        if b"hunter2" in file.content and file.mode & 0o077
+    ]  # fmt: skip
+    assert open_to_all == [] and ("nodes", "b/user-data") in holders
+    assert all("/b/" in f"/{path}" for _, path in holders)
+    assert isinstance(given.rendered.node.files[0], NodeFile)

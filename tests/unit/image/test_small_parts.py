@@ -1,0 +1,91 @@
+"""Scratch folders, initramfs listing, the host's requirements."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.proof import initramfs
+from imgbuild.image.requirements import lacks, missing_tools
+from imgbuild.image.rootfs.leftovers import BuildState, clear
+from imgbuild.image.scratch import scratch
+from imgbuild.image.tool import run
+from tests.support.places import ROOT
+
+
+def test_a_scratch_folder_goes_and_takes_dead_ones_along(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from imgbuild.image.scratch import scratch\n"
+        "with scratch(Path(sys.argv[1]), 'work') as f: (f / 'x').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False, cwd=ROOT)
+    assert len(list(tmp_path.iterdir())) == 1
+    with scratch(tmp_path, "work") as one:
+        assert list(tmp_path.iterdir()) == [one]
+        with scratch(tmp_path, "work") as two:
+            assert sorted(tmp_path.iterdir()) == sorted([one, two])
+    assert not list(tmp_path.iterdir())
+
+
+def _cpio(*names: str) -> bytes:
+    out = b""
+    for name in (*names, "TRAILER!!!"):
+        fields = [0] * 13
+        fields[11] = len(name) + 1
+        head = b"070701" + b"".join(b"%08x" % f for f in fields) + name.encode() + b"\0"
+        out += head + b"\0" * (-len(head) % 4)
+    return out
+
+
+def test_an_initramfs_with_microcode_before_it() -> None:
+    early = _cpio("kernel/x86/microcode/GenuineIntel.bin").ljust(1024, b"\0")
+    late = gzip.compress(
+        _cpio("usr/lib/modules/6.1/kernel/drivers/nvme/host/nvme.ko.xz", "lib/modules/6.1/a/virtio-blk.ko")
+    )
+    assert "kernel/x86/microcode/GenuineIntel.bin" in list(initramfs.names(early + late))
+    assert initramfs.modules(early + late) == {"nvme", "virtio_blk"}
+
+
+@pytest.mark.parametrize("image", [b"not an archive", _cpio("a")[:150]])
+def test_a_damaged_initramfs(image: bytes) -> None:
+    with pytest.raises(HostError, match="initramfs"):
+        list(initramfs.names(image))
+
+
+def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert "debootstrap" not in {tool.name for tool in missing_tools(rootfs=False)}
+    monkeypatch.setattr("shutil.which", lambda *_args, **_more: None)
+    checks = {"root": lambda: False, "loop": lambda: False, "keyring": lambda: False}
+    found = lacks(tmp_path, tmp_path / "not" / "there", checks=checks)
+    text = "\n".join(f"{lack.what}: {lack.hint}" for lack in found)
+    for expected in ("run imgbuild with sudo", "qemu-img", "debootstrap", "mtools", "loop device", "keyring"):
+        assert expected in text
+    assert "mtools" not in "".join(lack.hint for lack in lacks(tmp_path, tmp_path, "bios", checks=checks))
+
+
+def test_a_command_that_is_missing_or_fails() -> None:
+    with pytest.raises(HostError, match="cannot dance: no-such-tool is not installed"):
+        run(["no-such-tool"], what="dance")
+    with pytest.raises(HostError, match="cannot dance: sh ended with 3: oh no"):
+        run(["sh", "-c", "echo oh no >&2; exit 3"], what="dance")
+    with pytest.raises(HostError, match="no space left"):
+        run(["sh", "-c", "echo 'write: No space left on device' >&2; exit 1"], what="dance")
+
+
+def test_what_a_killed_build_left_is_cleared_whatever_its_state_file_says(tmp_path: Path) -> None:
+    run_dir = tmp_path / "build"
+    assert not clear(run_dir)
+    for state in (None, "", "{}", '{"folder": 1}'):
+        (run_dir / "tmp").mkdir(parents=True)
+        if state is not None:
+            (run_dir / "state.json").write_text(state)
+        assert clear(run_dir)
+        assert not run_dir.exists()
+    run_dir.mkdir()
+    BuildState(str(run_dir), "0:12345", "another boot").write(run_dir)
+    assert clear(run_dir)

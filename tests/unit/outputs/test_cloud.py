@@ -1,0 +1,128 @@
+"""User-data for clouds: forms that give back the same bytes, sizes as the clouds count them, one finding a cloud."""
+
+from __future__ import annotations
+
+import base64
+import email
+import gzip
+import io
+import json
+import tarfile
+
+import pytest
+from hypothesis import given as given_
+from hypothesis import strategies as st
+
+from imgbuild.diagnostics.findings import Mark, Severity
+from imgbuild.outputs.cloud import LIMITS, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
+from imgbuild.outputs.include import include_archive, private, public
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from tests.support.nodes import DHCP, loaded, seed_of
+
+MARK = Mark("p.yaml", 3, 5)
+
+
+@given_(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=300))
+def test_a_mime_part_is_the_very_user_data(text: str) -> None:
+    data = f"#cloud-config\n{text}\n".encode()
+    message = email.message_from_string(mime(data).decode())  # as cloud-init does it: text first
+    part = message.get_payload(0)
+    assert isinstance(part, email.message.Message)
+    assert part.get_content_type() == "text/cloud-config"
+    assert part.get_payload(decode=True) == data
+    assert mime(data) == mime(data)
+    assert b"MIME-Version:" in mime(data)[:200]
+
+
+def test_gzip_has_no_time_and_no_name() -> None:
+    packed = gzipped(b"x")
+    assert packed[3:8] == b"\0\0\0\0\0"
+    assert gzip.decompress(packed) == b"x"
+
+
+def test_contents_as_text_pack_better_than_contents_packed_one_by_one() -> None:
+    given = loaded("centos7-efi", "stock")
+    data = seed_of(given, DHCP)["user-data"]
+    assert len(gzipped(data)) < len(data) / 3
+
+
+def test_sizes_are_those_that_each_cloud_counts() -> None:
+    seed = {"user-data": b"#cloud-config\n" + b"a" * 1000}
+    rows = {(r.provider, r.form): r for r in cloud_sizes(forms(seed))}
+    packed = len(gzipped(seed["user-data"]))
+    assert rows["ec2", "user-data"].bytes == 1014
+    assert rows["ec2", "user-data.gz"].bytes == packed
+    assert rows["openstack", "user-data"].bytes == len(base64.b64encode(seed["user-data"]))
+    assert rows["azure", "user-data.gz"].bytes == len(base64.b64encode(b"x" * packed))
+    assert rows["gcp", "user-data"].bytes == 1014
+    assert rows["gcp", "user-data.gz"].bytes == len(base64.b64encode(b"x" * packed))
+    assert {p: limit.most for p, limit in LIMITS.items()} == {
+        "ec2": 16_384, "openstack": 65_535, "azure": 65_535, "gcp": 262_144,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "fits"), [(16_384, True), (16_385, False)])
+def test_the_limit_itself_fits(size: int, fits: bool) -> None:
+    assert SizeRow("ec2", "user-data", size, 16_384).fits is fits
+
+
+@pytest.mark.parametrize(("providers", "severity"), [("[ec2]", Severity.ERROR), ("[gcp]", Severity.WARNING)])
+def test_over_a_limit_is_an_error_only_for_a_cloud_that_the_profile_names(providers: str, severity: Severity) -> None:
+    given = loaded("centos7-efi", "stock", [f"cloud.providers={providers}"])
+    rows = cloud_sizes(forms(seed_of(given, DHCP)))
+    # OpenStack and Azure do not take it either, and are not named.
+    found = limit_findings(given.profile, "dhcp1", rows, MARK)
+    (finding,) = [one for one in found if "EC2" in one.message]
+    assert {one.severity for one in found if one is not finding} == {Severity.WARNING}
+    least = min(row.bytes for row in rows if row.provider == "ec2")
+    assert finding.code == "IB701" and finding.severity is severity
+    assert f"{least - 16_384} over EC2's limit of 16384" in finding.message
+    assert "cloud.include_url" in finding.hint
+    assert (finding.mark == MARK) is (severity is Severity.ERROR)
+
+
+def test_a_small_form_that_fits_is_enough() -> None:
+    given = loaded("centos7-efi", "stock", ["cloud.providers=[ec2]", "cloud.include_url=https://h.example/f"])
+    rows = cloud_sizes(forms(seed_of(given, DHCP), b"#cloud-config\n{}\n"))
+    assert limit_findings(given.profile, "dhcp1", rows, MARK) == []
+
+
+def test_a_baked_nodes_user_data_fits_everywhere() -> None:
+    for profile in ("centos7-efi", "centos8-bios", "debian12-efi"):
+        given = loaded(profile, "baked")
+        assert limit_findings(given.profile, "n", cloud_sizes(forms(seed_of(given, DHCP))), None) == []
+
+
+def test_what_lies_in_the_folder() -> None:
+    given = loaded("debian12-efi", "stock", ["cloud.providers=[azure]"])
+    seed = seed_of(given, DHCP)
+    made = forms(seed, b"#cloud-config\nsmall: 1\n")
+    files = cloud_files(given.profile, DHCP, made, cloud_sizes(made))
+    assert set(files) == {
+        "user-data", "user-data.gz", "user-data.mime", "user-data.mime.gz", "user-data.include",
+        "user-data.include.gz", "sizes.json", "SIZES.txt",
+    }  # fmt: skip
+    assert gzip.decompress(files["user-data.gz"]) == files["user-data"] == seed["user-data"]
+    assert gzip.decompress(files["user-data.mime.gz"]) == files["user-data.mime"]
+    rows = json.loads(files["sizes.json"])
+    assert len(rows) == 4 * len(made)
+    assert all(row["fits"] == (row["bytes"] <= row["limit"]) for row in rows)
+    assert "Clouds that the profile names: Azure" in files["SIZES.txt"].decode()
+    again = forms(seed, b"#cloud-config\nsmall: 1\n")
+    assert files == cloud_files(given.profile, DHCP, again, cloud_sizes(again))
+
+
+TREE = NodeTree((NodeFile("/etc/b", b"two", 0o755), NodeFile("/etc/a", b"one"), NodeFile("/etc/key", b"k", 0o600)))
+
+
+def test_the_archive_holds_what_is_public_and_follows_the_input_alone() -> None:
+    made = include_archive([public([TREE])], 7)
+    assert made == include_archive([public([TREE])], 7)
+    with tarfile.open(fileobj=io.BytesIO(made)) as archive:
+        assert [(m.name, m.mode, m.uid, m.mtime) for m in archive] == [("etc/a", 0o644, 0, 7), ("etc/b", 0o755, 0, 7)]
+    assert [f.path for f in private([TREE]).files] == ["/etc/key"]
+
+
+def test_a_secret_never_gets_into_the_archive() -> None:
+    with pytest.raises(ValueError, match="secret"):
+        include_archive([TREE], 0)

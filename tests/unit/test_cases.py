@@ -1,0 +1,105 @@
+"""Inputs from public bug reports: the first lines of each file in cases/ say what happened and what is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.outputs.rendered import Rendered
+from imgbuild.pipeline import Request, prepare
+from tests.support.checking import dated
+from tests.support.places import TESTS
+
+CASES = TESTS / "cases"
+# What every one of these files gets: nobody can log in, seeds hold keys, a static network is on PXE's command line.
+ALWAYS = {"IB450", "IB801", "IB802", "IB908"}
+
+
+def checked(request: Request) -> tuple[Rendered | None, list[Finding]]:
+    """The rendered tree, None where the input has errors, and the findings that are this case's own."""
+    findings = Findings()
+    try:
+        rendered = prepare(request, findings).rendered
+    except InvalidInput:
+        rendered = None
+    return rendered, [f for f in findings.items if f.code not in ALWAYS and not dated(f)]
+
+
+def cluster(name: str, tmp_path: Path) -> tuple[Rendered | None, list[Finding]]:
+    """A cluster file on centos8-efi; its secrets are made beside the test."""
+    return checked(Request("centos8-efi", cluster=CASES / f"{name}.yaml", secrets=tmp_path / "secrets.yaml"))
+
+
+def written(rendered: Rendered | None, node: str, path: str) -> str:
+    """A file that a node's user-data writes."""
+    assert rendered is not None
+    data = yaml.safe_load(rendered.groups["nodes"][f"{node}/user-data"].content)
+    (content,) = [file["content"] for file in data["write_files"] if file["path"] == path]
+    return content if isinstance(content, str) else content.decode()
+
+
+def join(rendered: Rendered | None, node: str) -> dict[str, Any]:
+    """How a node finds its cluster."""
+    text = written(rendered, node, "/etc/imgbuild/kubeadm-join.yaml")
+    (config,) = [part for part in yaml.safe_load_all(text) if part["kind"] == "JoinConfiguration"]
+    found: dict[str, Any] = config["discovery"]["bootstrapToken"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["adv", "two-static-adv"])
+def test_every_node_joins_at_the_first_control_planes_own_address(name: str, tmp_path: Path) -> None:
+    rendered, found = cluster(name, tmp_path)
+    assert found == []
+    nodes = ["cp2", "cp3", "w1"] if name == "adv" else ["w1"]
+    assert {join(rendered, node)["apiServerEndpoint"] for node in nodes} == {"10.50.0.11:6443"}
+
+
+def test_modules_and_sysctls_of_an_older_kernel() -> None:
+    rendered, found = checked(Request(str(CASES / "mods7.yaml")))
+    assert rendered is None
+    errors = {f.key: f for f in found if f.severity == "error"}
+    assert set(errors) == {
+        "kernel.modules[6]",
+        'kernel.sysctl."fs.may_detach_mounts"',
+        'kernel.sysctl."net.ipv4.tcp_tw_recycle"',
+        'kernel.sysctl."net.ipv4.ip_conntrack_max"',
+    }
+    assert "nf_conntrack" in errors["kernel.modules[6]"].hint
+    assert all(f.mark is not None and f.mark.file.endswith("mods7.yaml") for f in errors.values())
+
+
+def test_nodes_in_two_subnets(tmp_path: Path) -> None:
+    rendered, found = cluster("subnets", tmp_path)
+    assert rendered is None
+    (error,) = [f for f in found if f.severity == "error"]
+    assert "cp1 (192.168.110.140)" in error.message and "w1 (192.168.120.21)" in error.message
+    assert "tunnel" in error.hint and "directRoutingSkipUnreachable" in error.hint
+
+
+def test_the_virtual_address_is_on_the_card_of_its_network(tmp_path: Path) -> None:
+    rendered, found = cluster("vip-mgmt", tmp_path)
+    assert found == []
+    for node in ("cp1", "cp2", "cp3"):
+        pod = yaml.safe_load(written(rendered, node, "/etc/imgbuild/kube-vip.yaml"))
+        environment = {row["name"]: row["value"] for row in pod["spec"]["containers"][0]["env"]}
+        assert environment["vip_interface"] == "eth1"
+
+
+def test_files_of_the_users_own_in_place_of_ours() -> None:
+    rendered, found = checked(Request(str(CASES / "override.yaml")))
+    assert rendered is not None
+    told = {f.key: f for f in found if f.code == "IB458"}
+    assert set(told) == {"files[0].path", "files[1].path"}
+    assert all(f.severity == "warning" for f in told.values())
+
+
+def test_an_unknown_machine_gets_no_keys(tmp_path: Path) -> None:
+    rendered, found = cluster("pxe-any", tmp_path)
+    assert rendered is not None and found == []
+    assert not [path for path in rendered.groups["pxe"] if path.startswith("any/")]
+    private = [path for path, file in rendered.groups["pxe"].items() if b"PRIVATE KEY" in file.content]
+    assert private == []
