@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from packaging.version import Version
 
 from imgbuild.checks.context import Context
@@ -117,17 +119,24 @@ def _cgroup(context: Context) -> None:
 def _kernel(context: Context) -> None:
     profile = context.profile
     facts = kernel_facts(profile, context.target)
-    if facts is None or version(profile.kubernetes.version) < Version("1.32"):
+    if facts is None:
         return
     release = version(profile.kernel.version or facts.version)
-    # k8s.io/system-validators, as of Kubernetes 1.32: 5.4, 5.10, 5.15 and from 6 on.
-    if release.major < 6 and (release.major, release.minor) not in ((5, 4), (5, 10), (5, 15)):
-        others = [n for n, k in context.target.kernels.items() if version(k.version) >= Version("5.4")]
-        context.error(
+    for row in preflight(profile.kubernetes.version, "kernels"):
+        if _known(row, release):
+            continue
+        others = [name for name, kernel in context.target.kernels.items() if _known(row, version(kernel.version))]
+        taken = ", ".join([*row["lts"], f"{row['from']} and later"])
+        say, does = (context.warning, "warns about") if row.get("warning") else (context.error, "refuses")
+        say(
             "IB206", ("kernel", "version" if profile.kernel.version else "flavour"),
-            f"kubeadm of {profile.kubernetes.version} takes kernels 5.4, 5.10, 5.15, and from 6 on, not {release}",
+            f"kubeadm of {profile.kubernetes.version} {does} kernel {release}: it knows {taken}",
             f"set kernel.flavour to {' or '.join(others) or 'a newer kernel'}, or take Kubernetes 1.31 or older",
         )  # fmt: skip
+
+
+def _known(row: dict[str, Any], release: Version) -> bool:
+    return release >= Version(row["from"]) or minor(str(release)) in row["lts"]
 
 
 def _containerd(context: Context) -> None:

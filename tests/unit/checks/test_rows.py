@@ -52,6 +52,7 @@ OLD_KERNEL = (
     "cilium.enabled=false",
     "kubernetes.kube_proxy=true",
 )
+STOCK_KERNEL = ("kernel.flavour=distribution", "kernel.cgroup=v2", "cilium.enabled=false", "kubernetes.kube_proxy=true")
 NO_BIG = values("enableIPv4BIGTCP=false", "bandwidthManager.bbr=false")
 OLD_CILIUM = (
     "cilium.version=1.16.19",
@@ -75,9 +76,10 @@ ROWS = [
     Row("IB205", C7, (V17, "kubernetes.cgroup_v1=refuse"), (V17,)),
     Row("IB205", C8, ("kernel.flavour=kernel-lt", "kernel.cgroup=v1", *NO_BIG), ("kernel.flavour=kernel-lt", *NO_BIG)),
     Row("IB205", D12, ("kernel.cgroup=v1",), ("kernel.cgroup=v2",)),
-    Row("IB206", C8, ("kernel.flavour=distribution", "kernel.cgroup=v2", "cilium.enabled=false", "kubernetes.kube_proxy=true"),
-        ("kernel.flavour=distribution", "kubernetes.version=1.31.14", "cilium.enabled=false", "kubernetes.kube_proxy=true")),
-    Row("IB206", C8, ("kernel.version=5.19.0", *NO_BIG), ("kernel.version=5.15.0", *NO_BIG), also=("IB302",), good_codes=("IB302",)),
+    Row("IB206", C8, ("kubernetes.version=1.33.12", *STOCK_KERNEL), ("kubernetes.version=1.31.14", *STOCK_KERNEL)),
+    Row("IB206", C8, ("kubernetes.version=1.34.11", *STOCK_KERNEL), ("kernel.flavour=kernel-lt", *NO_BIG), severity=W),
+    Row("IB206", C8, ("kernel.version=5.19.0", *NO_BIG), ("kernel.version=5.15.0", *NO_BIG), also=("IB302",), good_codes=("IB302",), severity=W),
+    Row("IB206", C8, ("kernel.version=5.19.0", *NO_BIG), ("kernel.version=5.19.0", "kubernetes.version=1.33.12", *NO_BIG), also=("IB302",), good_codes=("IB302",), severity=W),
     Row("IB207", D12, ("kubernetes.version=1.38.0", f"{NERDCTL}.containerd=1.7.28"), ("kubernetes.version=1.38.0",)),
     Row("IB207", D12, (f"{NERDCTL}.containerd=1.5.18",), ()),
     Row("IB208", D12, (f"{NERDCTL}.containerd=1.7.28",), (f"{NERDCTL}.containerd=2.1.5",), severity=W),
