@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from imgbuild.config.layers import closest
 from imgbuild.config.load import load
-from imgbuild.config.redact import mask, shown
+from imgbuild.config.redact import shown
 from imgbuild.diagnostics.errors import UsageError
 from imgbuild.diagnostics.findings import Findings, InvalidInput, format_path
+from imgbuild.diagnostics.mask import mask
 from imgbuild.pipeline import Request, prepare
 from imgbuild.render.nodefile import NodeFile
 

@@ -23,9 +23,9 @@ from imgbuild import __version__
 from imgbuild.cli.start import early, no_memory
 from imgbuild.cli.terminal import Console, never_fail_to_encode
 from imgbuild.config.layers import shipped
-from imgbuild.config.redact import mask
 from imgbuild.diagnostics.errors import ImgbuildError
 from imgbuild.diagnostics.findings import Findings, InvalidInput, findings_json, print_findings
+from imgbuild.diagnostics.mask import mask
 from imgbuild.diagnostics.progress import JsonSteps, PlainSteps, Steps, TerminalSteps
 
 Command = Callable[..., Any]

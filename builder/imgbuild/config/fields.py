@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from imgbuild.config.openpgp import public_key
-from imgbuild.config.redact import NOT_SHOWN, PRIVATE
+from imgbuild.config.redact import PRIVATE
+from imgbuild.diagnostics.mask import NOT_SHOWN
 
 
 class Model(BaseModel):

@@ -18,9 +18,10 @@ from typing import Any
 import yaml
 
 from imgbuild.config.data import data_dir
-from imgbuild.config.redact import NOT_SHOWN, is_private, mask
+from imgbuild.config.redact import is_private
 from imgbuild.config.source import MAX_DEPTH, NOT_TEXT, Document, parse, read
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
 MAX_FILES = 100  # "extends: [b, b]" twenty files deep is a million reads
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*$")

@@ -17,10 +17,11 @@ from imgbuild.config.data import data_dir
 from imgbuild.config.fields import SecretModel
 from imgbuild.config.layers import Layered, chain, closest, find, is_file, lay_set, missing, parse_set, shipped
 from imgbuild.config.profile import Profile
-from imgbuild.config.redact import NOT_SHOWN, is_private, mask, shown_path
+from imgbuild.config.redact import is_private, shown_path
 from imgbuild.config.source import Document
 from imgbuild.config.target import Target, load_target, suggest, target_names
 from imgbuild.diagnostics.findings import Findings, Mark, Path, Severity, format_path
+from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 M = TypeVar("M", bound=BaseModel)

@@ -2,7 +2,7 @@
 
 Two questions, one answer each. Whether a *key's value* is private follows from the models: a field says so by its type
 (`PRIVATE`), and what no model declares is private, because nobody knows what it is. What a *text* holds of logins and
-signatures is found by its form: an address's user, password and query are left out wherever it is shown.
+signatures is found by its form (imgbuild.diagnostics.mask).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import yaml
 from pydantic import BaseModel
 
 from imgbuild.config.data import data_dir
+from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
-NOT_SHOWN = "(not shown)"
 _SET = "(set)"
 
 
@@ -191,29 +191,3 @@ def _undeclared(path: tuple[str | int, ...]) -> bool:
             return _undeclared(path[number:])
         kind = _below(kind, path[number])
     return kind is None
-
-
-# An address, or what some programs take for one: user:password@host; an image's digest is neither. Each begins where a
-# word does, so that a text of megabytes is gone through once.
-_ADDRESS = re.compile(
-    r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z0-9+.-]+://)(?P<rest>\S+)|"
-    r"(?<![^\s'\"=])[^\s:/@'\"=]+:[^\s@'\"]{1,512}+@(?!sha(?:256|512):)(?=[\w.-])"
-)
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:[0-9]*)?[^\w:]*")
-_QUERY = re.compile(r"\?(?!\(not)[^\s#'\"]+")  # once only
-
-
-def mask(text: str) -> str:
-    """A text as it may be shown: without user and password in an address, and without its query, which may sign it."""
-    return _ADDRESS.sub(_masked, text) if "@" in text or "?" in text else text
-
-
-def _masked(found: re.Match[str]) -> str:
-    scheme, rest = found["scheme"], found["rest"]
-    if scheme is None:
-        return f"{NOT_SHOWN}@"
-    host = rest.partition("/")[0]
-    # A password may hold what ends a host (RFC 3986); what is before the last @ then is no host.
-    if "@" in host or ("@" in rest and not _HOST.fullmatch(host)):
-        rest = f"{NOT_SHOWN}@{rest.rpartition('@')[2]}"
-    return f"{scheme}{_QUERY.sub(f'?{NOT_SHOWN}', rest)}"

@@ -17,8 +17,9 @@ from typing import Any
 import yaml
 from yaml.composer import Composer
 
-from imgbuild.config.redact import NOT_SHOWN, is_private, mask, may_hold_private, shown_path
+from imgbuild.config.redact import is_private, may_hold_private, shown_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
 # Room for 5,000 nodes, Kubernetes' own limit (kubernetes.io, "Considerations for large clusters"): a mebibyte and
 # 70,000 values with one static interface each. Aliases of aliases grow exponentially ("billion laughs").

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from imgbuild.config.redact import mask
+from imgbuild.diagnostics.mask import mask
 
 Path = tuple[str | int, ...]
 """A key's place in a document: ("kernel", "sysctl", "net.ipv4.ip_forward")."""

@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.status import Status
 from rich.text import Text
 
-from imgbuild.config.redact import mask
+from imgbuild.diagnostics.mask import mask
 
 
 class Transfer(Protocol):

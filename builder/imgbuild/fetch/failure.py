@@ -12,8 +12,8 @@ from time import time
 
 from urllib3 import exceptions
 
-from imgbuild.config.redact import mask
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.mask import mask
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
 """After these the same request may succeed (RFC 9110, RFC 6585; 52x: a CDN that cannot reach its origin)."""

@@ -30,9 +30,10 @@ from imgbuild.config.fields import Url
 from imgbuild.config.load import load
 from imgbuild.config.moment import read_moment
 from imgbuild.config.profile import Profile
-from imgbuild.config.redact import NOT_SHOWN, is_private, mask, shown
+from imgbuild.config.redact import is_private, shown
 from imgbuild.config.secrets import Kept, Secrets, load_secrets, make
 from imgbuild.diagnostics.findings import Findings, findings_json, format_path, print_findings
+from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 from imgbuild.diagnostics.progress import JsonSteps, PlainSteps
 from imgbuild.image.rootfs.dibrun import _keep_log
 from tests.support.checking import ADMIN

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from imgbuild.config.redact import mask
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import few
+from imgbuild.diagnostics.mask import mask
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.image.cache import subfolder
 from imgbuild.image.overlay import lay
