@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +9,10 @@ from imgbuild.checks import check
 from imgbuild.config.cluster import DEFAULT, load_cluster
 from imgbuild.config.load import load
 from imgbuild.config.moment import Moment, read_moment
-from imgbuild.diagnostics.findings import Finding, Findings, Severity
+from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.findings import Path as KeyPath
-from imgbuild.facts.derive import versions
+from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.node_settings import own_profiles
-from tests.support.places import ROOT
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
 ADMIN = f"users=[{{name: admin, sudo: true, ssh_keys: ['{KEY}']}}]"
@@ -70,9 +68,3 @@ def well_formed(found: Sequence[Finding]) -> None:
         assert finding.mark.line >= 1 and finding.mark.column >= 1
         assert finding.key and finding.message and finding.hint, finding
         assert "\n" not in finding.message
-
-
-def declared_codes() -> set[str]:
-    """Every code that imgbuild can give: those in its source, and those of the table of the agent's rules."""
-    source = "".join(path.read_text() for path in (ROOT / "builder").rglob("*.py"))
-    return {*re.findall(r'"(IB[0-9]{3})"', source), *(rule["code"] for rule in versions("cilium-agent")["rules"])}

@@ -40,7 +40,7 @@ def test_files_end_with_a_newline_and_lines_without_spaces() -> None:
         content = path.read_bytes()
         if b"\0" in content or path.suffix == ".svg":
             continue
-        if content and not content.endswith(b"\n") or re.search(rb"[ \t\r]\n", content):
+        if (content and not content.endswith(b"\n")) or re.search(rb"[ \t\r]\n", content):
             wrong.append(str(path.relative_to(ROOT)))
     assert not wrong
 

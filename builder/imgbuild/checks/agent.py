@@ -34,8 +34,9 @@ def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> 
             continue
         place = _place(rule["at"], agent, leaves)
         if place is not None:
-            say = context.warning if rule.get("severity") == "warning" else context.error
-            say(rule["code"], (*_VALUES, *place), _message(rule), rule["fix"])
+            context.report(
+                rule["code"], (*_VALUES, *place), _message(rule), rule["fix"], lesser=rule.get("lesser", False)
+            )
 
 
 def configured(profile: Profile, cluster: Cluster) -> Agent:

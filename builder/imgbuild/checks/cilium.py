@@ -36,23 +36,23 @@ def check(context: Context) -> None:
         pinned(context, "IB621", ("cilium", "chart"), profile.cilium.version, chart.urls, "Cilium's chart", version_at)
     if not profile.cilium.enabled:
         if chart is not None and not context.shipped("cilium", "chart", "sha256"):
-            context.warning(
+            context.report(
                 "IB622", ("cilium", "chart"), "this chart is not used: cilium.enabled is false",
                 "set cilium.enabled: true, or take the chart out",
             )  # fmt: skip
         return
     if not profile.kubernetes.enabled:
-        context.error(
+        context.report(
             "IB601", ("cilium", "enabled"), "Cilium without Kubernetes: nothing would install it",
             "set cilium.enabled: false, as the layer container-host does",
         )  # fmt: skip
     # Workers need no helm: the first control plane installs the chart.
     if not profile.helm.enabled and context.cluster.first in [node for _, node in context.nodes]:
-        context.error("IB602", ("helm", "enabled"), "Cilium's chart is installed by helm", "set helm.enabled: true")
+        context.report("IB602", ("helm", "enabled"), "Cilium's chart is installed by helm", "set helm.enabled: true")
     release = chart_release(profile)
     if release != Version(minor(profile.cilium.version)):
         charts = versions("cilium")["charts"]
-        context.warning(
+        context.report(
             "IB604", ("cilium", "version"),
             f"the charts {charts['first']} to {charts['last']} were tried, not {profile.cilium.version}",
             f"take one of those; the keys below are checked as if it were {release}",
@@ -86,7 +86,7 @@ def _helm(context: Context, chart: str) -> None:
     oldest = versions("cilium")["helm"].get(chart)
     helm = context.profile.helm
     if oldest is not None and helm.enabled and version(helm.version) < version(oldest):
-        context.error(
+        context.report(
             "IB605", ("helm", "version"), f"helm {helm.version} cannot render the chart of Cilium {chart}",
             f"take helm {oldest} or later, with its URL and sha256 (3.16.4 and later were tried)",
         )  # fmt: skip
@@ -102,7 +102,7 @@ def _kernel(context: Context, chart: str) -> None:
     patched = target.family == "el" and profile.kernel.flavour == "distribution" and "enterprise" in wanted
     oldest = version(wanted["enterprise"] if patched else wanted["upstream"])
     if release < oldest:
-        context.error(
+        context.report(
             "IB606", ("cilium", "version"), f"Cilium {chart} wants kernel {oldest} or later, this node has {release}",
             "take a newer kernel.flavour, or an older cilium.version",
         )  # fmt: skip
@@ -114,7 +114,7 @@ def _kernel(context: Context, chart: str) -> None:
 def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Version) -> None:
     path = (*_VALUES, *key.split("."))
     if release < version(feature["kernel"]):
-        context.error(
+        context.report(
             "IB607", path, f"{key} needs kernel {feature['kernel']}, this node has {release}: "
             f"the agent {feature['without']}", f"set {key}: false, or take a newer kernel",
         )  # fmt: skip
@@ -123,7 +123,7 @@ def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Ve
         return
     for first, cured in feature["broken"]:
         if version(first) <= release < version(cured):
-            context.error(
+            context.report(
                 "IB607", path, f"{key} does nothing on kernel {release}, nor on any from {first} to before {cured} "
                 "(cilium#32942)", f"set {key}: false, or {unless}: true too, or take another kernel",
             )  # fmt: skip
@@ -145,7 +145,7 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
             allowed = allowed[max((m for m in allowed if Version(m) <= release), key=Version, default=min(allowed))]
         if allowed is not None and value not in allowed:
             words = ", ".join(a for a in allowed if a)
-            context.error(
+            context.report(
                 "IB615", where, f"{value!r:.60} is not a value of {name}: the chart takes any word, the agent does not",
                 closest(str(value), allowed) or f"write one of {words}",
             )  # fmt: skip
@@ -155,7 +155,7 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
         ):
             if name in table["kinds"][kind] and not fits:
                 said = "true or false" if kind == "boolean" else "an integer"
-                context.error("IB616", where, f"{name} is {said} in the chart, not {value!r:.60}", f"write {said}")
+                context.report("IB616", where, f"{name} is {said} in the chart, not {value!r:.60}", f"write {said}")
 
 
 def _ranges(context: Context, leaves: Mapping[Path, object]) -> None:
@@ -163,7 +163,7 @@ def _ranges(context: Context, leaves: Mapping[Path, object]) -> None:
         value = leaves.get(tuple(key.split(".")))
         if isinstance(value, int | float) and value and not (least <= value <= (most or value)):
             fits = f"from {least} to {most}" if most else f"{least} or more"
-            context.error(
+            context.report(
                 "IB625", (*_VALUES, *key.split(".")), f"{key} is {value}, and the agent refuses to start",
                 f"write {fits}, or take it out",
             )  # fmt: skip
@@ -179,10 +179,10 @@ def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
         try:
             native = ipaddress.ip_network(str(value), strict=False)
         except ValueError:
-            context.error("IB617", (*_VALUES, key), f"{value!r:.60} is no network", fix)
+            context.report("IB617", (*_VALUES, key), f"{value!r:.60} is no network", fix)
             continue
         if native.version == pods.version and not pods.subnet_of(native):  # type: ignore[arg-type]
-            context.error(
+            context.report(
                 "IB617", (*_VALUES, key),
                 f"{native} does not hold the pods' {pods}: traffic between pods would be masqueraded", fix,
             )  # fmt: skip
@@ -191,7 +191,7 @@ def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
     if pool is not None and pods.version == 4:
         listed = pool if isinstance(pool, list) else str(pool).split()
         if str(pods) not in listed:
-            context.error(
+            context.report(
                 "IB618", (*_VALUES, *path), f"the pool {', '.join(map(str, listed))} is not kubernetes.pod_cidr {pods}",
                 "take it out: imgbuild sets it to kubernetes.pod_cidr",
             )  # fmt: skip
@@ -201,7 +201,7 @@ def _images(context: Context, leaves: Mapping[Path, object]) -> None:
     path = ("operator", "image", "repository")
     name = leaves.get(path)
     if isinstance(name, str) and name.endswith("-generic"):
-        context.error(
+        context.report(
             "IB619", (*_VALUES, *path), f"the chart adds -generic itself: it would pull {name}-generic",
             f"write {name.removesuffix('-generic')}",
         )  # fmt: skip
@@ -209,7 +209,7 @@ def _images(context: Context, leaves: Mapping[Path, object]) -> None:
     for above in ((), ("operator",)):
         repository, digest = leaves.get((*above, "image", "repository")), leaves.get((*above, "image", "useDigest"))
         if isinstance(repository, str) and not repository.startswith("quay.io/cilium/") and digest is not False:
-            context.warning(
+            context.report(
                 "IB620", (*_VALUES, *above, "image", "repository"),
                 f"{repository} is a mirror, and the chart asks for quay.io's digest",
                 f"set cilium.values.{'.'.join((*above, 'image', 'useDigest'))}: false unless the mirror keeps digests",

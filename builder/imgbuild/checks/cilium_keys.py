@@ -36,7 +36,7 @@ def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> N
             _unknown(context, release, path)
         elif known.get(path) is False and not isinstance(leaves[path], dict):
             said.append(path)
-            context.error(
+            context.report(
                 "IB616", (*_VALUES, *path), f"{name} is a mapping in the chart, not {leaves[path]!r:.60}",
                 "write the keys below it",
             )  # fmt: skip
@@ -81,7 +81,7 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
     known = _known(release)
     if len(path) == 1 and "." in name and (name.split(".")[0],) in known:
         first, _, rest = name.partition(".")
-        context.error(
+        context.report(
             "IB610", where, f"{name} is no key: only helm's --set takes dots apart",
             f"write {first}: {{{rest}: …}}, nested",
         )  # fmt: skip
@@ -89,13 +89,13 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
     spans = [(first, last) for other, first, last in _spans() if other[: len(path)] == path]
     if spans:
         since, until = min(f for f, _ in spans), max(t for _, t in spans)
-        context.warning(
+        context.report(
             "IB611", where, f"the chart {context.profile.cilium.version} does not read {name}, and helm says nothing",
             f"the charts {since} to {until} do; take it out (null), or take one of those",
         )  # fmt: skip
         return
     siblings = [str(other[-1]) for other in known if len(other) == len(path) and other[:-1] == path[:-1]]
-    context.warning(
+    context.report(
         "IB611", where, f"no key {name} is known in Cilium's charts; helm says nothing",
         closest(str(path[-1]), siblings) or "look it up in the chart's values.yaml",
     )  # fmt: skip
@@ -109,12 +109,12 @@ def _row(context: Context, release: Version, path: Path, row: Mapping[str, str])
         if "before" in row:
             return  # render.cilium writes it under the name that this chart has
         hint = f"{out}, or take a later chart"
-        context.error("IB612", where, f"the chart {chart} does not know {name} yet, and ignores it", hint)
+        context.report("IB612", where, f"the chart {chart} does not know {name} yet, and ignores it", hint)
     elif "until" in row and release > Version(row["until"]):
         if row["after"] == "redundant":
-            context.warning("IB614", where, f"{name} does nothing in the chart {chart}", out)
+            context.report("IB614", where, f"{name} does nothing in the chart {chart}", out)
         else:
             end = "refuses" if row["after"] == "fails" else "ignores"
-            context.error("IB613", where, f"the chart {chart} {end} {name}", f"write {use} instead" if use else out)
+            context.report("IB613", where, f"the chart {chart} {end} {name}", f"write {use} instead" if use else out)
     elif "deprecated" in row and release >= Version(row["deprecated"]):
-        context.warning("IB614", where, f"{name} is the old name since {row['deprecated']}", f"write {use} instead")
+        context.report("IB614", where, f"{name} is the old name since {row['deprecated']}", f"write {use} instead")

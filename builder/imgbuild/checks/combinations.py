@@ -25,7 +25,7 @@ def combinations(context: Context, release: Version, leaves: Mapping[Path, objec
         return leaves.get(path) is True
 
     def say(code: str, path: Path, message: str, hint: str) -> None:
-        context.error(code, (*_VALUES, *path), message, hint)
+        context.report(code, (*_VALUES, *path), message, hint)
 
     if str(leaves.get(("bpf", "datapathMode"), "")).startswith("netkit"):
         _netkit(context, leaves, release)
@@ -47,7 +47,7 @@ def _cluster(context: Context, leaves: Mapping[Path, object], release: Version) 
     name = leaves.get(("cluster", "name"))
     if release >= Version("1.16"):
         if name is not None and not _CLUSTER.fullmatch(str(name)):
-            context.error(
+            context.report(
                 "IB640", (*_VALUES, "cluster", "name"), f"{name!r:.60} is not a cluster name for Cilium since 1.16",
                 "take at most 32 of a-z, 0-9 and -, with a letter or digit at each end",
             )  # fmt: skip
@@ -59,7 +59,7 @@ def _cluster(context: Context, leaves: Mapping[Path, object], release: Version) 
             )  # fmt: skip
     number, most = leaves.get(("cluster", "id")), leaves.get(("clustermesh", "maxConnectedClusters"), 255)
     if isinstance(number, int) and isinstance(most, int) and not 0 <= number <= most:
-        context.error(
+        context.report(
             "IB624", (*_VALUES, "cluster", "id"), f"the agent takes a cluster id from 0 to {most}, not {number}",
             "give each cluster of the mesh its own from 1 on; 0 without a mesh",
         )  # fmt: skip
@@ -75,7 +75,7 @@ def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, 
         standalone = path[1] == "ui" and leaves.get(("hubble", "ui", "standalone", "enabled")) is True
         missing = leaves.get(needs, needs == ("hubble", "enabled")) is not True
         if leaves.get(path) is True and missing and not standalone:
-            context.error(
+            context.report(
                 "IB641", (*_VALUES, *path), f"the chart refuses {_name(path)} without {_name(needs)}",
                 f"set {_name(needs)}: true, or {_name(path)}: false",
             )  # fmt: skip
@@ -100,7 +100,7 @@ def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, 
         idle.append((("loadBalancer", "acceleration"), "while kube-proxy serves Services"))
     for path, why in idle:
         if leaves.get(path) is not None:
-            context.warning(
+            context.report(
                 "IB614", (*_VALUES, *path), f"{_name(path)} does nothing {why}", f"set {_name(path)} to null to take "
                 "it out, or change the other",
             )  # fmt: skip
@@ -114,6 +114,8 @@ def _netkit(context: Context, leaves: Mapping[Path, object], release: Version) -
     path: Path = (*_VALUES, "bpf", "datapathMode")
     if context.target.family == "el":
         # ELRepo's kernel configs: CONFIG_NETKIT is not set; the distribution's are older than it.
-        context.error("IB637", path, f"no kernel for {context.target.name} has netkit", "write veth")
+        context.report("IB637", path, f"no kernel for {context.target.name} has netkit", "write veth")
     if leaves.get(("bpf", "tproxy")) is True and release >= Version("1.19"):
-        context.error("IB637", path, "the chart refuses netkit with bpf.tproxy", "set bpf.tproxy: false, or write veth")
+        context.report(
+            "IB637", path, "the chart refuses netkit with bpf.tproxy", "set bpf.tproxy: false, or write veth"
+        )

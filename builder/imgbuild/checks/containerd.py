@@ -31,13 +31,13 @@ def check(context: Context) -> None:
 def _distribution(context: Context) -> None:
     containerd, path = context.profile.containerd, ("containerd", "source")
     if context.target.packages.containerd is None:
-        context.error(
+        context.report(
             "IB501", path, f"{context.target.name} has no containerd package that is new enough",
             "set containerd.source: nerdctl-full (take the layer distro-containerd out)",
         )  # fmt: skip
     for name, enabled in (("buildkit", containerd.buildkit.enabled), ("stargz", containerd.stargz.enabled)):
         if enabled:
-            context.error(
+            context.report(
                 "IB504", ("containerd", name, "enabled"), f"{name} comes with nerdctl-full only",
                 f"set containerd.{name}.enabled: false, as the layer distro-containerd does",
             )  # fmt: skip
@@ -47,12 +47,12 @@ def _archive(context: Context) -> None:
     archive, path = context.profile.containerd.nerdctl_full, ("containerd", "nerdctl_full")
     row = versions("nerdctl-full")["versions"].get(archive.version)
     if row is None and archive.containerd is None:
-        context.error(
+        context.report(
             "IB502", (*path, "version"), f"which containerd is in nerdctl-full {archive.version} is not known",
             "say it: containerd.nerdctl_full.containerd (the archive's README lists it)",
         )  # fmt: skip
     if row is not None and row["libc"] != "static" and version(row["libc"]) > version(context.target.glibc):
-        context.error(
+        context.report(
             "IB503", (*path, "version"),
             f"the containerd of nerdctl-full {archive.version} wants glibc {row['libc']}, {context.target.name} has "
             f"{context.target.glibc}: it would not start", "take 1.7.7 or later: those are linked statically",
@@ -61,12 +61,12 @@ def _archive(context: Context) -> None:
     for index, url in enumerate(archive.urls):
         name = url.rpartition("/")[2]
         if name.startswith("nerdctl-") and not name.startswith("nerdctl-full-"):
-            context.error(
+            context.report(
                 "IB506", (*path, "urls", index), f"{name} is nerdctl alone, without containerd",
                 f"take nerdctl-full-{archive.version}-linux-amd64.tar.gz",
             )  # fmt: skip
         if any(arch in name for arch in ("arm64", "aarch64", "s390x", "ppc64le", "riscv64", "arm-v7")):
-            context.error("IB506", (*path, "urls", index), f"{name} is for another machine", "take the amd64 archive")
+            context.report("IB506", (*path, "urls", index), f"{name} is for another machine", "take the amd64 archive")
 
 
 def _kernel(context: Context) -> None:
@@ -76,7 +76,7 @@ def _kernel(context: Context) -> None:
         return
     release = context.profile.kernel.version or facts.version
     if version(release) < version("4.0.0"):
-        context.error(
+        context.report(
             "IB514", ("kernel", "flavour"), f"containerd wants kernel 4 or later, this node has {release}",
             "set kernel.flavour: kernel-ml",
         )  # fmt: skip
@@ -88,9 +88,9 @@ def _snapshotters(context: Context) -> None:
         return
     fix = "set it to overlayfs, or containerd.stargz.enabled: true"
     if containerd.snapshotter == "stargz":
-        context.error("IB507", ("containerd", "snapshotter"), "stargz is asked for and containerd.stargz is off", fix)
+        context.report("IB507", ("containerd", "snapshotter"), "stargz is asked for and containerd.stargz is off", fix)
     if containerd.buildkit.enabled and containerd.buildkit.snapshotter == "stargz":
-        context.error(
+        context.report(
             "IB507", ("containerd", "buildkit", "snapshotter"), "stargz is asked for and containerd.stargz is off", fix
         )
 
@@ -105,7 +105,7 @@ def _folders(context: Context) -> None:
         (("containerd", "stargz", "root"), containerd.stargz.root, containerd.stargz.enabled),
     ):
         if used and value in folders:
-            context.error(
+            context.report(
                 "IB508",
                 path,
                 f"{value} is {'.'.join(map(str, folders[value]))} already",
@@ -113,7 +113,7 @@ def _folders(context: Context) -> None:
             )
         folders[value] = path
         if used and path[-1] == "root" and value.split("/")[1] in ("run", "tmp", "dev", "proc", "sys"):
-            context.error("IB508", path, f"{value} is gone after a reboot", "take a folder below /var/lib or /opt")
+            context.report("IB508", path, f"{value} is gone after a reboot", "take a folder below /var/lib or /opt")
 
 
 _PACKED = (".zst", ".zstd", ".xz", ".txz", ".bz2", ".tbz", ".lz4", ".zip", ".7z")
@@ -122,19 +122,19 @@ _PACKED = (".zst", ".zstd", ".xz", ".txz", ".bz2", ".tbz", ".lz4", ".zip", ".7z"
 def _images(context: Context) -> None:
     images, path = context.profile.containerd.images, ("containerd", "images")
     if images and not context.profile.kubernetes.enabled:
-        context.warning(
+        context.report(
             "IB517", path, "nothing loads these images: first boot does, and kubernetes.enabled is false",
             "take them out, or load them with run: [ctr images import /usr/share/imgbuild/images/NAME.tar]",
         )  # fmt: skip
     seen: set[str] = set()
     for number, archive in enumerate(images):
         if archive.name in seen:
-            context.error("IB515", (*path, number, "name"), f"{archive.name} stands twice", "give each its own name")
+            context.report("IB515", (*path, number, "name"), f"{archive.name} stands twice", "give each its own name")
         seen.add(archive.name)
         for index, url in enumerate(archive.urls):
             packed = next((end for end in _PACKED if url.split("?")[0].endswith(end)), None)
             if packed is not None:
-                context.error(
+                context.report(
                     "IB516", (*path, number, "urls", index), f"{packed}: the node loads a plain tar or a gzipped one",
                     "unpack it, or pack it with gzip, and give the new file's sha256",
                 )  # fmt: skip
@@ -143,33 +143,33 @@ def _images(context: Context) -> None:
 def _registry(context: Context, name: str, registry: Registry) -> None:
     path: Path = ("containerd", "registries", name)
     if name in _DOCKER:
-        context.error(
+        context.report(
             "IB509", path, f"images of Docker Hub are named docker.io/…: containerd never looks under {name}",
             'write it under "docker.io"',
         )  # fmt: skip
     port = name.partition(":")[2]
     if port and not 0 < int(port) < 65536:
-        context.error("IB509", path, f"{port} is no port", "ports are 1 to 65535")
+        context.report("IB509", path, f"{port} is no port", "ports are 1 to 65535")
     places = [((*path, "server"), registry.server)]
     places += [((*path, "mirrors", i), url) for i, url in enumerate(registry.mirrors)]
     for place, url in places:
         parts = urlsplit(url)
         if parts.scheme == "file" or not parts.netloc:
-            context.error("IB510", place, "a registry is reached over http or https", "write https://HOST")
+            context.report("IB510", place, "a registry is reached over http or https", "write https://HOST")
         elif parts.path.rstrip("/") == "/v2" or parts.path.startswith("/v2/"):
-            context.error(
+            context.report(
                 "IB510", place, "containerd adds /v2 itself: this would ask for /v2/v2, and fall back without a word",
                 f"write {parts.scheme}://{parts.netloc}",
             )  # fmt: skip
         elif parts.path.strip("/") or parts.query or parts.fragment:
-            context.warning(
+            context.report(
                 "IB511", place, "a registry's URL is a host; containerd puts /v2 behind this path",
                 f"write {parts.scheme}://{parts.netloc}, unless that mirror documents the path",
             )  # fmt: skip
         if parts.scheme == "http":
-            context.warning(
+            context.report(
                 "IB512", place, "images come over http: who sits on the way can change what a tag means",
                 "take https, or pin images by digest",
             )  # fmt: skip
     if len(set(registry.mirrors)) != len(registry.mirrors):
-        context.warning("IB513", (*path, "mirrors"), "a mirror stands twice", "take one out")
+        context.report("IB513", (*path, "mirrors"), "a mirror stands twice", "take one out")

@@ -12,7 +12,7 @@ from imgbuild.config.load import Loaded
 from imgbuild.config.moment import Moment
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
-from imgbuild.diagnostics.findings import Findings, Mark, Path, Severity, format_path
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -56,30 +56,22 @@ class Context:
         mark = self.mark(*path)
         return mark is not None and is_shipped(mark.file)
 
-    def error(self, code: str, path: Path, message: str, hint: str) -> None:
-        """An error about a key of the profile."""
+    def report(self, code: str, path: Path, message: str, hint: str, *, lesser: bool = False) -> None:
+        """A finding about a key of the profile. ``lesser``: the milder case of a code that has two."""
         if not self._stands_in(path):
-            self.findings.add(code, message, hint=hint, key=format_path(path), mark=self.mark(*path))
-
-    def warning(self, code: str, path: Path, message: str, hint: str) -> None:
-        """A warning about a key of the profile."""
-        if not self._stands_in(path):
-            self.findings.add(
-                code, message, hint=hint, key=format_path(path), mark=self.mark(*path), severity=Severity.WARNING
-            )
+            mark = self.mark(*path)
+            self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser)
 
     def _stands_in(self, path: Path) -> bool:
         """Whether a default stands there for a value that does not fit, which is said already."""
         return any(path[: len(place)] == place for place in self.loaded.mended)
 
-    def cluster_finding(
-        self, code: str, path: Path, message: str, hint: str, severity: Severity = Severity.ERROR
-    ) -> None:
-        """A finding about a key of the cluster file."""
+    def cluster_finding(self, code: str, path: Path, message: str, hint: str, *, lesser: bool = False) -> None:
+        """A finding about a key of the cluster file. ``lesser``: the milder case of a code that has two."""
         if any(path[: len(place)] == place for place in self.cluster_mended):
             return
         mark = self.cluster_layered.mark(path) if self.cluster_layered is not None else None
-        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, severity=severity)
+        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser)
 
 
 def parts(node: Node) -> Iterator[tuple[Path, str, Addresses]]:

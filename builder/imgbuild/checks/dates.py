@@ -42,7 +42,7 @@ def check(context: Context) -> None:
             what = chosen.name
         else:
             continue
-        context.warning("IB228", chosen.path, f"{what}{chosen.lacks}", chosen.fix)
+        context.report("IB228", chosen.path, f"{what}{chosen.lacks}", chosen.fix)
 
 
 def check_clock(context: Context, *, makes_keys: bool) -> None:

@@ -124,20 +124,20 @@ def _named(
     hint = closest(name, has[first]) or "name one that every node has, or a pattern such as eth+"
     message = f"no interface {name} on {_where(context, first)}{_more(len(rest))}, but {_said(has[first])}"
     if bare:
-        context.error("IB642", path, f"{message}: {end}", hint)
+        context.report("IB642", path, f"{message}: {end}", hint)
     elif chart_release(context.profile) < Version("1.16"):
-        context.error(
+        context.report(
             "IB642", path, f"{message}: the agent refuses to start there (“Cannot retrieve {name} link”)", hint
         )
     else:
-        context.warning("IB643", path, f"{message}: Cilium has fewer devices there", hint)
+        context.report("IB643", path, f"{message}: Cilium has fewer devices there", hint)
 
 
 def _xdp(context: Context) -> None:
     path = (*_VALUES, "loadBalancer", "acceleration")
     fix = "write best-effort or disabled, or name other devices in cilium.values.devices"
     if "gcp" in context.profile.cloud.providers:
-        context.error("IB644", path, "neither virtio-net nor gVNIC of Google's cloud does native XDP in Cilium", fix)
+        context.report("IB644", path, "neither virtio-net nor gVNIC of Google's cloud does native XDP in Cilium", fix)
     without: dict[str, list[str]] = {}
     large: list[str] = []
     for number, node in context.nodes:
@@ -150,9 +150,9 @@ def _xdp(context: Context) -> None:
                 large.append(where)
     for why, places in without.items():
         message = f"{places[0]}{_more(len(places) - 1)}: {why}, and the agent would not start"
-        context.error("IB644", path, message, fix)
+        context.report("IB644", path, message, fix)
     if large:
-        context.warning(
+        context.report(
             "IB645", path, f"{large[0]}{_more(len(large) - 1)}: native XDP wants a packet in one page, with most "
             f"drivers an MTU of at most {_PAGE}", f"set mtu: {_PAGE} there, or {fix}",
         )  # fmt: skip

@@ -21,7 +21,7 @@ def check(context: Context, leaves: Mapping[Path, object]) -> None:
     """The finding about DSR with cloud providers. ``leaves``: the chart's values by path."""
     providers, mode = context.profile.cloud.providers, leaves.get(_MODE)
     if providers and mode in ("dsr", "hybrid") and replaces_kube_proxy(context.profile):
-        context.warning(
+        context.report(
             "IB670", ("cilium", "values", *_MODE),
             f"{mode}: a node answers with another node's address, which the network of {', '.join(providers)} drops: "
             "clients outside the cluster would get no answer from NodePort and LoadBalancer Services",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from imgbuild.checks.context import Context, inside, parts
 from imgbuild.config.cluster import Addresses, Node, NodeNetwork, Vlan
 from imgbuild.config.layers import closest
-from imgbuild.diagnostics.findings import Path, Severity
+from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import cloud_init_version, version, versions
 
 
@@ -149,7 +149,6 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
         if not carried.dhcp and not carried.addresses and name not in used:
             say(
                 "IB421", here, f"{name} has no address, no DHCP, and nothing uses it", "give it one, or take it out",
-                Severity.WARNING,
             )  # fmt: skip
         networks = [ipaddress.ip_interface(a).network for a in carried.addresses]
         ways = [((*here, "gateway"), carried.gateway)] if carried.gateway else []
@@ -171,18 +170,18 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
         for way in _defaults(carried):
             gateways[ipaddress.ip_address(way).version] += 1
     if not dhcp and not any(gateways.values()):
-        say("IB423", path, f"{node.name} has no default gateway", "set gateway: on one interface", Severity.WARNING)
+        say("IB423", path, f"{node.name} has no default gateway", "set gateway: on one interface")
     for family, count in gateways.items():
         if count > 1:
             say(
                 "IB424", path,
                 f"{node.name} has {count} default gateways (IPv{family}): which one wins is left to chance",
-                "keep one; reach other networks by routes:", Severity.WARNING,
+                "keep one; reach other networks by routes:",
             )  # fmt: skip
     if not dhcp and not network.dns:
         say(
             "IB425", path, f"{node.name} has no DNS server; CoreDNS, where it runs there, does not start without one",
-            "set dns: on it, to any address where there is no server", Severity.WARNING,
+            "set dns: on it, to any address where there is no server",
         )  # fmt: skip
 
 

@@ -33,14 +33,14 @@ def check(context: Context) -> None:
     if upstream:
         registries = "; ".join(f"{registry} ({few(names, 4)})" for registry, names in upstream.items())
         first = next(iter(upstream))
-        context.warning(
+        context.report(
             "IB518", cause, f"nodes pull images from registries without a mirror here: {registries}",
             f"set {format_path(('containerd', 'registries', first))}: {{server: https://{first}, "
             "mirrors: [https://YOUR-MIRROR]}; imgbuild images lists every image with its address",
         )  # fmt: skip
     cilium = profile.cilium
     if cilium.enabled and cilium.chart is None and str(cilium.repository).rstrip("/") == _UPSTREAM_CHARTS:
-        context.warning(
+        context.report(
             "IB519", cause, f"first boot downloads Cilium's chart from {_UPSTREAM_CHARTS}, which has no mirror here",
             "set cilium.chart to the chart's urls and sha256, or cilium.repository to a mirror of that repository",
         )  # fmt: skip
@@ -49,7 +49,7 @@ def check(context: Context) -> None:
 def _archives(context: Context, by_digest: Sequence[Image]) -> None:
     if by_digest:
         settings = ", ".join(f"{format_path((*image.key[:-1], 'useDigest'))}: false" for image in by_digest)
-        context.warning(
+        context.report(
             "IB520", ("containerd", "images"),
             f"the chart asks for {few([image.part for image in by_digest], 4)} by digest: an image that was loaded "
             "from an archive has its tag only, so that the node pulls it again", f"set {settings}",

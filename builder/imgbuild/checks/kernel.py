@@ -44,7 +44,7 @@ def _flavour(context: Context) -> None:
     kernel, known = context.profile.kernel, list(context.target.kernels)
     facts = kernel_facts(context.profile, context.target)
     if facts is None:
-        context.error(
+        context.report(
             "IB301", ("kernel", "flavour"), f'{context.target.name} has no kernel "{kernel.flavour}"',
             closest(kernel.flavour, known) or f"take one of {', '.join(known)}",
         )  # fmt: skip
@@ -56,7 +56,7 @@ def _flavour(context: Context) -> None:
         age, why = (
             ("older", "repositories drop old kernels") if pinned < newest else ("newer", "imgbuild has not seen it")
         )
-        context.warning(
+        context.report(
             "IB302", ("kernel", "version"),
             f"{kernel.version} is {age} than {facts.version}, the newest {kernel.flavour} known: {why}",
             "set kernel.version: null for the newest in the repository",
@@ -67,7 +67,7 @@ def _cgroup(context: Context) -> None:
     profile, target = context.profile, context.target
     has_v2 = target.cgroup.default == "v2" or target.cgroup.v2_arguments is not None
     if profile.kernel.cgroup == "v2" and not has_v2:
-        context.error(
+        context.report(
             "IB303", ("kernel", "cgroup"), f"systemd {target.systemd} of {target.name} has no unified hierarchy",
             "set kernel.cgroup: auto",
         )  # fmt: skip
@@ -78,7 +78,7 @@ def _cgroup(context: Context) -> None:
     lacks = not facts.cpuset_v1 and (pinned is None or version(pinned) >= _V1_CPUSET_GONE)
     if lacks and (profile.kubernetes.enabled or profile.kernel.cgroup == "v1"):
         have = [n for n, k in target.kernels.items() if k.cpuset_v1]
-        context.error(
+        context.report(
             "IB304", ("kernel", "cgroup"),
             f"{profile.kernel.flavour} {pinned or facts.version} has no cpuset controller on cgroup v1: "
             "the kubelet would have nothing to stand on",
@@ -92,11 +92,11 @@ def _secure_boot(context: Context) -> None:
         return
     path = ("kernel", "secure_boot")
     if profile.firmware == "bios":
-        context.error("IB306", path, "BIOS firmware has no Secure Boot", "set firmware: efi, or secure_boot: false")
+        context.report("IB306", path, "BIOS firmware has no Secure Boot", "set firmware: efi, or secure_boot: false")
     facts = kernel_facts(profile, context.target)
     if facts is not None and not facts.signed:
         signed = [n for n, k in context.target.kernels.items() if k.signed]
-        context.error(
+        context.report(
             "IB305", path, f"{profile.kernel.flavour} is not signed: with Secure Boot the machine stops before it",
             f"set kernel.flavour: {signed[0] if signed else 'a signed one'}; or sign the kernel with a key of your own "
             "and enrol it on each machine (mokutil --import), then set secure_boot: false here",
@@ -110,7 +110,7 @@ def _sysctl(context: Context) -> None:
         path = ("kernel", "sysctl", key)
         name = sysctl_name(key)
         if name in seen:
-            context.error(
+            context.report(
                 "IB307", path, f"{key} and {seen[name]} are the same setting", "keep one of them; null takes one out"
             )
         seen[name] = key
@@ -118,7 +118,7 @@ def _sysctl(context: Context) -> None:
             continue
         ending = name.rpartition(".")[2]
         if name.startswith("net.ipv4.conf.") and ending == "rp_filter" and str(value) != str(profile.network.rp_filter):
-            context.error(
+            context.report(
                 "IB308", path, f"{key} is {value} and network.rp_filter is {profile.network.rp_filter}: "
                 "the kernel takes the higher of all and an interface", "set network.rp_filter alone",
             )  # fmt: skip
@@ -133,7 +133,7 @@ def _needs(context: Context, key: str, name: str) -> None:
         if name.startswith(row["prefix"]) and not any(
             module == other or module.startswith(f"{other}_") for module in loaded for other in brings
         ):
-            context.error(
+            context.report(
                 "IB309", ("kernel", "sysctl", key), f"{key} does not exist before the module {brings[0]} is loaded",
                 f"add {brings[0]} to kernel.modules",
             )  # fmt: skip
@@ -155,7 +155,7 @@ def _gone(context: Context) -> None:
             fix = f"write {instead}" if instead else "remove it, or take a newer kernel.flavour"
             if instead in profile.kernel.modules:
                 fix = f"remove it: {instead} is there already"
-            context.error("IB240", ("kernel", "modules", index), f"the module {module} {why}", fix)
+            context.report("IB240", ("kernel", "modules", index), f"the module {module} {why}", fix)
     sysctls = {row["name"]: row for row in table["sysctls"]}
     for key, value in profile.kernel.sysctl.items():
         path, name = ("kernel", "sysctl", key), sysctl_name(key)
@@ -164,9 +164,9 @@ def _gone(context: Context) -> None:
             fix = f"write {row['instead']}" if "instead" in row else "remove it"
             if row.get("instead") in map(sysctl_name, profile.kernel.sysctl):
                 fix = f"remove it: {row['instead']} is there already"
-            context.error("IB241", path, f"{key} {why}", fix)
+            context.report("IB241", path, f"{key} {why}", fix)
         elif value is not None and name.startswith("net.ipv6.") and "ipv6.disable=1" in profile.kernel.arguments:
-            context.error(
+            context.report(
                 "IB241", path, f"{key} does not exist with ipv6.disable=1 on the kernel's command line",
                 "remove it, or the argument",
             )  # fmt: skip
@@ -189,28 +189,28 @@ def _arguments(context: Context) -> None:
         name = argument.partition("=")[0]
         path = ("kernel", "arguments", index)
         if name in _OURS:
-            context.error(
+            context.report(
                 "IB310", path, f"{argument} fights what imgbuild sets", _OURS[name] or "take it out: imgbuild sets it"
             )
         if argument in seen:
-            context.warning("IB311", path, f"{argument} stands twice", "take one out")
+            context.report("IB311", path, f"{argument} stands twice", "take one out")
         seen.add(argument)
 
 
 def _rest(context: Context) -> None:
     profile, target = context.profile, context.target
     if profile.selinux.mode is not None and not target.selinux:
-        context.error(
+        context.report(
             "IB312", ("selinux", "mode"), f"{target.name} has no SELinux policy of ours", "set selinux.mode: null"
         )
     # A root file system of less than 1.5 GiB holds no node (measured: the packages alone).
     if profile.image.size_mib < profile.image.esp_mib + 1536:
-        context.error(
+        context.report(
             "IB313", ("image", "size_mib"), f"{profile.image.size_mib} MiB leave no room for a node",
             "take 4096; the image grows to its disk anyway, and qcow2 stores no empty blocks",
         )  # fmt: skip
     if "overlay" not in profile.kernel.modules:
-        context.warning(
+        context.report(
             "IB314", ("kernel", "modules"), "the module overlay is not loaded at boot: containerd's snapshots need it",
             "add overlay to kernel.modules",
         )  # fmt: skip

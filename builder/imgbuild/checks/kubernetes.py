@@ -43,20 +43,20 @@ def _version(context: Context) -> None:
     release, path = context.profile.kubernetes.version, ("kubernetes", "version")
     known = sorted(versions("kubernetes")["minors"], key=Version)
     if version(release) < Version(known[0]):
-        context.error(
+        context.report(
             "IB201", path, f"Kubernetes {release} is older than {known[0]}, the first in the package repositories",
             f"take {known[0]} or later; {context.target.name} does well with "
             f"{context.target.defaults.get('kubernetes', {}).get('version', known[-1])}",
         )  # fmt: skip
     elif kubernetes_facts(release) is None:
-        context.warning(
+        context.report(
             "IB202", path, f"imgbuild knows Kubernetes {known[0]} to {known[-1]}, not {minor(release)}",
             "take a known one, or try its pause image and kubeadm's API for yourself",
         )  # fmt: skip
     # Mirrors in China were seen with 1.28 and later of the new repositories (facts, 2.1).
     mirrors = context.profile.repositories
     if mirrors.region == "china" and mirrors.kubernetes is None and version(release) < Version("1.28"):
-        context.warning(
+        context.report(
             "IB203", path, f"the mirrors in China were seen with Kubernetes from 1.28 on, not {minor(release)}",
             "set repositories.kubernetes to a repository that has it, or take a later one",
         )  # fmt: skip
@@ -78,7 +78,7 @@ def _glibc(context: Context) -> None:
         seen = (
             f"up to {facts.built_until} it was built on glibc {facts.built_on_glibc}, and later patches may be built on"
         )
-    context.warning(
+    context.report(
         "IB229", ("kubernetes", "version"),
         f"it is not known whether the kubelet of {release} starts on {target.name}, with glibc {target.glibc}: {seen} "
         f"Debian 12, which makes a kubelet that needs glibc {newer}",
@@ -104,12 +104,12 @@ def _cgroup(context: Context) -> None:
     way = "set kernel.cgroup: v2" if can_v2 else "take a target with systemd 226 or later"
     path = ("kubernetes", "version")
     if verdict == "never":
-        context.error(
+        context.report(
             "IB204", path, f"Kubernetes {release} does not run on cgroup v1, with which {context.target.name} boots",
             f"{way}, or take Kubernetes 1.37 or older with kubernetes.cgroup_v1: accept",
         )  # fmt: skip
     elif verdict == "override" and profile.kubernetes.cgroup_v1 == "refuse":
-        context.error(
+        context.report(
             "IB205", path,
             f"the kubelet of {release} refuses cgroup v1, with which {context.target.name} boots",
             f"set kubernetes.cgroup_v1: accept (failCgroupV1: false), {way}, or take Kubernetes 1.34 or older",
@@ -127,11 +127,13 @@ def _kernel(context: Context) -> None:
             continue
         others = [name for name, kernel in context.target.kernels.items() if _known(row, version(kernel.version))]
         taken = ", ".join([*row["lts"], f"{row['from']} and later"])
-        say, does = (context.warning, "warns about") if row.get("warning") else (context.error, "refuses")
-        say(
+        milder = bool(row.get("warning"))
+        does = "warns about" if milder else "refuses"
+        context.report(
             "IB206", ("kernel", "version" if profile.kernel.version else "flavour"),
             f"kubeadm of {profile.kubernetes.version} {does} kernel {release}: it knows {taken}",
             f"set kernel.flavour to {' or '.join(others) or 'a newer kernel'}, or take Kubernetes 1.31 or older",
+            lesser=milder,
         )  # fmt: skip
 
 
@@ -154,15 +156,15 @@ def _containerd(context: Context) -> None:
     )
     wanted, have = version(release), version(running)
     if wanted >= Version("1.38") and have < Version("2"):
-        context.error(
+        context.report(
             "IB207", path, f"Kubernetes {release} needs CRI's RuntimeConfig: containerd {running} has none", fix
         )
         return
     if wanted >= Version("1.26") and have < Version("1.6"):
-        context.error("IB207", path, f"Kubernetes {release} needs CRI v1: containerd {running} has none", fix)
+        context.report("IB207", path, f"Kubernetes {release} needs CRI v1: containerd {running} has none", fix)
         return
     if wanted >= Version("1.34") and have < Version("2"):
-        context.warning(
+        context.report(
             "IB208", path, f"the kubelet of {release} warns about containerd {running}: it has no RuntimeConfig, "
             "needed from 1.38 on", fix,
         )  # fmt: skip
@@ -174,7 +176,7 @@ def _containerd(context: Context) -> None:
     line = minor(running)
     if have < version(row[line]) if line in row else have < max(map(Version, row)):
         said = ", ".join(f"{v} or later of {m}" for m, v in row.items())
-        context.warning("IB209", path, f"Kubernetes {minor(release)} goes with containerd {said}, not {running}", fix)
+        context.report("IB209", path, f"Kubernetes {minor(release)} goes with containerd {said}, not {running}", fix)
 
 
 def _binaries(context: Context) -> None:
@@ -182,14 +184,14 @@ def _binaries(context: Context) -> None:
     path = ("kubernetes", "binaries")
     if kubernetes.source == "packages":
         if kubernetes.binaries:
-            context.warning(
+            context.report(
                 "IB211", path, "these binaries are not used: kubernetes.source is packages",
                 "set kubernetes.source: binaries, or take them out",
             )  # fmt: skip
         return
     absent = [b for b in ("kubeadm", "kubelet", "kubectl", "crictl") if b not in kubernetes.binaries]
     if absent:
-        context.error(
+        context.report(
             "IB210", ("kubernetes", "source"), f"kubernetes.source is binaries, without {', '.join(absent)}",
             f"give urls and sha256 for kubernetes.binaries.{absent[0]}",
         )  # fmt: skip
@@ -206,12 +208,12 @@ def _sysctls(context: Context) -> None:
             continue
         path = ("kernel", "sysctl", spelled.get(name, name))
         if name.startswith("net.bridge."):
-            context.error(
+            context.report(
                 "IB213", path, f"kubeadm up to 1.29 refuses {name} other than {wanted}",
                 f'set kernel.sysctl."{name}": {wanted} (Cilium has no Linux bridge to mind it)',
             )  # fmt: skip
         else:
-            context.error(
+            context.report(
                 "IB212", path, f"kubeadm's preflight requires {name} to be {wanted}",
                 f'set kernel.sysctl."{name}": {wanted}',
             )  # fmt: skip
@@ -219,13 +221,13 @@ def _sysctls(context: Context) -> None:
         return
     for name in ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"):
         if str(values.get(name, "0")).strip() != "0":
-            context.error(
+            context.report(
                 "IB218", ("kernel", "sysctl", spelled[name]),
                 f"{name} switches IPv6 off, and the cluster's networks are IPv6", f'set kernel.sysctl."{name}": null',
             )  # fmt: skip
     for index, argument in enumerate(profile.kernel.arguments):
         if argument in ("ipv6.disable=1", "ipv6.disable_ipv6=1"):
-            context.error(
+            context.report(
                 "IB218", ("kernel", "arguments", index),
                 f"{argument} switches IPv6 off, and the cluster's networks are IPv6", "remove it",
             )  # fmt: skip
@@ -235,17 +237,17 @@ def _node(context: Context) -> None:
     profile = context.profile
     facts = kubernetes_facts(profile.kubernetes.version)
     if profile.kubernetes.certificate_validity is not None and facts is not None and facts.kubeadm_api == "v1beta3":
-        context.error(
+        context.report(
             "IB219", ("kubernetes", "certificate_validity"),
             f"kubeadm of {profile.kubernetes.version} cannot be told how long certificates are valid: from 1.31 on",
             "set it to null (365 days), or take Kubernetes 1.31 or later",
         )  # fmt: skip
     if profile.swap.enabled:
-        context.error(
+        context.report(
             "IB214", ("swap", "enabled"), "the kubelet does not start with swap on", "set swap.enabled: false"
         )
     if profile.containerd.cgroup_driver == "cgroupfs":
-        context.warning(
+        context.report(
             "IB215", ("containerd", "cgroup_driver"),
             "two managers of cgroups: systemd runs the node, and cgroupfs works beside it, unstable under load",
             "set containerd.cgroup_driver: systemd",
@@ -257,18 +259,18 @@ def _services(context: Context) -> None:
     explicit = profile.cilium.values.get("kubeProxyReplacement")
     if not profile.cilium.enabled:
         if not profile.kubernetes.kube_proxy:
-            context.warning(
+            context.report(
                 "IB217", ("kubernetes", "kube_proxy"), "neither kube-proxy nor Cilium: no Service will be reachable",
                 "set kubernetes.kube_proxy: true, or cilium.enabled: true",
             )  # fmt: skip
     elif profile.kubernetes.kube_proxy and explicit in (True, "true", "strict"):
-        context.error(
+        context.report(
             "IB216", ("cilium", "values", "kubeProxyReplacement"),
             "kube-proxy runs as well (kubernetes.kube_proxy): both would serve each Service",
             "set kubernetes.kube_proxy: false, or take kubeProxyReplacement out: imgbuild sets it",
         )  # fmt: skip
     elif not profile.kubernetes.kube_proxy and explicit in (False, "false", "disabled"):
-        context.error(
+        context.report(
             "IB216", ("cilium", "values", "kubeProxyReplacement"),
             "kube-proxy is left out (kubernetes.kube_proxy) and Cilium is told not to take its place",
             "take kubeProxyReplacement out: imgbuild sets it",

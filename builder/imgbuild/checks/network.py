@@ -26,7 +26,7 @@ def check(context: Context) -> None:
     pods, services = ipaddress.ip_network(kubernetes.pod_cidr), ipaddress.ip_network(kubernetes.service_cidr)
     for key, network in (("pod_cidr", pods), ("service_cidr", services)):
         if network.is_loopback or network.is_multicast or network.is_link_local or network.is_reserved:
-            context.error(
+            context.report(
                 "IB227", ("kubernetes", key), f"{network} holds loopback, link-local, multicast or reserved addresses",
                 "take a private network, such as 10.244.0.0/16 and 10.96.0.0/12",
             )  # fmt: skip
@@ -38,7 +38,7 @@ def check(context: Context) -> None:
         ipv6: Any = context.profile.cilium.values.get("ipv6")
         if not (isinstance(ipv6, dict) and ipv6.get("enabled") is True):
             key = "pod_cidr" if pods.version == 6 else "service_cidr"
-            context.error(
+            context.report(
                 "IB225", ("kubernetes", key), "an IPv6 network, and Cilium has IPv6 off (cilium.values.ipv6.enabled)",
                 "set cilium.values.ipv6.enabled: true, or give an IPv4 network",
             )  # fmt: skip
@@ -48,29 +48,29 @@ def _sizes(context: Context, pods: Network, services: Network) -> None:
     mask = _NODE_MASK[pods.version]
     path = ("kubernetes", "pod_cidr")
     if pods.version != services.version:
-        context.error(
+        context.report(
             "IB224", ("kubernetes", "service_cidr"), f"{services} and the pods' {pods} are of different families",
             "give both as IPv4, or both as IPv6",
         )  # fmt: skip
     if pods.prefixlen > mask:
-        context.error(
+        context.report(
             "IB222", path, f"{pods} is too small: kubeadm gives each node a /{mask} of it",
             f"take a network of /{mask - 8} or so",
         )  # fmt: skip
     elif mask - pods.prefixlen > _MAX_DIFF:
-        context.error(
+        context.report(
             "IB222", path, f"{pods} is too large: kubeadm takes at most {_MAX_DIFF} bits above a node's /{mask}",
             f"take a network of /{mask - _MAX_DIFF} or smaller",
         )  # fmt: skip
     elif 2 ** (mask - pods.prefixlen) < len(context.cluster.nodes):
-        context.error(
+        context.report(
             "IB222", path, f"{pods} has room for {2 ** (mask - pods.prefixlen)} nodes (a /{mask} each), "
             f"the cluster has {len(context.cluster.nodes)}", "take a larger network",
         )  # fmt: skip
     bits = services.max_prefixlen - services.prefixlen
     if not _SERVICE_BITS[0] <= bits <= _SERVICE_BITS[1]:
         low, high = (services.max_prefixlen - b for b in reversed(_SERVICE_BITS))
-        context.error(
+        context.report(
             "IB223", ("kubernetes", "service_cidr"), f"kubeadm takes /{low} to /{high} for services, not {services}",
             "take 10.96.0.0/12" if services.version == 4 else "take a /112",
         )  # fmt: skip
@@ -78,7 +78,7 @@ def _sizes(context: Context, pods: Network, services: Network) -> None:
 
 def _overlaps(context: Context, pods: Network, services: Network) -> None:
     if overlap(pods, services):
-        context.error(
+        context.report(
             "IB220", ("kubernetes", "service_cidr"),
             f"the services' {services} and the pods' {pods}{_at(context.mark('kubernetes', 'pod_cidr'))} overlap; "
             "kubeadm takes that without a word", "take two that share no address: 10.244.0.0/16 and 10.96.0.0/12",
@@ -106,21 +106,21 @@ def _advertise(context: Context, pods: Network, services: Network) -> None:
     fix = "give an address of the node's own, or null: the source address of its default route"
     parsed = ipaddress.ip_address(address)
     if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
-        context.error("IB226", path, f"no other node reaches {address}", fix)
+        context.report("IB226", path, f"no other node reaches {address}", fix)
     for name, network in (("pods", pods), ("services", services)):
         if inside(address, network):
-            context.error("IB226", path, f"{address} lies in the {name}' network {network}", fix)
+            context.report("IB226", path, f"{address} lies in the {name}' network {network}", fix)
     same = [(number, node) for number, node in context.nodes if own_address(context.profile, node) == address]
     if len(same) > 1:
         names = few([node.name for _, node in same], 3)
-        context.error("IB226", path, f"{names} cannot all be {address}", fix)
+        context.report("IB226", path, f"{names} cannot all be {address}", fix)
     for number, node in same:
         has = _static(node)
         if has and address not in has:
-            context.error("IB226", path, f"{node.name} does not have {address}, but {few(has, 3)}", fix)
+            context.report("IB226", path, f"{node.name} does not have {address}, but {few(has, 3)}", fix)
         for other, neighbour in enumerate(context.cluster.nodes):
             if other != number and address in _static(neighbour):
-                context.error("IB226", path, f"{address} is an address of {neighbour.name}, not of {node.name}", fix)
+                context.report("IB226", path, f"{address} is an address of {neighbour.name}, not of {node.name}", fix)
 
 
 def _static(node: Node) -> list[str]:

@@ -25,7 +25,7 @@ def pinned(
             others.add(found[-1])
             # A layer of ours brought the URL, the user's own file another version: that is the line to look at.
             ours = context.shipped(*path, "urls", index) and not context.shipped(*at)
-            context.error(
+            context.report(
                 code, at if ours else (*path, "urls", index),
                 f"{what}: version is {version}, but {'the URL of a layer' if ours else 'this URL'} is of {found[-1]}",
                 f"set {format_path(path)}.urls and .sha256 to those of {version}, or the version to {found[-1]}",
@@ -34,7 +34,7 @@ def pinned(
     if others or version_mark is None or sum_mark is None:
         return
     if context.shipped(*path, "sha256") and not context.shipped(*at) and _changed(context, at):
-        context.error(
+        context.report(
             code, (*path, "sha256"), f"{what}: version says {version}, but the sha256 is that of another version",
             f"give the sha256 of {version} beside its URLs",
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Node
-from imgbuild.diagnostics.findings import Path, Severity, few
+from imgbuild.diagnostics.findings import Path, few
 from imgbuild.facts.derive import cloud_init_version
 from imgbuild.outputs.pxe import fallback
 from imgbuild.outputs.pxenet import command_line, network_arguments, uplink
@@ -17,7 +17,7 @@ def check_url(context: Context) -> None:
     """The address of pxe/ alone, which can be judged whatever else is wrong."""
     url = context.profile.pxe.url
     if url is not None and not url.startswith(("http://", "https://")):
-        context.error(
+        context.report(
             "IB805", ("pxe", "url"), f"pxe.url is {url}: a node that boots over the network has no such file",
             "give the http:// address where pxe/ will be served",
         )  # fmt: skip
@@ -39,7 +39,7 @@ def check(context: Context, *, keys: bool) -> None:
         )
         context.cluster_finding(
             "IB801", ("nodes", without[0]), f"no PXE files for {names}: {why}",
-            "give each node that boots over the network a mac: in the cluster file", Severity.WARNING,
+            "give each node that boots over the network a mac: in the cluster file",
         )  # fmt: skip
     static = [n for n, node in enumerate(nodes) if node.boot_mac and node.network]
     if static:
@@ -48,7 +48,7 @@ def check(context: Context, *, keys: bool) -> None:
             "IB802", ("nodes", static[0], "network"), f"{names}: over PXE a static network is on the "
             "kernel's command line (network-config= and ip=): cloud-init "
             f"{cloud_init_version(context.profile, context.target)} needs it before it can fetch a seed",
-            "nothing to do; the seed ISO carries network-config as a file", Severity.INFO,
+            "nothing to do; the seed ISO carries network-config as a file",
         )  # fmt: skip
     for number in static:
         _static(context, ("nodes", number, "network"), nodes[number])
@@ -68,7 +68,6 @@ def _static(context: Context, path: Path, node: Node) -> None:
             "IB803", path,
             f"{node.name}: no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
             "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
-            Severity.WARNING,
         )  # fmt: skip
     length = len(command_line(profile, target, said))
     if length > _LONGEST:
@@ -77,5 +76,4 @@ def _static(context: Context, path: Path, node: Node) -> None:
             f"{node.name}: its PXE kernel command line has {length} characters; x86 kernels cut it at {_LONGEST} and "
             f"cloud-init then reads a broken network configuration",
             "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO",
-            Severity.WARNING,
         )  # fmt: skip

@@ -29,20 +29,20 @@ def _base(context: Context) -> None:
     base = context.profile.base
     if base.source is None:
         if base.sha256 is not None:
-            context.error(
+            context.report(
                 "IB431", ("base", "sha256"), "a sha256 without base.source: the target's own image has its own",
                 "set base.source as well, or base.sha256: null",
             )  # fmt: skip
         return
     if any(ord(c) < 32 for c in base.source) or not base.source.strip():
-        context.error("IB430", ("base", "source"), "this is no path and no URL", "give a folder, a file or a URL")
+        context.report("IB430", ("base", "source"), "this is no path and no URL", "give a folder, a file or a URL")
     elif base.sha256 is None and ("://" in base.source or base.source.lower().endswith(_ARCHIVES)):
-        context.error(
+        context.report(
             "IB430", ("base", "source"), "a base image without a checksum: its content may change",
             "set base.sha256 (sha256sum FILE); only a folder goes without",
         )  # fmt: skip
     if context.target.image.base is None:
-        context.warning(
+        context.report(
             "IB432", ("base", "source"), f"{context.target.name} is installed from packages: no base image is read",
             "set base.source: null",
         )  # fmt: skip
@@ -52,23 +52,24 @@ def _repositories(context: Context) -> None:
     repositories, target = context.profile.repositories, context.target
     for name in ("elrepo", "epel"):
         if getattr(repositories, name) is not None and getattr(target.repositories, name) is None:
-            context.warning(
+            context.report(
                 "IB433", ("repositories", name), f"{target.name} does not use {name}: this is not read",
                 f"set repositories.{name}: null",
+                lesser=True,
             )  # fmt: skip
     if repositories.epel_enabled and target.repositories.epel is None:
-        context.error(
+        context.report(
             "IB433", ("repositories", "epel_enabled"), f"there is no EPEL for {target.name}", "set it to false"
         )
     for name in ("distribution", "security", "elrepo", "epel", "kubernetes"):
         urls = getattr(repositories, name)
         if urls is not None and not urls:
-            context.error(
+            context.report(
                 "IB434", ("repositories", name), "an empty list: there would be no repository at all",
                 "set it to null for the target's own, or give a URL",
             )  # fmt: skip
         if urls and len(set(urls)) != len(urls):
-            context.warning("IB435", ("repositories", name), "a repository stands twice", "take one out")
+            context.report("IB435", ("repositories", name), "a repository stands twice", "take one out")
 
 
 def _keys(context: Context) -> None:
@@ -80,18 +81,16 @@ def _keys(context: Context) -> None:
         if given is None:
             continue
         if kind not in map(key_kind, used):
-            context.warning(
-                "IB439", path, f"no address of {kind} is in use, so its keys are not read", "set it to null"
-            )
+            context.report("IB439", path, f"no address of {kind} is in use, so its keys are not read", "set it to null")
         if len(set(given)) != len(given):
-            context.warning("IB435", path, "a key stands twice", "take one out")
+            context.report("IB435", path, "a key stands twice", "take one out")
         for index, text in enumerate(given):
             _own_expiry(context, (*path, index), key_facts(dearmour(text)).expires)
     for name, keys in used.items():
         # The distribution's own key comes with its base image.
         for key in keys if name not in ("distribution", "security") else ():
             if key.content is None:
-                context.error(
+                context.report(
                     "IB437", ("repositories", "keys", name),
                     f"imgbuild ships no key for {name}, and no base image has one: its packages could not be checked",
                     f"get it from {key.origin}{f', fingerprint {key.fingerprint},' if key.fingerprint else ''} "
@@ -119,9 +118,11 @@ def _own_expiry(context: Context, path: Path, expires: int | None) -> None:
     found = _expiry(context, expires)
     fix = "get a newer copy from its owner, who may have extended it"
     if found is not None and found[1]:
-        context.error("IB438", path, f"this key expired on {found[0]}: apt refuses what it signed", fix)
+        context.report("IB438", path, f"this key expired on {found[0]}: apt refuses what it signed", fix)
     elif found is not None:
-        context.warning("IB438", path, f"this key expires on {found[0]}: from then on apt refuses what it signed", fix)
+        context.report(
+            "IB438", path, f"this key expires on {found[0]}: from then on apt refuses what it signed", fix, lesser=True
+        )
 
 
 def _shipped_expiry(context: Context, name: str, ends: Sequence[int | None]) -> None:
@@ -130,13 +131,14 @@ def _shipped_expiry(context: Context, name: str, ends: Sequence[int | None]) -> 
     if not found or None in found:
         return
     day, over = max(each for each in found if each is not None)
-    context.warning(
+    context.report(
         "IB438", ("repositories", "keys", key_kind(name)),
         f"the key of {name} that imgbuild ships {'expired' if over else 'expires'} on {day}: "
         f"{'apt' if over else 'from then on apt'} refuses what it signed, and each installation has to find the same "
         "key with a later date in the repositories of its own or a newer minor version",
         "nothing, if the nodes (baked: the build host) reach them; else give a newer copy with the same fingerprint in "
         f"repositories.keys.{name} (docs/how-to/mirrors.md, An expired key)",
+        lesser=True,
     )  # fmt: skip
 
 
@@ -152,7 +154,7 @@ def _time(context: Context) -> None:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         # A host without tzdata knows no zone at all: then nothing can be said.
         if _zones():
-            context.warning(
+            context.report(
                 "IB436", ("time", "zone"), f"this host knows no time zone {zone}",
                 closest(zone, sorted(_zones())) or "take a name of the IANA database, such as Asia/Shanghai",
             )  # fmt: skip

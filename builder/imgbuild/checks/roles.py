@@ -6,7 +6,7 @@ import ipaddress
 
 from imgbuild.checks.context import Context, inside, parts
 from imgbuild.config.cluster import Node
-from imgbuild.diagnostics.findings import Path, Severity, few
+from imgbuild.diagnostics.findings import Path, few
 from imgbuild.facts.endpoint import own_address, reach
 
 
@@ -42,7 +42,7 @@ def _roles(context: Context) -> None:
         say(
             "IB412", ("nodes", masters[-1], "role"),
             f"{len(masters)} control planes: etcd bears no more losses with them than with {len(masters) - 1}",
-            "take an odd number", Severity.WARNING,
+            "take an odd number",
         )  # fmt: skip
     if cluster.endpoint is not None and not 0 < int(cluster.endpoint.rpartition(":")[2]) < 65536:
         say("IB413", ("endpoint",), f"{cluster.endpoint} has no port", "ports are 1 to 65535")
@@ -64,7 +64,7 @@ def _single(context: Context, masters: list[int], where: str, unknown: set[str |
     if cluster.single_endpoint and cluster.vip is not None:
         say(
             "IB462", ("single_endpoint",), f"the endpoint is the vip {cluster.vip.address}, no single node's address",
-            "remove single_endpoint", Severity.WARNING,
+            "remove single_endpoint",
         )  # fmt: skip
     elif cluster.single_endpoint:
         # Where the endpoint is the address of nobody in the file, it is that of one who gets it from DHCP.
@@ -128,7 +128,7 @@ def _vip(context: Context) -> None:
         say(
             "IB417", ("endpoint",), f"the nodes go to {host}, not to the vip {vip.address}",
             "take endpoint: out, or let that name resolve to the vip",
-            Severity.WARNING if host[-1].isalpha() else Severity.ERROR,
+            lesser=host[-1].isalpha(),
         )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def check(context: Context, own: Sequence[Own]) -> None:
         _apart(context, apart, addresses)
     elif profile.cloud.providers and (context.cluster_layered is None or len(nodes) > 1):
         cloud = "every node is" if "gcp" in profile.cloud.providers else "nodes of different zones are"
-        context.warning(
+        context.report(
             "IB652", _KEY, f"in this cloud {cloud} behind a gateway, and autoDirectNodeRoutes needs all nodes in one "
             "network: pods on different nodes would not reach each other", _OUT,
         )  # fmt: skip

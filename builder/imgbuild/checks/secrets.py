@@ -9,7 +9,7 @@ from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.fields import duration_seconds
 from imgbuild.config.secrets import Kept, default_path
-from imgbuild.diagnostics.findings import Findings, Mark, Path, Severity, format_path
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.outputs.cloud import LIMITS
 
 _DAY = 86400
@@ -57,10 +57,9 @@ def _token(context: Context, kept: Kept) -> None:
         f"then render the seeds again. While no node of the cluster has booted yet, {command} alone is enough: "
         "first boot makes the token"
     )
-    severity = Severity.ERROR if left <= 0 else Severity.WARNING
     _say(
         context.findings, kept, "IB906", ("bootstrap_token_expires",),
-        f"the bootstrap token {state}: nodes that boot after that do not join", hint, severity,
+        f"the bootstrap token {state}: nodes that boot after that do not join", hint, lesser=left > 0,
     )  # fmt: skip
 
 
@@ -80,7 +79,6 @@ def _carried(context: Context, kept: Kept) -> None:
         f"the user-data of {', '.join(masters[:5])}{' …' if len(masters) > 5 else ''} holds the private keys of the "
         "cluster's CAs and the bootstrap token, that of workers the token",
         "keep seeds and PXE files where only the nodes can read them; take the seed off the machine when it has joined",
-        Severity.INFO,
     )  # fmt: skip
 
 
@@ -90,7 +88,7 @@ def _metadata(context: Context) -> None:
         return
     names = " and ".join(LIMITS[provider].title for provider in providers)
     gives = "gives" if len(providers) == 1 else "give"
-    context.warning(
+    context.report(
         "IB911", ("cloud", "providers"),
         f"{names} {gives} user-data to whatever asks for it on the machine, pods too: on a control plane that is the "
         "keys of the cluster's CAs, on a worker the bootstrap token",
@@ -99,8 +97,6 @@ def _metadata(context: Context) -> None:
     )  # fmt: skip
 
 
-def _say(
-    findings: Findings, kept: Kept, code: str, path: Path, what: str, hint: str, severity: Severity = Severity.ERROR
-) -> None:
+def _say(findings: Findings, kept: Kept, code: str, path: Path, what: str, hint: str, *, lesser: bool = False) -> None:
     mark = kept.layered.mark(path) if kept.layered is not None else Mark(str(kept.path), 1, 1)
-    findings.add(code, what, hint=hint, key=format_path(path), mark=mark, severity=severity)
+    findings.add(code, what, hint=hint, key=format_path(path), mark=mark, lesser=lesser)

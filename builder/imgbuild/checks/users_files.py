@@ -47,7 +47,7 @@ def check(context: Context) -> None:
     _ours(context)
     for index, line in enumerate(context.profile.run):
         if "\x00" in line or "\r" in line:
-            context.error(
+            context.report(
                 "IB457", ("run", index), "a carriage return in a command becomes a part of its last word",
                 "save the file with LF line ends",
             )  # fmt: skip
@@ -56,7 +56,7 @@ def check(context: Context) -> None:
 def _users(context: Context) -> None:
     users = context.profile.users
     if not any(user.ssh_keys or user.hashed_password for user in users):
-        context.warning(
+        context.report(
             "IB450", ("users",), "no user has an SSH key or a password: nobody will be able to log in",
             "give one in users: [{name: admin, sudo: true, ssh_keys: [ssh-ed25519 AAAA…]}]",
         )  # fmt: skip
@@ -64,23 +64,23 @@ def _users(context: Context) -> None:
     for index, user in enumerate(users):
         path: Path = ("users", index, "name")
         if user.name in seen:
-            context.error("IB451", path, f"the user {user.name} stands twice", "merge the two")
+            context.report("IB451", path, f"the user {user.name} stands twice", "merge the two")
         seen.add(user.name)
         if user.name in _SYSTEM.split():
-            context.error(
+            context.report(
                 "IB452", path, f"{user.name} is an account or a group of the system's own",
                 "take another name, with sudo: true where it shall rule",
             )  # fmt: skip
         kind = (user.hashed_password or "$6$").split("$")[1]
         if kind not in ("5", "6") and version(context.target.glibc) < Version("2.28"):
             # Later distributions have libxcrypt; glibc's own crypt knows $5$ and $6$ of these.
-            context.error(
+            context.report(
                 "IB459", ("users", index, "hashed_password"),
                 f"{context.target.name} cannot check a hash that begins with ${kind}$: {user.name} could not log in",
                 "make one with `openssl passwd -6`",
             )  # fmt: skip
         if len(set(user.ssh_keys)) != len(user.ssh_keys):
-            context.warning("IB453", ("users", index, "ssh_keys"), "a key stands twice", "take one out")
+            context.report("IB453", ("users", index, "ssh_keys"), "a key stands twice", "take one out")
 
 
 def _files(context: Context) -> None:
@@ -89,35 +89,35 @@ def _files(context: Context) -> None:
     for index, file in enumerate(context.profile.files):
         path: Path = ("files", index, "path")
         if file.path in seen:
-            context.error("IB454", path, f"{file.path} stands twice: the last would win", "keep one")
+            context.report("IB454", path, f"{file.path} stands twice: the last would win", "keep one")
         above = [str(folder) for folder in PurePosixPath(file.path).parents]
         for both in [folder for folder in above if folder in seen] + [file.path] * (file.path in folders):
-            context.error("IB454", path, f"{both} cannot be a file and a folder", "move one")
+            context.report("IB454", path, f"{both} cannot be a file and a folder", "move one")
         seen.add(file.path)
         folders.update(above)
         if file.path.startswith(_VOLATILE):
-            context.error(
+            context.report(
                 "IB455", path, f"{file.path} is gone after a reboot", "take a place below /etc, /opt or /var/lib"
             )
         elif file.path.startswith(_CLOUD_INIT):
-            context.error(
+            context.report(
                 "IB455", path, f"{file.path} is cloud-init's own: it has read it before the file is there",
                 "say it in the profile, or take another place",
             )  # fmt: skip
         for paths, whose, fix in _OWNED:
             if any(file.path == owned or file.path.startswith(f"{owned}/") for owned in paths):
-                context.error("IB460", path, f"{file.path} is {whose}: the node might not come up with yours", fix)
+                context.report("IB460", path, f"{file.path} is {whose}: the node might not come up with yours", fix)
         mode = int(file.mode, 8)
         if mode & 0o6000:
-            context.warning(
+            context.report(
                 "IB456", ("files", index, "mode"), f"{file.mode} is setuid or setgid", "take 0755 if it need not"
             )
         if mode & 0o002:
-            context.warning(
+            context.report(
                 "IB456", ("files", index, "mode"), f"{file.mode}: anybody may change it", "take 0644 or 0755"
             )
         if file.content.startswith("#!") and "\r" in file.content:
-            context.error(
+            context.report(
                 "IB457", ("files", index, "content"), "a script with carriage returns: no such interpreter",
                 "save it with LF line ends",
             )  # fmt: skip
@@ -134,20 +134,21 @@ def _ours(context: Context) -> None:
     for index, file in enumerate(profile.files):
         path: Path = ("files", index, "path")
         if file.path.startswith(_IMGBUILD):
-            context.error("IB458", path, f"{file.path} is imgbuild's own", "take a place below /opt or /usr/local")
+            context.report("IB458", path, f"{file.path} is imgbuild's own", "take a place below /opt or /usr/local")
         elif file.path in packages:
-            context.error(
+            context.report(
                 "IB458", path, f"{file.path} decides which packages are installed, before yours is there",
                 "say it with repositories:, kernel: or packages:, or give your file another name",
             )  # fmt: skip
         elif file.path in ours:
-            context.warning(
+            context.report(
                 "IB458", path, f"{file.path} takes the place of the one that imgbuild writes from the profile"
                 f"{_unchecked(context, file.path)}",
                 "look whether a key of the profile does it (docs/recipe.md); the file is then yours to keep up",
+                lesser=True,
             )  # fmt: skip
         elif any(known.startswith(file.path + "/") or file.path.startswith(known + "/") for known in ours):
-            context.error(
+            context.report(
                 "IB458", path, f"{file.path} stands where imgbuild has a folder or a file", "take another path"
             )
 

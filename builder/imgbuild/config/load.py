@@ -20,7 +20,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.config.redact import is_private, shown_path
 from imgbuild.config.source import Document
 from imgbuild.config.target import Target, load_target, suggest, target_names
-from imgbuild.diagnostics.findings import Findings, Mark, Path, Severity, format_path
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
@@ -135,7 +135,7 @@ def _documents(name: str, kind: str, findings: Findings) -> list[Document]:
     if name in shipped(kind) and is_file(twin) and not twin.samefile(found[0]):
         findings.add(
             "IB114", f"{name} is imgbuild's own, not the file {twin} that lies here", key=f"--{kind[:-1]}",
-            mark=Mark(str(twin), 1, 1), hint=f"say {twin} if you mean that file", severity=Severity.WARNING,
+            mark=Mark(str(twin), 1, 1), hint=f"say {twin} if you mean that file",
         )  # fmt: skip
     return chain(found[0], found[1], kind, findings)
 

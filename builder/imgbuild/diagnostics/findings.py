@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from imgbuild.diagnostics.codes import CODES
 from imgbuild.diagnostics.mask import mask
+from imgbuild.diagnostics.severity import Severity
 
 Path = tuple[str | int, ...]
 """A key's place in a document: ("kernel", "sysctl", "net.ipv4.ip_forward")."""
@@ -24,14 +25,6 @@ def few(names: Sequence[str], most: int) -> str:
     """The first ``most`` of these names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-class Severity(StrEnum):
-    """error: nothing is built; warning: built, and said; info: said."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Finding:
-    """One message about the input. ``code`` is stable (IB…) and listed in docs/reference/findings.md."""
+    """One message about the input. ``code`` is stable (IB…) and has a row in imgbuild.diagnostics.codes."""
 
     code: str
     severity: Severity
@@ -57,6 +50,19 @@ class Finding:
     hint: str = ""
     key: str = ""
     mark: Mark | None = None
+
+
+def finding(
+    code: str, message: str, *, hint: str = "", key: str = "", mark: Mark | None = None, lesser: bool = False
+) -> Finding:
+    """One finding, with the severity that the table of codes gives it. No login in an address is shown.
+
+    ``lesser``: the milder case of a code that has two. Callers keep private values out of it
+    (imgbuild.config.redact); a mark's line has none.
+    """
+    row = CODES[code]
+    severity = row.lesser if lesser and row.lesser is not None else row.severity
+    return Finding(code, severity, mask(message), mask(hint), key, mark)
 
 
 @dataclass
@@ -67,20 +73,10 @@ class Findings:
     _seen: set[Finding] = field(default_factory=set, repr=False)
 
     def add(
-        self,
-        code: str,
-        message: str,
-        *,
-        hint: str = "",
-        key: str = "",
-        mark: Mark | None = None,
-        severity: Severity = Severity.ERROR,
+        self, code: str, message: str, *, hint: str = "", key: str = "", mark: Mark | None = None, lesser: bool = False
     ) -> None:
-        """Add one finding; the same finding twice is kept once. No login in an address is shown.
-
-        Callers keep private values out of it (imgbuild.config.redact); a mark's line has none.
-        """
-        self.extend([Finding(code, severity, mask(message), mask(hint), key, mark)])
+        """Add one finding (`finding`); the same finding twice is kept once."""
+        self.extend([finding(code, message, hint=hint, key=key, mark=mark, lesser=lesser)])
 
     def extend(self, more: Iterable[Finding]) -> None:
         """Add findings, without repeats."""

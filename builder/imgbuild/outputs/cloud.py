@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from imgbuild.config.cluster import Node
 from imgbuild.config.profile import Profile
-from imgbuild.diagnostics.findings import Finding, Mark, Severity
+from imgbuild.diagnostics.findings import Finding, Mark, finding
 from imgbuild.outputs.jsontext import json_text
 
 
@@ -141,13 +141,13 @@ def limit_findings(profile: Profile, name: str, rows: Sequence[SizeRow], mark: M
             f"{least.bytes - least.limit} over {limit.title}'s limit of {least.limit}"
         )
         out.append(
-            Finding(
+            finding(
                 "IB701",
-                Severity.ERROR if named else Severity.WARNING,
                 over,
-                _advice(profile),
-                "cloud.providers",
-                mark if named else None,
+                hint=_advice(profile),
+                key="cloud.providers",
+                mark=mark if named else None,
+                lesser=not named,
             )
         )
     return out

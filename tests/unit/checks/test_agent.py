@@ -240,7 +240,7 @@ def test_the_table_names_only_keys_and_facts_that_are_there() -> None:
             "code",
             "since",
             "until",
-            "severity",
+            "lesser",
             "when",
             "requires",
             "at",

@@ -11,7 +11,8 @@ from imgbuild.config.data import data_dir
 from imgbuild.config.layers import shipped
 from imgbuild.config.moment import Moment
 from imgbuild.config.target import load_target, target_names
-from imgbuild.diagnostics.findings import Finding, Severity
+from imgbuild.diagnostics.findings import Finding
+from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.derive import containerd_line, versions
 from tests.support.checking import dated, findings, well_formed
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.diagnostics.findings import Finding, Severity
+from imgbuild.diagnostics.findings import Finding
+from imgbuild.diagnostics.severity import Severity
 from tests.support.checking import findings
 
 HEAD = "name: c\nendpoint: 10.0.0.9:6443\nnodes:\n"

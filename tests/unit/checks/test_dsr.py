@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imgbuild.diagnostics.findings import Severity
+from imgbuild.diagnostics.severity import Severity
 from tests.support.checking import findings
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.diagnostics.findings import Finding, Severity
+from imgbuild.diagnostics.findings import Finding
+from imgbuild.diagnostics.severity import Severity
 from tests.support import checking
 from tests.support.checking import codes, well_formed
 

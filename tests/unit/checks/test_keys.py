@@ -16,7 +16,8 @@ from imgbuild.config.load import Loaded, load
 from imgbuild.config.moment import RELEASED, Moment, read_moment
 from imgbuild.config.openpgp import dearmour, key_facts
 from imgbuild.config.target import RepositoryKey, Target, load_target, target_names
-from imgbuild.diagnostics.findings import Finding, Findings, Severity
+from imgbuild.diagnostics.findings import Finding, Findings
+from imgbuild.diagnostics.severity import Severity
 from tests.support.checking import ADMIN, codes, findings, well_formed
 from tests.support.install.keys import signer
 from tests.support.places import ROOT

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.diagnostics.findings import Finding, Severity
+from imgbuild.diagnostics.findings import Finding
+from imgbuild.diagnostics.severity import Severity
 from tests.support.checking import findings, well_formed
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from imgbuild.diagnostics.findings import Severity
+from imgbuild.diagnostics.severity import Severity
 from tests.support.checking import KEY, codes, findings, well_formed
 
 C7, C8, D12 = "centos7-efi", "centos8-efi", "debian12-efi"

@@ -15,8 +15,9 @@ import pytest
 
 from imgbuild.cli.terminal import Console
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, Severity, findings_json, print_findings
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, findings_json, print_findings
 from imgbuild.diagnostics.mask import mask
+from imgbuild.diagnostics.severity import Severity
 from imgbuild.outputs.manifest import read_manifest
 from imgbuild.pipeline import Request, prepare
 from tests.support.places import ROOT

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from imgbuild.config.layers import shipped
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.target import load_target
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, Severity
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.diagnostics.severity import Severity
 
 
 def run(

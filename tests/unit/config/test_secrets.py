@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives import serialization
 
 from imgbuild.config.secrets import Kept, Secrets, load_secrets, make
 from imgbuild.config.secrets_file import HEAD, MadeMeanwhile, clear
-from imgbuild.diagnostics.findings import Findings, InvalidInput, Severity
+from imgbuild.diagnostics.findings import Findings, InvalidInput
 from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.diagnostics.severity import Severity
 from imgbuild.pipeline import Request, prepare, write
 
 NOW = 1_800_000_000

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from imgbuild.config.source import MAX_BYTES, MAX_VALUES, Document, parse, read
-from imgbuild.diagnostics.findings import Finding, Findings, Mark, Severity, findings_json, format_path, print_findings
+from imgbuild.diagnostics.findings import Finding, Findings, Mark, findings_json, format_path, print_findings
+from imgbuild.diagnostics.severity import Severity
 
 
 def ok(text: str) -> Document:

@@ -17,8 +17,9 @@ from pydantic import BaseModel
 from imgbuild.config.load import Loaded, load, overlaid
 from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import load_secrets
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, Severity, format_path
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, format_path
 from imgbuild.diagnostics.findings import Path as KeyPath
+from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts import node_settings
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.render.nodefile import NodeFile

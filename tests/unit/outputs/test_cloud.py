@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given as given_
 from hypothesis import strategies as st
 
-from imgbuild.diagnostics.findings import Mark, Severity
+from imgbuild.diagnostics.findings import Mark
+from imgbuild.diagnostics.severity import Severity
 from imgbuild.outputs.cloud import LIMITS, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
 from imgbuild.outputs.include import include_archive, private, public
 from imgbuild.render.nodefile import NodeFile, NodeTree

@@ -16,7 +16,8 @@ from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.load import Loaded
 from imgbuild.config.moment import read_moment
-from imgbuild.diagnostics.findings import Finding, Findings, Severity
+from imgbuild.diagnostics.findings import Finding, Findings
+from imgbuild.diagnostics.severity import Severity
 from imgbuild.outputs.pxe import pxe_files
 from imgbuild.outputs.pxenet import network_arguments
 from imgbuild.render.network import network_config

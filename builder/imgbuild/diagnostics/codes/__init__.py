@@ -1,0 +1,38 @@
+"""The table of codes: a row a code, a module a family. A finding's severity comes from here and nowhere else."""
+
+from __future__ import annotations
+
+from imgbuild.diagnostics.codes import (
+    cilium,
+    cilium_agent,
+    clouds,
+    kernel,
+    kubernetes,
+    nodes,
+    pxe,
+    reading,
+    runtime,
+    secrets,
+    sources,
+    users_files,
+)
+from imgbuild.diagnostics.codes.row import Code
+
+FAMILIES = (
+    reading,
+    kubernetes,
+    kernel,
+    nodes,
+    sources,
+    users_files,
+    runtime,
+    cilium,
+    cilium_agent,
+    clouds,
+    pxe,
+    secrets,
+)
+"""Each has a docstring, its title, and CODES, its rows."""
+
+CODES: dict[str, Code] = {row.code: row for family in FAMILIES for row in family.CODES}
+"""Every code that imgbuild can report."""
