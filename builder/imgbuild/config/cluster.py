@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from imgbuild.config import renamed
 from imgbuild.config.fields import Address, Cidr, DnsName, HostName, Model, dns_name, duration, pattern
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import validate
@@ -220,7 +221,7 @@ def load_cluster(path: FilePath, findings: Findings) -> ClusterFile | None:
     if document is None:
         return None
     layered = Layered()
-    layered.lay(document)
+    layered.lay(renamed.with_new_names(document, renamed.CLUSTER, findings))
     cluster = validate(Cluster, layered.data, layered, findings)
     if cluster is not None and len(findings.errors) == before:
         return ClusterFile(cluster, layered)

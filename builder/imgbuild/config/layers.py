@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from imgbuild.config import renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.redact import is_private
 from imgbuild.config.source import MAX_DEPTH, NOT_TEXT, Document, parse, read
@@ -208,6 +209,7 @@ def _chain(
     document = _read(path, findings, name)
     if document is None:
         return []
+    document = renamed.with_new_names(document, renamed.PROFILE, findings)
     document = replace(document, data=dict(document.data))
     parents = document.data.pop("extends", [])
     mark = document.marks.get(("extends",))

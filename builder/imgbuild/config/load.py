@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from imgbuild.config import renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.fields import SecretModel
 from imgbuild.config.layers import Layered, chain, closest, find, is_file, lay_set, missing, parse_set, shipped
@@ -49,7 +50,8 @@ def load(
     layered = Layered()
     documents = _documents(profile, "profiles", findings)
     overlays = [d for layer in layers for d in _documents(layer, "layers", findings)]
-    parsed = [p for i, s in enumerate(sets, 1) if (p := parse_set(s, i, findings)) is not None]
+    read = [p for i, s in enumerate(sets, 1) if (p := parse_set(s, i, findings)) is not None]
+    parsed = [(renamed.new_name(path, renamed.PROFILE, mark, findings), value, mark) for path, value, mark in read]
     if not documents:
         return None
 

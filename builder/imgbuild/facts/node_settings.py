@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from imgbuild.config import renamed
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded, overlaid
@@ -93,8 +94,8 @@ def own_profiles(loaded: Loaded, cluster: Cluster, layered: Layered | None, find
     shared = in_image(loaded) if loaded.profile.mode == "baked" and _renders(loaded) else None
     out = []
     for numbers in groups.values():
-        document = _document(layered, numbers[0])
         said = Findings()
+        document = renamed.with_new_names(_document(layered, numbers[0]), renamed.PROFILE, said)
         mine = overlaid(loaded, document, said)
         each = Own(tuple(numbers), tuple(cluster.nodes[n].name for n in numbers), mine, document.name)
         each.tell(said, findings)
