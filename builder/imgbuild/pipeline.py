@@ -14,7 +14,7 @@ from imgbuild.checks import check
 from imgbuild.config.cluster import DEFAULT, Cluster, load_cluster
 from imgbuild.config.fields import duration_seconds
 from imgbuild.config.layers import Layered
-from imgbuild.config.load import Loaded, load
+from imgbuild.config.load import load
 from imgbuild.config.moment import Moment, read_moment
 from imgbuild.config.secrets import Kept, default_path, load_secrets
 from imgbuild.config.secrets_file import MadeMeanwhile
@@ -23,6 +23,7 @@ from imgbuild.diagnostics.findings import Findings, InvalidInput, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.node_settings import Own, own_profiles
+from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
 from imgbuild.outputs import manifest
 from imgbuild.outputs.manifest import GroupRecord
@@ -55,7 +56,7 @@ class Input:
     """A request whose input is without errors."""
 
     request: Request
-    loaded: Loaded
+    resolved: Resolved
     cluster: Cluster
     rendered: Rendered
     kept: Kept | None
@@ -89,15 +90,16 @@ def prepare(request: Request, findings: Findings) -> Input:
         findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
     if loaded is None:
         raise InvalidInput(findings)
-    own = own_profiles(loaded, cluster, layered, findings)
-    check(loaded, cluster, layered, findings, request.moment, kept, own, mended)
+    resolved = resolve(loaded)
+    own = own_profiles(resolved, cluster, layered, findings)
+    check(resolved, cluster, layered, findings, request.moment, kept, own, mended)
     if findings.errors:
         raise InvalidInput(findings)
     epoch = EPOCH if request.moment.epoch is None else request.moment.epoch
-    rendered = render(loaded, cluster, epoch, findings, kept.secrets if kept else None, own)
+    rendered = render(resolved, cluster, epoch, findings, kept.secrets if kept else None, own)
     if findings.errors:
         raise InvalidInput(findings)
-    return Input(request, loaded, cluster, rendered, kept, own)
+    return Input(request, resolved, cluster, rendered, kept, own)
 
 
 def with_new_token(kept: Kept, cluster: Cluster, findings: Findings) -> Kept:
@@ -114,14 +116,14 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
     Raises:
         HostError: the host cannot; the image's problems come after all else is written.
     """
-    loaded, rendered = ready.loaded, ready.rendered
-    place = output / loaded.name
+    resolved, rendered = ready.resolved, ready.rendered
+    place = output / resolved.name
     # A stock node boots the distribution's own image: there is none to build.
-    image = image and loaded.profile.mode == "baked"
-    problems = host_problems(loaded.profile, loaded.target, place, cache) if image else []
+    image = image and resolved.profile.mode == "baked"
+    problems = host_problems(resolved, place, cache) if image else []
     for problem in problems:
         steps.note(f"there will be no disk image: {problem.what}")
-    wanted = image_id(loaded.profile, loaded.target, rendered.install, rendered.node)
+    wanted = image_id(resolved, rendered.install, rendered.node)
     with output_folder(place, (*GROUPS, "image")) as folder:
         ready = _with_kept_keys(ready, steps)
         rendered = ready.rendered
@@ -134,18 +136,18 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
                 )
             groups = {name: GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}) for name in GROUPS}
             kept = _kept_image(folder)
-            manifest.write(folder, loaded, {**groups, **kept}, wanted)
+            manifest.write(folder, resolved.loaded, {**groups, **kept}, wanted)
         if not image:
             return place
         if problems:
             why = "; ".join(p.what for p in problems)
             hints = "\n".join(dict.fromkeys(p.hint for p in problems))
             raise HostError(f"the disk image was not built, all else is in {place}: {why}", hints)
-        record = build_image(loaded, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh)
+        record = build_image(resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh)
         _add_boot_files(folder, ready, record)
         groups["image"] = GroupRecord(wanted, record.described())
         with steps.step("Write the manifest"):
-            manifest.write(folder, loaded, groups, wanted)
+            manifest.write(folder, resolved.loaded, groups, wanted)
     return place
 
 
@@ -172,9 +174,8 @@ def _described(ready: Input) -> dict[str, Any]:
 
     And what some of them have for themselves.
     """
-    profile, target = ready.loaded.profile, ready.loaded.target
     settings = [
-        {"nodes": list(own.names), "values": manifest.values(own.loaded.layered, own.file)} for own in ready.own
+        {"nodes": list(own.names), "values": manifest.values(own.resolved.layered, own.file)} for own in ready.own
     ]
     return {
         **({"settings": settings} if settings else {}),
@@ -182,7 +183,7 @@ def _described(ready: Input) -> dict[str, Any]:
             node.name: [i.mac for i in node.network.interfaces] if node.network else [m for m in [node.mac] if m]
             for node in ready.cluster.nodes
         },
-        "checks": sorted(check_names(profile, target)),
+        "checks": sorted(check_names(ready.resolved)),
     }
 
 

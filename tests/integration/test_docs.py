@@ -38,8 +38,10 @@ from imgbuild.config.source import parse
 from imgbuild.config.target import load_target, target_names
 from imgbuild.diagnostics.codes import CODES
 from imgbuild.diagnostics.findings import Findings, format_path
+from imgbuild.facts.resolved import resolve
 from imgbuild.render.verify import check_list
 from tests.support.places import ROOT
+from tests.support.profiles import changed
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(DOCS.rglob("*.md"))]
@@ -471,7 +473,7 @@ def test_the_node_page_has_every_check() -> None:
     for found in LOADED.values():
         user = profile_module.User(name="admin", ssh_keys=["ssh-ed25519 " + "A" * 68])
         profile = found.profile.model_copy(update={"users": [user]})
-        for name in check_list(profile, found.target):
+        for name in check_list(changed(resolve(found), profile=profile)):
             assert f"`{name.split(':')[0]}" in page, f"node.md: the check {name} is missing"
 
 

@@ -13,6 +13,7 @@ from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.node_settings import own_profiles
+from imgbuild.facts.resolved import resolve
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
 ADMIN = f"users=[{{name: admin, sudo: true, ssh_keys: ['{KEY}']}}]"
@@ -39,13 +40,14 @@ def findings(
         if read is not None:
             nodes, layered, mended = read.cluster, read.layered, read.mended
     if loaded is not None:
+        resolved = resolve(loaded)
         check(
-            loaded,
+            resolved,
             nodes,
             layered,
             found,
             moment or read_moment(),
-            own=own_profiles(loaded, nodes, layered, found),
+            own=own_profiles(resolved, nodes, layered, found),
             mended=mended,
         )
     return [f for f in found.items if moment is not None or not dated(f)]

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.load import Loaded, load
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.render.cluster_files import seed_tree
 from imgbuild.render.install import install_tree
 from imgbuild.render.metadata import meta_data, vendor_data
@@ -88,7 +89,7 @@ def ssh_key() -> str:
         return key.with_suffix(".pub").read_text().strip()
 
 
-def loaded(profile: str, mode: str, sets: Sequence[str] = (), run: Sequence[str] = RUN) -> Loaded:
+def resolved(profile: str, mode: str, sets: Sequence[str] = (), run: Sequence[str] = RUN) -> Resolved:
     """A shipped profile with a user, a key, a hash and commands of its own."""
     findings = Findings()
     found = load(profile, [], sets, mode, findings)
@@ -98,7 +99,7 @@ def loaded(profile: str, mode: str, sets: Sequence[str] = (), run: Sequence[str]
         {"name": "console", "hashed_password": HASH, "shell": "/bin/sh"},
     ]
     typed = type(found.profile).model_validate(found.profile.model_dump() | {"users": users, "run": list(run)})
-    return Loaded(found.name, typed, found.target, found.layered)
+    return resolve(Loaded(found.name, typed, found.target, found.layered))
 
 
 def cluster_of(*nodes: Node) -> Cluster:
@@ -106,20 +107,20 @@ def cluster_of(*nodes: Node) -> Cluster:
     return Cluster(name="lab", nodes=list(nodes))
 
 
-def trees_of(given: Loaded, node: Node) -> list[NodeTree]:
+def trees_of(given: Resolved, node: Node) -> list[NodeTree]:
     """What the node's seed carries."""
-    own = seed_tree(given.profile, given.target, cluster_of(node), node)
+    own = seed_tree(given, cluster_of(node), node)
     if given.profile.mode == "baked":
         return [own]
-    return [install_tree(given.profile, given.target), node_tree(given.profile, given.target), own]
+    return [install_tree(given), node_tree(given), own]
 
 
-def seed_of(given: Loaded, node: Node, extra: NodeTree | None = None) -> dict[str, bytes]:
+def seed_of(given: Resolved, node: Node, extra: NodeTree | None = None) -> dict[str, bytes]:
     """The NoCloud files of a node; ``extra`` is laid beside its own files."""
     cluster = cluster_of(node)
     trees = trees_of(given, node) + ([extra] if extra else [])
-    seed = {"user-data": user_data(given.profile, given.target, cluster, node, trees), "vendor-data": vendor_data()}
-    network = network_config(given.profile, given.target, node)
+    seed = {"user-data": user_data(given, cluster, node, trees), "vendor-data": vendor_data()}
+    network = network_config(given, node)
     if network is not None:
         seed["network-config"] = network
     seed["meta-data"] = meta_data(cluster, node, *(seed[name] for name in sorted(seed)))

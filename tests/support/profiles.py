@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from imgbuild.config.load import Loaded, load
+from imgbuild.config.load import load
+from imgbuild.config.profile import Profile
+from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.templates import static
 
@@ -27,12 +31,18 @@ AWKS = {"gawk": "gawk", "mawk": "mawk", "busybox": "busybox-static"}
 SECURE_PATH = "/sbin:/bin:/usr/sbin:/usr/bin"
 
 
-def loaded(name: str, layers: Sequence[str] = (), sets: Sequence[str] = ()) -> Loaded:
+def resolved(name: str, layers: Sequence[str] = (), sets: Sequence[str] = ()) -> Resolved:
     """A profile that must be valid."""
     findings = Findings()
     found = load(name, layers, sets, None, findings)
     assert found is not None, [f"{item.code} {item.message}" for item in findings.items]
-    return found
+    return resolve(found)
+
+
+def changed(given: Resolved, *, profile: Profile | None = None, target: Target | None = None) -> Resolved:
+    """The same with another profile or another target."""
+    loaded = given.loaded
+    return resolve(replace(loaded, profile=profile or loaded.profile, target=target or loaded.target))
 
 
 def write_tree(tree: NodeTree, root: Path) -> Path:

@@ -26,11 +26,11 @@ from imgbuild.checks import (
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.layers import Layered
-from imgbuild.config.load import Loaded
 from imgbuild.config.moment import Moment
 from imgbuild.config.secrets import Kept
 from imgbuild.diagnostics.findings import Findings, Path
 from imgbuild.facts.node_settings import Own
+from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (kubernetes, kernel, containerd, cilium, images, network, users_files, repositories)
 """What a profile decides: for nodes with settings of their own once more."""
@@ -38,7 +38,7 @@ _CLUSTER = (hosts, roles)
 
 
 def check(
-    loaded: Loaded,
+    resolved: Resolved,
     cluster: Cluster,
     cluster_layered: Layered | None,
     findings: Findings,
@@ -55,7 +55,7 @@ def check(
     """
     others = {number for each in own for number in each.numbers}
     numbers = [number for number in range(len(cluster.nodes)) if number not in others]
-    context = Context(loaded, cluster, cluster_layered, findings, numbers, moment, mended)
+    context = Context(resolved, cluster, cluster_layered, findings, numbers, moment, mended)
     for topic in (*_PROFILE, *_CLUSTER):
         topic.check(context)
     routes.check(context, own)
@@ -63,7 +63,7 @@ def check(
     for each in own:
         said = Findings()
         for topic in _PROFILE:
-            topic.check(Context(each.loaded, cluster, cluster_layered, said, each.numbers, moment, mended))
+            topic.check(Context(each.resolved, cluster, cluster_layered, said, each.numbers, moment, mended))
         each.tell(said, findings)
     dates.check_clock(context, makes_keys=kept is not None)
     if kept is not None:

@@ -20,7 +20,7 @@ from imgbuild.checks.pins import pinned
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release
-from imgbuild.facts.derive import kernel_facts, minor, version, versions
+from imgbuild.facts.derive import minor, version, versions
 
 _VALUES: Path = ("cilium", "values")
 
@@ -94,7 +94,7 @@ def _helm(context: Context, chart: str) -> None:
 
 def _kernel(context: Context, chart: str) -> None:
     profile, target = context.profile, context.target
-    facts = kernel_facts(profile, target)
+    facts = context.resolved.kernel
     if facts is None:
         return
     release = version(profile.kernel.version or facts.version)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from imgbuild.config.cluster import Addresses, Cluster, Node
 from imgbuild.config.layers import Layered, is_shipped
-from imgbuild.config.load import Loaded
 from imgbuild.config.moment import Moment
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+from imgbuild.facts.resolved import Resolved
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -21,7 +21,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Context:
     """A profile with its target, the cluster, and where findings go."""
 
-    loaded: Loaded
+    resolved: Resolved
     cluster: Cluster
     cluster_layered: Layered | None
     findings: Findings
@@ -40,16 +40,16 @@ class Context:
     @property
     def profile(self) -> Profile:
         """The profile."""
-        return self.loaded.profile
+        return self.resolved.profile
 
     @property
     def target(self) -> Target:
         """Its target."""
-        return self.loaded.target
+        return self.resolved.target
 
     def mark(self, *path: str | int) -> Mark | None:
         """Where the profile's value at ``path`` came from."""
-        return self.loaded.layered.mark(path)
+        return self.resolved.layered.mark(path)
 
     def shipped(self, *path: str | int) -> bool:
         """Whether the value at ``path`` comes from a profile or layer that imgbuild ships, not from the user."""
@@ -64,7 +64,7 @@ class Context:
 
     def _stands_in(self, path: Path) -> bool:
         """Whether a default stands there for a value that does not fit, which is said already."""
-        return any(path[: len(place)] == place for place in self.loaded.mended)
+        return any(path[: len(place)] == place for place in self.resolved.loaded.mended)
 
     def cluster_finding(self, code: str, path: Path, message: str, hint: str, *, lesser: bool = False) -> None:
         """A finding about a key of the cluster file. ``lesser``: the milder case of a code that has two."""

@@ -11,7 +11,7 @@ from packaging.version import Version
 from imgbuild.checks.context import Context
 from imgbuild.config.moment import RELEASED
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import containerd_line, containerd_version, kernel_facts, minor, version, versions
+from imgbuild.facts.derive import containerd_line, minor, version, versions
 
 _SOON = datetime.timedelta(days=60)
 
@@ -115,7 +115,7 @@ def _helm(context: Context) -> _Chosen:
 
 
 def _containerd(context: Context) -> Iterator[_Chosen]:
-    archive, release = context.profile.containerd.nerdctl_full, containerd_version(context.profile, context.target)
+    archive, release = context.profile.containerd.nerdctl_full, context.resolved.containerd
     if release is None:
         return  # IB502
     line, row = containerd_line(release)
@@ -129,7 +129,7 @@ def _containerd(context: Context) -> Iterator[_Chosen]:
 
 
 def _kernel(context: Context) -> Iterator[_Chosen]:
-    facts, kernels = kernel_facts(context.profile, context.target), context.target.kernels
+    facts, kernels = context.resolved.kernel, context.target.kernels
     if facts is None:
         return
     others = [name for name, other in kernels.items() if _lasts(other.end_of_life, context.moment.today)]

@@ -17,7 +17,7 @@ from imgbuild.config.cluster import Addresses, Bond, Node, Vlan
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release
-from imgbuild.facts.derive import device_names, kernel_facts, version
+from imgbuild.facts.derive import device_names, version
 
 _VALUES: Path = ("cilium", "values")
 _DEVICES: Path = ("devices",)
@@ -183,7 +183,7 @@ def _no_xdp(context: Context, carried: Addresses) -> str:
     if isinstance(carried, Bond):
         if carried.mode not in _BOND_MODES:
             return f"a bond with mode {carried.mode} has no native XDP"
-        facts = kernel_facts(context.profile, context.target)
+        facts = context.resolved.kernel
         if facts is not None and version(context.profile.kernel.version or facts.version) < Version(_BOND_KERNEL):
             return f"a bond has native XDP from kernel {_BOND_KERNEL} on"
     return ""

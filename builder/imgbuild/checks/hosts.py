@@ -9,7 +9,7 @@ from imgbuild.checks.context import Context, inside, parts
 from imgbuild.config.cluster import Addresses, Node, NodeNetwork, Vlan
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import cloud_init_version, version, versions
+from imgbuild.facts.derive import version, versions
 
 
 def check(context: Context) -> None:
@@ -119,7 +119,7 @@ def _vlan_name(context: Context, path: Path, vlan: Vlan) -> None:
     if context.target.family != "el":
         return
     good = [f"{vlan.link}.{vlan.id}"]
-    release = cloud_init_version(context.profile, context.target)
+    release = context.resolved.cloud_init
     if release >= version(versions("cloud-init")["since"]["vlan_parent"]):
         good.append(f"vlan{vlan.id}")
     if vlan.name not in good:

@@ -19,7 +19,7 @@ def check(context: Context) -> None:
     profile = context.profile
     if not profile.kubernetes.enabled:
         return
-    found = images(profile, context.target, context.cluster)
+    found = images(context.resolved, context.cluster)
     if profile.containerd.images:
         _archives(context, [image for image in found if image.by_digest])
         return  # what an archive holds is not known: it may well be all of them

@@ -6,7 +6,7 @@ from packaging.version import Version
 
 from imgbuild.checks.context import Context
 from imgbuild.config.layers import closest
-from imgbuild.facts.derive import cgroup, kernel_facts, sysctl_name, version, versions
+from imgbuild.facts.derive import sysctl_name, version, versions
 
 _V1_CPUSET_GONE = Version("6.12")  # ELRepo's configs: CONFIG_CPUSETS_V1 is not set from here on
 
@@ -42,7 +42,7 @@ def check(context: Context) -> None:
 
 def _flavour(context: Context) -> None:
     kernel, known = context.profile.kernel, list(context.target.kernels)
-    facts = kernel_facts(context.profile, context.target)
+    facts = context.resolved.kernel
     if facts is None:
         context.report(
             "IB301", ("kernel", "flavour"), f'{context.target.name} has no kernel "{kernel.flavour}"',
@@ -71,8 +71,8 @@ def _cgroup(context: Context) -> None:
             "IB303", ("kernel", "cgroup"), f"systemd {target.systemd} of {target.name} has no unified hierarchy",
             "set kernel.cgroup: auto",
         )  # fmt: skip
-    facts = kernel_facts(profile, target)
-    if facts is None or cgroup(profile, target) == "v2":
+    facts = context.resolved.kernel
+    if facts is None or context.resolved.cgroup == "v2":
         return
     pinned = profile.kernel.version
     lacks = not facts.cpuset_v1 and (pinned is None or version(pinned) >= _V1_CPUSET_GONE)
@@ -93,7 +93,7 @@ def _secure_boot(context: Context) -> None:
     path = ("kernel", "secure_boot")
     if profile.firmware == "bios":
         context.report("IB306", path, "BIOS firmware has no Secure Boot", "set firmware: efi, or secure_boot: false")
-    facts = kernel_facts(profile, context.target)
+    facts = context.resolved.kernel
     if facts is not None and not facts.signed:
         signed = [n for n, k in context.target.kernels.items() if k.signed]
         context.report(
@@ -142,7 +142,7 @@ def _needs(context: Context, key: str, name: str) -> None:
 def _gone(context: Context) -> None:
     """Modules and sysctls that the kernel of this target does not have (versions/kernel.yaml)."""
     profile = context.profile
-    facts = kernel_facts(profile, context.target)
+    facts = context.resolved.kernel
     if facts is None:
         return  # IB301
     release = version(profile.kernel.version or facts.version)

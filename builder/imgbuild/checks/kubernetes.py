@@ -9,15 +9,9 @@ from packaging.version import Version
 from imgbuild.checks.context import Context
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import (
-    cgroup,
-    containerd_version,
-    families,
-    kernel_facts,
-    kubernetes_facts,
     minor,
     preflight,
     sysctl_name,
-    sysctls,
     version,
     versions,
 )
@@ -48,7 +42,7 @@ def _version(context: Context) -> None:
             f"take {known[0]} or later; {context.target.name} does well with "
             f"{context.target.defaults.get('kubernetes', {}).get('version', known[-1])}",
         )  # fmt: skip
-    elif kubernetes_facts(release) is None:
+    elif context.resolved.kubernetes is None:
         context.report(
             "IB202", path, f"imgbuild knows Kubernetes {known[0]} to {known[-1]}, not {minor(release)}",
             "take a known one, or try its pause image and kubeadm's API for yourself",
@@ -68,7 +62,7 @@ def _glibc(context: Context) -> None:
     newer: str = versions("kubernetes")["next_glibc"]
     if version(target.glibc) >= version(newer):
         return
-    facts = kubernetes_facts(release)
+    facts = context.resolved.kubernetes
     if facts is None and version(release) < max(map(Version, versions("kubernetes")["minors"])):
         return  # IB201
     seen = "this release may be built on"
@@ -94,10 +88,10 @@ def _known_to_start(release: str) -> str:
 
 def _cgroup(context: Context) -> None:
     profile = context.profile
-    if cgroup(profile, context.target) == "v2":
+    if context.resolved.cgroup == "v2":
         return
     release = profile.kubernetes.version
-    facts = kubernetes_facts(release)
+    facts = context.resolved.kubernetes
     known = [Version(m) for m in versions("kubernetes")["minors"]]
     verdict = facts.cgroup_v1 if facts else "never" if version(release) > max(known) else "yes"
     can_v2 = context.target.cgroup.default == "v2" or context.target.cgroup.v2_arguments is not None
@@ -118,7 +112,7 @@ def _cgroup(context: Context) -> None:
 
 def _kernel(context: Context) -> None:
     profile = context.profile
-    facts = kernel_facts(profile, context.target)
+    facts = context.resolved.kernel
     if facts is None:
         return
     release = version(profile.kernel.version or facts.version)
@@ -143,7 +137,7 @@ def _known(row: dict[str, Any], release: Version) -> bool:
 
 def _containerd(context: Context) -> None:
     profile = context.profile
-    release, running = profile.kubernetes.version, containerd_version(profile, context.target)
+    release, running = profile.kubernetes.version, context.resolved.containerd
     if running is None:
         return  # IB502 or IB503 says so
     path: Path = ("containerd", "source")
@@ -201,10 +195,10 @@ def _sysctls(context: Context) -> None:
     """kubeadm's preflight reads these in /proc (versions/kubeadm-preflight.yaml)."""
     profile, release = context.profile, context.profile.kubernetes.version
     spelled = {sysctl_name(key): key for key in profile.kernel.sysctl}
-    values = {sysctl_name(key): value for key, value in sysctls(profile).items()}
+    values = {sysctl_name(key): value for key, value in context.resolved.sysctls.items()}
     for row in preflight(release, "sysctls"):
         name, wanted = row["key"], row["value"]
-        if row.get("family") not in (None, *families(profile)) or str(values.get(name, "")).strip() == wanted:
+        if row.get("family") not in (None, *context.resolved.families) or str(values.get(name, "")).strip() == wanted:
             continue
         path = ("kernel", "sysctl", spelled.get(name, name))
         if name.startswith("net.bridge."):
@@ -217,7 +211,7 @@ def _sysctls(context: Context) -> None:
                 "IB212", path, f"kubeadm's preflight requires {name} to be {wanted}",
                 f'set kernel.sysctl."{name}": {wanted}',
             )  # fmt: skip
-    if 6 not in families(profile):
+    if 6 not in context.resolved.families:
         return
     for name in ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"):
         if str(values.get(name, "0")).strip() != "0":
@@ -235,7 +229,7 @@ def _sysctls(context: Context) -> None:
 
 def _node(context: Context) -> None:
     profile = context.profile
-    facts = kubernetes_facts(profile.kubernetes.version)
+    facts = context.resolved.kubernetes
     if profile.kubernetes.certificate_validity is not None and facts is not None and facts.kubeadm_api == "v1beta3":
         context.report(
             "IB219", ("kubernetes", "certificate_validity"),

@@ -16,7 +16,7 @@ def pinned(
 ) -> None:
     """Findings about an archive at ``path`` that has urls and sha256; its version is at ``at``, or beside them."""
     at = at or (*path, "version")
-    if at in context.loaded.mended:  # it is said already that this is no version
+    if at in context.resolved.loaded.mended:  # it is said already that this is no version
         return
     others: set[str] = set()
     for index, url in enumerate(urls):
@@ -41,5 +41,5 @@ def pinned(
 
 
 def _changed(context: Context, at: Path) -> bool:
-    history = context.loaded.layered.history.get(at, [])
+    history = context.resolved.layered.history.get(at, [])
     return len({value for _, value in history}) > 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path, few
-from imgbuild.facts.derive import cloud_init_version
 from imgbuild.outputs.pxe import fallback
 from imgbuild.outputs.pxenet import command_line, network_arguments, uplink
 from imgbuild.render.network import network_config
@@ -47,7 +46,7 @@ def check(context: Context, *, keys: bool) -> None:
         context.cluster_finding(
             "IB802", ("nodes", static[0], "network"), f"{names}: over PXE a static network is on the "
             "kernel's command line (network-config= and ip=): cloud-init "
-            f"{cloud_init_version(context.profile, context.target)} needs it before it can fetch a seed",
+            f"{context.resolved.cloud_init} needs it before it can fetch a seed",
             "nothing to do; the seed ISO carries network-config as a file",
         )  # fmt: skip
     for number in static:
@@ -55,8 +54,8 @@ def check(context: Context, *, keys: bool) -> None:
 
 
 def _static(context: Context, path: Path, node: Node) -> None:
-    profile, target = context.profile, context.target
-    said = network_arguments(target, node, network_config(profile, target, node))
+    target = context.target
+    said = network_arguments(target, node, network_config(context.resolved, node))
     if len(said) == 1 and node.network is not None:
         device = uplink(node.network)
         why = (
@@ -69,7 +68,7 @@ def _static(context: Context, path: Path, node: Node) -> None:
             f"{node.name}: no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
             "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
         )  # fmt: skip
-    length = len(command_line(profile, target, said))
+    length = len(command_line(context.resolved, said))
     if length > _LONGEST:
         context.cluster_finding(
             "IB804", path,

@@ -12,7 +12,7 @@ from imgbuild.config.layers import closest
 from imgbuild.config.openpgp import dearmour, key_facts
 from imgbuild.config.profile import RepositoryKeys
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.repositories import key_kind, repository_keys
+from imgbuild.facts.repositories import key_kind
 
 _ARCHIVES = (".qcow2", ".img", ".raw", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".xz", ".iso")
 
@@ -75,7 +75,7 @@ def _repositories(context: Context) -> None:
 def _keys(context: Context) -> None:
     """Without its key no package of a repository is installed: that must not come to light on the node."""
     own = context.profile.repositories.keys
-    used = repository_keys(context.profile, context.target)
+    used = context.resolved.repository_keys
     for kind in RepositoryKeys.model_fields:
         given, path = getattr(own, kind), ("repositories", "keys", kind)
         if given is None:

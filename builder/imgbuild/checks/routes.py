@@ -37,7 +37,7 @@ def check(context: Context, own: Sequence[Own]) -> None:
         profile.kubernetes.enabled and profile.cilium.enabled and configured(profile, context.cluster).holds(_WANTED)
     ):
         return
-    profiles = {number: each.loaded.profile for each in own for number in each.numbers}
+    profiles = {number: each.resolved.profile for each in own for number in each.numbers}
     addresses = {
         number: address
         for number, node in enumerate(nodes)

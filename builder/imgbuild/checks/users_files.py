@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from packaging.version import Version
@@ -9,6 +10,7 @@ from packaging.version import Version
 from imgbuild.checks.context import Context
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import version
+from imgbuild.facts.resolved import resolve
 from imgbuild.render.install import install_tree
 from imgbuild.render.node import node_tree
 from imgbuild.render.verify import left_out
@@ -128,9 +130,10 @@ def _ours(context: Context) -> None:
     profile = context.profile
     if not profile.files or context.findings.errors:
         return  # what does not hold together cannot be rendered
-    tree = node_tree(profile.model_copy(update={"files": []}), context.target)
+    bare = replace(context.resolved.loaded, profile=profile.model_copy(update={"files": []}))
+    tree = node_tree(resolve(bare))
     ours = {f.path for f in tree.files} | {link.path for link in tree.links}
-    packages = {f.path for f in install_tree(profile, context.target).files}
+    packages = {f.path for f in install_tree(context.resolved).files}
     for index, file in enumerate(profile.files):
         path: Path = ("files", index, "path")
         if file.path.startswith(_IMGBUILD):
@@ -155,9 +158,7 @@ def _ours(context: Context) -> None:
 
 def _unchecked(context: Context, path: str) -> str:
     """What imgbuild-verify does not look at on the node because of this file."""
-    names = sorted(
-        {name.partition(":")[0] for name, own in left_out(context.profile, context.target).items() if own == path}
-    )
+    names = sorted({name.partition(":")[0] for name, own in left_out(context.resolved).items() if own == path})
     if path == context.target.paths.chrony:
         names = ["the time servers"]
     elif path == "/etc/containerd/config.toml":

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from imgbuild.config.cluster import Cluster
-from imgbuild.config.load import Loaded
 from imgbuild.diagnostics.findings import format_path
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image, addresses, images, known_until
+from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.registry import ImageMissingError, digest
 
 
@@ -26,12 +26,12 @@ class Line:
     problem: str | None = None
 
 
-def listed(profiles: Iterable[Loaded], cluster: Cluster) -> list[Line]:
+def listed(profiles: Iterable[Resolved], cluster: Cluster) -> list[Line]:
     """The images of these profiles (nodes with settings of their own have one each), every name once."""
     found: dict[str, Line] = {}
-    for loaded in profiles:
-        for image in images(loaded.profile, loaded.target, cluster):
-            found.setdefault(image.name, Line(image, addresses(loaded.profile, image)))
+    for resolved in profiles:
+        for image in images(resolved, cluster):
+            found.setdefault(image.name, Line(image, addresses(resolved.profile, image)))
     return list(found.values())
 
 
@@ -52,9 +52,9 @@ def with_digests(lines: Iterable[Line], steps: Steps) -> list[Line]:
     return asked
 
 
-def notes(loaded: Loaded) -> list[str]:
+def notes(resolved: Resolved) -> list[str]:
     """What the tables do not know about these versions, and which archives come before any registry."""
-    profile = loaded.profile
+    profile = resolved.profile
     out: list[str] = []
     if not profile.kubernetes.enabled:
         return out

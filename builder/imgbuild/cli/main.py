@@ -298,10 +298,10 @@ def images_command(
         raise click.UsageError("--names and --format json exclude each other")
     says = Says(form)
     ready = prepare(Request(profile, layers, sets, mode, cluster, secrets), Findings())
-    lines = listed([ready.loaded, *(own.loaded for own in ready.own)], ready.cluster)
+    lines = listed([ready.resolved, *(own.resolved for own in ready.own)], ready.cluster)
     if digests:
         lines = with_digests(lines, says.steps())
-    print_lines(says.out, lines, notes(ready.loaded), form="names" if names else form)
+    print_lines(says.out, lines, notes(ready.resolved), form="names" if names else form)
     sys.exit(3 if any(line.problem for line in lines) else 0)
 
 

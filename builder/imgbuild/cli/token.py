@@ -64,8 +64,8 @@ def renew_seeds(request: Request, output: Path, steps: Steps, findings: Findings
     if kept.layered is None:  # keys of a new cluster, which `keep` alone would make
         with_new_token(kept, ready.cluster, findings)
         raise InvalidInput(findings)
-    folder = output / ready.loaded.name
-    wanted = image_id(ready.loaded.profile, ready.loaded.target, ready.rendered.install, ready.rendered.node)
+    folder = output / ready.resolved.name
+    wanted = image_id(ready.resolved, ready.rendered.install, ready.rendered.node)
     if read_manifest(folder)["image_wanted"] != wanted:
         hint = "give the --profile, --layer, --set and --mode that it was built with, or build it again"
         raise UsageError(f"{folder} was built from something else: its seeds would not fit its image", hint)

@@ -12,10 +12,10 @@ from typing import Any
 
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts import derive
 from imgbuild.facts.cilium_values import chart_values
+from imgbuild.facts.resolved import Resolved
 
 _UPSTREAM = "registry.k8s.io"
 """kubeadm's default repository; only there CoreDNS has a folder of its own (cmd/kubeadm/app/images, GetDNSImage)."""
@@ -43,10 +43,10 @@ class Image:
         return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
 
 
-def images(profile: Profile, target: Target, cluster: Cluster) -> list[Image]:
+def images(resolved: Resolved, cluster: Cluster) -> list[Image]:
     """Every image, in the order in which first boot needs them. The same name is listed once, for its first part."""
     found: dict[str, Image] = {}
-    for image in _all(profile, target, cluster):
+    for image in _all(resolved, cluster):
         found.setdefault(image.name, image)
     return list(found.values())
 
@@ -66,11 +66,12 @@ def mirrored(profile: Profile, image: Image) -> bool:
     return len(addresses(profile, image)) > 1
 
 
-def _all(profile: Profile, target: Target, cluster: Cluster) -> Iterator[Image]:
+def _all(resolved: Resolved, cluster: Cluster) -> Iterator[Image]:
+    profile = resolved.profile
     kubernetes = profile.kubernetes
     own = profile.containerd.sandbox_image is not None or not kubernetes.enabled
     sandbox: Path = ("containerd", "sandbox_image") if own else ("kubernetes", "image_repository")
-    yield Image(derive.sandbox_image(profile, target), "pause", sandbox)
+    yield Image(resolved.sandbox_image, "pause", sandbox)
     if not kubernetes.enabled:
         return
     if cluster.vip is not None:

@@ -14,12 +14,11 @@ from typing import Any
 from imgbuild.config import renamed
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.layers import Layered
-from imgbuild.config.load import Loaded, overlaid
+from imgbuild.config.load import overlaid
 from imgbuild.config.source import Document
 from imgbuild.diagnostics.findings import Findings, Path, few, format_path
-from imgbuild.facts.derive import containerd_version, kernel_arguments, kernel_facts
+from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.render.install import install_tree
-from imgbuild.render.kubeadm import cgroup_v1_override
 from imgbuild.render.node import node_tree
 
 _ANOTHER_IMAGE = "build these nodes from another profile, with the same cluster file and --secrets"
@@ -53,7 +52,7 @@ class Own:
     numbers: tuple[int, ...]
     """Their places in the cluster file."""
     names: tuple[str, ...]
-    loaded: Loaded
+    resolved: Resolved
     file: str
     """The cluster file's name."""
 
@@ -75,11 +74,11 @@ class Own:
     def add(self, findings: Findings, code: str, path: Path, message: str, hint: str) -> None:
         """An error about one of the settings."""
         said = Findings()
-        said.add(code, message, hint=hint, key=format_path(path), mark=self.loaded.layered.mark(path))
+        said.add(code, message, hint=hint, key=format_path(path), mark=self.resolved.layered.mark(path))
         self.tell(said, findings)
 
 
-def own_profiles(loaded: Loaded, cluster: Cluster, layered: Layered | None, findings: Findings) -> list[Own]:
+def own_profiles(everyone: Resolved, cluster: Cluster, layered: Layered | None, findings: Findings) -> list[Own]:
     """The profiles of the nodes that have settings, one for each different fragment.
 
     Everything that does not do goes to ``findings``: what is no profile's, holds for the whole cluster or, in baked
@@ -91,20 +90,20 @@ def own_profiles(loaded: Loaded, cluster: Cluster, layered: Layered | None, find
             groups.setdefault(json.dumps(node.settings, sort_keys=True), []).append(number)
     if layered is None or not groups:
         return []
-    shared = in_image(loaded) if loaded.profile.mode == "baked" and _renders(loaded) else None
+    shared = in_image(everyone) if everyone.profile.mode == "baked" and everyone.complete else None
     out = []
     for numbers in groups.values():
         said = Findings()
         document = renamed.with_new_names(_document(layered, numbers[0]), renamed.PROFILE, said)
-        mine = overlaid(loaded, document, said)
+        mine = resolve(overlaid(everyone.loaded, document, said))
         each = Own(tuple(numbers), tuple(cluster.nodes[n].name for n in numbers), mine, document.name)
         each.tell(said, findings)
-        changed = [path for path in _leaves(document.data) if _at(mine.profile, path) != _at(loaded.profile, path)]
+        changed = [path for path in _leaves(document.data) if _at(mine.profile, path) != _at(everyone.profile, path)]
         _whole(each, changed, findings)
         if shared is not None:
-            _image(loaded, each, [path for path in changed if not _below(path, (*WHOLE, *SEED))], shared, findings)
+            _image(everyone, each, [path for path in changed if not _below(path, (*WHOLE, *SEED))], shared, findings)
         out.append(each)
-    _cgroups(loaded, out, cluster, findings)
+    _cgroups(everyone, out, cluster, findings)
     return out
 
 
@@ -154,13 +153,12 @@ def _whole(own: Own, changed: Sequence[Path], findings: Findings) -> None:
             own.add(findings, "IB440", path, message, WHOLE[place])
 
 
-def _cgroups(loaded: Loaded, own: Sequence[Own], cluster: Cluster, findings: Findings) -> None:
+def _cgroups(everyone: Resolved, own: Sequence[Own], cluster: Cluster, findings: Findings) -> None:
     """failCgroupV1 is in the kubelets' one configuration, which the first control plane makes by its own profile."""
     first = cluster.nodes.index(cluster.first) if cluster.first is not None else -1
-    makes = next((each.loaded for each in own if first in each.numbers), loaded)
+    makes = next((each.resolved for each in own if first in each.numbers), everyone)
     for each in own:
-        mine = each.loaded
-        if cgroup_v1_override(mine.profile, mine.target) and not cgroup_v1_override(makes.profile, makes.target):
+        if each.resolved.cgroup_v1_override and not makes.cgroup_v1_override:
             each.add(
                 findings, "IB443", ("kernel", "cgroup"),
                 "runs on cgroup v1, and the kubelets' configuration, made on a node with v2, does not allow it",
@@ -168,31 +166,28 @@ def _cgroups(loaded: Loaded, own: Sequence[Own], cluster: Cluster, findings: Fin
             )  # fmt: skip
 
 
-def in_image(loaded: Loaded) -> dict[str, object]:
+def in_image(resolved: Resolved) -> dict[str, object]:
     """All that a disk image has of a profile, file by file, under the names that messages use."""
-    profile, target = loaded.profile, loaded.target
-    node, install = node_tree(profile, target), install_tree(profile, target)
+    mirrors = resolved.profile.repositories
+    node, install = node_tree(resolved), install_tree(resolved)
     return {
         **{file.path: (file.content, file.mode) for file in (*node.files, *install.files)},
         **{link.path: link.target for link in node.links},
         "the units that are on": (node.enable, node.mask),
-        "the kernel's command line": kernel_arguments(profile, target),
-        "the mirrors it is built from": (profile.repositories.distribution, profile.repositories.security),
+        "the kernel's command line": resolved.kernel_arguments,
+        "the mirrors it is built from": (mirrors.distribution, mirrors.security),
     }
 
 
-def _renders(loaded: Loaded) -> bool:
-    """Whether a profile can be rendered whatever else is wrong with it: kernel and containerd are known."""
-    profile, target = loaded.profile, loaded.target
-    return kernel_facts(profile, target) is not None and containerd_version(profile, target) is not None
-
-
-def _image(loaded: Loaded, own: Own, changed: Sequence[Path], shared: Mapping[str, object], findings: Findings) -> None:
+def _image(
+    everyone: Resolved, own: Own, changed: Sequence[Path], shared: Mapping[str, object], findings: Findings
+) -> None:
     """Baked: one image serves all nodes, and a setting that changes it would be lost. Each is tried alone."""
-    alone = {path: replace(loaded, profile=_with(loaded.profile, own.loaded.profile, path)) for path in changed}
-    found = {path: _different(shared, in_image(mine)) for path, mine in alone.items() if _renders(mine)}
-    if found and not any(found.values()) and _renders(own.loaded):  # only together they change something
-        found = dict.fromkeys(found, _different(shared, in_image(own.loaded)))
+    loaded, other = everyone.loaded, own.resolved.profile
+    alone = {path: resolve(replace(loaded, profile=_with(loaded.profile, other, path))) for path in changed}
+    found = {path: _different(shared, in_image(mine)) for path, mine in alone.items() if mine.complete}
+    if found and not any(found.values()) and own.resolved.complete:  # only together they change something
+        found = dict.fromkeys(found, _different(shared, in_image(own.resolved)))
     for path, names in found.items():
         if names:
             own.add(

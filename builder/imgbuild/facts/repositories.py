@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imgbuild.config.data import data_dir
@@ -49,13 +50,13 @@ def repository_urls(profile: Profile, target: Target) -> dict[str, list[str]]:
     return out
 
 
-def repository_keys(profile: Profile, target: Target) -> dict[str, list[Key]]:
-    """The keys of each repository that this node uses: the profile's own, else the target's.
+def repository_keys(profile: Profile, target: Target, urls_of: Mapping[str, list[str]]) -> dict[str, list[Key]]:
+    """The keys of each repository that this node uses (`repository_urls`): the profile's own, else the target's.
 
     A key of the profile's own has a path of its own: no package's update puts another in its place.
     """
     out: dict[str, list[Key]] = {}
-    for name, urls in repository_urls(profile, target).items():
+    for name, urls in urls_of.items():
         kind = key_kind(name)
         own = getattr(profile.repositories.keys, kind)
         if urls and own is not None:

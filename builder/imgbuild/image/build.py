@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from imgbuild.config.data import data_dir
-from imgbuild.config.load import Loaded
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.facts.derive import kernel_arguments
+from imgbuild.facts.resolved import Resolved
 from imgbuild.image.cache import open_cache, subfolder, write_record
 from imgbuild.image.disk.assemble import assemble
 from imgbuild.image.disk.layout import disk_layout
@@ -52,15 +51,17 @@ class ImageRecord:
         return {"vmlinuz": OutFile(self.proof.kernel_file), "initrd.img": OutFile(self.proof.initrd_file)}
 
 
-def image_id(profile: Profile, target: Target, install: NodeTree, node: NodeTree) -> str:
+def image_id(resolved: Resolved, install: NodeTree, node: NodeTree) -> str:
     """The id of the image that this input wants: it depends on profile and layers, never on cluster or node."""
+    profile = resolved.profile
     layout = profile.image.model_dump_json().encode()
-    arguments = " ".join(kernel_arguments(profile, target)).encode()
+    arguments = " ".join(resolved.kernel_arguments).encode()
     return run_id([digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments])
 
 
-def host_problems(profile: Profile, target: Target, folder: Path, cache: Path) -> Sequence[Lack]:
+def host_problems(resolved: Resolved, folder: Path, cache: Path) -> Sequence[Lack]:
     """Everything that keeps the disk image from being built here, known before anything is written."""
+    profile, target = resolved.profile, resolved.target
     found = lacks(cache, folder, profile.firmware, target.image.element, selinux=target.selinux)
     source = profile.base.source
     if source and "://" not in source and not Path(source).exists():
@@ -69,7 +70,15 @@ def host_problems(profile: Profile, target: Target, folder: Path, cache: Path) -
 
 
 def build_image(
-    loaded: Loaded, install: NodeTree, node: NodeTree, run: str, folder: Path, cache: Path, steps: Steps, *, fresh: bool
+    resolved: Resolved,
+    install: NodeTree,
+    node: NodeTree,
+    run: str,
+    folder: Path,
+    cache: Path,
+    steps: Steps,
+    *,
+    fresh: bool,
 ) -> ImageRecord:
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
@@ -78,27 +87,26 @@ def build_image(
     Raises:
         HostError: the host, a mirror or the build; the old image is as it was.
     """
-    profile, target = loaded.profile, loaded.target
-    plan = rootfs_plan(profile, target, install, cache, steps, fresh=fresh)
+    profile, target = resolved.profile, resolved.target
+    plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh)
     rootfs = build_rootfs(plan, cache, steps, fresh=fresh)
     size, esp = profile.image.size_mib, profile.image.esp_mib
     layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
     with new_group(folder, "image", run) as group:
-        output = group / f"{loaded.name}.qcow2"
-        proof = assemble(rootfs, layout, node, kernel_arguments(profile, target), output, cache / "work", steps)
+        output = group / f"{resolved.name}.qcow2"
+        proof = assemble(rootfs, layout, node, resolved.kernel_arguments, output, cache / "work", steps)
     return ImageRecord(proof, rootfs)
 
 
-def rootfs_plan(
-    profile: Profile, target: Target, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False
-) -> RootfsPlan:
+def rootfs_plan(resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False) -> RootfsPlan:
     """What this profile's root file system is made of: on a base, or from the mirror that answers now.
 
     Raises:
         HostError: the base cannot be had; no mirror answers, and none did when the root file system in the cache
             was built.
     """
-    base = base_tar(profile, target, cache, steps, fresh=fresh)
+    profile, target = resolved.profile, resolved.target
+    base = base_tar(resolved, cache, steps, fresh=fresh)
     if base is not None:
         elements = elements_of(target)
         return RootfsPlan(target.id, elements, data_dir("elements"), install, target.image.environment, base)

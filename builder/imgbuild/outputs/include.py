@@ -13,8 +13,7 @@ import tarfile
 from collections.abc import Sequence
 
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
+from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import gzipped
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.userdata import Include, user_data
@@ -52,8 +51,7 @@ def private(trees: Sequence[NodeTree]) -> NodeTree:
 
 
 def small_user_data(
-    profile: Profile,
-    target: Target,
+    resolved: Resolved,
     cluster: Cluster,
     node: Node,
     shared: Sequence[NodeTree],
@@ -64,7 +62,7 @@ def small_user_data(
 
     ``sha256`` is that of ``include_archive([public(shared)], epoch)``.
     """
-    url = profile.cloud.include_url
-    if url is None or profile.mode != "stock":
+    url = resolved.profile.cloud.include_url
+    if url is None or resolved.profile.mode != "stock":
         return None
-    return user_data(profile, target, cluster, node, [private(shared), own], Include(url, sha256))
+    return user_data(resolved, cluster, node, [private(shared), own], Include(url, sha256))

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
-from imgbuild.facts.derive import cloud_init_version, kernel_arguments, version, versions
+from imgbuild.facts.derive import version, versions
+from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxenet import data_source, network_arguments
 from imgbuild.render.templates import environment
 
@@ -40,12 +39,13 @@ def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
 
 
 def pxe_files(
-    profile: Profile, target: Target, cluster: Cluster, seeds: Mapping[str, Mapping[str, bytes]], *, keys: bool
+    resolved: Resolved, cluster: Cluster, seeds: Mapping[str, Mapping[str, bytes]], *, keys: bool
 ) -> dict[str, bytes]:
     """Everything below pxe/ but kernel and initramfs. ``seeds``: NoCloud files by node name.
 
     ``keys``: they hold the cluster's keys or its token.
     """
+    profile, target = resolved.profile, resolved.target
     made = environment("cloudinit")
     other = fallback(cluster, keys=keys)
     entries: list[dict[str, Any]] = [
@@ -59,13 +59,13 @@ def pxe_files(
         if node.boot_mac or node is other
     ]
     context = {
-        "arguments": " ".join(dict.fromkeys([*kernel_arguments(profile, target), *profile.pxe.console])),
+        "arguments": " ".join(dict.fromkeys([*resolved.kernel_arguments, *profile.pxe.console])),
         "cluster": cluster.name,
         "commands": target.boot.linux[profile.firmware],
         "entries": [entry for entry in entries if entry["mac"]],
         "initrd": INITRD,
         "kernel": KERNEL,
-        "source": data_source(profile, target),
+        "source": data_source(resolved),
         "other": next((entry for entry in entries if not entry["mac"]), None),
         "target": target.name,
         "url": profile.pxe.url,
@@ -76,7 +76,7 @@ def pxe_files(
         "grub/grub.cfg": made.get_template("pxe/grub.cfg.j2").render(context, shown=entries, own=False).encode(),
     }
     grub = made.get_template("pxe/grub.cfg.j2")
-    names = (*SEED, "network-config") if _fetches_network(profile, target) else SEED
+    names = (*SEED, "network-config") if _fetches_network(resolved) else SEED
     for entry in entries:
         if entry["mac"]:
             name = f"grub/grub.cfg-01-{entry['mac'].replace(':', '-')}"
@@ -86,5 +86,5 @@ def pxe_files(
     return out
 
 
-def _fetches_network(profile: Profile, target: Target) -> bool:
-    return cloud_init_version(profile, target) >= version(versions("cloud-init")["since"]["network_config_http"])
+def _fetches_network(resolved: Resolved) -> bool:
+    return resolved.cloud_init >= version(versions("cloud-init")["since"]["network_config_http"])

@@ -14,9 +14,9 @@ import re
 from collections.abc import Sequence
 
 from imgbuild.config.cluster import Addresses, Node, NodeNetwork
-from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
-from imgbuild.facts.derive import cloud_init_version, kernel_arguments, version, versions
+from imgbuild.facts.derive import version, versions
+from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import gzipped
 from imgbuild.render.network import devices
 
@@ -29,18 +29,19 @@ def network_arguments(target: Target, node: Node, config: bytes | None) -> list[
     return [*early, f"network-config={base64.b64encode(gzipped(config)).decode()}"]
 
 
-def data_source(profile: Profile, target: Target) -> str:
+def data_source(resolved: Resolved) -> str:
     """What this cloud-init calls a NoCloud seed behind a URL."""
-    new = cloud_init_version(profile, target) >= version(versions("cloud-init")["since"]["nocloud_net_old"])
+    new = resolved.cloud_init >= version(versions("cloud-init")["since"]["nocloud_net_old"])
     return "nocloud" if new else "nocloud-net"
 
 
-def command_line(profile: Profile, target: Target, network: Sequence[str]) -> str:
+def command_line(resolved: Resolved, network: Sequence[str]) -> str:
     """About what the boot loader hands to the kernel of a node with these `network_arguments`: for its length."""
+    profile = resolved.profile
     url = profile.pxe.url or "http://255.255.255.255:65535/pxe/"
-    seed = f"ds={data_source(profile, target)};s={url}mac-00-00-00-00-00-00/"
-    console = [argument for argument in profile.pxe.console if argument not in kernel_arguments(profile, target)]
-    return " ".join([*kernel_arguments(profile, target), *console, seed, *network])
+    seed = f"ds={data_source(resolved)};s={url}mac-00-00-00-00-00-00/"
+    console = [argument for argument in profile.pxe.console if argument not in resolved.kernel_arguments]
+    return " ".join([*resolved.kernel_arguments, *console, seed, *network])
 
 
 def uplink(network: NodeNetwork) -> Addresses | None:

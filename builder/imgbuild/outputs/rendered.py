@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.config.load import Loaded
 from imgbuild.config.secrets import Secrets
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import reach
 from imgbuild.facts.node_settings import Own
+from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import cloud_files, cloud_sizes, forms, limit_findings
 from imgbuild.outputs.elements import element_files
 from imgbuild.outputs.include import FILE, include_archive, public, small_user_data
@@ -45,17 +45,16 @@ class Rendered:
 
 
 def seed_files(
-    loaded: Loaded, cluster: Cluster, node: Node, shared: Sequence[NodeTree], own: NodeTree
+    resolved: Resolved, cluster: Cluster, node: Node, shared: Sequence[NodeTree], own: NodeTree
 ) -> dict[str, bytes]:
     """What one node's seed holds: the NoCloud file names and their bytes.
 
     ``shared`` is what every node has (in an image already, where there is one), ``own`` this node's part.
     """
-    profile, target = loaded.profile, loaded.target
-    trees = [own] if profile.mode == "baked" else [*shared, own]
-    files = {"user-data": user_data(profile, target, cluster, node, trees)}
+    trees = [own] if resolved.profile.mode == "baked" else [*shared, own]
+    files = {"user-data": user_data(resolved, cluster, node, trees)}
     files["vendor-data"] = vendor_data()
-    network = network_config(profile, target, node)
+    network = network_config(resolved, node)
     if network is not None:
         files["network-config"] = network
     files["meta-data"] = meta_data(cluster, node, *(files[name] for name in sorted(files)))
@@ -66,32 +65,32 @@ def seed_files(
 class _Shared:
     """What all nodes of one profile have. ``archive`` is for `cloud.include_url`, where there is one."""
 
-    loaded: Loaded
+    resolved: Resolved
     trees: tuple[NodeTree, NodeTree]
     archive: bytes | None
 
     archive_sum: str
 
 
-def _shared(loaded: Loaded, epoch: int, image: _Shared | None = None) -> _Shared:
-    profile, target = loaded.profile, loaded.target
+def _shared(resolved: Resolved, epoch: int, image: _Shared | None = None) -> _Shared:
+    profile = resolved.profile
     if image is not None and profile.mode == "baked":  # settings of a node's own change nothing of it (IB441)
-        return replace(image, loaded=loaded)
-    trees = (install_tree(profile, target), node_tree(profile, target))
+        return replace(image, resolved=resolved)
+    trees = (install_tree(resolved), node_tree(resolved))
     if profile.mode == "baked" or profile.cloud.include_url is None:
-        return _Shared(loaded, trees, None, "")
+        return _Shared(resolved, trees, None, "")
     archive = include_archive([public(trees)], epoch)
-    return _Shared(loaded, trees, archive, hashlib.sha256(archive).hexdigest())
+    return _Shared(resolved, trees, archive, hashlib.sha256(archive).hexdigest())
 
 
 def _one_archive_a_url(
     everyone: _Shared, own: Sequence[Own], some: Mapping[tuple[str, ...], _Shared], findings: Findings
 ) -> None:
     """A node whose settings change its files fetches others than its neighbours: from another address."""
-    at = {everyone.loaded.profile.cloud.include_url: everyone.archive_sum}
+    at = {everyone.resolved.profile.cloud.include_url: everyone.archive_sum}
     for each in own:
         shared = some[each.names]
-        url = shared.loaded.profile.cloud.include_url
+        url = shared.resolved.profile.cloud.include_url
         if at.setdefault(url, shared.archive_sum) != shared.archive_sum:
             each.add(
                 findings, "IB442", ("cloud", "include_url"),
@@ -101,7 +100,7 @@ def _one_archive_a_url(
 
 
 def render(
-    loaded: Loaded,
+    resolved: Resolved,
     cluster: Cluster,
     epoch: int,
     findings: Findings,
@@ -115,38 +114,38 @@ def render(
     """
     cloud: dict[str, OutFile] = {}
     seeds: dict[str, Mapping[str, bytes]] = {}
-    everyone = _shared(loaded, epoch)
-    some = {each.names: _shared(each.loaded, epoch, everyone) for each in own}
+    everyone = _shared(resolved, epoch)
+    some = {each.names: _shared(each.resolved, epoch, everyone) for each in own}
     _one_archive_a_url(everyone, own, some, findings)
-    where = reach(loaded.profile, cluster)
+    where = reach(resolved.profile, cluster)
     special = {name: shared for names, shared in some.items() for name in names}
     if everyone.archive is not None:
         cloud[FILE] = OutFile(everyone.archive)
     for node in cluster.nodes:
         shared = special.get(node.name, everyone)
-        profile, target = shared.loaded.profile, loaded.target
-        mine = seed_tree(profile, target, cluster, node, secrets, where)
-        seed = seed_files(shared.loaded, cluster, node, shared.trees, mine)
+        profile = shared.resolved.profile
+        mine = seed_tree(shared.resolved, cluster, node, secrets, where)
+        seed = seed_files(shared.resolved, cluster, node, shared.trees, mine)
         seeds[node.name] = seed
         if shared.archive is not None and shared.archive != everyone.archive:
             cloud[f"{node.name}/{FILE}"] = OutFile(shared.archive)
-        small = small_user_data(profile, target, cluster, node, shared.trees, mine, shared.archive_sum)
+        small = small_user_data(shared.resolved, cluster, node, shared.trees, mine, shared.archive_sum)
         made = forms(seed, small)
         rows = cloud_sizes(made)
         for name, content in cloud_files(profile, node, made, rows).items():
             cloud[f"{node.name}/{name}"] = OutFile(content, 0o600)
-        mark = shared.loaded.layered.mark(("cloud", "providers"))
+        mark = shared.resolved.layered.mark(("cloud", "providers"))
         findings.extend(limit_findings(profile, node.name, rows, mark))
     install, tree = everyone.trees
     pxe = {
         name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
-        for name, content in pxe_files(loaded.profile, loaded.target, cluster, seeds, keys=secrets is not None).items()
+        for name, content in pxe_files(resolved, cluster, seeds, keys=secrets is not None).items()
     }
     groups: dict[str, Group] = {
         "nodes": SeedGroup(seeds, epoch),
         "cloud": cloud,
         "pxe": pxe,
-        "elements": element_files(loaded.target, install, tree),
+        "elements": element_files(resolved.target, install, tree),
     }
     return Rendered(groups, install, tree, run_id(_everything(groups, install, tree, epoch)))
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import Secrets
-from imgbuild.config.target import Target
 from imgbuild.facts.cilium_values import replaces_kube_proxy
 from imgbuild.facts.derive import device_names
 from imgbuild.facts.endpoint import Reach, own_address, reach
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render import kubeadm, kubevip
 from imgbuild.render.cilium import cilium_values, values_yaml
 from imgbuild.render.nodefile import NodeFile, NodeTree
@@ -21,8 +21,7 @@ PKI = "/etc/imgbuild/pki"
 
 
 def seed_tree(
-    profile: Profile,
-    target: Target,
+    resolved: Resolved,
     cluster: Cluster,
     node: Node,
     secrets: Secrets | None = None,
@@ -30,25 +29,27 @@ def seed_tree(
 ) -> NodeTree:
     """The node's own files: what verify expects, and what first boot needs to make the cluster or to join it.
 
-    ``profile`` has the node's own settings. ``where`` is the cluster's, by the profile of all nodes; by default by
-    ``profile``, which is the same where no node has settings.
+    ``resolved`` has the node's own settings. ``where`` is the cluster's, by the profile of all nodes; by default by
+    this one, which is the same where no node has settings.
     """
+    profile = resolved.profile
     files = [NodeFile("/etc/imgbuild/seed.conf", _seed_conf(profile, node))]
     if profile.kubernetes.enabled:
-        files += _kubernetes(profile, target, cluster, node, where or reach(profile, cluster), secrets)
+        files += _kubernetes(resolved, cluster, node, where or reach(profile, cluster), secrets)
     return NodeTree(tuple(sorted(files, key=lambda f: f.path)))
 
 
 def _kubernetes(
-    profile: Profile, target: Target, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
+    resolved: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
 ) -> Iterator[NodeFile]:
+    profile = resolved.profile
     yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(profile, cluster, node, where, secrets))
     if node == cluster.first:
-        init = kubeadm.init_yaml(profile, target, cluster, node, where, secrets)
+        init = kubeadm.init_yaml(resolved, cluster, node, where, secrets)
         yield NodeFile("/etc/imgbuild/kubeadm-init.yaml", init, 0o600)
     if secrets is not None:
         if where.endpoint is not None:
-            join = kubeadm.join_yaml(profile, target, node, where, secrets)
+            join = kubeadm.join_yaml(resolved, node, where, secrets)
             yield NodeFile("/etc/imgbuild/kubeadm-join.yaml", join, 0o600)
         for name, content in secrets.files.items():
             if node.role == "control-plane" or name == "ca.crt":

@@ -10,18 +10,19 @@ from urllib.parse import urlsplit
 from packaging.version import Version
 
 from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import ImgbuildError
-from imgbuild.facts.derive import containerd_line, containerd_version, sandbox_image, version
+from imgbuild.facts.derive import containerd_line, version
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, NodeLink
 from imgbuild.render.templates import render, static
 
 SYSTEM = "etc/systemd/system"
 
 
-def files(profile: Profile, target: Target) -> Iterator[NodeFile]:
+def files(resolved: Resolved) -> Iterator[NodeFile]:
     """Everything below /etc/containerd, and stargz and buildkit where they are enabled."""
-    yield NodeFile("/etc/containerd/config.toml", config(profile, target))
+    profile = resolved.profile
+    yield NodeFile("/etc/containerd/config.toml", config(resolved))
     for name, registry in profile.containerd.registries.items():
         if registry is not None:
             content = render(
@@ -40,9 +41,10 @@ def files(profile: Profile, target: Target) -> Iterator[NodeFile]:
         yield from _buildkit(profile)
 
 
-def config(profile: Profile, target: Target) -> bytes:
+def config(resolved: Resolved) -> bytes:
     """/etc/containerd/config.toml in the version that this containerd reads."""
-    release = containerd_version(profile, target)
+    profile = resolved.profile
+    release = resolved.containerd
     if release is None:  # check says it with its place
         raise ImgbuildError("containerd.nerdctl_full.containerd must say which containerd this archive holds")
     options = profile.containerd
@@ -56,7 +58,7 @@ def config(profile: Profile, target: Target) -> bytes:
         exports=_exports(version(release)),
         root=options.root,
         state=options.state,
-        sandbox=sandbox_image(profile, target),
+        sandbox=resolved.sandbox_image,
         snapshotter=options.snapshotter,
         systemd_cgroup=options.cgroup_driver == "systemd",
         stargz=options.stargz.enabled,
@@ -97,11 +99,12 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def cni_link(profile: Profile, target: Target) -> NodeLink | None:
+def cni_link(resolved: Resolved) -> NodeLink | None:
     """/opt/cni/bin has one owner: the kubernetes-cni package, or a link to the archive's or distribution's plugins.
 
     A container that mounts /opt/cni/bin from the host (Cilium's agent) gets what the link leads to.
     """
+    profile, target = resolved.profile, resolved.target
     if profile.kubernetes.enabled and profile.kubernetes.source == "packages":
         return None
     if profile.containerd.source == "nerdctl-full":

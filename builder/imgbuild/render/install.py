@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from imgbuild.config.profile import Binary, Profile
-from imgbuild.config.target import Target
-from imgbuild.facts.derive import kernel_arguments, kernel_facts
 from imgbuild.facts.drivers import boot_drivers
-from imgbuild.facts.repositories import repository_keys
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.repositories import apt_sources, key_files, repository_settings, rpm_repositories
 from imgbuild.render.templates import render, static
@@ -29,20 +27,21 @@ _BROUGHT = ("cri-tools", "kubernetes-cni")  # what the packages of Kubernetes br
 _FAMILY = {"apt": "apt", "yum": "rpm", "dnf": "rpm"}
 
 
-def install_tree(profile: Profile, target: Target) -> NodeTree:
+def install_tree(resolved: Resolved) -> NodeTree:
     """The install scripts and their settings, as files on the node.
 
     ``/usr/libexec/imgbuild/install`` runs the steps; in stock mode ``/usr/libexec/imgbuild/setup`` runs it, with
     what it needs to go on after a power cut.
     """
-    settings = _settings(profile, target)
+    profile = resolved.profile
+    settings = _settings(resolved)
     files = [NodeFile(CONF, render("node", "etc/imgbuild/install.conf.j2", settings=settings))]
     files += [_script("install", "install"), _script("lib/install.sh", "lib/install.sh", mode=0o644)]
     files += [_script("lib/path.sh", "lib/path.sh", mode=0o644)]  # every program's, of the node files' too
-    files += _steps(profile, target)
-    files += _system_files(profile, target)
+    files += _steps(resolved)
+    files += _system_files(resolved)
     if profile.mode == "stock":
-        files += _setup(profile, target)
+        files += _setup(resolved)
     return NodeTree(tuple(sorted(files, key=lambda f: f.path)))
 
 
@@ -52,19 +51,20 @@ def _script(name: str, source: str, *, mode: int = 0o755, context: Mapping[str, 
     return NodeFile(f"/{LIBEXEC}/{name}", content, mode)
 
 
-def _steps(profile: Profile, target: Target) -> Iterable[NodeFile]:
+def _steps(resolved: Resolved) -> Iterable[NodeFile]:
     """The steps that this node needs, in this family's words; no other reaches it."""
+    profile, target = resolved.profile, resolved.target
     family = _FAMILY[target.package_manager]
     manager = target.package_manager
     yield _script("lib/packages.sh", f"install.d/{family}/packages.sh", mode=0o644)
     if manager != family:
         yield _script("lib/manager.sh", f"install.d/{manager}/manager.sh", mode=0o644)
     if family == "apt":
-        context = apt_sources(profile, target)
+        context = apt_sources(resolved)
         yield _script("install.d/10-repositories", "install.d/apt/10-repositories", context=context)
     else:
         yield _script("install.d/10-repositories", "install.d/rpm/10-repositories")
-    if family == "rpm" or repository_keys(profile, target):
+    if family == "rpm" or resolved.repository_keys:
         yield _script("lib/keys.sh", "lib/keys.sh", mode=0o644)
     yield _script("lib/programs.sh", "lib/programs.sh", mode=0o644)
     yield _script("install.d/20-packages", "install.d/any/20-packages")
@@ -85,22 +85,24 @@ def _steps(profile: Profile, target: Target) -> Iterable[NodeFile]:
     yield _script("install.d/90-clean", f"install.d/{family}/90-clean")
 
 
-def _setup(profile: Profile, target: Target) -> Iterable[NodeFile]:
+def _setup(resolved: Resolved) -> Iterable[NodeFile]:
     """What only a running cloud image needs. An image's kernel arguments are written when its disk is made."""
+    profile, target = resolved.profile, resolved.target
     yield _script("setup", "setup")
     if not profile.kubernetes.enabled:  # else first boot's, a node file
         yield _script("lib/stage.sh", "lib/stage.sh", mode=0o644)
     yield _script("boot-arguments", f"install.d/{_FAMILY[target.package_manager]}/boot-arguments")
     conf = "etc/imgbuild/setup.conf"
-    arguments = kernel_arguments(profile, target)
+    arguments = resolved.kernel_arguments
     yield NodeFile(f"/{conf}", render("node", f"{conf}.j2", arguments=arguments))
     unit = "etc/systemd/system/imgbuild-setup.service"
     yield NodeFile(f"/{unit}", static("node", unit))
 
 
-def _system_files(profile: Profile, target: Target) -> Iterable[NodeFile]:
+def _system_files(resolved: Resolved) -> Iterable[NodeFile]:
     """What must lie there before the first package is installed."""
-    yield from key_files(profile, target)
+    target = resolved.target
+    yield from key_files(resolved)
     wanted = boot_drivers()
     drivers = " ".join((*wanted.always, *wanted.where_built))
     if target.package_manager == "apt":
@@ -111,24 +113,23 @@ def _system_files(profile: Profile, target: Target) -> Iterable[NodeFile]:
         return
     repos = "etc/yum.repos.d/imgbuild.repo"
     priority = target.package_manager == "yum"
-    yield NodeFile(
-        f"/{repos}", render("node", f"{repos}.j2", repos=rpm_repositories(profile, target), priority=priority)
-    )
+    yield NodeFile(f"/{repos}", render("node", f"{repos}.j2", repos=rpm_repositories(resolved), priority=priority))
     dracut = "etc/dracut.conf.d/zzz-imgbuild.conf"
     yield NodeFile(f"/{dracut}", render("node", f"{dracut}.j2", drivers=drivers))
-    facts = kernel_facts(profile, target)
+    facts = resolved.kernel
     assert facts is not None  # noqa: S101 - the checks refuse a flavour that the target lacks
     kernel = "etc/sysconfig/kernel"
     default = facts.packages[0] + ("-core" if target.boot.menu == "bls" else "")
     yield NodeFile(f"/{kernel}", render("node", f"{kernel}.j2", package=default))
 
 
-def _settings(profile: Profile, target: Target) -> Settings:
-    facts = kernel_facts(profile, target)
+def _settings(resolved: Resolved) -> Settings:
+    profile, target = resolved.profile, resolved.target
+    facts = resolved.kernel
     assert facts is not None  # noqa: S101 - the checks refuse a flavour that the target lacks
     out: Settings = {
         "CACHE": CACHE,
-        "PACKAGES": _packages(profile, target),
+        "PACKAGES": _packages(resolved),
         "IMAGE_PACKAGES": list(target.packages.image),
         "IMAGE_UNITS": [f"{daemon}.service" for daemon in target.network_daemons],
         "KERNEL_PACKAGES": list(facts.packages),
@@ -138,8 +139,8 @@ def _settings(profile: Profile, target: Target) -> Settings:
     }
     if profile.base.remove:
         out["REMOVE_PACKAGES"] = list(profile.base.remove)
-    out |= repository_settings(profile, target)
-    out |= _containerd(profile, target)
+    out |= repository_settings(resolved)
+    out |= _containerd(resolved)
     out |= _kubernetes(profile)
     if profile.helm.enabled:
         out |= {"HELM_VERSION": profile.helm.version, "HELM_URLS": list(profile.helm.urls)}
@@ -160,7 +161,8 @@ def _chart(profile: Profile) -> Binary | None:
     return profile.cilium.chart if profile.kubernetes.enabled and profile.cilium.enabled else None
 
 
-def _packages(profile: Profile, target: Target) -> list[str]:
+def _packages(resolved: Resolved) -> list[str]:
+    profile, target = resolved.profile, resolved.target
     names = list(target.packages.base)
     if profile.kubernetes.enabled:
         names += target.packages.kubernetes
@@ -171,7 +173,8 @@ def _packages(profile: Profile, target: Target) -> list[str]:
     return list(dict.fromkeys([*names, *profile.packages.install]))
 
 
-def _containerd(profile: Profile, target: Target) -> Settings:
+def _containerd(resolved: Resolved) -> Settings:
+    profile, target = resolved.profile, resolved.target
     if profile.containerd.source == "distribution":
         return {"CONTAINERD_PACKAGES": list(target.packages.containerd or ())}
     archive = profile.containerd.nerdctl_full

@@ -13,10 +13,9 @@ import yaml
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import Secrets
-from imgbuild.config.target import Target
-from imgbuild.facts import derive
 from imgbuild.facts.bootstrap_token import DESCRIPTION, GROUPS, USAGES
 from imgbuild.facts.endpoint import NODE_IP, Reach, own_address
+from imgbuild.facts.resolved import Resolved
 
 _CGROUP_V1 = """\
 # cgroup v1 by the profile's own wish (kubernetes.cgroup_v1: accept): from 1.35 on the kubelet refuses it unless
@@ -27,17 +26,15 @@ LIFETIME = "@TOKEN_TTL@"
 (``expires``) and never takes it: it sets a default ``ttl`` first, and refuses both together (1.31 to 1.36)."""
 
 
-def init_yaml(
-    profile: Profile, target: Target, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
-) -> bytes:
+def init_yaml(resolved: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None) -> bytes:
     """For `kubeadm init --config`, on the control plane that makes the cluster."""
-    override = cgroup_v1_override(profile, target)
+    profile = resolved.profile
     kubernetes = profile.kubernetes
     init: dict[str, Any] = {
-        "apiVersion": _api(profile),
+        "apiVersion": _api(resolved),
         "kind": "InitConfiguration",
         "localAPIEndpoint": _local(profile, node),
-        "nodeRegistration": _registration(profile, node, override),
+        "nodeRegistration": _registration(resolved, node),
     }
     if secrets is not None:
         init["bootstrapTokens"] = [
@@ -51,17 +48,17 @@ def init_yaml(
         ]
     if not kubernetes.kube_proxy:
         init["skipPhases"] = ["addon/kube-proxy"]
-    return _document("init", profile, override, init, _cluster(profile, cluster, where), _kubelet(profile, override))
+    return _document("init", resolved, init, _cluster(resolved, cluster, where), _kubelet(resolved))
 
 
-def join_yaml(profile: Profile, target: Target, node: Node, where: Reach, secrets: Secrets) -> bytes:
+def join_yaml(resolved: Resolved, node: Node, where: Reach, secrets: Secrets) -> bytes:
     """For `kubeadm join --config`. A control plane has the cluster's CAs in /etc/kubernetes/pki before.
 
     There is none for a cluster without an endpoint.
     """
-    override = cgroup_v1_override(profile, target)
+    profile = resolved.profile
     limit = "5m0s"
-    v1beta3 = _api(profile).endswith("v1beta3")
+    v1beta3 = _api(resolved).endswith("v1beta3")
     discovery: dict[str, Any] = {
         "bootstrapToken": {
             "token": secrets.bootstrap_token,
@@ -72,39 +69,28 @@ def join_yaml(profile: Profile, target: Target, node: Node, where: Reach, secret
     if v1beta3:
         discovery["timeout"] = limit
     join: dict[str, Any] = {
-        "apiVersion": _api(profile),
+        "apiVersion": _api(resolved),
         "kind": "JoinConfiguration",
         "discovery": discovery,
-        "nodeRegistration": _registration(profile, node, override),
+        "nodeRegistration": _registration(resolved, node),
     }
     if not v1beta3:
         join["timeouts"] = {"discovery": limit}
     if node.role == "control-plane":
         join["controlPlane"] = {"localAPIEndpoint": _local(profile, node)}
-    return _document("join", profile, override, join)
+    return _document("join", resolved, join)
 
 
-def cgroup_v1_override(profile: Profile, target: Target) -> bool:
-    """Whether this kubelet must be told to run on cgroup v1, and the user said so."""
-    facts = derive.kubernetes_facts(profile.kubernetes.version)
-    return (
-        derive.cgroup(profile, target) == "v1"
-        and profile.kubernetes.cgroup_v1 == "accept"
-        and facts is not None
-        and facts.cgroup_v1 == "override"
-    )
-
-
-def _document(verb: str, profile: Profile, override: bool, *parts: dict[str, Any]) -> bytes:
-    head = f"# imgbuild: kubeadm {verb} --config, Kubernetes {profile.kubernetes.version}\n"
-    if override:
+def _document(verb: str, resolved: Resolved, *parts: dict[str, Any]) -> bytes:
+    head = f"# imgbuild: kubeadm {verb} --config, Kubernetes {resolved.profile.kubernetes.version}\n"
+    if resolved.cgroup_v1_override:
         head += _CGROUP_V1
     dumped = (yaml.dump(part, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True) for part in parts)
     return (head + "---\n".join(dumped)).encode()
 
 
-def _api(profile: Profile) -> str:
-    facts = derive.kubernetes_facts(profile.kubernetes.version)
+def _api(resolved: Resolved) -> str:
+    facts = resolved.kubernetes
     return f"kubeadm.k8s.io/{facts.kubeadm_api if facts else 'v1beta4'}"
 
 
@@ -113,7 +99,8 @@ def _local(profile: Profile, node: Node) -> dict[str, Any]:
     return {"advertiseAddress": address, "bindPort": profile.kubernetes.api_port}
 
 
-def _registration(profile: Profile, node: Node, override: bool) -> dict[str, Any]:
+def _registration(resolved: Resolved, node: Node) -> dict[str, Any]:
+    profile = resolved.profile
     registration: dict[str, Any] = {"name": node.name, "criSocket": profile.crictl.endpoint}
     taints = [taint.model_dump(exclude_defaults=True) for taint in node.taints]
     if node.role == "control-plane":
@@ -127,18 +114,18 @@ def _registration(profile: Profile, node: Node, override: bool) -> dict[str, Any
         arguments["node-labels"] = ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
     registration["kubeletExtraArgs"] = (
         arguments
-        if _api(profile).endswith("v1beta3")
+        if _api(resolved).endswith("v1beta3")
         else [{"name": name, "value": value} for name, value in arguments.items()]
     )
-    if override:
+    if resolved.cgroup_v1_override:
         registration["ignorePreflightErrors"] = ["SystemVerification"]
     return registration
 
 
-def _cluster(profile: Profile, cluster: Cluster, where: Reach) -> dict[str, Any]:
-    kubernetes = profile.kubernetes
+def _cluster(resolved: Resolved, cluster: Cluster, where: Reach) -> dict[str, Any]:
+    kubernetes = resolved.profile.kubernetes
     config: dict[str, Any] = {
-        "apiVersion": _api(profile),
+        "apiVersion": _api(resolved),
         "kind": "ClusterConfiguration",
         "clusterName": cluster.name,
         "kubernetesVersion": f"v{kubernetes.version}",
@@ -156,13 +143,14 @@ def _cluster(profile: Profile, cluster: Cluster, where: Reach) -> dict[str, Any]
     return config
 
 
-def _kubelet(profile: Profile, override: bool) -> dict[str, Any]:
+def _kubelet(resolved: Resolved) -> dict[str, Any]:
+    profile = resolved.profile
     config: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "cgroupDriver": profile.containerd.cgroup_driver,
     }
-    if override:
+    if resolved.cgroup_v1_override:
         config["failCgroupV1"] = False
     if profile.swap.enabled:
         config["failSwapOn"] = False

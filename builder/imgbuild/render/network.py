@@ -21,16 +21,16 @@ from typing import Any
 import yaml
 
 from imgbuild.config.cluster import Addresses, Bond, Node, NodeNetwork, Route
-from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
-from imgbuild.facts.derive import cloud_init_version, version, versions
+from imgbuild.facts.derive import version, versions
+from imgbuild.facts.resolved import Resolved
 
 
-def network_config(profile: Profile, target: Target, node: Node) -> bytes | None:
+def network_config(resolved: Resolved, node: Node) -> bytes | None:
     """The seed's network-config, without a top-level ``network:``; None: the node uses DHCP."""
+    target = resolved.target
     if node.network is None:
         return None
-    release = cloud_init_version(profile, target)
+    release = resolved.cloud_init
     since = {name: version(first) for name, first in versions("cloud-init")["since"].items()}
     if target.family == "el" or release < since["network_v2"]:
         made = _version1(node.network, masks=release < since["route_destination"])

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd, verify
 from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
 from imgbuild.render.templates import render, static
@@ -31,15 +31,16 @@ KUBELET = "/usr/local/bin/kubelet"
 """Where pinned binaries lie; packages bring a unit and a kubelet of their own."""
 
 
-def node_tree(profile: Profile, target: Target) -> NodeTree:
+def node_tree(resolved: Resolved) -> NodeTree:
     """The node's files, links and units. A file of the user's takes the place of ours at the same path."""
-    files = {f.path: f for f in _files(profile, target)}
+    profile = resolved.profile
+    files = {f.path: f for f in _files(resolved)}
     files |= {f.path: NodeFile(f.path, f.content.encode(), int(f.mode, 8)) for f in profile.files}
-    links = [link for link in _links(profile, target) if link.path not in files]
-    enable = _enable(profile, target)
-    mask = (unit for unit in _mask(profile, target) if f"/{SYSTEM}/{unit}" not in files)
+    links = [link for link in _links(resolved) if link.path not in files]
+    enable = _enable(resolved)
+    mask = (unit for unit in _mask(resolved) if f"/{SYSTEM}/{unit}" not in files)
     tree = NodeTree(tuple(files.values()), tuple(links), tuple(enable), tuple(mask))
-    conf = NodeFile("/etc/imgbuild/node.conf", _node_conf(profile, target, tree))
+    conf = NodeFile("/etc/imgbuild/node.conf", _node_conf(resolved, tree))
     if conf.path not in files:
         tree = tree + NodeTree((conf,))
     return NodeTree() + tree  # sorted
@@ -49,7 +50,8 @@ def _plain(name: str, mode: int = 0o644) -> NodeFile:
     return NodeFile(f"/{name}", static("node", name), mode)
 
 
-def _files(profile: Profile, target: Target) -> Iterator[NodeFile]:
+def _files(resolved: Resolved) -> Iterator[NodeFile]:
+    profile, target = resolved.profile, resolved.target
     yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _SCRIPTS)
     yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in _CHECKS)
     yield _plain(f"{SYSTEM}/imgbuild-report.service")
@@ -57,15 +59,16 @@ def _files(profile: Profile, target: Target) -> Iterator[NodeFile]:
     if target.boot.menu == "bls":
         yield _plain(f"{LIBEXEC}/boot-entries", 0o755)
         yield _plain(f"{SYSTEM}/imgbuild-boot-entries.service")
-    yield NodeFile("/etc/imgbuild/verify.conf", verify.verify_conf(profile, target))
-    yield from _system(profile, target)
-    yield from _network(profile, target)
-    yield from containerd.files(profile, target)
+    yield NodeFile("/etc/imgbuild/verify.conf", verify.verify_conf(resolved))
+    yield from _system(resolved)
+    yield from _network(resolved)
+    yield from containerd.files(resolved)
     if profile.kubernetes.enabled:
-        yield from _kubernetes(profile, target)
+        yield from _kubernetes(resolved)
 
 
-def _system(profile: Profile, target: Target) -> Iterator[NodeFile]:
+def _system(resolved: Resolved) -> Iterator[NodeFile]:
+    profile, target = resolved.profile, resolved.target
     servers = profile.time.ntp_servers
     yield NodeFile(target.paths.chrony, render("node", "etc/chrony.conf.j2", servers=servers))
     if target.paths.timezone:
@@ -85,10 +88,11 @@ def _system(profile: Profile, target: Target) -> Iterator[NodeFile]:
         yield NodeFile(f"/{name}/{command}", render("node", f"{name}/command.j2", command=command))
 
 
-def _network(profile: Profile, target: Target) -> Iterator[NodeFile]:
+def _network(resolved: Resolved) -> Iterator[NodeFile]:
+    profile, target = resolved.profile, resolved.target
     name = "etc/sysctl.d/99-zz-imgbuild.conf"
     reverse = {f"net.ipv4.conf.{i}.rp_filter" for i in ("all", "default")}
-    settings = [(key, value) for key, _, value in verify.sysctls(profile) if key not in reverse]
+    settings = [(key, value) for key, _, value in verify.sysctls(resolved) if key not in reverse]
     content = render("node", f"{name}.j2", settings=settings, rp_filter=profile.network.rp_filter)
     yield NodeFile(f"/{name}", content)
     yield _plain("etc/udev/rules.d/99-zz-imgbuild-rp-filter.rules")
@@ -104,7 +108,8 @@ def _network(profile: Profile, target: Target) -> Iterator[NodeFile]:
             yield NodeFile(f"/{name}", render("node", f"{name}.j2", unmanaged=unmanaged))
 
 
-def _kubernetes(profile: Profile, target: Target) -> Iterator[NodeFile]:
+def _kubernetes(resolved: Resolved) -> Iterator[NodeFile]:
+    profile, target = resolved.profile, resolved.target
     yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in ("50-cluster.sh", "55-cilium.sh", "60-deep.sh"))
     yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _FIRST_BOOT)
     yield from (_plain(f"{LIBEXEC}/firstboot.d/{name}", 0o755) for name in _STAGES)
@@ -134,19 +139,21 @@ def _completions(profile: Profile) -> list[str]:
     return commands
 
 
-def _links(profile: Profile, target: Target) -> Iterable[NodeLink]:
+def _links(resolved: Resolved) -> Iterable[NodeLink]:
+    profile = resolved.profile
     yield NodeLink("/etc/localtime", posixpath.join("../usr/share/zoneinfo", profile.time.zone))
     yield NodeLink("/usr/bin/imgbuild-verify", "../libexec/imgbuild/verify")
     if profile.kubernetes.enabled:
         for name in ("reset", "status"):
             yield NodeLink(f"/usr/bin/imgbuild-{name}", f"../libexec/imgbuild/{name}")
-    cni = containerd.cni_link(profile, target)
+    cni = containerd.cni_link(resolved)
     if cni is not None:
         yield cni
 
 
-def _enable(profile: Profile, target: Target) -> Iterator[str]:
+def _enable(resolved: Resolved) -> Iterator[str]:
     """In the order in which apply starts them."""
+    profile, target = resolved.profile, resolved.target
     if target.boot.menu == "bls":
         yield "imgbuild-boot-entries.service"
     yield target.services.chrony
@@ -165,7 +172,8 @@ def _enable(profile: Profile, target: Target) -> Iterator[str]:
     yield "imgbuild-report.timer"
 
 
-def _mask(profile: Profile, target: Target) -> Iterator[str]:
+def _mask(resolved: Resolved) -> Iterator[str]:
+    profile, target = resolved.profile, resolved.target
     yield from target.services.ntp_rivals
     yield from target.services.updaters
     if profile.firewall.disabled:
@@ -174,7 +182,8 @@ def _mask(profile: Profile, target: Target) -> Iterator[str]:
         yield "swap.target"  # nothing else pulls in swap units: neither fstab's nor those found on GPT
 
 
-def _node_conf(profile: Profile, target: Target, tree: NodeTree) -> bytes:
+def _node_conf(resolved: Resolved, tree: NodeTree) -> bytes:
+    profile, target = resolved.profile, resolved.target
     paths = sorted(f.path for f in tree.files)
 
     def below(*prefixes: str) -> list[str]:

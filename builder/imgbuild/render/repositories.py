@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
-from imgbuild.facts.derive import kernel_facts, minor
-from imgbuild.facts.repositories import Key, repository_keys, repository_urls
+from imgbuild.facts.derive import minor
+from imgbuild.facts.repositories import Key
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile
 
 KERNEL_REPOSITORY = "elrepo-kernel"
@@ -26,18 +25,19 @@ class Repository:
     exclude: tuple[str, ...] = ()
 
 
-def key_files(profile: Profile, target: Target) -> list[NodeFile]:
+def key_files(resolved: Resolved) -> list[NodeFile]:
     """The keys that the base image does not bring, as files on the node."""
-    keys = (key for found in repository_keys(profile, target).values() for key in found)
+    keys = (key for found in resolved.repository_keys.values() for key in found)
     return [NodeFile(path, content) for path, content in {k.path: k.content for k in keys}.items() if content]
 
 
-def rpm_repositories(profile: Profile, target: Target) -> list[Repository]:
+def rpm_repositories(resolved: Resolved) -> list[Repository]:
     """The sections of the repository file, the distribution's first."""
-    urls = repository_urls(profile, target)
+    profile, target = resolved.profile, resolved.target
+    urls = resolved.repository_urls
     minor_version = minor(profile.kubernetes.version)
 
-    found = repository_keys(profile, target)
+    found = resolved.repository_keys
 
     def keys(kind: str) -> list[str]:
         return [f"file://{key.path}" for key in found[kind]]
@@ -61,26 +61,28 @@ def rpm_repositories(profile: Profile, target: Target) -> list[Repository]:
     return out
 
 
-def apt_sources(profile: Profile, target: Target) -> dict[str, bool | str]:
+def apt_sources(resolved: Resolved) -> dict[str, bool | str]:
     """Which parts the repository step has; without an address of its own it leaves the system's alone.
 
     ``own_keys``: which list of install.conf has the profile's keys of the distribution's mirror, if it has any.
     """
-    facts = kernel_facts(profile, target)
-    out: dict[str, bool | str] = {name: bool(urls) for name, urls in repository_urls(profile, target).items()}
+    profile = resolved.profile
+    facts = resolved.kernel
+    out: dict[str, bool | str] = {name: bool(urls) for name, urls in resolved.repository_urls.items()}
     mirrors = [name.upper() for name in ("distribution", "security") if out[name]]
     own_keys = f"{mirrors[0]}_KEYS" if mirrors and profile.repositories.keys.distribution is not None else ""
     return out | {"kernel_release": facts is not None and facts.release is not None, "own_keys": own_keys}
 
 
-def repository_settings(profile: Profile, target: Target) -> dict[str, str | list[str]]:
+def repository_settings(resolved: Resolved) -> dict[str, str | list[str]]:
     """What the steps read of repositories from install.conf."""
-    urls = {name: found for name, found in repository_urls(profile, target).items() if found}
-    keys = {name: [_word(key) for key in found] for name, found in repository_keys(profile, target).items()}
+    target = resolved.target
+    urls = {name: found for name, found in resolved.repository_urls.items() if found}
+    keys = {name: [_word(key) for key in found] for name, found in resolved.repository_keys.items()}
     if target.package_manager != "apt":
         every = [word for found in keys.values() for word in found]
         return {"KEYS": every, "KERNEL_REPOSITORY": KERNEL_REPOSITORY if "elrepo" in urls else ""}
-    facts = kernel_facts(profile, target)
+    facts = resolved.kernel
     out: dict[str, str | list[str]] = {"KERNEL_RELEASE": (facts.release or "") if facts else ""}
     out |= {f"{name.upper()}_URLS": found for name, found in urls.items()}
     return out | {f"{name.upper()}_KEYS": found for name, found in keys.items()}

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
-from imgbuild.facts.derive import cloud_init_version, version, versions
+from imgbuild.facts.derive import version, versions
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.templates import environment, static
 from imgbuild.render.yamltext import block, content, quote
@@ -36,8 +35,7 @@ class Include:
 
 
 def user_data(
-    profile: Profile,
-    target: Target,
+    resolved: Resolved,
     cluster: Cluster,
     node: Node,
     trees: Sequence[NodeTree],
@@ -57,11 +55,11 @@ def user_data(
         "include": include,
         "node": node,
         "quote": quote,
-        "run": profile.run,
-        "setup": SETUP if profile.mode == "stock" else None,
-        "target": target,
-        "users": profile.users,
-        "version": cloud_init_version(profile, target),
+        "run": resolved.profile.run,
+        "setup": SETUP if resolved.profile.mode == "stock" else None,
+        "target": resolved.target,
+        "users": resolved.profile.users,
+        "version": resolved.cloud_init,
     }
     return made.get_template("user-data.j2").render(context).encode()
 
@@ -71,12 +69,13 @@ def plain(key: str) -> str:
     return key.encode("ascii", "replace").decode("ascii")
 
 
-def modules(profile: Profile, target: Target) -> frozenset[str]:
+def modules(resolved: Resolved) -> frozenset[str]:
     """The modules that this target's cloud-init runs.
 
     Raises:
         KeyError: profiles/versions/cloud-init.yaml has no such list.
     """
+    profile, target = resolved.profile, resolved.target
     lists = versions("cloud-init")["modules"]
     if profile.mode == "stock":
         family, _, _ = target.cloud_init.modules.partition("-")
@@ -85,10 +84,11 @@ def modules(profile: Profile, target: Target) -> frozenset[str]:
     return frozenset(lists[target.cloud_init.modules])
 
 
-def unsupported(profile: Profile, target: Target, document: Mapping[str, Any]) -> list[str]:
+def unsupported(resolved: Resolved, document: Mapping[str, Any]) -> list[str]:
     """Why cloud-init on this target would not do all that a ``#cloud-config`` says; it would not say so itself."""
-    known = modules(profile, target)
-    release = cloud_init_version(profile, target)
+    target = resolved.target
+    known = modules(resolved)
+    release = resolved.cloud_init
     table = versions("cloud-init")
     out = []
     for key in document:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
-from imgbuild.facts import derive
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd
 from imgbuild.render.templates import render
 
@@ -19,9 +18,9 @@ UNREQUIRED = frozenset({"clock", *CLUSTER})
 first boot is still under way (it may wait for another node) has not failed. One whose first boot failed has."""
 
 
-def check_names(profile: Profile, target: Target) -> frozenset[str]:
+def check_names(resolved: Resolved) -> frozenset[str]:
     """The checks that imgbuild-verify makes for this profile and that a sound node with its seed passes."""
-    return frozenset(check_list(profile, target)) - UNREQUIRED - left_out(profile, target).keys()
+    return frozenset(check_list(resolved)) - UNREQUIRED - left_out(resolved).keys()
 
 
 _SYSTEM = "/etc/systemd/system"
@@ -44,26 +43,28 @@ _READS = {
 The checks `chrony` and `containerd-config` then look at what does not depend on its content (own_files)."""
 
 
-def left_out(profile: Profile, target: Target) -> dict[str, str]:
+def left_out(resolved: Resolved) -> dict[str, str]:
     """The checks that are not made because of a file of the user's, with that file."""
+    profile = resolved.profile
     own = {file.path for file in profile.files}
     reads = {path: check for path, check in _READS.items() if path in own}
     return {
         name: path
-        for name in check_list(profile, target)
+        for name in check_list(resolved)
         for path, check in reads.items()
         if name == check or (check.endswith(":") and name.startswith(check))
     }
 
 
-def check_list(profile: Profile, target: Target) -> list[str]:
+def check_list(resolved: Resolved) -> list[str]:
     """All checks in the order in which the node makes them. "name:argument" calls check_name with its argument."""
+    profile, target = resolved.profile, resolved.target
     # Users come with the seed, and a node may have its own: the image asks for the seed's, whoever they are.
     names = ["kernel", "boot-default", "cloud-init", "hostname", "users", "ssh-keys"]
     names += ["root-grown", "time-zone", "chrony", "clock"]
     if modules(profile):  # bash 4.2 with -u takes an empty list for an unset one
         names.append("modules")
-    names += [f"sysctl:{key}" for key, _, _ in sysctls(profile)]
+    names += [f"sysctl:{key}" for key, _, _ in sysctls(resolved)]
     names.append("rp-filter")
     if profile.bpffs.enabled:
         names.append("bpffs")
@@ -118,18 +119,19 @@ def sysctl_path(key: str) -> str:
     return key if first == "/" else key.translate(str.maketrans("./", "/."))
 
 
-def sysctls(profile: Profile) -> list[tuple[str, str, str]]:
+def sysctls(resolved: Resolved) -> list[tuple[str, str, str]]:
     """Key, path below /proc/sys and value of each sysctl that is set; null in the profile takes one away."""
-    network = profile.network
-    rows = {key: str(value) for key, value in derive.sysctls(profile).items()}
+    network = resolved.profile.network
+    rows = {key: str(value) for key, value in resolved.sysctls.items()}
     rows |= {f"net.ipv4.conf.{name}.rp_filter": str(network.rp_filter) for name in ("all", "default")}
     return [(key, sysctl_path(key), " ".join(value.split())) for key, value in sorted(rows.items())]
 
 
-def verify_conf(profile: Profile, target: Target) -> bytes:
+def verify_conf(resolved: Resolved) -> bytes:
     """/etc/imgbuild/verify.conf."""
+    profile, target = resolved.profile, resolved.target
     registries = [name for name, registry in profile.containerd.registries.items() if registry is not None]
-    kernel = derive.kernel_facts(profile, target)
+    kernel = resolved.kernel
     efi_dir = f"/boot/efi/EFI/{target.boot.efi_vendor}"
     values: list[tuple[str, str | list[str]]] = [
         ("packages", "dpkg" if target.package_manager == "apt" else "rpm"),
@@ -139,7 +141,7 @@ def verify_conf(profile: Profile, target: Target) -> bytes:
         ("grub_dir", target.boot.grub_dir),
         ("grub_efi_dir", efi_dir),
         ("own_files", sorted(file.path for file in profile.files)),
-        ("left_out", [word for row in left_out(profile, target).items() for word in row]),
+        ("left_out", [word for row in left_out(resolved).items() for word in row]),
         ("zone", profile.time.zone),
         ("chrony_unit", target.services.chrony),
         ("chrony_conf", target.paths.chrony),
@@ -147,11 +149,11 @@ def verify_conf(profile: Profile, target: Target) -> bytes:
         ("ntp_rivals", list(target.services.ntp_rivals)),
         ("modules", modules(profile)),
         ("rp_filter", str(profile.network.rp_filter)),
-        ("cgroup", derive.cgroup(profile, target)),
+        ("cgroup", resolved.cgroup),
         ("selinux", profile.selinux.mode or ""),
         ("firewall", list(target.services.firewall)),
         ("unmanaged", list(profile.network.unmanaged)),
-        ("containerd_version", derive.containerd_version(profile, target) or ""),
+        ("containerd_version", resolved.containerd or ""),
         ("containerd_plugins", _plugins(profile)),
         ("registries", sorted(registries)),
         ("stargz_root", profile.containerd.stargz.root),
@@ -164,10 +166,10 @@ def verify_conf(profile: Profile, target: Target) -> bytes:
     return render(
         "node",
         "etc/imgbuild/verify.conf.j2",
-        checks=check_list(profile, target),
+        checks=check_list(resolved),
         values=values,
-        sysctls=sysctls(profile),
-        containerd_config=containerd.expectations(containerd.config(profile, target)),
+        sysctls=sysctls(resolved),
+        containerd_config=containerd.expectations(containerd.config(resolved)),
     )
 
 

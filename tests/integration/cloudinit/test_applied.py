@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.config.load import Loaded
+from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import mime
 from imgbuild.outputs.include import include_archive, public, small_user_data
 from imgbuild.render.nodefile import NodeFile, NodeTree
@@ -25,7 +25,7 @@ from tests.support.nodes import (
     RESULTS,
     STATIC,
     cluster_of,
-    loaded,
+    resolved,
     seed_of,
     ssh_key,
     trees_of,
@@ -47,7 +47,7 @@ ODD = NodeTree(
 )
 
 
-def check_node(applied: Applied, given: Loaded, host: str, trees: list[NodeTree]) -> None:
+def check_node(applied: Applied, given: Resolved, host: str, trees: list[NodeTree]) -> None:
     """Files byte for byte, users, names, commands; and cloud-init itself is content."""
     assert applied.errors == []
     assert applied.warnings == []
@@ -71,7 +71,7 @@ def check_node(applied: Applied, given: Loaded, host: str, trees: list[NodeTree]
     assert applied.status["modules-final"]["finished"]
 
 
-def modules_of(given: Loaded) -> str:
+def modules_of(given: Resolved) -> str:
     """The module list of the cloud-init that reads the seed."""
     target = given.target.cloud_init
     if given.profile.mode == "baked":
@@ -92,7 +92,7 @@ MATRIX = [
 
 @pytest.mark.parametrize(("profile", "mode", "kind"), MATRIX)
 def test_a_seed_makes_its_node(profile: str, mode: str, kind: str, tmp_path: Path) -> None:
-    given, node = loaded(profile, mode), NODES[kind]
+    given, node = resolved(profile, mode), NODES[kind]
     applied = apply_seed(seed_of(given, node, ODD), tmp_path, modules=modules_of(given), macs=MACS)
     check_node(applied, given, node.name, [*trees_of(given, node), ODD])
     address = {"dhcp": None, "static": b"192.0.2.10/24", "bond": b"192.0.2.20/24"}[kind]
@@ -102,7 +102,7 @@ def test_a_seed_makes_its_node(profile: str, mode: str, kind: str, tmp_path: Pat
 
 
 def test_mime_and_gzip_arrive_as_plain_text_does(tmp_path: Path) -> None:
-    given = loaded("centos8-bios", "stock")
+    given = resolved("centos8-bios", "stock")
     seed = seed_of(given, NODES["bond"], ODD)
     packed = {**seed, "user-data": gzip.compress(mime(seed["user-data"]), mtime=0)}
     assert not seed["user-data"].isascii()
@@ -116,7 +116,7 @@ REBOOTS = "#!/bin/sh\nmkdir -p /run/imgbuild\ntouch /run/imgbuild/reboot-needed\
 
 @pytest.mark.slow
 def test_a_failed_setup_is_an_error_and_stops_what_follows(tmp_path: Path) -> None:
-    given = loaded("debian12-efi", "stock")
+    given = resolved("debian12-efi", "stock")
     applied = apply_seed(seed_of(given, NODES["dhcp"]), tmp_path, setup=FAILS)
     assert any("scripts-user" in error or "scripts_user" in error for error in applied.errors), applied.errors
     assert "imgbuild: setup ended with 5; nothing after it ran" in applied.output
@@ -125,13 +125,10 @@ def test_a_failed_setup_is_an_error_and_stops_what_follows(tmp_path: Path) -> No
 
 
 def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path) -> None:
-    given = loaded("centos7-efi", "stock", ["cloud.include_url=http://127.0.0.1:8099/files.tar.gz"])
-    profile, target = given.profile, given.target
+    given = resolved("centos7-efi", "stock", ["cloud.include_url=http://127.0.0.1:8099/files.tar.gz"])
     *shared, own = [*trees_of(given, STATIC)[:-1], ODD, trees_of(given, STATIC)[-1]]
     archive = include_archive([public(shared)], 0)
-    small = small_user_data(
-        profile, target, cluster_of(STATIC), STATIC, shared, own, hashlib.sha256(archive).hexdigest()
-    )
+    small = small_user_data(given, cluster_of(STATIC), STATIC, shared, own, hashlib.sha256(archive).hexdigest())
     assert small is not None
     seed = {**seed_of(given, STATIC), "user-data": small}
     (tmp_path / "www").mkdir()
@@ -147,9 +144,9 @@ def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path
 def test_an_include_with_another_sha256_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "www").mkdir()
     (tmp_path / "www/files.tar.gz").write_bytes(include_archive([public([ODD])], 0))
-    given = loaded("debian12-efi", "stock", [f"cloud.include_url=file://{tmp_path}/www/files.tar.gz"])
+    given = resolved("debian12-efi", "stock", [f"cloud.include_url=file://{tmp_path}/www/files.tar.gz"])
     trees = trees_of(given, STATIC)
-    small = small_user_data(given.profile, given.target, cluster_of(STATIC), STATIC, trees[:-1], trees[-1], "0" * 64)
+    small = small_user_data(given, cluster_of(STATIC), STATIC, trees[:-1], trees[-1], "0" * 64)
     assert small is not None
     seed = {**seed_of(given, STATIC), "user-data": small}
     applied = apply_seed(seed, tmp_path, macs=MACS)

@@ -52,7 +52,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Input:
 
 @pytest.mark.parametrize("name", NODES)
 def test_a_node_has_its_files_and_no_others_keys(name: str, ready: Input, tmp_path: Path) -> None:
-    loaded, kept = ready.loaded, ready.kept
+    resolved, kept = ready.resolved, ready.kept
     assert kept is not None
     node = next(node for node in ready.cluster.nodes if node.name == name)
     seed = {
@@ -60,13 +60,13 @@ def test_a_node_has_its_files_and_no_others_keys(name: str, ready: Input, tmp_pa
         for path, file in ready.rendered.groups["nodes"].items()
         if path.startswith(f"{name}/") and not path.endswith(".iso")
     }
-    modules = loaded.target.cloud_init.modules
+    modules = resolved.target.cloud_init.modules
     applied = apply_seed(seed, tmp_path, modules=modules, macs=[NODES[name]])
     assert (applied.errors, applied.warnings, applied.hostname) == ([], [], name)
 
     wanted = EVERYWHERE | (CONTROL_PLANE if name.startswith("cp") else {}) | (FIRST if name == "cp1" else {})
     assert modes_below(applied.root / "etc/imgbuild") == wanted
-    tree = seed_tree(loaded.profile, loaded.target, ready.cluster, node, kept.secrets)
+    tree = seed_tree(resolved, ready.cluster, node, kept.secrets)
     assert {f.path: applied.read(f.path) for f in tree.files} == {f.path: f.content for f in tree.files}
 
     keys = [kept.secrets.service_account_private_key, *(a.private_key for a in kept.secrets.authorities.values())]

@@ -11,10 +11,11 @@ import yaml
 from pydantic import TypeAdapter
 
 from imgbuild.config.cluster import Node, NodeNetwork
-from imgbuild.config.load import Loaded
 from imgbuild.config.target import load_target
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render.network import network_config
-from tests.support.nodes import BOND, DHCP, STATIC, loaded
+from tests.support.nodes import BOND, DHCP, STATIC, resolved
+from tests.support.profiles import changed
 
 ROUTES = STATIC.model_copy(
     update={
@@ -40,8 +41,8 @@ OLD, NEW = ("centos7-efi", "baked"), ("debian12-efi", "baked")
 
 
 def config(which: tuple[str, str], node: Node) -> bytes:
-    given = loaded(*which)
-    found = network_config(given.profile, given.target, node)
+    given = resolved(*which)
+    found = network_config(given, node)
     assert found is not None
     return found
 
@@ -61,8 +62,8 @@ def convert(data: bytes, renderer: str, folder: Path) -> dict[str, str]:
 
 
 def test_dhcp_has_none() -> None:
-    given = loaded(*NEW)
-    assert network_config(given.profile, given.target, DHCP) is None
+    given = resolved(*NEW)
+    assert network_config(given, DHCP) is None
 
 
 @pytest.mark.parametrize(
@@ -73,10 +74,10 @@ def test_the_version_is_what_that_cloud_init_knows_best(which: tuple[str, str], 
     assert yaml.safe_load(config(which, STATIC))["version"] == wanted
 
 
-def _at(given: Loaded, release: str, node: Node) -> dict[str, Any]:
+def _at(given: Resolved, release: str, node: Node) -> dict[str, Any]:
     """network-config for that target with another cloud-init."""
     known = given.target.cloud_init.model_copy(update={"baked": release, "stock": release})
-    found = network_config(given.profile, given.target.model_copy(update={"cloud_init": known}), node)
+    found = network_config(changed(given, target=given.target.model_copy(update={"cloud_init": known})), node)
     assert found is not None
     made: dict[str, Any] = yaml.safe_load(found)
     return made
@@ -85,7 +86,7 @@ def _at(given: Loaded, release: str, node: Node) -> dict[str, Any]:
 def test_enterprise_linux_stays_with_version_1_and_its_routes_with_the_words_of_that_cloud_init() -> None:
     routes = []
     for release in ("19.4", "22.1", "23.4", "26.1"):
-        made = _at(loaded("centos8-efi", "baked"), release, ROUTES)
+        made = _at(resolved("centos8-efi", "baked"), release, ROUTES)
         assert made["version"] == 1
         routes.append(made["config"][0]["subnets"][0]["routes"])
     old = [{"network": "198.51.100.0", "netmask": "255.255.255.0", "gateway": "192.0.2.7", "metric": 50},
@@ -97,7 +98,7 @@ def test_enterprise_linux_stays_with_version_1_and_its_routes_with_the_words_of_
 
 @pytest.mark.parametrize(("release", "word"), [("22.4.2", "gateway4"), ("25.2", "gateway4"), ("25.3", "routes")])
 def test_the_default_route_is_a_route_as_soon_as_it_works(release: str, word: str) -> None:
-    eth0 = _at(loaded("debian12-efi", "baked"), release, ROUTES)["ethernets"]["eth0"]
+    eth0 = _at(resolved("debian12-efi", "baked"), release, ROUTES)["ethernets"]["eth0"]
     assert ("gateway4" in eth0) == (word == "gateway4")
     assert ({"to": "default", "via": "192.0.2.1"} in eth0["routes"]) == (word == "routes")
     assert eth0["routes"][-1] == {"to": "2001:db8:9::/48", "via": "2001:db8::7"}

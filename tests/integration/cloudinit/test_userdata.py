@@ -22,11 +22,12 @@ from tests.support.nodes import (
     PROFILES,
     RUN,
     cluster_of,
-    loaded,
+    resolved,
     seed_of,
     ssh_key,
     trees_of,
 )
+from tests.support.profiles import changed
 
 KEYS = {"hostname", "fqdn", "manage_etc_hosts", "disable_root", "ssh_pwauth", "users", "growpart", "resize_rootfs",
         "bootcmd", "write_files", "runcmd", "power_state"}  # fmt: skip
@@ -47,7 +48,7 @@ def parsed(data: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_cloud_init_takes_it_and_this_target_runs_all_of_it(profile: str, mode: str, tmp_path: Path) -> None:
-    given = loaded(profile, mode)
+    given = resolved(profile, mode)
     data = seed_of(given, DHCP)["user-data"]
     assert data.startswith(b"#cloud-config\n")
     done = schema(data, tmp_path)
@@ -55,13 +56,13 @@ def test_cloud_init_takes_it_and_this_target_runs_all_of_it(profile: str, mode: 
     assert "eprecat" not in done.stdout + done.stderr
     # An unknown key is valid for every schema: so the keys are held to a list, and each to its module.
     assert set(parsed(data)) <= KEYS
-    assert unsupported(given.profile, given.target, parsed(data)) == []
+    assert unsupported(given, parsed(data)) == []
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_file_arrives_as_it_is(profile: str, mode: str) -> None:
-    given = loaded(profile, mode)
+    given = resolved(profile, mode)
     wanted = {f.path: f for tree in trees_of(given, DHCP) for f in tree.files}
     items = parsed(seed_of(given, DHCP)["user-data"]).get("write_files", [])
     assert [item["path"] for item in items] == sorted(wanted)
@@ -76,7 +77,7 @@ def test_every_file_arrives_as_it_is(profile: str, mode: str) -> None:
 
 
 def test_users_have_keys_and_hashes_only() -> None:
-    given = loaded("centos7-efi", "baked")
+    given = resolved("centos7-efi", "baked")
     said = parsed(seed_of(given, DHCP)["user-data"])
     admin, console = said["users"]
     assert admin["lock_passwd"] is True
@@ -92,53 +93,53 @@ def test_users_have_keys_and_hashes_only() -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_keys_comment_is_ascii(profile: str) -> None:
     """cloud-init 19.4 on Python 2 ends in a UnicodeEncodeError otherwise, and makes none of the users after it."""
-    given = loaded(profile, "baked")
+    given = resolved(profile, "baked")
     key = " ".join(ssh_key().split()[:2])
     users = [given.profile.users[0].model_copy(update={"ssh_keys": [f"{key} müller@büro"]})]
-    changed = given.profile.model_copy(update={"users": users})
-    said = parsed(user_data(changed, given.target, cluster_of(BARE), BARE, []))
+    mine = changed(given, profile=given.profile.model_copy(update={"users": users}))
+    said = parsed(user_data(mine, cluster_of(BARE), BARE, []))
     assert said["users"][0]["ssh_authorized_keys"] == [f"{key} m?ller@b?ro"]
 
 
 def test_without_users_the_images_own_user_takes_the_clouds_key() -> None:
-    given = loaded("debian12-efi", "baked")
-    profile = given.profile.model_copy(update={"users": []})
-    assert parsed(user_data(profile, given.target, cluster_of(BARE), BARE, []))["users"] == ["default"]
+    given = resolved("debian12-efi", "baked")
+    bare = changed(given, profile=given.profile.model_copy(update={"users": []}))
+    assert parsed(user_data(bare, cluster_of(BARE), BARE, []))["users"] == ["default"]
 
 
 def test_stock_mode_runs_the_setup_before_the_users_commands() -> None:
-    said = parsed(seed_of(loaded("centos8-efi", "stock"), DHCP)["user-data"])
+    said = parsed(seed_of(resolved("centos8-efi", "stock"), DHCP)["user-data"])
     assert said["runcmd"][2] == [SETUP]
     assert [c[2] for c in said["runcmd"] if isinstance(c, list) and c[0] == "bash"] == list(RUN)
     assert said["power_state"]["condition"] == "test -e /run/imgbuild/reboot-needed"
 
 
 def test_a_baked_node_without_commands_has_none() -> None:
-    given = loaded("debian12-bios", "baked", run=())
+    given = resolved("debian12-bios", "baked", run=())
     assert {"runcmd", "power_state", "bootcmd"} & set(parsed(seed_of(given, DHCP)["user-data"])) == set()
 
 
 def test_a_big_file_is_rendered_quickly_and_whole(tmp_path: Path) -> None:
-    given = loaded("debian12-efi", "baked")
+    given = resolved("debian12-efi", "baked")
     text = "".join(f"line {n} \t  'x' \"y\" \\ \n" for n in range(60_000)).encode()
     tree = NodeTree((NodeFile("/etc/big", text, 0o600), NodeFile("/etc/raw", bytes(range(256)) * 400)))
-    data = user_data(given.profile, given.target, cluster_of(BARE), BARE, [tree])
+    data = user_data(given, cluster_of(BARE), BARE, [tree])
     found = {i["path"]: i for i in yaml.load(data, Loader=yaml.CSafeLoader)["write_files"]}
     assert found["/etc/big"]["content"].encode() == text
     assert base64.b64decode(found["/etc/raw"]["content"]) == bytes(range(256)) * 400
 
 
 def test_an_include_takes_the_place_of_its_files(tmp_path: Path) -> None:
-    given = loaded("centos7-efi", "stock")
-    data = user_data(given.profile, given.target, cluster_of(DHCP), DHCP, [], Include("https://h.example/x", "0" * 64))
+    given = resolved("centos7-efi", "stock")
+    data = user_data(given, cluster_of(DHCP), DHCP, [], Include("https://h.example/x", "0" * 64))
     assert schema(data, tmp_path).returncode == 0
-    assert unsupported(given.profile, given.target, parsed(data)) == []
+    assert unsupported(given, parsed(data)) == []
     assert parsed(data)["bootcmd"][0][-2:] == ["https://h.example/x", "0" * 64]
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     for node in NODES.values():
-        given = loaded("centos8-bios", "stock")
+        given = resolved("centos8-bios", "stock")
         assert seed_of(given, node) == seed_of(given, node)
 
 
@@ -153,8 +154,8 @@ def test_the_instance_id_follows_the_content() -> None:
 def test_a_host_name_that_looks_like_a_number_stays_text() -> None:
     node = BARE.model_copy(update={"name": "1e3"})
     assert yaml.safe_load(meta_data(cluster_of(node), node))["local-hostname"] == "1e3"
-    given = loaded("debian12-efi", "baked")
-    assert parsed(user_data(given.profile, given.target, cluster_of(node), node, []))["hostname"] == "1e3"
+    given = resolved("debian12-efi", "baked")
+    assert parsed(user_data(given, cluster_of(node), node, []))["hostname"] == "1e3"
 
 
 def test_vendor_data_is_a_cloud_config_that_does_nothing(tmp_path: Path) -> None:
@@ -175,18 +176,18 @@ def test_vendor_data_is_a_cloud_config_that_does_nothing(tmp_path: Path) -> None
     ],
 )
 def test_what_a_target_would_ignore_is_said(profile: str, mode: str, document: dict[str, Any], said: str) -> None:
-    given = loaded(profile, mode)
-    assert any(said in line for line in unsupported(given.profile, given.target, document))
+    given = resolved(profile, mode)
+    assert any(said in line for line in unsupported(given, document))
 
 
 def test_what_debian_knows_is_not_refused_there() -> None:
-    given = loaded("debian12-efi", "baked")
-    assert unsupported(given.profile, given.target, {"ntp": {}, "write_files": [{"path": "/a", "defer": True}]}) == []
+    given = resolved("debian12-efi", "baked")
+    assert unsupported(given, {"ntp": {}, "write_files": [{"path": "/a", "defer": True}]}) == []
 
 
 def test_the_module_list_is_that_of_the_installed_package() -> None:
     """The column debian-22.4 against the real /etc/cloud/cloud.cfg."""
     real = yaml.safe_load(Path("/etc/cloud/cloud.cfg").read_text())
     listed = {m for stage in ("init", "config", "final") for m in real[f"cloud_{stage}_modules"]}
-    given = loaded("debian12-efi", "baked")
-    assert modules(given.profile, given.target) == listed
+    given = resolved("debian12-efi", "baked")
+    assert modules(given) == listed

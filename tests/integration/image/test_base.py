@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 
 from imgbuild.config.load import load
-from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target, load_target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.image.rootfs.base import Base, base_tar
 from tests.support.image.recorder import Recorder
 
@@ -27,12 +26,12 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")
 MIB = 1 << 20
 
 
-def profile(source: Path | str | None, sha256: str | None = None) -> tuple[Profile, Target]:
+def given(source: Path | str | None, sha256: str | None = None, profile: str = "centos7-efi") -> Resolved:
     findings = Findings()
     sets = [f"base.source={source}", f"base.sha256={sha256 or 'null'}"] if source else []
-    found = load("centos7-efi", (), sets, None, findings)
+    found = load(profile, (), sets, None, findings)
     assert found is not None, findings.items
-    return found.profile, load_target("centos7")
+    return resolve(found)
 
 
 def digest(path: Path) -> str:
@@ -40,7 +39,7 @@ def digest(path: Path) -> str:
 
 
 def read(source: Path | str, sha256: str | None, cache: Path) -> Base:
-    made = base_tar(*profile(source, sha256), cache, Recorder())
+    made = base_tar(given(source, sha256), cache, Recorder())
     assert made is not None
     return made
 
@@ -114,7 +113,7 @@ def test_a_cloud_images_own_layout_does_not_matter(kind: str, root: Path, tmp_pa
     assert str(tmp_path) not in subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True).stdout
 
     again = Recorder()
-    base_tar(*profile(image, digest(image)), tmp_path / "cache", again)
+    base_tar(given(image, digest(image)), tmp_path / "cache", again)
     assert again.lines == ["the base base.qcow2 is in the cache"]
 
 
@@ -156,7 +155,7 @@ def test_a_base_that_was_changed_in_the_cache_is_made_anew(kind: str, root: Path
     good = made.tar.read_bytes()
     made.tar.write_bytes(good.replace(b"root:x:", b"root::\n"))
     steps = Recorder()
-    again = base_tar(*profile(source, digest(source)), tmp_path / "cache", steps)
+    again = base_tar(given(source, digest(source)), tmp_path / "cache", steps)
     assert again == made
     assert f"the base {source.name} in the cache is not used" in steps.lines[0]
     assert b"root::\n" not in made.tar.read_bytes()
@@ -175,7 +174,7 @@ def test_the_users_archive_can_change_later(root: Path, tmp_path: Path) -> None:
     assert digest(made.tar) == right
     assert read(archive, right, tmp_path / "cache") == made
     with pytest.raises(HostError, match=f"not {right}"):
-        base_tar(*profile(archive, right), tmp_path / "cache", Recorder(), fresh=True)
+        base_tar(given(archive, right), tmp_path / "cache", Recorder(), fresh=True)
     assert not made.tar.exists()
 
 
@@ -289,7 +288,7 @@ def test_a_download_that_was_changed_in_the_cache_is_fetched_again(
     made = read(url, digest(image), tmp_path / "cache")
     download = tmp_path / "cache/base" / f"{digest(image)}.download"
     steps = Recorder()
-    base_tar(*profile(url, digest(image)), tmp_path / "cache", steps, fresh=True)
+    base_tar(given(url, digest(image)), tmp_path / "cache", steps, fresh=True)
     assert len(_Server.asked) == 1  # what has the right checksum is not fetched again
     for tries, kind in enumerate(("content", "link", "folder"), 2):
         if kind == "content":
@@ -302,11 +301,10 @@ def test_a_download_that_was_changed_in_the_cache_is_fetched_again(
             download.mkdir()
         made.tar.write_bytes(b"")
         steps = Recorder()
-        assert base_tar(*profile(url, digest(image)), tmp_path / "cache", steps) == made
+        assert base_tar(given(url, digest(image)), tmp_path / "cache", steps) == made
         assert any("is fetched again" in line for line in steps.lines)
         assert len(_Server.asked) == tries
 
 
 def test_debian_has_no_base(tmp_path: Path) -> None:
-    own, _ = profile(None)
-    assert base_tar(own, load_target("debian12"), tmp_path, Recorder()) is None
+    assert base_tar(given(None, profile="debian12-efi"), tmp_path, Recorder()) is None

@@ -10,7 +10,7 @@ import pytest
 from imgbuild.image.disk.bls import Entry, sort_key
 from imgbuild.image.disk.grubmenu import environment_block
 from imgbuild.render.node import node_tree
-from tests.support.install.room import Room, loaded
+from tests.support.install.room import Room, resolved
 from tests.support.places import ROOT, SUPPORT
 
 BUILD, OWN, OTHER = "f" * 32, "0123456789abcdef" * 2, "9" * 32
@@ -43,8 +43,8 @@ def entry(room: Room, name: str, kernel: str) -> None:
 
 def make(room: Room, *, firmware: str = "bios", saved: str = f"{BUILD}-{NEW}") -> Room:
     """A node of the image: one kernel, whose entry has the build's id, and an id of its own."""
-    found = loaded("centos8-efi")
-    room.lay(node_tree(found.profile, found.target))
+    found = resolved("centos8-efi")
+    room.lay(node_tree(found))
     shared = "/usr/libexec/imgbuild/lib/path.sh"
     room.write(shared, (ROOT / f"node{shared}").read_text())
     room.write("/etc/machine-id", f"{OWN}\n")

@@ -6,7 +6,7 @@ import pytest
 
 from imgbuild.image.rootfs.packages import read_list
 from imgbuild.render.nodefile import NodeTree
-from tests.support.install.room import EL_TOOLS, Room, loaded, tree
+from tests.support.install.room import EL_TOOLS, Room, resolved, tree
 
 KERNELS = {"centos7-efi": "6.9.7-1.el7.elrepo", "centos8-efi": "7.1.9-1.el8.elrepo"}
 OLD = "3.10.0-1160.el7"
@@ -27,7 +27,7 @@ enabled = 1
 
 
 def names(profile: str) -> list[str]:
-    target = loaded(profile).target
+    target = resolved(profile).target
     return [*target.packages.base, *target.packages.image, *target.packages.kubernetes, *target.packages.stargz,
             *target.packages.selinux]  # fmt: skip
 
@@ -37,7 +37,7 @@ def el(room: Room, profile: str, *, mode: str = "baked", faults: str = "", sets:
     files = tree(profile, mode=mode, sets=sets)
     room.lay(files)
     room.stand_in(*EL_TOOLS)
-    version = loaded(profile).profile.kubernetes.version
+    version = resolved(profile).profile.kubernetes.version
     offers = [f"{name} 1.0-1" for name in names(profile)]
     offers += [f"{name} {version}-150500.1.1" for name in ("kubelet", "kubeadm", "kubectl", "cri-tools")]
     offers += [f"kernel-ml {KERNELS[profile]}", "kernel-ml 5.0.0-1.elrepo"][::-1]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.install.programs import NEEDS, of_a_newer_glibc
-from tests.support.install.room import EL_TOOLS, Room, loaded, tree
+from tests.support.install.room import EL_TOOLS, Room, resolved, tree
 from tests.support.mirror import Mirror
 
 HAVE = os.confstr("CS_GNU_LIBC_VERSION").removeprefix("glibc ")  # type: ignore[union-attr]
@@ -43,7 +43,7 @@ def binaries(room: Room, mirror: Mirror, programs: dict[str, bytes]) -> None:
 def packages(room: Room, profile: str, programs: dict[str, bytes]) -> None:
     """As the packages have left them, with package managers that are stand-ins."""
     room.lay(tree(profile))
-    version = loaded(profile).profile.kubernetes.version
+    version = resolved(profile).profile.kubernetes.version
     offers = "".join(f"{name} {version}-150500.1.1\n" for name in (*NAMES[:3], "cri-tools"))
     if profile.startswith("debian"):
         for name in ("apt-get", "apt-mark", "dpkg-query"):

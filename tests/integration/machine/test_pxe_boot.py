@@ -12,7 +12,7 @@ import pytest
 
 from imgbuild.outputs.pxe import INITRD, KERNEL
 from tests.support.machine.tinyguest import tiny_guest
-from tests.support.nodes import STATIC, cluster_of, loaded
+from tests.support.nodes import STATIC, cluster_of, resolved
 from tests.unit.outputs.test_pxe import OTHER, files_of
 
 pytestmark = [
@@ -47,7 +47,7 @@ def boot(folder: Path, mac: str, until: str) -> str:
 
 
 def served(folder: Path) -> Path:
-    given = loaded("debian12-bios", "baked")
+    given = resolved("debian12-bios", "baked")
     for name, content in files_of(given, cluster_of(STATIC, OTHER)).items():
         place = folder / "pxe" / name
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from tests.support.node.fakenode import (
     TWO_SUBNETS,
     Node,
 )  # fmt: skip
-from tests.support.profiles import loaded
+from tests.support.profiles import resolved
 
 LINK = "crictl,exec 0123abc ip -o link show dev eth0"
 CHECKS = ["cilium", "cilium-endpoints", "cilium-services", "cilium-datapath", "cilium-health"]
@@ -28,7 +28,7 @@ CHECKS = ["cilium", "cilium-endpoints", "cilium-services", "cilium-datapath", "c
 
 @pytest.fixture
 def node(tmp_path: Path, awk: str) -> Node:
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     (node.stand_ins / "bin/sleep").symlink_to("/bin/true")
     return node
 

@@ -12,7 +12,7 @@ import pytest
 from imgbuild.render import containerd
 from imgbuild.render.node import node_tree
 from imgbuild.render.templates import toml
-from tests.support.profiles import CASES, HOST, loaded
+from tests.support.profiles import CASES, HOST, resolved
 
 ONE = ["containerd.nerdctl_full.version=1.7.7"]
 # docs/cri/config.md of containerd 2.0 to 2.3: where each key that imgbuild writes belongs.
@@ -57,8 +57,8 @@ def _leaves(table: dict[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str
     ],
 )
 def test_version_2_is_understood_key_by_key(tmp_path: Path, name: str, layers: list[str], sets: list[str]) -> None:
-    found = loaded(name, layers, sets)
-    content = containerd.config(found.profile, found.target)
+    found = resolved(name, layers, sets)
+    content = containerd.config(found)
     # Debian's 1.6.20 has no exports of proxy plugins yet.
     ours = {p: v for p, v in _leaves(tomllib.loads(content.decode())).items() if "exports" not in p}
     dump = _leaves(_dump(tmp_path, content))
@@ -76,8 +76,8 @@ def test_version_2_is_understood_key_by_key(tmp_path: Path, name: str, layers: l
 
 @pytest.mark.parametrize(("name", "layers"), [case for case in CASES if "distro-containerd" not in case[1]])
 def test_version_3_has_documented_keys_only(name: str, layers: list[str]) -> None:
-    found = loaded(name, layers)
-    content = containerd.config(found.profile, found.target)
+    found = resolved(name, layers)
+    content = containerd.config(found)
     parsed = tomllib.loads(content.decode())
     assert parsed["version"] == 4  # containerd 2.3 converts version 3 at each start, with a warning
     assert {row[:2] for row in containerd.expectations(content)} == V3
@@ -87,8 +87,8 @@ def test_version_3_has_documented_keys_only(name: str, layers: list[str]) -> Non
 
 def test_cni_folders_by_version() -> None:
     for release, wanted in (("2.0.0", "bin_dir"), ("2.1.3", "bin_dirs"), ("2.4.0", "bin_dirs"), ("1.7.30", "bin_dir")):
-        found = loaded("debian12-efi", sets=[f"containerd.nerdctl_full.containerd={release}", *SILENT])
-        rows = containerd.expectations(containerd.config(found.profile, found.target))
+        found = resolved("debian12-efi", sets=[f"containerd.nerdctl_full.containerd={release}", *SILENT])
+        rows = containerd.expectations(containerd.config(found))
         assert {key for _, key, _ in rows if key.startswith("bin_dir")} == {wanted}
 
 
@@ -98,8 +98,8 @@ def test_cni_folders_by_version() -> None:
 )
 def test_the_snapshotters_root_is_exported_where_containerd_asks_for_it(release: str, wanted: bool) -> None:
     """Without it CRI tells the kubelet a folder that is not there, and images are never collected."""
-    found = loaded("debian12-efi", sets=[f"containerd.nerdctl_full.containerd={release}", *SILENT])
-    stargz = tomllib.loads(containerd.config(found.profile, found.target).decode())["proxy_plugins"]["stargz"]
+    found = resolved("debian12-efi", sets=[f"containerd.nerdctl_full.containerd={release}", *SILENT])
+    stargz = tomllib.loads(containerd.config(found).decode())["proxy_plugins"]["stargz"]
     assert ("exports" in stargz) == wanted
     if wanted:
         assert stargz["exports"]["root"] == found.profile.containerd.stargz.root
@@ -109,8 +109,8 @@ SILENT = ["kubernetes.enabled=false", "cilium.enabled=false"]
 
 
 def test_stargz_as_cri_snapshotter_on_2x() -> None:
-    found = loaded("debian12-efi", sets=["containerd.snapshotter=stargz"])
-    parsed = tomllib.loads(containerd.config(found.profile, found.target).decode())
+    found = resolved("debian12-efi", sets=["containerd.snapshotter=stargz"])
+    parsed = tomllib.loads(containerd.config(found).decode())
     assert parsed["plugins"]["io.containerd.cri.v1.images"]["disable_snapshot_annotations"] is False
     transfer = parsed["plugins"]["io.containerd.transfer.v1.local"]
     assert transfer == {"unpack_config": [{"platform": "linux", "snapshotter": "stargz"}]}
@@ -120,8 +120,8 @@ def test_stargz_as_cri_snapshotter_on_2x() -> None:
 def test_mirrors_reach_all_three_that_pull() -> None:
     mirrors = "{server: 'https://registry-1.docker.io', mirrors: ['https://one.example.com/x/', 'http://two:5000']}"
     sets = [f"containerd.registries={{docker.io: {mirrors}, _default: {mirrors}}}"]
-    found = loaded("debian12-efi", sets=sets)
-    files = {path: file.content.decode() for path, file in node_tree(found.profile, found.target).by_path().items()}
+    found = resolved("debian12-efi", sets=sets)
+    files = {path: file.content.decode() for path, file in node_tree(found).by_path().items()}
     hosts = tomllib.loads(files["/etc/containerd/certs.d/docker.io/hosts.toml"])
     assert hosts["server"] == "https://registry-1.docker.io"
     assert list(hosts["host"]) == ["https://one.example.com/x/", "http://two:5000"]
@@ -143,8 +143,8 @@ def test_toml_text_is_exact() -> None:
 
 
 def test_units_of_the_archive_get_drop_ins() -> None:
-    found = loaded("centos7-efi", sets=["containerd.buildkit.root=/opt/b%n"])
-    files = node_tree(found.profile, found.target).by_path()
+    found = resolved("centos7-efi", sets=["containerd.buildkit.root=/opt/b%n"])
+    files = node_tree(found).by_path()
     drop_in = files["/etc/systemd/system/buildkit.service.d/10-imgbuild.conf"].content.decode()
     assert "\nExecStart=\nExecStart=/usr/local/bin/buildkitd --root /opt/b%%n --oci-worker=false" in drop_in
     drop_in = files["/etc/systemd/system/stargz-snapshotter.service.d/10-imgbuild.conf"].content.decode()
@@ -167,5 +167,5 @@ def test_units_of_the_archive_get_drop_ins() -> None:
 def test_the_version_that_each_containerd_reads_without_converting_it(release: str, version: int) -> None:
     """ConfigVersion in version/version.go at these tags of containerd; the beta's is 3."""
     sets = [f"containerd.nerdctl_full.containerd={release}"]
-    found = loaded("debian12-efi", [], sets)
-    assert tomllib.loads(containerd.config(found.profile, found.target).decode())["version"] == version
+    found = resolved("debian12-efi", [], sets)
+    assert tomllib.loads(containerd.config(found).decode())["version"] == version

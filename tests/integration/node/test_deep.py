@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.node.fakenode import CLUSTER_CONF, SERVICES, Node
-from tests.support.profiles import HOST, loaded
+from tests.support.profiles import HOST, resolved
 
 pytestmark = pytest.mark.usefixtures("awk")
 
@@ -60,7 +60,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     (node.stand_ins / "bin/sleep").symlink_to(node.stand_ins / "bin/kubectl")
     service = "--namespace kube-system --output jsonpath={.spec.clusterIP} {.spec.ports[0].nodePort}"
     node.kubectl(f"get service imgbuild-verify {service}", "10.96.7.7 30123")
@@ -122,10 +122,10 @@ def test_no_service(node: Node, server: Server) -> None:
 
 
 def test_not_on_a_worker_and_not_without_a_cluster(tmp_path: Path) -> None:
-    node = Node(tmp_path / "a", loaded("debian12-efi"))
+    node = Node(tmp_path / "a", resolved("debian12-efi"))
     (node.root / "etc/kubernetes/admin.conf").unlink()
     assert [node.checks("--deep")[name]["ok"] for name in DEEP] == [None] * 4
-    assert Node(tmp_path / "b", loaded("debian12-efi", HOST)).run("verify", "--deep").returncode == 2
+    assert Node(tmp_path / "b", resolved("debian12-efi", HOST)).run("verify", "--deep").returncode == 2
 
 
 @pytest.mark.parametrize(("mode", "told"), [("dsr", True), ("hybrid", True), ("snat", False)])

@@ -10,7 +10,7 @@ import pytest
 
 from imgbuild.render import verify
 from imgbuild.render.node import node_tree
-from tests.support.profiles import CASES, HOST, loaded, write_tree
+from tests.support.profiles import CASES, HOST, resolved, write_tree
 
 SYSCTL = "/lib/systemd/systemd-sysctl"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace takes root")
@@ -27,9 +27,9 @@ def _in_namespace(script: str, *argv: str | Path) -> str:
 @needs_root
 @pytest.mark.parametrize(("name", "layers"), [case for case in CASES if not case[1]])
 def test_systemd_sysctl_sets_every_network_key(tmp_path: Path, name: str, layers: list[str]) -> None:
-    found = loaded(name, layers, ["network.rp_filter=2"])
-    root = write_tree(node_tree(found.profile, found.target), tmp_path)
-    rows = [row for row in verify.sysctls(found.profile) if row[1].startswith("net/ipv4/")]
+    found = resolved(name, layers, ["network.rp_filter=2"])
+    root = write_tree(node_tree(found), tmp_path)
+    rows = [row for row in verify.sysctls(found) if row[1].startswith("net/ipv4/")]
     assert len(rows) >= 3
     paths = [f"/proc/sys/{path}" for _, path, _ in rows]
     # The bridge keys are those of a kernel with br_netfilter: whether this one has it is not ours to decide.
@@ -43,8 +43,8 @@ def test_systemd_sysctl_sets_every_network_key(tmp_path: Path, name: str, layers
 
 
 def test_the_file_sorts_between_distributions_and_cilium() -> None:
-    found = loaded("debian12-efi", HOST)
-    (ours,) = (Path(p).name for p in node_tree(found.profile, found.target).by_path() if p.startswith("/etc/sysctl.d/"))
+    found = resolved("debian12-efi", HOST)
+    (ours,) = (Path(p).name for p in node_tree(found).by_path() if p.startswith("/etc/sysctl.d/"))
     names = ["50-default.conf", "99-sysctl.conf", "99-protect-links.conf", ours, "99-zzz-override_cilium.conf"]
     assert sorted(names)[-2:] == names[-2:]
 
@@ -56,10 +56,10 @@ def test_keys_to_paths() -> None:
 
 
 def test_null_takes_a_sysctl_away() -> None:
-    found = loaded("debian12-efi", HOST, ["kernel.sysctl={net.ipv4.ip_forward: null, vm.max_map_count: 262144}"])
-    keys = [key for key, _, _ in verify.sysctls(found.profile)]
+    found = resolved("debian12-efi", HOST, ["kernel.sysctl={net.ipv4.ip_forward: null, vm.max_map_count: 262144}"])
+    keys = [key for key, _, _ in verify.sysctls(found)]
     assert "net.ipv4.ip_forward" not in keys
-    text = node_tree(found.profile, found.target).by_path()["/etc/sysctl.d/99-zz-imgbuild.conf"].content.decode()
+    text = node_tree(found).by_path()["/etc/sysctl.d/99-zz-imgbuild.conf"].content.decode()
     assert "ip_forward" not in text
     assert "\nvm.max_map_count = 262144\n" in text
 
@@ -68,8 +68,8 @@ def test_null_takes_a_sysctl_away() -> None:
 @pytest.mark.parametrize("argument", ["", "dummy0"])
 def test_interfaces_that_are_there_get_rp_filter(tmp_path: Path, argument: str) -> None:
     """What "all" and "default" do not reach: an interface with a value of its own."""
-    found = loaded("debian12-efi", HOST)
-    root = write_tree(node_tree(found.profile, found.target), tmp_path)
+    found = resolved("debian12-efi", HOST)
+    root = write_tree(node_tree(found), tmp_path)
     # The script sees the fake root's conf and the real /proc.
     (root / "proc").symlink_to("/proc")
     script = """
@@ -84,8 +84,8 @@ def test_interfaces_that_are_there_get_rp_filter(tmp_path: Path, argument: str) 
 
 
 def test_udev_takes_the_rule_and_runs_it_last() -> None:
-    found = loaded("debian12-efi", HOST)
-    tree = node_tree(found.profile, found.target).by_path()
+    found = resolved("debian12-efi", HOST)
+    tree = node_tree(found).by_path()
     (path,) = (p for p in tree if p.startswith("/etc/udev/rules.d/"))
     assert Path(path).name > "99-systemd.rules"
     rule = tree[path].content.decode().splitlines()[-1]

@@ -10,7 +10,7 @@ from imgbuild.render.node import node_tree
 from imgbuild.render.verify import check_list, check_names, left_out
 from tests.support.checking import findings
 from tests.support.node.fakenode import Node
-from tests.support.profiles import PROFILES, loaded
+from tests.support.profiles import PROFILES, resolved
 
 CHRONY = "local stratum 10\nallow 10.7.0.0/24\n"
 CONTAINERD = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd]\ndefault_runtime_name = "nvidia"\n'
@@ -23,10 +23,10 @@ def own(**files: str) -> list[str]:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_file_of_ours_may_be_the_users_and_no_check_fails(profile: str, tmp_path: Path) -> None:
     """Each of the node's own files, replaced by something quite different, one after the other."""
-    found = loaded(profile)
-    paths = [f.path for f in node_tree(found.profile, found.target).files]
+    found = resolved(profile)
+    paths = [f.path for f in node_tree(found).files]
     paths = [p for p in paths if not p.startswith(("/etc/imgbuild/", "/usr/libexec/imgbuild/"))] + ["/etc/localtime"]
-    node = Node(tmp_path / "all", loaded(profile, sets=own(**dict.fromkeys(paths, "other"))))
+    node = Node(tmp_path / "all", resolved(profile, sets=own(**dict.fromkeys(paths, "other"))))
     node.write(found.target.paths.chrony, CHRONY)
     node.dump(CONTAINERD)
     node.answer("ctr,plugins", "TYPE ID PLATFORMS STATUS\nio.containerd.x.v1 cri - ok\n")
@@ -40,15 +40,15 @@ def test_every_file_of_ours_may_be_the_users_and_no_check_fails(profile: str, tm
     checks = node.checks()
     assert [name for name, one in checks.items() if one["ok"] is False] == []
     skipped = {name: one["found"] for name, one in checks.items() if one["found"].startswith("left out: ")}
-    assert skipped.keys() == left_out(node.profile, node.target).keys()
+    assert skipped.keys() == left_out(found).keys()
     assert all(skipped[name].split()[2] in paths for name in skipped)
-    assert not skipped.keys() & check_names(node.profile, node.target)
+    assert not skipped.keys() & check_names(found)
     assert checks["chrony"]["ok"] and checks["containerd-config"]["ok"]
 
 
 def test_without_files_of_the_users_nothing_is_left_out(tmp_path: Path) -> None:
-    found = loaded("debian12-efi", sets=own(**{"/etc/mine.conf": "x"}))
-    assert left_out(found.profile, found.target) == {}
+    found = resolved("debian12-efi", sets=own(**{"/etc/mine.conf": "x"}))
+    assert left_out(found) == {}
     node = Node(tmp_path, found)
     node.write("/etc/chrony/chrony.conf", CHRONY)
     assert node.checks("chrony")["chrony"]["ok"] is False
@@ -56,7 +56,7 @@ def test_without_files_of_the_users_nothing_is_left_out(tmp_path: Path) -> None:
 
 def test_what_does_not_depend_on_the_content_is_still_looked_at(tmp_path: Path) -> None:
     sets = own(**{"/etc/chrony/chrony.conf": CHRONY, "/etc/containerd/config.toml": CONTAINERD})
-    node = Node(tmp_path, loaded("debian12-efi", sets=sets))
+    node = Node(tmp_path, resolved("debian12-efi", sets=sets))
     node.inactive("chrony.service")
     node.answer("containerd", "", 1)
     checks = node.checks("chrony", "containerd-config", "containerd-plugins")
@@ -84,5 +84,5 @@ def test_the_finding_names_what_is_left_out() -> None:
 def test_each_check_that_reads_a_file_is_a_check() -> None:
     from imgbuild.render.verify import _READS
 
-    names = {name for p in PROFILES for name in check_list(loaded(p).profile, loaded(p).target)}
+    names = {name for p in PROFILES for name in check_list(resolved(p))}
     assert all(any(name == check or name.startswith(check) for name in names) for check in _READS.values())

@@ -12,7 +12,7 @@ from tests.integration.install.test_tree import VARIANTS
 from tests.support.install.room import tree as install_tree
 from tests.support.node.pipes import Scripts, awk_parts, is_script, scripts_below, sed_quits
 from tests.support.places import ROOT
-from tests.support.profiles import CASES, loaded
+from tests.support.profiles import CASES, resolved
 
 EARLY = [
     "ctr version | awk '/^Server:/ { server = 1 } server { print $2; exit }'",
@@ -172,8 +172,8 @@ def test_no_reader_of_a_nodes_scripts_goes_early() -> None:
     trees: list[tuple[str, NodeTree]] = []
     for name, layers in CASES:
         for sets in ([], ["mode=stock"]):
-            found = loaded(name, layers, sets)
-            trees.append((f"{name} {layers} {sets}", node_tree(found.profile, found.target)))
+            found = resolved(name, layers, sets)
+            trees.append((f"{name} {layers} {sets}", node_tree(found)))
     for name, variant in VARIANTS:
         for mode in ("baked", "stock"):
             trees.append((f"{name} {variant} {mode}", install_tree(name, *variant, mode=mode)))

@@ -13,7 +13,7 @@ import pytest
 from imgbuild.machine.report import Lines, parse_plot, parse_verify
 from imgbuild.machine.times import parse_times
 from tests.support.node.fakenode import Node
-from tests.support.profiles import CASES, HOST, loaded
+from tests.support.profiles import CASES, HOST, resolved
 
 FSTAB = """\
 UUID=1 / ext4 defaults 0 1
@@ -25,7 +25,7 @@ UUID=2 none swap sw 0 0
 
 def _stock(tmp_path: Path, name: str, layers: list[str]) -> Node:
     """A node as cloud-init's write_files leaves it: files, but no links; swap in fstab."""
-    node = Node(tmp_path, loaded(name, layers))
+    node = Node(tmp_path, resolved(name, layers))
     for link in ("etc/localtime", "usr/bin/imgbuild-verify"):
         (node.root / link).unlink()
     (node.root / "opt/cni/bin").mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def _report(node: Node, port: Path, finish: str, wait: str = "0") -> subprocess.
 
 
 def test_report_is_what_the_host_reads(tmp_path: Path) -> None:
-    node, port = Node(tmp_path, loaded("debian12-efi", HOST)), tmp_path / "port"
+    node, port = Node(tmp_path, resolved("debian12-efi", HOST)), tmp_path / "port"
     done = _report(node, port, "12345678")
     assert done.returncode == 0, done.stderr
     checks, plot = Lines().feed(port.read_bytes())
@@ -163,7 +163,7 @@ def test_report_is_what_the_host_reads(tmp_path: Path) -> None:
 
 
 def test_report_tells_where_first_boots_time_went(tmp_path: Path) -> None:
-    node, port = Node(tmp_path, loaded("debian12-efi", HOST)), tmp_path / "port"
+    node, port = Node(tmp_path, resolved("debian12-efi", HOST)), tmp_path / "port"
     node.write("/run/imgbuild/firstboot.times", "other kubeadm 9.5 20.00\nstage kubeadm 8.01 21.5\n")
     assert _report(node, port, "12345678").returncode == 0
     _, message, _ = Lines().feed(port.read_bytes())
@@ -173,7 +173,7 @@ def test_report_tells_where_first_boots_time_went(tmp_path: Path) -> None:
 
 
 def test_report_of_a_failed_check_is_sent_too(tmp_path: Path) -> None:
-    node, port = Node(tmp_path, loaded("debian12-efi", HOST)), tmp_path / "port"
+    node, port = Node(tmp_path, resolved("debian12-efi", HOST)), tmp_path / "port"
     node.write("/proc/swaps", "Filename\n/swap file 1\n")
     assert _report(node, port, "1").returncode == 0
     first = json.loads(port.read_text().splitlines()[0])
@@ -181,7 +181,7 @@ def test_report_of_a_failed_check_is_sent_too(tmp_path: Path) -> None:
 
 
 def test_report_without_a_finished_boot_has_no_plot(tmp_path: Path) -> None:
-    node, port = Node(tmp_path, loaded("debian12-efi", HOST)), tmp_path / "port"
+    node, port = Node(tmp_path, resolved("debian12-efi", HOST)), tmp_path / "port"
     done = _report(node, port, "0", wait="1")
     assert done.returncode == 0
     assert b"not finished yet" in done.stderr

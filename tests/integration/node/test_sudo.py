@@ -18,7 +18,7 @@ from imgbuild.outputs.include import include_archive, public
 from imgbuild.render.node import node_tree
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.userdata import user_data
-from tests.support.profiles import PROFILES, SECURE_PATH, loaded
+from tests.support.profiles import PROFILES, SECURE_PATH, resolved
 
 PATH = "/etc/sudoers.d/50-imgbuild"
 EL = [name for name in PROFILES if name.startswith("centos")]
@@ -47,8 +47,8 @@ exec "$@"
 
 
 def sudoers(name: str) -> NodeFile | None:
-    found = loaded(name)
-    return node_tree(found.profile, found.target).by_path().get(PATH)
+    found = resolved(name)
+    return node_tree(found).by_path().get(PATH)
 
 
 def _file(name: str) -> NodeFile:
@@ -114,14 +114,14 @@ def test_sudo_on_debian_looks_there_by_itself() -> None:
 
 def test_its_mode_arrives_every_way(tmp_path: Path) -> None:
     """Laid into the image, sent by write_files, fetched from a web server, in the elements."""
-    found = loaded("centos8-efi", sets=["mode=stock"])
-    tree = node_tree(found.profile, found.target)
+    found = resolved("centos8-efi", sets=["mode=stock"])
+    tree = node_tree(found)
     file = tree.by_path()[PATH]
     assert file.mode == 0o440
     assert not file.secret  # it may be shown, and lie on a web server
     lay(tmp_path, NodeTree((file,)), 0)
     assert (tmp_path / PATH.lstrip("/")).stat().st_mode & 0o7777 == 0o440
-    data = user_data(found.profile, found.target, DEFAULT, DEFAULT.nodes[0], [tree])
+    data = user_data(found, DEFAULT, DEFAULT.nodes[0], [tree])
     (sent,) = [f for f in yaml.safe_load(data)["write_files"] if f["path"] == PATH]
     assert sent["permissions"] == "0440"
     with tarfile.open(fileobj=io.BytesIO(include_archive([public([tree])], 0))) as archive:
@@ -131,5 +131,5 @@ def test_its_mode_arrives_every_way(tmp_path: Path) -> None:
 
 
 def test_a_file_of_the_user_takes_its_place() -> None:
-    found = loaded("centos8-efi", sets=[f"files=[{{path: {PATH}, content: mine, mode: '0440'}}]"])
-    assert node_tree(found.profile, found.target).by_path()[PATH].content == b"mine"
+    found = resolved("centos8-efi", sets=[f"files=[{{path: {PATH}, content: mine, mode: '0440'}}]"])
+    assert node_tree(found).by_path()[PATH].content == b"mine"

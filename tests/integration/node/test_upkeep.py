@@ -15,7 +15,7 @@ import pytest
 
 from imgbuild.render.node import node_tree
 from tests.support.node.certificates import kubeconfig, pem
-from tests.support.profiles import loaded, write_tree
+from tests.support.profiles import resolved, write_tree
 
 STANDIN = r"""#!/bin/bash
 set -u
@@ -84,8 +84,8 @@ class ControlPlane:
         for name in ("kubeadm", "crictl", "curl", "kubectl", "sleep", "sync"):
             (self.bin / name).write_text(STANDIN)
             (self.bin / name).chmod(0o755)
-        found = loaded("debian12-efi")
-        write_tree(node_tree(found.profile, found.target), self.root)
+        found = resolved("debian12-efi")
+        write_tree(node_tree(found), self.root)
         self.write("etc/imgbuild/cluster.conf", f"node_role={role}\nnode_place={place}\napi_port=6443\n")
         kubernetes = self.root / "etc/kubernetes"
         for name in LEAVES:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.facts.derive import containerd_version
 from imgbuild.machine.report import parse_line, parse_verify
 from imgbuild.render.verify import CILIUM, CLUSTER, UNREQUIRED, check_list, check_names
 from tests.support.node.certificates import kubeconfig, pem
 from tests.support.node.fakenode import BROKEN_HEALTH, CLUSTER_CONF, ENDPOINTS, RESULT, SERVICES, STATUS, Node
-from tests.support.profiles import CASES, HOST, loaded
+from tests.support.profiles import CASES, HOST, resolved
 
 pytestmark = pytest.mark.usefixtures("awk")
 
@@ -25,11 +24,11 @@ USER = ["users=[{name: ops, ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0vq
 
 @pytest.mark.parametrize(("name", "layers"), CASES)
 def test_a_sound_node_passes(tmp_path: Path, name: str, layers: list[str]) -> None:
-    found = loaded(name, layers)
+    found = resolved(name, layers)
     checks = Node(tmp_path, found).checks()
     assert {n: c["found"] for n, c in checks.items() if c["ok"] is not True} == {}
-    assert list(checks) == check_list(found.profile, found.target)
-    assert check_names(found.profile, found.target) == set(checks) - UNREQUIRED
+    assert list(checks) == check_list(found)
+    assert check_names(found) == set(checks) - UNREQUIRED
 
 
 READY = 'get node node1 --output jsonpath={.status.conditions[?(@.type=="Ready")].status}'
@@ -130,7 +129,7 @@ BREAKS: list[tuple[str, str, Break]] = [
 
 @pytest.mark.parametrize(("profile", "check", "spoil"), BREAKS)
 def test_each_check_fails_alone(tmp_path: Path, profile: str, check: str, spoil: Break) -> None:
-    node = Node(tmp_path, loaded(profile))
+    node = Node(tmp_path, resolved(profile))
     spoil(node)
     failed = {name: one for name, one in node.checks().items() if one["ok"] is not True}
     # A kernel that does not run is not the default entry either.
@@ -156,9 +155,9 @@ Server:
 
 @pytest.mark.parametrize("profile", ["centos7-efi", "centos8-efi", "debian12-efi"])
 def test_ctr_is_heard_to_the_end(tmp_path: Path, profile: str) -> None:
-    found = loaded(profile)
+    found = resolved(profile)
     node = Node(tmp_path, found)
-    release = containerd_version(found.profile, found.target) or ""
+    release = found.containerd or ""
     node.answer("ctr,version", CTR_VERSION.format(release) + "\n" * 200_000)
     check = node.checks("containerd")["containerd"]
     assert (check["ok"], check["found"]) == (True, release)
@@ -166,7 +165,7 @@ def test_ctr_is_heard_to_the_end(tmp_path: Path, profile: str) -> None:
 
 def test_a_kernel_of_another_flavour_is_no_newer_one(tmp_path: Path) -> None:
     """Debian's cloud images have the cloud flavour's, which stays beside the one that stock mode installs."""
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     assert node.checks("kernel")["kernel"]["ok"] is True
     for flavour in ("cloud-amd64", "rt-amd64", "amd64-unsigned"):
         name = f"6.99.0-1-{flavour}"
@@ -180,13 +179,13 @@ def test_a_kernel_of_another_flavour_is_no_newer_one(tmp_path: Path) -> None:
 
 
 def test_every_check_has_a_test_that_breaks_it() -> None:
-    names = {name for case in CASES for name in check_list(loaded(*case).profile, loaded(*case).target)}
+    names = {name for case in CASES for name in check_list(resolved(*case))}
     kinds = {name.partition(":")[0] for name in names}
     assert kinds - {check.partition(":")[0] for _, check, _ in BREAKS} == {"clock", "first-boot", "users", "ssh-keys"}
 
 
 def test_before_first_boot_is_done_the_cluster_is_no_failure(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     (node.root / "var/lib/imgbuild/firstboot.done").unlink()
     checks = node.checks()
     assert {name: checks[name]["ok"] for name in CLUSTER} == dict.fromkeys(CLUSTER)
@@ -205,7 +204,7 @@ def test_before_first_boot_is_done_the_cluster_is_no_failure(tmp_path: Path) -> 
 
 
 def test_certificates_that_have_time_left(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     for file, text in {"pki/apiserver.crt": pem(61), "pki/etcd/server.crt": pem(6, 30)}.items():
         node.write(f"/etc/kubernetes/{file}", text)
     found = node.checks("certificates")["certificates"]
@@ -215,7 +214,7 @@ def test_certificates_that_have_time_left(tmp_path: Path) -> None:
 
 
 def test_who_holds_the_virtual_address(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     assert node.checks("vip")["vip"]["found"] == "10.0.0.100:6443 answers, held by this node"
     node.answer("ip", "2: eth0    inet 10.0.0.10/24 scope global eth0\n")  # not 10.0.0.100
     lease = "get lease plndr-cp-lock --namespace kube-system --output jsonpath={.spec.holderIdentity}"
@@ -234,7 +233,7 @@ def test_who_holds_the_virtual_address(tmp_path: Path) -> None:
 
 
 def test_cilium_by_its_old_name(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     for call, text in (("status", STATUS), ("service list", SERVICES), ("endpoint list", ENDPOINTS)):
         node.cilium(call, "OCI runtime exec failed\n", 126)
         node.answer(f"crictl,exec 0123abc cilium {call} -o json", text)
@@ -245,14 +244,14 @@ def test_cilium_by_its_old_name(tmp_path: Path) -> None:
 
 
 def test_a_worker_asks_what_its_kubelet_may(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     (node.root / "etc/kubernetes/admin.conf").unlink()
     checks = node.checks()
     assert checks["coredns"]["ok"] is None
     assert checks["node-ready"]["ok"] is True
 
 
-@pytest.mark.parametrize(("resolved", "file", "told"), [
+@pytest.mark.parametrize(("link", "file", "told"), [
     ("nameserver 192.0.2.1\n", "nameserver 127.0.0.53\n", False),
     ("# No DNS servers known.\nsearch .\n", "nameserver 192.0.2.1\n", True),
     (None, "search lab\nnameserver 2001:db8::1\n", False),
@@ -260,10 +259,10 @@ def test_a_worker_asks_what_its_kubelet_may(tmp_path: Path) -> None:
     (None, "", True),
     (None, None, True),
 ])  # fmt: skip
-def test_coredns_without_a_dns_server(tmp_path: Path, resolved: str | None, file: str | None, told: bool) -> None:
-    node = Node(tmp_path, loaded("debian12-efi"))
+def test_coredns_without_a_dns_server(tmp_path: Path, link: str | None, file: str | None, told: bool) -> None:
+    node = Node(tmp_path, resolved("debian12-efi"))
     node.kubectl(COREDNS, "")
-    for path, text in (("/run/systemd/resolve/resolv.conf", resolved), ("/etc/resolv.conf", file)):
+    for path, text in (("/run/systemd/resolve/resolv.conf", link), ("/etc/resolv.conf", file)):
         if text is not None:
             node.write(path, text)
     check = node.checks()["coredns"]
@@ -273,7 +272,7 @@ def test_coredns_without_a_dns_server(tmp_path: Path, resolved: str | None, file
 
 
 def test_users_and_keys(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi", sets=USER))
+    node = Node(tmp_path, resolved("debian12-efi", sets=USER))
     node.answer("getent", "ops:x:1000:1000::/home/ops:/bin/bash\n")
     node.write("/home/ops/.ssh/authorized_keys", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0vqjJd0N5k0y3sY9bJ8e3V\n")
     checks = node.checks()
@@ -286,14 +285,14 @@ def test_users_and_keys(tmp_path: Path) -> None:
 
 
 def test_a_seed_without_users(tmp_path: Path) -> None:
-    checks = Node(tmp_path, loaded("debian12-efi")).checks()
+    checks = Node(tmp_path, resolved("debian12-efi")).checks()
     assert [(checks[name]["ok"], checks[name]["found"]) for name in ("users", "ssh-keys")] == [
         (True, "none"), (True, "0 keys"),
     ]  # fmt: skip
 
 
 def test_without_a_seed_nothing_is_claimed(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi", sets=USER))
+    node = Node(tmp_path, resolved("debian12-efi", sets=USER))
     (node.root / "etc/imgbuild/seed.conf").unlink()
     checks = node.checks()
     assert [checks[name]["ok"] for name in ("hostname", "users", "ssh-keys")] == [None, None, None]
@@ -315,7 +314,7 @@ def test_without_a_seed_nothing_is_claimed(tmp_path: Path) -> None:
     ],
 )
 def test_default_entry_of_a_grub_menu(tmp_path: Path, default: str, saved: str, wanted: str) -> None:
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     config = node.root / "boot/grub/grub.cfg"
     config.write_text(config.read_text().replace('set default="0"', f'set default="{default}"'))
     node.write("/boot/grub/grubenv", f"# GRUB Environment Block\nsaved_entry={saved}\n######")
@@ -323,7 +322,7 @@ def test_default_entry_of_a_grub_menu(tmp_path: Path, default: str, saved: str, 
 
 
 def test_default_entry_of_a_grub_menu_on_the_esp(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("centos7-efi"))
+    node = Node(tmp_path, resolved("centos7-efi"))
     esp = (node.root / "boot/grub2/grub.cfg").read_text()
     node.write("/sys/firmware/efi/runtime", "")
     node.write("/boot/efi/EFI/centos/grub.cfg", esp.replace('"0"', '"Old"'))
@@ -337,7 +336,7 @@ NASTY = 'a"b\\c\td\x01\x1f\x7f\x1b[31m $(touch /tmp/x) `id` {{ x }} é 日本'
 
 
 def test_json_survives_nasty_values(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi", HOST))
+    node = Node(tmp_path, resolved("debian12-efi", HOST))
     node.write("/proc/sys/kernel/hostname", NASTY.encode() + b"\xff\xfe\n")
     done = node.run("verify", "--json")
     assert json.loads(done.stdout)["hostname"] == NASTY
@@ -349,13 +348,13 @@ def test_json_survives_nasty_values(tmp_path: Path) -> None:
 
 
 def test_a_long_value_is_cut(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi", HOST))
+    node = Node(tmp_path, resolved("debian12-efi", HOST))
     node.answer("journalctl", "ordering cycle é\n" * 5000)
     assert len(node.checks()["ordering-cycles"]["found"]) <= 2000
 
 
 def test_a_containerd_that_hangs_is_a_failed_check(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("centos7-efi"))
+    node = Node(tmp_path, resolved("centos7-efi"))
     commands = node.stand_ins / "bin"
     (node.root / "usr/local/bin/ctr").write_text("#!/bin/bash\nexec sleep 50\n")
     (commands / "timeout").write_text('#!/bin/bash\nexec /usr/bin/timeout 0.2 "${@:2}"\n')
@@ -365,7 +364,7 @@ def test_a_containerd_that_hangs_is_a_failed_check(tmp_path: Path) -> None:
 
 
 def test_table_and_colours(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi", HOST))
+    node = Node(tmp_path, resolved("debian12-efi", HOST))
     done = node.run("verify")
     assert done.returncode == 0
     assert b"checks, 0 failed" in done.stdout
@@ -383,7 +382,7 @@ def test_table_and_colours(tmp_path: Path) -> None:
 
 
 def test_single_checks_by_name(tmp_path: Path) -> None:
-    node = Node(tmp_path, loaded("debian12-efi", HOST))
+    node = Node(tmp_path, resolved("debian12-efi", HOST))
     assert list(node.checks("no-swap", "sysctl:net.ipv4.ip_forward")) == ["no-swap", "sysctl:net.ipv4.ip_forward"]
     done = node.run("verify", "no-swap")
     assert done.stdout.decode().splitlines()[-1] == "1 checks, 0 failed"

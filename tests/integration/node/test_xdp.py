@@ -15,7 +15,7 @@ from imgbuild.config.data import data_dir
 from tests.support.node.bootnode import BootNode
 from tests.support.node.fakenode import CLUSTER_CONF, NATIVE_XDP, Node
 from tests.support.places import SUPPORT
-from tests.support.profiles import loaded
+from tests.support.profiles import resolved
 
 pytestmark = pytest.mark.usefixtures("awk")
 
@@ -281,7 +281,7 @@ LINK = """3: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 {} qdisc mq state 
 
 def accelerated(tmp_path: Path, setting: str, status: str, link: str) -> Node:
     """A node whose agent says ``status`` and whose card eth0 looks like ``link``."""
-    node = Node(tmp_path, loaded("debian12-efi"))
+    node = Node(tmp_path, resolved("debian12-efi"))
     node.write("/etc/imgbuild/cluster.conf", f"{CLUSTER_CONF}cilium_acceleration='{setting}'\ncilium_devices='eth0'\n")
     card(node.root, "eth0", "virtio_net")
     node.answer("ip,-o link show dev eth0", "2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq state UP\n")

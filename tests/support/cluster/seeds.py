@@ -11,7 +11,7 @@ from imgbuild.config.secrets import Secrets
 from imgbuild.render.cluster_files import seed_tree
 from tests.support.cluster.ground import Node
 from tests.support.cluster.programs import HELM, KUBERNETES
-from tests.support.install.room import loaded
+from tests.support.install.room import resolved
 from tests.support.places import ROOT
 
 _SCRIPTS = ROOT / "node/usr/libexec/imgbuild"
@@ -40,7 +40,7 @@ def image(node: Node) -> None:
 
 def seed(node: Node, cluster: Cluster, secrets: Secrets, *sets: str) -> None:
     """The node's part of the cluster file, rendered by imgbuild."""
-    found = loaded("debian12-bios", sets=(*_SETS, *sets))
+    found = resolved("debian12-bios", sets=(*_SETS, *sets))
     own = next(item for item in cluster.nodes if item.name == node.name)
-    for file in seed_tree(found.profile, found.target, cluster, own, secrets).files:
+    for file in seed_tree(found, cluster, own, secrets).files:
         node.write(file.path, file.content, file.mode)

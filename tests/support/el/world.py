@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from imgbuild.config.load import Loaded, load
+from imgbuild.config.load import load
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.render.install import install_tree
 from tests.support.el.nerdctl import helm, nerdctl_full
 from tests.support.el.rpms import Rpm, build, index, kernel
@@ -118,18 +119,18 @@ def _debian_kernel() -> Path:
     return unpack(deb, cache_dir() / deb.stem)
 
 
-def loaded(release: str, *sets: str) -> Loaded:
+def resolved(release: str, *sets: str) -> Resolved:
     """The shipped profile, for what it asks for by name."""
     findings = Findings()
     found = load(f"centos{release}-efi", (), sets, None, findings)
     assert found is not None, findings.items
-    return found
+    return resolve(found)
 
 
 def _names(release: str) -> list[str]:
     """Every package that the profile asks the distribution for."""
-    found = loaded(release)
-    tree = install_tree(found.profile, found.target)
+    found = resolved(release)
+    tree = install_tree(found)
     conf = next(file.content.decode() for file in tree.files if file.path == "/etc/imgbuild/install.conf")
     names: set[str] = set()
     for line in conf.splitlines():

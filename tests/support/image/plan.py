@@ -25,5 +25,4 @@ def install_tree(script: str) -> NodeTree:
 def shared_plan() -> RootfsPlan:
     """The same as `imgbuild --profile debian12-efi` with the two layers: one build serves all tests."""
     ready = prepare(Request("debian12-efi", ("distro-containerd", "container-host")), Findings())
-    profile, target = ready.loaded.profile, ready.loaded.target
-    return rootfs_plan(profile, target, ready.rendered.install, cache_dir(), Recorder())
+    return rootfs_plan(ready.resolved, ready.rendered.install, cache_dir(), Recorder())

@@ -6,8 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from imgbuild.config.load import Loaded, load
+from imgbuild.config.load import load
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.render.install import install_tree
 from imgbuild.render.nodefile import NodeTree
 
@@ -41,18 +42,18 @@ exec chroot "$root" "$@"
 """
 
 
-def loaded(profile: str, *layers: str, sets: tuple[str, ...] = (), mode: str | None = None) -> Loaded:
+def resolved(profile: str, *layers: str, sets: tuple[str, ...] = (), mode: str | None = None) -> Resolved:
     """A profile of ours, valid."""
     findings = Findings()
     found = load(profile, layers, sets, mode, findings)
     assert found is not None and not findings.errors, [str(item) for item in findings.items]
-    return found
+    return resolve(found)
 
 
 def tree(profile: str, *layers: str, sets: tuple[str, ...] = (), mode: str | None = None) -> NodeTree:
     """Its install tree."""
-    found = loaded(profile, *layers, sets=sets, mode=mode)
-    return install_tree(found.profile, found.target)
+    found = resolved(profile, *layers, sets=sets, mode=mode)
+    return install_tree(found)
 
 
 class Room:

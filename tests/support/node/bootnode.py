@@ -9,7 +9,7 @@ from typing import Any
 
 from imgbuild.render.node import node_tree
 from tests.support.places import ROOT
-from tests.support.profiles import SECURE_PATH, loaded, write_tree
+from tests.support.profiles import SECURE_PATH, resolved, write_tree
 
 STANDIN = Path(__file__).parent / "standins/node.py"
 IPTABLES = [f"{family}{way}{save}" for family in ("iptables", "ip6tables") for way in ("", "-nft", "-legacy")
@@ -75,8 +75,8 @@ class BootNode:
         for name, text in {"sleep": SLEEP, "sync": "#!/bin/bash\n"}.items():
             (self.bin / name).write_text(text)
             (self.bin / name).chmod(0o755)
-        found = loaded("debian12-efi")
-        write_tree(node_tree(found.profile, found.target), self.root)
+        found = resolved("debian12-efi")
+        write_tree(node_tree(found), self.root)
         # verify has tests of its own
         self.write("usr/libexec/imgbuild/verify", VERIFY, 0o755)
         self.conf = {**CONF, **conf}

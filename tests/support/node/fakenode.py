@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from imgbuild.config.cluster import DEFAULT
-from imgbuild.config.load import Loaded
-from imgbuild.facts.derive import containerd_version
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd, verify
 from imgbuild.render.cluster_files import seed_tree
 from imgbuild.render.node import node_tree
@@ -61,9 +60,9 @@ def system_tools() -> Path:
 class Node:
     """A node below ``root``."""
 
-    def __init__(self, tmp_path: Path, found: Loaded) -> None:
+    def __init__(self, tmp_path: Path, found: Resolved) -> None:
         self.root, self.stand_ins = tmp_path / "root", tmp_path / "stand-ins"
-        self.profile, self.target = found.profile, found.target
+        self.resolved, self.profile, self.target = found, found.profile, found.target
         self.release = RELEASE[found.target.id]
         self.environment: dict[str, str] = {}
         for folder in ("answers", "codes", "bin"):
@@ -74,9 +73,9 @@ class Node:
             program.write_text(STAND_IN)
             program.chmod(0o755)
         (self.stand_ins / "bin/awk").symlink_to(os.environ.get("TEST_AWK") or shutil.which("awk") or "")
-        tree = node_tree(found.profile, found.target)
+        tree = node_tree(found)
         write_tree(tree, self.root)
-        write_tree(seed_tree(found.profile, found.target, DEFAULT, DEFAULT.nodes[0]), self.root)
+        write_tree(seed_tree(found, DEFAULT, DEFAULT.nodes[0]), self.root)
         self._system()
         self._containerd()
         if found.profile.kubernetes.enabled:
@@ -159,7 +158,7 @@ class Node:
         self.answer("chronyc", "Leap status     : Normal\n")
         for module in verify.modules(profile):
             (self.root / "sys/module" / module.replace("-", "_")).mkdir(parents=True)
-        for _, path, value in verify.sysctls(profile):
+        for _, path, value in verify.sysctls(self.resolved):
             self.write(f"/proc/sys/{path}", value.replace(" ", "\t") + "\n")
         for name in ("all", "default", "eth0", "lo"):
             self.write(f"/proc/sys/net/ipv4/conf/{name}/rp_filter", f"{profile.network.rp_filter}\n")
@@ -191,12 +190,12 @@ class Node:
             self.write(f"{boot.grub_dir}/grub.cfg", GRUB_CFG.replace("RELEASE", self.release))
 
     def _containerd(self) -> None:
-        profile, target = self.profile, self.target
-        release = containerd_version(profile, target) or ""
+        profile = self.profile
+        release = self.resolved.containerd or ""
         self.answer("ctr,version", f"Client:\n  Version:  0\n\nServer:\n  Version:  v{release}~ds1\n  Revision: 1\n")
         rows = "".join(f"io.containerd.x.v1  {name}  -  ok\n" for name in ("cri", "overlayfs", "native", "stargz"))
         self.answer("ctr,plugins", "TYPE ID PLATFORMS STATUS\n" + rows)
-        self.dump(containerd.config(profile, target).decode())
+        self.dump(containerd.config(self.resolved).decode())
         bin_dir = self.root / "opt/cni/bin"
         if bin_dir.is_symlink():
             bin_dir.unlink()

@@ -18,6 +18,7 @@ from imgbuild.config.openpgp import dearmour, key_facts
 from imgbuild.config.target import RepositoryKey, Target, load_target, target_names
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
+from imgbuild.facts.resolved import resolve
 from tests.support.checking import ADMIN, codes, findings, well_formed
 from tests.support.install.keys import signer
 from tests.support.places import ROOT
@@ -83,7 +84,7 @@ def test_every_key_in_node_belongs_to_a_target() -> None:
 
 def checked(loaded: Loaded) -> list[Finding]:
     out = Findings()
-    check(loaded, DEFAULT, None, out, read_moment())
+    check(resolve(loaded), DEFAULT, None, out, read_moment())
     return out.items
 
 

@@ -7,7 +7,7 @@ import pytest
 from imgbuild.config.target import load_target
 from imgbuild.facts import derive
 from imgbuild.render.verify import sysctls
-from tests.support.profiles import loaded
+from tests.support.profiles import resolved
 
 TARGETS = ("centos7", "centos8", "debian12")
 RELEASES = tuple(f"{minor}.0" for minor in derive.versions("kubernetes")["minors"])
@@ -38,7 +38,7 @@ def test_every_program_that_preflight_requires_is_installed(target: str) -> None
 @pytest.mark.parametrize("family", [4, 6])
 def test_every_sysctl_that_preflight_reads_is_set(target: str, family: int) -> None:
     networks = ["kubernetes.pod_cidr=fd00::/48", "kubernetes.service_cidr=fd01::/112"] if family == 6 else []
-    rows = {key: value for key, _, value in sysctls(loaded(f"{target}-efi", sets=networks).profile)}
+    rows = {key: value for key, _, value in sysctls(resolved(f"{target}-efi", sets=networks))}
     for release in RELEASES:
         for row in derive.preflight(release, "sysctls"):
             if row.get("family", family) == family:
@@ -59,12 +59,12 @@ def test_rows_by_version() -> None:
 
 def test_a_cluster_without_kubernetes_needs_no_forwarding() -> None:
     off = ["kubernetes.enabled=false", "helm.enabled=false", "cilium.enabled=false", "kubernetes.pod_cidr=fd00::/48"]
-    assert derive.families(loaded("debian12-efi", sets=off).profile) == frozenset()
+    assert resolved("debian12-efi", sets=off).families == frozenset()
 
 
 def test_what_the_profile_sets_wins_whatever_its_spelling() -> None:
     sets = ["kubernetes.pod_cidr=fd00::/48", "kubernetes.service_cidr=fd01::/112",
             "kernel.sysctl.net/ipv6/conf/all/forwarding=2"]  # fmt: skip
-    rows = {path: value for _, path, value in sysctls(loaded("debian12-efi", sets=sets).profile)}
+    rows = {path: value for _, path, value in sysctls(resolved("debian12-efi", sets=sets))}
     assert rows["net/ipv6/conf/all/forwarding"] == "2"
     assert rows["net/ipv6/conf/default/forwarding"] == "1"

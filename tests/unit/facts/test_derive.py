@@ -8,7 +8,8 @@ from imgbuild.config.data import data_dir
 from imgbuild.config.load import load
 from imgbuild.config.source import read
 from imgbuild.diagnostics.findings import Findings
-from imgbuild.facts.derive import cgroup, versions
+from imgbuild.facts.derive import versions
+from imgbuild.facts.resolved import resolve
 
 TABLES = sorted(p.stem for p in (data_dir("profiles") / "versions").glob("*.yaml"))
 
@@ -37,4 +38,4 @@ def test_the_fast_reader_reads_what_the_careful_one_does(name: str) -> None:
 def test_the_hierarchy_follows_systemd_and_kernel(profile: str, flavour: str, hierarchy: str) -> None:
     given = load(profile, (), (f"kernel.flavour={flavour}",), None, Findings())
     assert given is not None
-    assert cgroup(given.profile, given.target) == hierarchy
+    assert resolve(given).cgroup == hierarchy

@@ -23,7 +23,7 @@ from imgbuild.facts.images import addresses, cilium_images, images, known_until,
 from tests.support.checking import codes, findings
 from tests.support.cri.pause_image import pause_image
 from tests.support.places import TESTS
-from tests.support.profiles import loaded
+from tests.support.profiles import resolved
 
 RECORDED = json.loads((TESTS / "recorded/cilium-chart-images.json").read_text())
 VIP = """
@@ -38,8 +38,8 @@ nodes:
 
 def names(profile: str, *sets: str, layers: tuple[str, ...] = ()) -> list[str]:
     """The names of all images of a shipped profile."""
-    found = loaded(profile, layers, sets)
-    return [image.name for image in images(found.profile, found.target, DEFAULT)]
+    found = resolved(profile, layers, sets)
+    return [image.name for image in images(found, DEFAULT)]
 
 
 @pytest.mark.parametrize("row", RECORDED, ids=[f"{row['chart']} {number % 3}" for number, row in enumerate(RECORDED)])
@@ -85,8 +85,8 @@ def test_a_patch_between_two_rows_has_the_older_row_of_its_own_minor() -> None:
 
 
 def test_in_china_nothing_is_asked_of_an_upstream_registry_first() -> None:
-    found = loaded("centos7-efi", ["china"])
-    listing = images(found.profile, found.target, DEFAULT)
+    found = resolved("centos7-efi", ["china"])
+    listing = images(found, DEFAULT)
     assert {image.registry for image in listing} == {"registry.aliyuncs.com", "quay.io"}
     assert all(mirrored(found.profile, image) for image in listing if image.registry == "quay.io")
     assert found.profile.cilium.chart is not None
@@ -99,8 +99,8 @@ def test_what_is_asked_where() -> None:
         'containerd.registries."_default"={server: "https://unused.example.com", mirrors: ["https://all.example.com"]}',
         "cilium.values.envoy.image.repository=registry.example.com/envoy",
     ]
-    found = loaded("debian12-efi", sets=sets)
-    asked = {image.part: addresses(found.profile, image) for image in images(found.profile, found.target, DEFAULT)}
+    found = resolved("debian12-efi", sets=sets)
+    asked = {image.part: addresses(found.profile, image) for image in images(found, DEFAULT)}
     assert asked["cilium agent"] == ["https://m1.example.com", "https://m2.example.com", "https://quay.io"]
     assert asked["etcd"] == ["https://registry.k8s.io"]
     assert asked["cilium envoy"] == ["https://all.example.com", "https://registry.example.com"]
@@ -148,11 +148,11 @@ def test_an_image_by_digest_is_not_found_in_an_archive() -> None:
 def test_notes_name_what_the_tables_have_not_seen() -> None:
     assert known_until("kubernetes-images", "1.34.99") == "1.34.10"
     assert known_until("kubernetes-images", "1.34.2") is None
-    assert any("1.19.99" in note for note in notes(loaded("debian12-efi", sets=["cilium.version=1.19.99"])))
+    assert any("1.19.99" in note for note in notes(resolved("debian12-efi", sets=["cilium.version=1.19.99"])))
 
 
 def test_a_node_of_containers_alone_pulls_its_pause_image() -> None:
-    found = loaded("debian12-efi", ["distro-containerd", "container-host"])
+    found = resolved("debian12-efi", ["distro-containerd", "container-host"])
     assert [line.image.part for line in listed([found], DEFAULT)] == ["pause"]
 
 

@@ -21,6 +21,7 @@ from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, forma
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts import node_settings
+from imgbuild.facts.resolved import resolve
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.render.nodefile import NodeFile
 from tests.support.checking import ADMIN, KEY, dated, findings
@@ -348,7 +349,7 @@ def test_no_image_has_what_the_seed_alone_carries(path: str, profile: str) -> No
     assert here[last] != value
     here[last] = value
     changed: Loaded = dataclasses.replace(base, profile=Profile.model_validate(data))
-    assert node_settings.in_image(changed) == node_settings.in_image(base)
+    assert node_settings.in_image(resolve(changed)) == node_settings.in_image(resolve(base))
 
 
 def test_a_secret_file_of_a_stock_nodes_own_stays_in_its_seed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from imgbuild.diagnostics.severity import Severity
 from imgbuild.outputs.cloud import LIMITS, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
 from imgbuild.outputs.include import include_archive, private, public
 from imgbuild.render.nodefile import NodeFile, NodeTree
-from tests.support.nodes import DHCP, loaded, seed_of
+from tests.support.nodes import DHCP, resolved, seed_of
 
 MARK = Mark("p.yaml", 3, 5)
 
@@ -42,7 +42,7 @@ def test_gzip_has_no_time_and_no_name() -> None:
 
 
 def test_contents_as_text_pack_better_than_contents_packed_one_by_one() -> None:
-    given = loaded("centos7-efi", "stock")
+    given = resolved("centos7-efi", "stock")
     data = seed_of(given, DHCP)["user-data"]
     assert len(gzipped(data)) < len(data) / 3
 
@@ -69,7 +69,7 @@ def test_the_limit_itself_fits(size: int, fits: bool) -> None:
 
 @pytest.mark.parametrize(("providers", "severity"), [("[ec2]", Severity.ERROR), ("[gcp]", Severity.WARNING)])
 def test_over_a_limit_is_an_error_only_for_a_cloud_that_the_profile_names(providers: str, severity: Severity) -> None:
-    given = loaded("centos7-efi", "stock", [f"cloud.providers={providers}"])
+    given = resolved("centos7-efi", "stock", [f"cloud.providers={providers}"])
     rows = cloud_sizes(forms(seed_of(given, DHCP)))
     # OpenStack and Azure do not take it either, and are not named.
     found = limit_findings(given.profile, "dhcp1", rows, MARK)
@@ -83,19 +83,19 @@ def test_over_a_limit_is_an_error_only_for_a_cloud_that_the_profile_names(provid
 
 
 def test_a_small_form_that_fits_is_enough() -> None:
-    given = loaded("centos7-efi", "stock", ["cloud.providers=[ec2]", "cloud.include_url=https://h.example/f"])
+    given = resolved("centos7-efi", "stock", ["cloud.providers=[ec2]", "cloud.include_url=https://h.example/f"])
     rows = cloud_sizes(forms(seed_of(given, DHCP), b"#cloud-config\n{}\n"))
     assert limit_findings(given.profile, "dhcp1", rows, MARK) == []
 
 
 def test_a_baked_nodes_user_data_fits_everywhere() -> None:
     for profile in ("centos7-efi", "centos8-bios", "debian12-efi"):
-        given = loaded(profile, "baked")
+        given = resolved(profile, "baked")
         assert limit_findings(given.profile, "n", cloud_sizes(forms(seed_of(given, DHCP))), None) == []
 
 
 def test_what_lies_in_the_folder() -> None:
-    given = loaded("debian12-efi", "stock", ["cloud.providers=[azure]"])
+    given = resolved("debian12-efi", "stock", ["cloud.providers=[azure]"])
     seed = seed_of(given, DHCP)
     made = forms(seed, b"#cloud-config\nsmall: 1\n")
     files = cloud_files(given.profile, DHCP, made, cloud_sizes(made))

@@ -14,24 +14,25 @@ import yaml
 from imgbuild.checks import pxe
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.config.load import Loaded
 from imgbuild.config.moment import read_moment
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
+from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxe import pxe_files
 from imgbuild.outputs.pxenet import network_arguments
 from imgbuild.render.network import network_config
-from tests.support.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of, loaded, seed_of
+from tests.support.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of, resolved, seed_of
+from tests.support.profiles import changed
 
 OTHER = Node.model_validate({"name": "dhcp2", "role": "worker", "mac": "52:54:00:AA:BB:CC"})
 
 
-def files_of(given: Loaded, cluster: Cluster, *, keys: bool = False) -> dict[str, bytes]:
+def files_of(given: Resolved, cluster: Cluster, *, keys: bool = False) -> dict[str, bytes]:
     seeds = {node.name: seed_of(given, node) for node in cluster.nodes}
-    return pxe_files(given.profile, given.target, cluster, seeds, keys=keys)
+    return pxe_files(given, cluster, seeds, keys=keys)
 
 
-def findings_of(given: Loaded, cluster: Cluster, *, keys: bool = False) -> dict[str, Finding]:
+def findings_of(given: Resolved, cluster: Cluster, *, keys: bool = False) -> dict[str, Finding]:
     found = Findings()
     context = Context(given, cluster, None, found, range(len(cluster.nodes)), read_moment())
     pxe.check_url(context)
@@ -42,7 +43,7 @@ def findings_of(given: Loaded, cluster: Cluster, *, keys: bool = False) -> dict[
 @pytest.mark.parametrize("url", ["null", "http://192.0.2.1:8080/pxe/"])
 @pytest.mark.parametrize("profile", PROFILES)
 def test_grub_reads_every_menu(profile: str, url: str, tmp_path: Path) -> None:
-    given = loaded(profile, "baked", [f"pxe.url={url}"])
+    given = resolved(profile, "baked", [f"pxe.url={url}"])
     for cluster in (cluster_of(OTHER, STATIC), cluster_of(BARE), cluster_of(BARE, DHCP, BARE)):
         files = [*files_of(given, cluster).items(), *files_of(given, cluster, keys=True).items()]
         for name, content in files:
@@ -52,7 +53,7 @@ def test_grub_reads_every_menu(profile: str, url: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_and_a_menu_a_mac() -> None:
-    given = loaded("centos7-efi", "baked")
+    given = resolved("centos7-efi", "baked")
     files = files_of(given, cluster_of(OTHER, STATIC))
     assert {name for name in files if "/" in name} == {
         "grub/grub.cfg", "grub/grub.cfg-01-52-54-00-aa-bb-cc", "grub/grub.cfg-01-52-54-00-12-34-56",
@@ -74,7 +75,7 @@ def grub_arguments(text: str) -> list[str]:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_seed_argument_is_one_that_every_cloud_init_reads(profile: str) -> None:
-    given = loaded(profile, "baked", ["pxe.url=http://192.0.2.1/p"])
+    given = resolved(profile, "baked", ["pxe.url=http://192.0.2.1/p"])
     files = files_of(given, cluster_of(DHCP))
     words = grub_arguments(files["grub/grub.cfg-01-52-54-00-12-34-56"].decode())
     assert words[0] == "($root)/vmlinuz"
@@ -86,9 +87,9 @@ def test_the_seed_argument_is_one_that_every_cloud_init_reads(profile: str) -> N
 
 @pytest.mark.parametrize(("release", "name"), [("23.4", "nocloud-net"), ("24.1", "nocloud"), ("26.2", "nocloud")])
 def test_the_seed_has_its_new_name_where_the_old_one_is_a_warning(release: str, name: str) -> None:
-    given = loaded("debian12-efi", "baked", ["pxe.url=http://192.0.2.1/p"])
+    given = resolved("debian12-efi", "baked", ["pxe.url=http://192.0.2.1/p"])
     known = given.target.cloud_init.model_copy(update={"baked": release})
-    later = Loaded(given.name, given.profile, given.target.model_copy(update={"cloud_init": known}), given.layered)
+    later = changed(given, target=given.target.model_copy(update={"cloud_init": known}))
     files = files_of(later, cluster_of(DHCP))
     assert f" ds={name};s=${{seeds}}${{node}}/ " in files["boot.ipxe"].decode()
     said = f"'ds={name};s=http://192.0.2.1/p/mac-52-54-00-12-34-56/'"
@@ -97,12 +98,12 @@ def test_the_seed_has_its_new_name_where_the_old_one_is_a_warning(release: str, 
 
 def test_the_commands_are_those_of_the_targets_grub() -> None:
     for profile, word in (("centos7-bios", "linux16"), ("centos7-efi", "linuxefi"), ("debian12-efi", "linux")):
-        text = files_of(loaded(profile, "baked"), cluster_of(DHCP))["grub/grub.cfg"].decode()
+        text = files_of(resolved(profile, "baked"), cluster_of(DHCP))["grub/grub.cfg"].decode()
         assert re.search(rf"^  {word} \(\$root\)/vmlinuz ", text, re.MULTILINE)
 
 
 def test_without_a_url_the_server_is_asked_for_its_own_address() -> None:
-    files = files_of(loaded("debian12-efi", "baked"), cluster_of(DHCP))
+    files = files_of(resolved("debian12-efi", "baked"), cluster_of(DHCP))
     assert '"ds=nocloud-net;s=${seeds}mac-52-54-00-12-34-56/"' in files["grub/grub.cfg"].decode()
     assert "set seeds ${cwduri}" in files["boot.ipxe"].decode()
 
@@ -110,7 +111,7 @@ def test_without_a_url_the_server_is_asked_for_its_own_address() -> None:
 def test_ipxe_jumps_to_labels_that_are_there_and_only_once() -> None:
     for cluster in (cluster_of(OTHER, STATIC), cluster_of(BARE), cluster_of(BOND)):
         for url in ("null", "http://192.0.2.1/"):
-            script = files_of(loaded("centos8-efi", "baked", [f"pxe.url={url}"]), cluster)["boot.ipxe"].decode()
+            script = files_of(resolved("centos8-efi", "baked", [f"pxe.url={url}"]), cluster)["boot.ipxe"].decode()
             assert script.startswith("#!ipxe\n")
             labels = re.findall(r"^:(\S+)$", script, re.MULTILINE)
             assert len(labels) == len(set(labels))
@@ -122,7 +123,7 @@ def test_the_network_travels_on_the_command_line_as_cloud_init_reads_it() -> Non
     """cloud-init's own reader of network-config= on what GRUB hands to the kernel."""
     for profile in ("centos7-efi", "centos8-bios", "debian12-efi"):
         for node in (STATIC, BOND):
-            given = loaded(profile, "baked", ["pxe.url=http://192.0.2.1/"])
+            given = resolved(profile, "baked", ["pxe.url=http://192.0.2.1/"])
             mac = node.boot_mac or ""
             menu = files_of(given, cluster_of(node))[f"grub/grub.cfg-01-{mac.replace(':', '-')}"].decode()
             line = " ".join(grub_arguments(menu))
@@ -132,7 +133,7 @@ def test_the_network_travels_on_the_command_line_as_cloud_init_reads_it() -> Non
                 "print(json.dumps(r(sys.argv[1])))"
             )
             done = subprocess.run(["/usr/bin/python3", "-c", code, line], check=True, capture_output=True, text=True)
-            config = network_config(given.profile, given.target, node)
+            config = network_config(given, node)
             assert config is not None
             assert json.loads(done.stdout) == yaml.safe_load(config)
             code = "from cloudinit.sources.DataSourceNoCloud import parse_cmdline_data as p; import sys, json\n"
@@ -144,10 +145,10 @@ def test_the_network_travels_on_the_command_line_as_cloud_init_reads_it() -> Non
 
 
 def ip_arguments(profile: str, node: Node) -> list[str]:
-    given = loaded(profile, "baked")
+    given = resolved(profile, "baked")
     return [
         a
-        for a in network_arguments(given.target, node, network_config(given.profile, given.target, node))
+        for a in network_arguments(given.target, node, network_config(given, node))
         if not a.startswith("network-config=")
     ]
 
@@ -173,7 +174,7 @@ def test_an_interface_with_a_name_of_its_own_is_named_by_its_mac() -> None:
 
 
 def test_findings() -> None:
-    given = loaded("debian12-efi", "baked")
+    given = resolved("debian12-efi", "baked")
     assert findings_of(given, cluster_of(DHCP, OTHER)) == {}
     assert findings_of(given, cluster_of(BARE)) == {}
     found = findings_of(given, cluster_of(STATIC, BOND, BARE, BARE))
@@ -186,8 +187,8 @@ def test_findings() -> None:
     bare = [BARE.model_copy(update={"name": f"n{n}"}) for n in range(1000)]
     assert "for n0, n1, n2, n3, n4 and 995 more: " in findings_of(given, cluster_of(*bare))["IB801"].message
     assert "bond" in found["IB803"].message
-    assert set(findings_of(loaded("centos7-efi", "baked"), cluster_of(BOND))) == {"IB802"}
-    local = loaded("debian12-efi", "baked", ["pxe.url=file:///srv/pxe/"])
+    assert set(findings_of(resolved("centos7-efi", "baked"), cluster_of(BOND))) == {"IB802"}
+    local = resolved("debian12-efi", "baked", ["pxe.url=file:///srv/pxe/"])
     assert findings_of(local, cluster_of(DHCP))["IB805"].severity is Severity.ERROR
 
 
@@ -195,15 +196,15 @@ def test_a_command_line_that_the_kernel_would_cut_is_said() -> None:
     routes = [{"to": f"203.0.{n}.0/24", "via": f"192.0.2.{n}"} for n in range(1, 250)]
     interface = {"name": "eth0", "mac": "52:54:00:12:34:56", "addresses": ["192.0.2.10/24"], "routes": routes}
     node = Node.model_validate({"name": "n", "role": "worker", "network": {"interfaces": [interface]}})
-    assert "IB804" in findings_of(loaded("centos7-efi", "baked"), cluster_of(node))
+    assert "IB804" in findings_of(resolved("centos7-efi", "baked"), cluster_of(node))
 
 
 def test_one_node_without_a_mac_takes_every_unknown_card() -> None:
-    files = files_of(loaded("debian12-efi", "baked"), cluster_of(BARE))
+    files = files_of(resolved("debian12-efi", "baked"), cluster_of(BARE))
     assert {"any/user-data", "any/meta-data", "any/vendor-data"} <= set(files)
     assert "set node any" in files["boot.ipxe"].decode()
     assert "any/ " in files["README.txt"].decode()
-    both = files_of(loaded("debian12-efi", "baked"), cluster_of(BARE, BARE))
+    both = files_of(resolved("debian12-efi", "baked"), cluster_of(BARE, BARE))
     assert not [name for name in both if name.startswith("any/")]
 
 
@@ -221,7 +222,7 @@ def default_entry(menu: str) -> str:
 )
 def test_a_machine_that_nobody_listed_gets_no_keys(nodes: tuple[Node, ...]) -> None:
     """Neither over iPXE nor, ten seconds later, as the first node of GRUB's menu."""
-    given = loaded("debian12-efi", "baked")
+    given = resolved("debian12-efi", "baked")
     files = files_of(given, cluster_of(*nodes), keys=True)
     assert not [name for name in files if name.startswith("any/")]
     script, menu = files["boot.ipxe"].decode(), files["grub/grub.cfg"].decode()
@@ -241,5 +242,5 @@ def test_a_machine_that_nobody_listed_gets_no_keys(nodes: tuple[Node, ...]) -> N
 
 
 def test_grubs_menu_boots_the_one_node_without_a_mac_where_there_are_no_keys() -> None:
-    menu = files_of(loaded("debian12-efi", "baked"), cluster_of(OTHER, BARE))["grub/grub.cfg"].decode()
+    menu = files_of(resolved("debian12-efi", "baked"), cluster_of(OTHER, BARE))["grub/grub.cfg"].decode()
     assert "any/" in default_entry(menu)

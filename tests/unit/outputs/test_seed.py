@@ -13,14 +13,14 @@ import pytest
 from imgbuild.outputs import seed as module
 from imgbuild.outputs.seed import SeedGroup, _empty_iso, seed_iso
 from imgbuild.outputs.tree import OutFile
-from tests.support.nodes import STATIC, loaded, seed_of
+from tests.support.nodes import STATIC, resolved, seed_of
 
 EPOCH = 1_700_000_000
 
 
 @pytest.fixture(scope="module")
 def seed() -> dict[str, bytes]:
-    return seed_of(loaded("centos7-efi", "stock"), STATIC)
+    return seed_of(resolved("centos7-efi", "stock"), STATIC)
 
 
 def xorriso(image: Path, *more: str) -> str:

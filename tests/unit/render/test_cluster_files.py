@@ -14,9 +14,10 @@ from imgbuild.config.load import load
 from imgbuild.config.secrets import Secrets
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import own_address
+from imgbuild.facts.resolved import resolve
 from imgbuild.render.cilium import cilium_values
 from imgbuild.render.cluster_files import seed_tree
-from tests.support.profiles import loaded
+from tests.support.profiles import resolved
 
 MAC = "52:54:00:12:34:56"
 STATIC = Node(
@@ -34,8 +35,8 @@ CLUSTER = Cluster(name="prod", endpoint="api.example.com:8443", nodes=[STATIC, N
 
 
 def _kubeadm(name: str, sets: list[str], cluster: Cluster = DEFAULT, number: int = 0) -> dict[str, dict[str, Any]]:
-    found = loaded(name, sets=sets)
-    files = seed_tree(found.profile, found.target, cluster, cluster.nodes[number]).by_path()
+    found = resolved(name, sets=sets)
+    files = seed_tree(found, cluster, cluster.nodes[number]).by_path()
     parts = list(yaml.safe_load_all(files["/etc/imgbuild/kubeadm-init.yaml"].content))
     return {part["kind"]: part for part in parts}
 
@@ -106,8 +107,8 @@ def test_cgroup_v1_takes_the_users_word_and_a_new_kubelet() -> None:
 
 
 def _paths(cluster: Cluster, node: Node, secrets: Secrets | None) -> dict[str, int]:
-    found = loaded("debian12-efi")
-    tree = seed_tree(found.profile, found.target, cluster, node, secrets)
+    found = resolved("debian12-efi")
+    tree = seed_tree(found, cluster, node, secrets)
     return {f.path.removeprefix("/etc/imgbuild/"): f.mode for f in tree.files}
 
 
@@ -130,21 +131,19 @@ def test_who_gets_which_file(secrets: Secrets) -> None:
     # A single node that finds its own address: nobody could join it.
     alone = Cluster(name="prod", nodes=[Node(name="a", role="control-plane")])
     assert "kubeadm-join.yaml" not in _paths(alone, alone.nodes[0], secrets)
-    found = loaded("debian12-efi", ["distro-containerd", "container-host"])
-    assert set(seed_tree(found.profile, found.target, CLUSTER, STATIC, secrets).by_path()) == {
-        "/etc/imgbuild/seed.conf"
-    }
+    found = resolved("debian12-efi", ["distro-containerd", "container-host"])
+    assert set(seed_tree(found, CLUSTER, STATIC, secrets).by_path()) == {"/etc/imgbuild/seed.conf"}
 
 
 @pytest.mark.parametrize(("release", "api"), [("1.30.14", "v1beta3"), ("1.31.14", "v1beta4")])
 def test_a_node_joins_by_token_and_ca_hash(secrets: Secrets, release: str, api: str) -> None:
-    found = loaded("debian12-efi", sets=[f"kubernetes.version={release}"])
+    found = resolved("debian12-efi", sets=[f"kubernetes.version={release}"])
     labelled = Node(
         name="cp2", role="control-plane", labels={"example.org/rack": "r1"},
         taints=[Taint(key="gpu", value="yes", effect="NoExecute")],
     )  # fmt: skip
     cluster = CLUSTER.model_copy(update={"nodes": [*CLUSTER.nodes, labelled]})
-    files = [seed_tree(found.profile, found.target, cluster, n, secrets).by_path() for n in cluster.nodes]
+    files = [seed_tree(found, cluster, n, secrets).by_path() for n in cluster.nodes]
     worker, master = (yaml.safe_load(f["/etc/imgbuild/kubeadm-join.yaml"].content) for f in files[1:])
     assert worker["apiVersion"] == f"kubeadm.k8s.io/{api}"
     assert worker["discovery"]["bootstrapToken"] == {
@@ -170,14 +169,14 @@ def test_a_node_joins_by_token_and_ca_hash(secrets: Secrets, release: str, api: 
 
 
 def test_cluster_conf_is_read_by_bash(secrets: Secrets) -> None:
-    found = loaded("debian12-efi")
+    found = resolved("debian12-efi")
     wanted = {
         "node_role": ["init", "worker"], "node_ip": ["10.0.0.10", ""], "endpoint": ["api.example.com:8443"] * 2,
         "ca_hash": [secrets.ca_hash] * 2, "token_expires": [str(secrets.token_end)] * 2, "kube_proxy": ["no"] * 2,
         "cilium_routing": ["native"] * 2, "cilium_host_routing": ["bpf"] * 2, "cilium_kpr": ["yes"] * 2,
     }  # fmt: skip
     for number, node in enumerate(CLUSTER.nodes):
-        tree = seed_tree(found.profile, found.target, CLUSTER, node, secrets).by_path()
+        tree = seed_tree(found, CLUSTER, node, secrets).by_path()
         script = tree["/etc/imgbuild/cluster.conf"].content.decode() + "".join(
             f'printf "%s\\n" "${name}"\n' for name in wanted
         )
@@ -211,19 +210,19 @@ def test_what_verify_compares_with_the_agent(sets: list[str], wanted: dict[str, 
     found = Findings()
     read = load("debian12-efi", [], [f"{VALUES}{one}" for one in sets], None, found)
     assert read is not None
-    tree = seed_tree(read.profile, read.target, DEFAULT, DEFAULT.nodes[0]).by_path()
+    tree = seed_tree(resolve(read), DEFAULT, DEFAULT.nodes[0]).by_path()
     rows = dict(line.split("=", 1) for line in tree["/etc/imgbuild/cluster.conf"].content.decode().splitlines()[1:])
     assert {name: shlex.split(rows[name])[0] for name in wanted} == wanted
 
 
 @pytest.mark.parametrize(("release", "config"), [("1.28.2", "admin"), ("1.30.14", "super-admin")])
 def test_kube_vip_has_rights_before_there_is_a_cluster(release: str, config: str) -> None:
-    found = loaded("debian12-efi", sets=[f"kubernetes.version={release}"])
+    found = resolved("debian12-efi", sets=[f"kubernetes.version={release}"])
     other = Node(name="cp2", role="control-plane")
     cluster = Cluster(name="prod", vip=Vip(address="10.0.0.9", interface="eth0"), nodes=[STATIC, other])
     volumes = []
     for node in cluster.nodes:
-        tree = seed_tree(found.profile, found.target, cluster, node).by_path()
+        tree = seed_tree(found, cluster, node).by_path()
         pod = yaml.safe_load(tree["/etc/imgbuild/kube-vip.yaml"].content)
         environment = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
         assert (environment["address"], environment["vip_interface"]) == ("10.0.0.9", "eth0")
@@ -260,10 +259,10 @@ ON_VLAN = NodeNetwork(
 def test_kube_vip_takes_the_interface_whose_network_has_the_address(
     network: NodeNetwork | None, address: str, named: str | None, wanted: str | None
 ) -> None:
-    found = loaded("debian12-efi")
+    found = resolved("debian12-efi")
     node = Node(name="cp1", role="control-plane", network=network)
     cluster = Cluster(name="prod", vip=Vip(address=address, interface=named), nodes=[node])
-    tree = seed_tree(found.profile, found.target, cluster, node).by_path()
+    tree = seed_tree(found, cluster, node).by_path()
     pod = yaml.safe_load(tree["/etc/imgbuild/kube-vip.yaml"].content)["spec"]
     environment = {e["name"]: e["value"] for e in pod["containers"][0]["env"]}
     assert environment.get("vip_interface") == wanted
@@ -276,15 +275,15 @@ def test_kube_vip_takes_the_interface_whose_network_has_the_address(
 
 
 def test_own_address() -> None:
-    found = loaded("debian12-efi")
+    found = resolved("debian12-efi")
     assert own_address(found.profile, STATIC) == "10.0.0.10"  # the one with the gateway
     assert own_address(found.profile, DEFAULT.nodes[0]) is None
-    found = loaded("debian12-efi", sets=["kubernetes.advertise_address=192.0.2.7"])
+    found = resolved("debian12-efi", sets=["kubernetes.advertise_address=192.0.2.7"])
     assert own_address(found.profile, STATIC) == "192.0.2.7"
 
 
 def _values(sets: list[str], cluster: Cluster = DEFAULT) -> dict[str, Any]:
-    return cilium_values(loaded("debian12-efi", sets=sets).profile, cluster, cluster.nodes[0])
+    return cilium_values(resolved("debian12-efi", sets=sets).profile, cluster, cluster.nodes[0])
 
 
 def test_ipv6_pods_have_ipv6_keys_and_the_mask_that_kubeadm_takes() -> None:
@@ -354,7 +353,7 @@ def test_names_of_the_chart_asked_for(release: str, redirect: str, slices: str) 
 
 
 def test_the_profile_is_not_changed() -> None:
-    found = loaded("debian12-efi", sets=["cilium.version=1.15.19"])
+    found = resolved("debian12-efi", sets=["cilium.version=1.15.19"])
     before = repr(found.profile.cilium.values)
     cilium_values(found.profile, DEFAULT, DEFAULT.nodes[0])
     assert repr(found.profile.cilium.values) == before
@@ -362,7 +361,7 @@ def test_the_profile_is_not_changed() -> None:
 
 def test_seed_conf_is_quoted() -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0vqjJd0N5k0y3sY9bJ8e3V it's $(me)"
-    found = loaded("debian12-efi", sets=[f'users=[{{name: ops, ssh_keys: ["{key}"]}}]'])
-    text = seed_tree(found.profile, found.target, DEFAULT, DEFAULT.nodes[0]).files[-1].content.decode()
+    found = resolved("debian12-efi", sets=[f'users=[{{name: ops, ssh_keys: ["{key}"]}}]'])
+    text = seed_tree(found, DEFAULT, DEFAULT.nodes[0]).files[-1].content.decode()
     assert "it's" not in text  # sshd's file may have another comment
     assert ["ops", " ".join(key.split()[:2])] in [shlex.split(line) for line in text.splitlines() if "AAAA" in line]

@@ -43,7 +43,7 @@ def test_every_form_of_user_data_gives_back_what_the_profile_says(
     place.write_text(yaml.safe_dump({"extends": "centos7-efi", "files": files, "run": run}))
     findings = Findings()
     ready = prepare(Request(str(place), mode=mode), findings)
-    assert [f.content for f in ready.loaded.profile.files] == contents
+    assert [f.content for f in ready.resolved.profile.files] == contents
     groups = ready.rendered.groups
     forms = {name: file.content for name, file in groups["cloud"].items() if name.startswith("node1/user-data")}
     plain = forms["node1/user-data"]

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imgbuild.facts.derive import sandbox_image
 from imgbuild.render.node import node_tree
 from imgbuild.render.nodefile import digest
 from imgbuild.render.templates import render, sh, to_json, toml, unit
 from imgbuild.render.verify import check_names
-from tests.support.profiles import BINARIES, CASES, HOST, SCRIPTS, loaded, write_tree
+from tests.support.profiles import BINARIES, CASES, HOST, SCRIPTS, resolved, write_tree
 
 # Syntax that bash 4.2 of CentOS 7 lacks.
 TOO_NEW = {
@@ -33,8 +32,8 @@ TOO_NEW = {
 
 @pytest.mark.parametrize(("name", "layers"), CASES)
 def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None:
-    found = loaded(name, layers)
-    root = write_tree(node_tree(found.profile, found.target), tmp_path)
+    found = resolved(name, layers)
+    root = write_tree(node_tree(found), tmp_path)
     scripts = [root / "usr/libexec/imgbuild" / script for script in SCRIPTS]
     scripts += (root / "usr/libexec/imgbuild").glob("boot-entries")
     sourced = sorted((root / "usr/libexec/imgbuild/checks").glob("*.sh"))
@@ -87,8 +86,8 @@ def _stub_units(root: Path) -> None:
     [*((name, layers, []) for name, layers in CASES), ("debian12-efi", [], BINARIES), ("centos7-bios", [], BINARIES)],
 )
 def test_systemd_takes_the_units(tmp_path: Path, name: str, layers: list[str], sets: list[str]) -> None:
-    found = loaded(name, layers, sets)
-    tree = node_tree(found.profile, found.target)
+    found = resolved(name, layers, sets)
+    tree = node_tree(found)
     root = write_tree(tree, tmp_path)
     _stub_units(root)
     ours = [p for p in tree.by_path() if re.fullmatch(r"/etc/systemd/system/[^/]+\.(service|timer|mount)", p)]
@@ -116,7 +115,7 @@ def test_systemd_takes_the_units(tmp_path: Path, name: str, layers: list[str], s
 
 def test_bpffs_unit_only_before_systemd_238() -> None:
     for name, wanted in (("centos7-efi", True), ("centos8-efi", False), ("debian12-efi", False)):
-        tree = node_tree(loaded(name).profile, loaded(name).target)
+        tree = node_tree(resolved(name))
         assert ("/etc/systemd/system/sys-fs-bpf.mount" in tree.by_path()) == wanted
         assert ("sys-fs-bpf.mount" in tree.enable) == wanted
 
@@ -124,7 +123,7 @@ def test_bpffs_unit_only_before_systemd_238() -> None:
 def test_no_ordering_after_cloud_final_in_the_boot_transaction() -> None:
     """Debian's cloud-final comes after multi-user.target: only what no target wants may be ordered behind it."""
     for name, layers in CASES:
-        tree = node_tree(loaded(name, layers).profile, loaded(name, layers).target)
+        tree = node_tree(resolved(name, layers))
         for path, file in tree.by_path().items():
             if path.startswith("/etc/systemd/system/") and re.search(rb"^After=.*cloud-final", file.content, re.M):
                 assert b"WantedBy" not in file.content
@@ -133,9 +132,9 @@ def test_no_ordering_after_cloud_final_in_the_boot_transaction() -> None:
 
 @pytest.mark.parametrize(("name", "layers"), CASES)
 def test_the_tree_is_the_same_each_time_and_sorted(name: str, layers: list[str]) -> None:
-    found = loaded(name, layers)
-    tree = node_tree(found.profile, found.target)
-    assert digest(tree) == digest(node_tree(found.profile, found.target))
+    found = resolved(name, layers)
+    tree = node_tree(found)
+    assert digest(tree) == digest(node_tree(found))
     assert [f.path for f in tree.files] == sorted(f.path for f in tree.files)
     assert all(f.content.endswith(b"\n") for f in tree.files)
     assert not any(b"{{" in f.content or b"{%" in f.content for f in tree.files)
@@ -145,7 +144,7 @@ def test_baked_and_stock_are_the_same() -> None:
     """Also whatever the firmware is: node files are laid over one cached root file system for both."""
     for target in ("centos7", "centos8", "debian12"):
         digests = {
-            digest(node_tree(loaded(f"{target}-{fw}", sets=[f"mode={mode}"]).profile, loaded(f"{target}-{fw}").target))
+            digest(node_tree(resolved(f"{target}-{fw}", sets=[f"mode={mode}"])))
             for fw in ("bios", "efi")
             for mode in ("baked", "stock")
         }
@@ -154,8 +153,8 @@ def test_baked_and_stock_are_the_same() -> None:
 
 def test_cni_has_one_owner() -> None:
     def cni(name: str, layers: list[str], sets: list[str]) -> str | None:
-        found = loaded(name, layers, sets)
-        links = {link.path: link.target for link in node_tree(found.profile, found.target).links}
+        found = resolved(name, layers, sets)
+        links = {link.path: link.target for link in node_tree(found).links}
         return links.get("/opt/cni/bin")
 
     assert cni("debian12-efi", [], []) is None  # the package kubernetes-cni
@@ -170,32 +169,32 @@ NASTY = "quote \" ' back\\slash $(x) `y` ${z} {{ 7 * 7 }} {% raw %}\n# {#\n\ttab
 def test_files_of_the_user_survive_byte_for_byte() -> None:
     item = yaml.safe_dump([{"path": "/etc/motd", "content": NASTY, "mode": "0600"}], width=10**6).strip()
     flow = yaml.safe_dump(yaml.safe_load(item), default_flow_style=True, width=10**6).strip()
-    found = loaded("debian12-efi", sets=[f"files={flow}"])
-    file = node_tree(found.profile, found.target).by_path()["/etc/motd"]
+    found = resolved("debian12-efi", sets=[f"files={flow}"])
+    file = node_tree(found).by_path()["/etc/motd"]
     assert file.content == NASTY.encode()
     assert file.mode == 0o600
 
 
 def test_a_file_of_the_user_takes_the_place_of_ours() -> None:
-    found = loaded("debian12-efi", HOST, ["files=[{path: /etc/crictl.yaml, content: mine}]"])
-    assert node_tree(found.profile, found.target).by_path()["/etc/crictl.yaml"].content == b"mine"
-    found = loaded("debian12-efi", HOST, ["files=[{path: /etc/localtime, content: mine}]"])
-    tree = node_tree(found.profile, found.target)
+    found = resolved("debian12-efi", HOST, ["files=[{path: /etc/crictl.yaml, content: mine}]"])
+    assert node_tree(found).by_path()["/etc/crictl.yaml"].content == b"mine"
+    found = resolved("debian12-efi", HOST, ["files=[{path: /etc/localtime, content: mine}]"])
+    tree = node_tree(found)
     assert "/etc/localtime" not in {link.path for link in tree.links}
 
 
 def test_pause_image_of_the_mirror() -> None:
-    found = loaded("debian12-efi", ["china"])
-    config = node_tree(found.profile, found.target).by_path()["/etc/containerd/config.toml"].content
-    image = sandbox_image(found.profile, found.target)
+    found = resolved("debian12-efi", ["china"])
+    config = node_tree(found).by_path()["/etc/containerd/config.toml"].content
+    image = found.sandbox_image
     assert image.startswith("registry.aliyuncs.com/google_containers/pause:3.10")
     assert image.encode() in config
 
 
 def test_network_manager_reads_the_list(tmp_path: Path) -> None:
     """By NetworkManager itself where it is installed; its own format otherwise."""
-    found = loaded("centos8-efi")
-    content = node_tree(found.profile, found.target).by_path()["/etc/NetworkManager/conf.d/90-imgbuild.conf"].content
+    found = resolved("centos8-efi")
+    content = node_tree(found).by_path()["/etc/NetworkManager/conf.d/90-imgbuild.conf"].content
     assert b"\nunmanaged-devices+=interface-name:cilium*;interface-name:lxc*\n" in content
     if shutil.which("NetworkManager"):
         (tmp_path / "90.conf").write_bytes(content)
@@ -205,18 +204,18 @@ def test_network_manager_reads_the_list(tmp_path: Path) -> None:
 
 
 def test_empty_lists_have_no_check() -> None:
-    found = loaded("debian12-efi", HOST, ["kernel.modules=[]", "network.unmanaged=[]", "containerd.registries={}"])
+    found = resolved("debian12-efi", HOST, ["kernel.modules=[]", "network.unmanaged=[]", "containerd.registries={}"])
     sets = {"kernel.modules": "modules", "network.unmanaged": "network-manager"}
-    names = check_names(found.profile, found.target)
+    names = check_names(found)
     assert names.isdisjoint(sets.values())
 
 
 def test_masks() -> None:
-    found = loaded("debian12-efi", HOST)
-    assert set(node_tree(found.profile, found.target).mask) >= {"swap.target", "systemd-timesyncd.service"}
-    found = loaded("debian12-efi", HOST, ["firewall.disabled=false", "swap.enabled=true"])
+    found = resolved("debian12-efi", HOST)
+    assert set(node_tree(found).mask) >= {"swap.target", "systemd-timesyncd.service"}
+    found = resolved("debian12-efi", HOST, ["firewall.disabled=false", "swap.enabled=true"])
     services = found.target.services
-    assert set(node_tree(found.profile, found.target).mask) == {*services.ntp_rivals, *services.updaters}
+    assert set(node_tree(found).mask) == {*services.ntp_rivals, *services.updaters}
 
 
 @pytest.mark.parametrize(
@@ -230,8 +229,8 @@ def test_masks() -> None:
 @pytest.mark.parametrize("mode", ["baked", "stock"])
 def test_nothing_asks_the_mirrors_by_itself(name: str, timers: set[str], mode: str) -> None:
     """dnf-makecache.service fails ten minutes after boot where there is no mirror, and failed-units with it."""
-    found = loaded(name, sets=[f"mode={mode}"])
-    tree = node_tree(found.profile, found.target)
+    found = resolved(name, sets=[f"mode={mode}"])
+    tree = node_tree(found)
     assert timers <= set(tree.mask)
     conf = tree.by_path()["/etc/imgbuild/node.conf"].content.decode()
     (stopped,) = [line for line in conf.splitlines() if line.startswith("stop=")]
@@ -242,15 +241,15 @@ def test_boot_entries_get_the_nodes_id_where_the_target_has_them() -> None:
     unit = "imgbuild-boot-entries.service"
     for name, wanted in (("centos7-efi", False), ("centos8-efi", True), ("debian12-efi", False)):
         for layers in ([], ["container-host"]):
-            tree = node_tree(loaded(name, layers).profile, loaded(name, layers).target)
+            tree = node_tree(resolved(name, layers))
             assert ("/usr/libexec/imgbuild/boot-entries" in tree.by_path()) == wanted
             assert (unit in tree.enable) == wanted
 
 
 def test_a_unit_of_the_user_is_not_masked() -> None:
     path = "/etc/systemd/system/dnf-makecache.timer"
-    found = loaded("centos8-efi", sets=[f"files=[{{path: {path}, content: mine}}]"])
-    assert "dnf-makecache.timer" not in node_tree(found.profile, found.target).mask
+    found = resolved("centos8-efi", sets=[f"files=[{{path: {path}, content: mine}}]"])
+    assert "dnf-makecache.timer" not in node_tree(found).mask
 
 
 def test_filters() -> None:

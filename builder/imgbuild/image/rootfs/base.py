@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from imgbuild.config.profile import Profile
-from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.download import download
@@ -38,7 +37,7 @@ class Base:
     sha256: str
 
 
-def base_tar(profile: Profile, target: Target, cache: Path, steps: Steps, *, fresh: bool = False) -> Base | None:
+def base_tar(resolved: Resolved, cache: Path, steps: Steps, *, fresh: bool = False) -> Base | None:
     """The profile's base, fetched and unpacked once; None where the target is installed from packages alone.
 
     ``fresh``: make the tar anew. A download that has the right sha256 is not fetched again.
@@ -46,6 +45,7 @@ def base_tar(profile: Profile, target: Target, cache: Path, steps: Steps, *, fre
     Raises:
         HostError: it cannot be had, its checksum is another, or it holds no root file system.
     """
+    profile, target = resolved.profile, resolved.target
     if target.image.base is None:
         return None
     own = profile.base
