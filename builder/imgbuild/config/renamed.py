@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from imgbuild.config.source import Document
-from imgbuild.diagnostics.findings import Findings, Mark, Path, Severity, format_path
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 
 EACH = -1
 """In a key of the table: every item of the list that is there."""
@@ -87,12 +87,14 @@ def _filled(new: Path, place: Path, old: Path) -> Path:
 
 def _tell(data: Any, old: Path, new: Path, since: str, mark: Mark | None, findings: Findings) -> bool:
     """Say what is found; whether the key can be moved."""
-    here: Any = data
+    here = data
     for part in new:
-        if isinstance(here, Mapping) and part not in here:
-            _warn(old, new, since, mark, findings)
-            return True
-        if isinstance(here, Mapping) or (isinstance(here, list) and isinstance(part, int)):
+        if isinstance(here, dict):
+            if part not in here:
+                _warn(old, new, since, mark, findings)
+                return True
+            here = here[part]
+        elif isinstance(here, list) and isinstance(part, int):
             here = here[part]
         else:
             return False  # validation says what is wrong with the new key's parent
@@ -107,7 +109,7 @@ def _warn(old: Path, new: Path, since: str, mark: Mark | None, findings: Finding
     findings.add(
         "IB115", f"{format_path(old)} is called {format_path(new)} since imgbuild {since}; "
         "the next minor version does not accept the old name",
-        key=format_path(old), mark=mark, hint=f"write {format_path(new)}", severity=Severity.WARNING,
+        key=format_path(old), mark=mark, hint=f"write {format_path(new)}", lesser=True,
     )  # fmt: skip
 
 

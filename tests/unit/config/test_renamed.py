@@ -12,7 +12,8 @@ from imgbuild.config import renamed
 from imgbuild.config.cluster import load_cluster
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.renamed import CLUSTER, EACH, PROFILE, Renamed
-from imgbuild.diagnostics.findings import Finding, Findings, Severity
+from imgbuild.diagnostics.findings import Finding, Findings
+from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.node_settings import own_profiles
 
 ZONE = Renamed(("clock", "zone_name"), ("time", "zone"), "0.9")

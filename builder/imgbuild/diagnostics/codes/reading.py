@@ -65,4 +65,11 @@ CODES = (
         "The name means imgbuild's own file, and a file of that name lies here too",
         fix="Write the path if you mean yours",
     ),
+    Code(
+        "IB115",
+        ERROR,
+        "A file has a key under its old and its new name; a renamed key under its old name alone is a warning",
+        fix="Write the new name",
+        lesser=WARNING,
+    ),
 )
