@@ -15,6 +15,7 @@ from imgbuild.config.renamed import CLUSTER, EACH, PROFILE, Renamed
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.node_settings import own_profiles
+from imgbuild.facts.resolved import resolve
 
 ZONE = Renamed(("clock", "zone_name"), ("time", "zone"), "0.9")
 MINE = """\
@@ -109,8 +110,8 @@ nodes:
     (warning,) = findings.items
     assert warning.key == "nodes[0].hardware_address" and warning.mark is not None and warning.mark.line == 5
     loaded, _ = read("extends: debian12-efi\n", tmp_path)
-    (own,) = own_profiles(loaded, cluster.cluster, cluster.layered, findings)
-    assert own.loaded.profile.users[0].name == "ops"
+    (own,) = own_profiles(resolve(loaded), cluster.cluster, cluster.layered, findings)
+    assert own.resolved.profile.users[0].name == "ops"
     last = findings.items[-1]
     assert last.code == "IB115" and last.severity == Severity.WARNING and "cp1" in last.message
     assert last.mark is not None and (last.mark.file, last.mark.line) == (str(path), 7)
