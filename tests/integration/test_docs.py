@@ -26,15 +26,14 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from imgbuild.cli.commands import COMMANDS, load_command
 from imgbuild.cli.main import main
 from imgbuild.config import cluster as cluster_module
-from imgbuild.config import profile as profile_module
+from imgbuild.config import fields as fields_module
 from imgbuild.config.cluster import Cluster, load_cluster
 from imgbuild.config.data import data_dir
 from imgbuild.config.layers import parse_set
 from imgbuild.config.load import Loaded, load
-from imgbuild.config.profile import Profile
+from imgbuild.config.profile import Profile, User
 from imgbuild.config.source import parse
 from imgbuild.config.target import load_target, target_names
 from imgbuild.diagnostics.codes import CODES
@@ -49,8 +48,6 @@ PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(DOCS.rglob("*.
 SHELL = ("shell", "sh", "bash", "console")
 # A page is text that anybody edits: its blocks run nothing but these (and never as anything but a reader's commands).
 HARMLESS = {"imgbuild", "cat", "cd", "echo", "find", "grep", "head", "ls", "mkdir", "sort", "wc"}
-
-KNOWN = {name: load_command(name) for name in COMMANDS}
 
 
 # --- reading pages ---------------------------------------------------------------------------------------------------
@@ -149,8 +146,8 @@ def simple_commands(text: str) -> Iterator[list[str]]:
 def click_accepts(words: list[str]) -> None:
     """imgbuild has this command with these options. Nothing is run."""
     name, command = "imgbuild", main  # type: tuple[str, click.Command]
-    if words and words[0] in KNOWN:
-        name, command, words = words[0], KNOWN[words[0]], words[1:]
+    if words and words[0] in main.commands:
+        name, command, words = words[0], main.commands[words[0]], words[1:]
     if {"-h", "--help", "--version"} & set(words):
         return
     context = command.make_context(name, list(words), resilient_parsing=False)
@@ -372,7 +369,7 @@ _ALIASES = {
 def type_words(hint: Any) -> str:
     """A type as docs/reference/profile.md calls it."""
     for name, words in _ALIASES.items():
-        alias = getattr(profile_module if hasattr(profile_module, name) else cluster_module, name)
+        alias = getattr(fields_module if hasattr(fields_module, name) else cluster_module, name)
         if hint == alias or (get_args(hint)[1:2] == get_args(alias)[1:2] and get_origin(hint) is Annotated):
             return words
     origin, args = get_origin(hint), get_args(hint)
@@ -474,7 +471,7 @@ def test_the_node_page_has_every_check() -> None:
     """Of imgbuild-verify, for every shipped profile with a user."""
     page = (DOCS / "reference" / "node.md").read_text()
     for found in LOADED.values():
-        user = profile_module.User(name="admin", ssh_keys=["ssh-ed25519 " + "A" * 68])
+        user = User(name="admin", ssh_keys=["ssh-ed25519 " + "A" * 68])
         profile = found.profile.model_copy(update={"users": [user]})
         for name in check_list(changed(resolve(found), profile=profile)):
             assert f"`{name.split(':')[0]}" in page, f"node.md: the check {name} is missing"
@@ -646,7 +643,7 @@ def test_the_command_line_page_has_every_command_and_option() -> None:
     sections = re.split(r"(?m)^## ", page.read_text())
     by_name = {s.split("\n")[0].strip("` "): s for s in sections}
     known: list[tuple[str, click.Command]] = [("imgbuild", main)]
-    known += [(f"imgbuild {name}", command) for name, command in KNOWN.items()]
+    known += [(f"imgbuild {name}", command) for name, command in main.commands.items()]
     for name, command in known:
         heading = next((h for h in by_name if h == name or (h.startswith(f"{name} ") and name != "imgbuild")), None)
         assert heading is not None, f"command-line.md has no section {name}"
@@ -660,7 +657,7 @@ def test_the_command_line_page_has_every_command_and_option() -> None:
         named = set(re.findall(r"(?m)^\| `(--[a-z-]+)", by_name[heading]))
         assert named <= real, f"command-line.md, {name}: there is no {named - real}"
     for name in re.findall(r"(?m)^## `?imgbuild ([a-z]+)", page.read_text()):
-        assert name in KNOWN, f"there is no command {name}"
+        assert name in main.commands, f"there is no command {name}"
 
 
 def test_the_targets_page_states_the_targets_facts() -> None:

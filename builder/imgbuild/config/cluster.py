@@ -17,7 +17,7 @@ from imgbuild.config.fields import Address, Cidr, DnsName, HostName, Model, dns_
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import validate
 from imgbuild.config.profile import Profile
-from imgbuild.config.redact import Like
+from imgbuild.config.setting import Like
 from imgbuild.config.source import read
 from imgbuild.diagnostics.findings import Findings, Path
 

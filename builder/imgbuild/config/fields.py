@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from imgbuild.config.openpgp import public_key
-from imgbuild.config.redact import PRIVATE
+from imgbuild.config.setting import Setting
 from imgbuild.diagnostics.mask import NOT_SHOWN
 
 
@@ -28,7 +28,9 @@ class Model(BaseModel):
         """As pydantic's, but for what is private."""
         for name, value in super().__repr_args__():
             field = type(self).model_fields.get(name or "")
-            yield name, NOT_SHOWN if field is not None and PRIVATE in field.metadata else value
+            said = field.metadata if field is not None else ()
+            secret = any(isinstance(word, Setting) and word.secret for word in said)
+            yield name, NOT_SHOWN if secret else value
 
 
 class SecretModel(Model):

@@ -30,7 +30,7 @@ from imgbuild.config import secrets_file
 from imgbuild.config.fields import DnsName, SecretModel, pattern
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import validate
-from imgbuild.config.redact import PRIVATE
+from imgbuild.config.setting import Setting
 from imgbuild.config.source import read
 from imgbuild.diagnostics.findings import Findings, Mark
 
@@ -81,14 +81,14 @@ def _seconds(value: str) -> int:
     return int(parsed.timestamp())
 
 
-PrivateKey = Annotated[str, PRIVATE, AfterValidator(_private)]
+PrivateKey = Annotated[str, AfterValidator(_private)]
 
 
 class Authority(SecretModel):
     """A certificate authority: its certificate and its key, PEM."""
 
-    certificate: Annotated[str, AfterValidator(_certificate)]
-    private_key: PrivateKey
+    certificate: Annotated[str, AfterValidator(_certificate), Setting("Certificate of the authority, in PEM.")]
+    private_key: Annotated[PrivateKey, Setting("RSA key of the authority, in PEM.", secret=True)]
 
     @property
     def parsed(self) -> x509.Certificate:
@@ -107,15 +107,24 @@ class Secrets(SecretModel):
     What follows from it is found once and not for every node: OpenSSL takes a twentieth of a second to read a key.
     """
 
-    cluster: DnsName
+    cluster: Annotated[DnsName, Setting("Name of the cluster that the keys belong to.", example="lab")]
     bootstrap_token: Annotated[
-        str, PRIVATE, pattern(r"[a-z0-9]{6}\.[a-z0-9]{16}", "a token has the form abcdef.0123456789abcdef")
+        str,
+        pattern(r"[a-z0-9]{6}\.[a-z0-9]{16}", "a token has the form abcdef.0123456789abcdef"),
+        Setting("Token that a node joins with.", example="abcdef.0123456789abcdef", secret=True),
     ]
-    bootstrap_token_expires: Annotated[str, BeforeValidator(_expiry), AfterValidator(_time)]
-    ca: Authority
-    front_proxy_ca: Authority
-    etcd_ca: Authority
-    service_account_private_key: PrivateKey
+    bootstrap_token_expires: Annotated[
+        str,
+        BeforeValidator(_expiry),
+        AfterValidator(_time),
+        Setting("When the token expires, in UTC.", example="2027-01-31T00:00:00Z"),
+    ]
+    ca: Annotated[Authority, Setting("The certificate authority of Kubernetes.")]
+    front_proxy_ca: Annotated[Authority, Setting("The certificate authority of the front proxy.")]
+    etcd_ca: Annotated[Authority, Setting("The certificate authority of etcd.")]
+    service_account_private_key: Annotated[
+        PrivateKey, Setting("RSA key that signs the tokens of service accounts, in PEM.", secret=True)
+    ]
 
     @cached_property
     def ca_hash(self) -> str:

@@ -1,48 +1,26 @@
 """Settings that one node has for itself: a fragment of a profile, laid over the profile for that node alone.
 
-They travel in the node's seed. What lies in the image or holds for the whole cluster is refused with its place: it
-would be lost without a word, or the nodes would not fit together.
+They travel in the node's seed. What is part of the image or holds for the whole cluster is refused with its place: it
+would be lost silently, or the nodes would not fit together. Each setting declares which it is (its scope).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from imgbuild.config import renamed
 from imgbuild.config.cluster import Cluster
+from imgbuild.config.declared import nearest
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import overlaid
+from imgbuild.config.profile import Profile
+from imgbuild.config.setting import ANOTHER_PROFILE
 from imgbuild.config.source import Document
 from imgbuild.diagnostics.findings import Findings, Path, few, format_path
 from imgbuild.facts.resolved import Resolved, resolve
-from imgbuild.render.install import install_tree
-from imgbuild.render.node import node_tree
-
-_ANOTHER_IMAGE = "build these nodes from another profile, with the same cluster file and --secrets"
-_ONE_CLUSTER = "set it in the profile: all nodes share it"
-WHOLE: dict[Path, str] = {
-    **dict.fromkeys((("target",), ("firmware",), ("mode",), ("base",), ("image",)), _ANOTHER_IMAGE),
-    ("pxe",): "set it in the profile: one boot menu serves all nodes",
-    ("cilium",): "set it in the profile: one chart serves all nodes; a CiliumNodeConfig in the cluster is for one node",
-    # The kubelet's configuration is the cluster's: kubeadm join takes it from there.
-    ("containerd", "cgroup_driver"): _ONE_CLUSTER,
-    **{
-        ("kubernetes", key): _ONE_CLUSTER
-        for key in (
-            "enabled", "version", "image_repository", "pod_cidr", "service_cidr", "dns_domain", "api_port",
-            "kube_proxy", "cgroup_v1", "certificate_validity",
-        )
-    },
-}  # fmt: skip
-"""What cannot differ between the nodes of one run, and what to do instead."""
-
-SEED: tuple[Path, ...] = (
-    ("users",), ("run",), ("cloud",), ("kubernetes", "advertise_address"), ("kubernetes", "schedulable_control_plane"),
-)  # fmt: skip
-"""What the seed alone carries: no image has anything of it."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +59,8 @@ class Own:
 def own_profiles(everyone: Resolved, cluster: Cluster, layered: Layered | None, findings: Findings) -> list[Own]:
     """The profiles of the nodes that have settings, one for each different fragment.
 
-    Everything that does not do goes to ``findings``: what is no profile's, holds for the whole cluster or, in baked
-    mode, changes what lies in the image.
+    Every problem goes to ``findings``: what is not a profile's key, must be the same for the whole cluster or, in baked
+    mode, is part of the image.
     """
     groups: dict[str, list[int]] = {}
     for number, node in enumerate(cluster.nodes):
@@ -90,7 +68,6 @@ def own_profiles(everyone: Resolved, cluster: Cluster, layered: Layered | None, 
             groups.setdefault(json.dumps(node.settings, sort_keys=True), []).append(number)
     if layered is None or not groups:
         return []
-    shared = in_image(everyone) if everyone.profile.mode == "baked" and everyone.complete else None
     out = []
     for numbers in groups.values():
         said = Findings()
@@ -99,9 +76,7 @@ def own_profiles(everyone: Resolved, cluster: Cluster, layered: Layered | None, 
         each = Own(tuple(numbers), tuple(cluster.nodes[n].name for n in numbers), mine, document.name)
         each.tell(said, findings)
         changed = [path for path in _leaves(document.data) if _at(mine.profile, path) != _at(everyone.profile, path)]
-        _whole(each, changed, findings)
-        if shared is not None:
-            _image(everyone, each, [path for path in changed if not _below(path, (*WHOLE, *SEED))], shared, findings)
+        _refuse(each, changed, findings, baked=everyone.profile.mode == "baked")
         out.append(each)
     _cgroups(everyone, out, cluster, findings)
     return out
@@ -140,17 +115,20 @@ def _at(here: Any, path: Path) -> Any:
     return here
 
 
-def _below(path: Path, places: Iterable[Path]) -> Path | None:
-    """The one of ``places`` that ``path`` is or lies below."""
-    return next((place for place in places if path[: len(place)] == place), None)
-
-
-def _whole(own: Own, changed: Sequence[Path], findings: Findings) -> None:
-    for path in changed:
-        place = _below(path, WHOLE)
-        if place is not None:
+def _refuse(own: Own, changed: Sequence[Path], findings: Findings, *, baked: bool) -> None:
+    """What must be the same for all nodes, in the order of the file; then, if there is an image, what is part of it."""
+    places = {path: nearest(Profile, path) for path in changed}
+    for path, place in places.items():
+        if place.scope == "cluster":
             message = f"{format_path(path)} cannot be set for a single node"
-            own.add(findings, "IB440", path, message, WHOLE[place])
+            own.add(findings, "IB440", path, message, place.instead)
+    for path, place in places.items():
+        if place.scope == "image" and baked:
+            own.add(
+                findings, "IB441", path,
+                f"{format_path(path)} is part of the image, which all nodes share: a node's own value would be lost",
+                f"set it in the profile, take --mode stock, or {ANOTHER_PROFILE}",
+            )  # fmt: skip
 
 
 def _cgroups(everyone: Resolved, own: Sequence[Own], cluster: Cluster, findings: Findings) -> None:
@@ -164,49 +142,3 @@ def _cgroups(everyone: Resolved, own: Sequence[Own], cluster: Cluster, findings:
                 "runs on cgroup v1, and the kubelets' configuration, made on a node with v2, does not allow it",
                 "take v2 for this node too, or Kubernetes 1.34 or older",
             )  # fmt: skip
-
-
-def in_image(resolved: Resolved) -> dict[str, object]:
-    """All that a disk image has of a profile, file by file, under the names that messages use."""
-    mirrors = resolved.profile.repositories
-    node, install = node_tree(resolved), install_tree(resolved)
-    return {
-        **{file.path: (file.content, file.mode) for file in (*node.files, *install.files)},
-        **{link.path: link.target for link in node.links},
-        "the units that are on": (node.enable, node.mask),
-        "the kernel's command line": resolved.kernel_arguments,
-        "the mirrors it is built from": (mirrors.distribution, mirrors.security),
-    }
-
-
-def _image(
-    everyone: Resolved, own: Own, changed: Sequence[Path], shared: Mapping[str, object], findings: Findings
-) -> None:
-    """Baked: one image serves all nodes, and a setting that changes it would be lost. Each is tried alone."""
-    loaded, other = everyone.loaded, own.resolved.profile
-    alone = {path: resolve(replace(loaded, profile=_with(loaded.profile, other, path))) for path in changed}
-    found = {path: _different(shared, in_image(mine)) for path, mine in alone.items() if mine.complete}
-    if found and not any(found.values()) and own.resolved.complete:  # only together they change something
-        found = dict.fromkeys(found, _different(shared, in_image(own.resolved)))
-    for path, names in found.items():
-        if names:
-            own.add(
-                findings, "IB441", path,
-                f"{format_path(path)} changes the image, which all nodes share: {few(names, 2)}",
-                f"set it in the profile, take --mode stock, or {_ANOTHER_IMAGE}",
-            )  # fmt: skip
-
-
-def _with(here: Any, other: Any, path: Path) -> Any:
-    """``here`` with what ``other`` has at ``path``: models and mappings of a profile."""
-    part, *rest = path
-    old, new = _at(here, (part,)), _at(other, (part,))
-    if rest and old is not None and new is not None:
-        new = _with(old, new, tuple(rest))
-    return {**here, part: new} if isinstance(here, dict) else here.model_copy(update={str(part): new})
-
-
-def _different(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
-    """The names of what differs; what imgbuild keeps for itself comes last."""
-    names = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
-    return sorted(names, key=lambda name: name.startswith(("/etc/imgbuild/", "/usr/libexec/imgbuild/")))

@@ -30,7 +30,7 @@ from imgbuild.config.fields import Url
 from imgbuild.config.load import load
 from imgbuild.config.moment import read_moment
 from imgbuild.config.profile import Profile
-from imgbuild.config.redact import is_private, shown
+from imgbuild.config.redact import is_private, may_hold_private, shown
 from imgbuild.config.secrets import Kept, Secrets, load_secrets, make
 from imgbuild.diagnostics.findings import Findings, findings_json, format_path, print_findings
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
@@ -373,3 +373,40 @@ def test_progress_and_the_log_that_is_kept_show_no_login(tmp_path: Path) -> None
     clean(kept.read_text(errors="replace"))
     assert "export http_proxy" in kept.read_text(errors="replace")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+ASKS = re.compile(r"(?i)(^|\.)(key|[a-z]*(args|env|config|script|secret))$|password|token")
+NOT_SECRET = {
+    "k8sServiceHostRef.key",  # the name of a key in a ConfigMap
+    "standaloneDnsProxy.automountServiceAccountToken",  # true or false
+}
+
+
+def test_keys_of_the_chart_whose_names_look_like_a_secret_are_decided() -> None:
+    """The product has no list of words: this asks for a decision when a new chart brings such a key."""
+    folder = data_dir("profiles") / "versions"
+    known, secret = (
+        {key for keys in yaml.safe_load((folder / f"{name}.yaml").read_text()).values() for key in keys.split()}
+        for name in ("cilium-keys", "cilium-secret")
+    )
+    named = {key for key in known if ASKS.search(key) and not key.endswith((".existingSecret", ".useSecret"))}
+    assert named - NOT_SECRET == secret
+    assert known >= NOT_SECRET
+    for key in secret:
+        assert is_private(("cilium", "values", *key.split(".")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: x\n\t- y", "kernel:\n  db_token: x: y\n", "kernel:\n  flavour: x\n  free text\n a: : b",
+        "{'kernel': {'api_key': x", "? secret\n: x: y\n", "kernel: {flavour: x, auth: y", "run: [x",
+    ],
+)  # fmt: skip
+def test_a_text_that_is_not_yaml_is_hidden_unless_all_its_keys_are_public(text: str) -> None:
+    assert may_hold_private(text)
+
+
+def test_a_text_of_public_keys_that_is_not_yaml_is_shown() -> None:
+    text = "# mine\nextends: debian12-efi\ntime:\n  zone: 'UTC\nrepositories: {region: china\n"
+    assert not may_hold_private(text + "packages:\n  install:\n    - https://x\n")

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import pytest
 import yaml
-from pydantic import BaseModel
 
-from imgbuild.config.load import Loaded, load, overlaid
+from imgbuild.config.declared import Place
+from imgbuild.config.declared import places as declared_places
+from imgbuild.config.load import load, overlaid
 from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import load_secrets
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput, format_path
-from imgbuild.diagnostics.findings import Path as KeyPath
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
 from imgbuild.diagnostics.severity import Severity
-from imgbuild.facts import node_settings
-from imgbuild.facts.resolved import resolve
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.render.nodefile import NodeFile
 from tests.support.checking import ADMIN, KEY, dated, findings
+from tests.support.in_image import others, value_at
 from tests.support.places import ROOT
 
 HEAD = "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n"
@@ -101,7 +97,8 @@ def test_everything_that_is_wrong_comes_at_once_with_place_and_node(tmp_path: Pa
     assert by_code["IB111"].hint == 'did you mean "flavour"?'
     assert by_code["IB452"].message.startswith("node a: ")
     assert by_code["IB113"].message.startswith("nodes b, c: ")
-    assert "/etc/modules-load.d/imgbuild.conf" in by_code["IB441"].message
+    assert "kernel.modules is part of the image, which all nodes share" in by_code["IB441"].message
+    assert "--mode stock" in by_code["IB441"].hint
     assert all(f.hint and f.severity is Severity.ERROR for f in told)
     assert [f.code for f in found(asked(tmp_path, text)) if f.key == "nodes[3].settings"] == ["IB113"]
 
@@ -219,85 +216,26 @@ def test_nothing_private_is_shown(tmp_path: Path) -> None:
 
 
 def test_settings_are_loaded_once_however_many_nodes_have_them(tmp_path: Path) -> None:
-    def counts(nodes: str) -> tuple[int, int]:
-        """How often settings were laid over the profile, and trees rendered for it."""
-        module = "imgbuild.facts.node_settings"
-        with (
-            mock.patch(f"{module}.overlaid", wraps=overlaid) as loads,
-            mock.patch(f"{module}.in_image", wraps=node_settings.in_image) as trees,
-        ):
+    def loads(nodes: str) -> int:
+        """How often settings were laid over the profile."""
+        with mock.patch("imgbuild.facts.node_settings.overlaid", wraps=overlaid) as calls:
             assert found(asked(tmp_path, HEAD + FIRST + nodes)) == []
-        return loads.call_count, trees.call_count
+        return calls.call_count
 
     nodes = "".join(f"  - {{name: w{n}, role: worker}}\n" for n in range(200))
-    assert counts(nodes) == (0, 0)
+    assert loads(nodes) == 0
     same = nodes.replace("worker}", "worker, settings: {run: [echo x]}}")
-    assert counts(same) == (1, 1)  # the tree is what all share
-    assert counts(same.replace("echo x", "echo y", 1)) == (2, 1)
+    assert loads(same) == 1
+    assert loads(same.replace("echo x", "echo y", 1)) == 2
 
 
-OTHER: dict[str, Any] = {
-    "kernel.flavour": "distribution", "kernel.version": "6.9.1", "time.zone": "Asia/Tokyo",
-    "containerd.nerdctl_full.version": "2.3.1", "containerd.nerdctl_full.containerd": "2.3.1",
-    "containerd.sandbox_image": "a.org/pause", "kernel.sysctl": {"vm.swappiness": 1}, "helm.version": "3.18.3",
-    "kubernetes.version": "1.34.10", "kubernetes.image_repository": "a.org/k8s", "kubernetes.pod_cidr": "10.245.0.0/16",
-    "kubernetes.service_cidr": "10.97.0.0/16", "kubernetes.dns_domain": "a.org", "cilium.version": "1.19.5",
-    "kubernetes.advertise_address": "10.0.0.7", "cilium.values": {"MTU": 1400}, "target": "debian12",
-    "kernel.arguments": ["quiet"], "kernel.modules": ["overlay", "br_netfilter", "nbd"], "packages.install": ["tmux"],
-    "network.unmanaged": ["cali*"], "base.remove": ["vim"], "pxe.console": ["console=tty1"], "base.source": "/srv/a",
-    "time.ntp_servers": ["ntp.a.org"], "run": ["true"], "cloud.providers": ["gcp"], "pxe.url": "http://a.org/",
-    "users": [{"name": "ops", "ssh_keys": [KEY]}], "files": [{"path": "/etc/a", "content": "a"}],
-    "containerd.registries": {"docker.io": {"server": "https://registry-1.docker.io", "mirrors": ["https://a.org"]}},
-    "cilium.chart": {"urls": ["file:///srv/cilium-1.19.6.tgz"], "sha256": "0" * 64},
-    "containerd.images": [{"name": "a", "urls": ["file:///srv/a.tar"], "sha256": "0" * 64}],
-    "kubernetes.binaries": {"kubectl": {"urls": ["file:///srv/kubectl"], "sha256": "0" * 64}},
-}  # fmt: skip
-INERT = {
-    "kernel.secure_boot",  # for the checks alone
-    "kubernetes.binaries",  # beside kubernetes.source: packages
-    "repositories.epel",  # beside repositories.epel_enabled: false
-    "repositories.keys.epel",
-    "containerd.source",  # this target has no containerd of its own: refused by the check itself (IB501)
-}
-"""What changes nothing by itself, on this target with these neighbours."""
 KEYS_TEXT = (ROOT / "node/etc/pki/rpm-gpg/RPM-GPG-KEY-EPEL-8").read_text()
+# Values that the checks take where the declarations' examples are for another target.
+TAKEN: dict[str, Any] = {"cilium.values": {"MTU": 1400}, "containerd.source": "distribution"}
 
 
-def other(path: str, value: Any) -> Any:
-    """A value that the key takes, and that is another one."""
-    if path in OTHER:
-        return OTHER[path]
-    last = path.rpartition(".")[2]
-    if path.startswith("repositories.keys."):
-        return [KEYS_TEXT]
-    if last == "sha256":
-        return "0" * 64
-    if last in ("urls", "distribution", "security", "elrepo", "epel", "kubernetes"):
-        return ["https://a.org/x"]
-    if last in ("root", "state"):
-        return "/srv/else"
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return value + 1
-    return {"include_url": "http://a.org/x", "repository": "https://a.org"}[last]
-
-
-WORDS = {
-    "firmware": "bios", "mode": "stock", "repositories.region": "china", "kernel.cgroup": "v1",
-    "kernel.interface_names": "predictable", "containerd.source": "distribution", "containerd.snapshotter": "native",
-    "containerd.cgroup_driver": "cgroupfs", "containerd.buildkit.snapshotter": "native",
-    "containerd.stargz.log_level": "warn", "kubernetes.source": "binaries", "kubernetes.cgroup_v1": "accept",
-    "selinux.mode": "enforcing", "network.rp_filter": 2, "kubernetes.certificate_validity": 730,
-}  # fmt: skip
-
-
-def leaves(model: type[BaseModel], above: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from leaves(field.annotation, f"{above}{name}.")
-        else:
-            yield f"{above}{name}"
+def is_leaf(place: Place) -> bool:
+    return not {"[]", "NAME"} & set(place.path) and place.model is None and not place.key.startswith("cilium.chart.")
 
 
 def test_every_key_is_for_the_seed_or_is_refused(tmp_path: Path) -> None:
@@ -305,16 +243,17 @@ def test_every_key_is_for_the_seed_or_is_refused(tmp_path: Path) -> None:
     base = load("centos8-efi", (), [ADMIN], "baked", Findings())
     assert base is not None
     settings: dict[str, Any] = {}
-    every = set(leaves(Profile)) - {"crictl.endpoint"}
-    for path in sorted(every):
-        here: Any = base.profile
+    every = {
+        place.key: place for place in declared_places(Profile) if is_leaf(place) and place.key != "crictl.endpoint"
+    }
+    for key, place in every.items():
         inside = settings
-        *parents, last = path.split(".")
+        *parents, last = key.split(".")
         for part in parents:
-            here, inside = getattr(here, part), inside.setdefault(part, {})
-        here = getattr(here, last)
-        inside[last] = WORDS[path] if path in WORDS else other(path, here)
-        assert inside[last] != here
+            inside = inside.setdefault(part, {})
+        options = [[KEYS_TEXT]] if key.startswith("repositories.keys.") else others(place, value_at(base, place))
+        inside[last] = TAKEN.get(key, options[0])
+        assert inside[last] != value_at(base, place)
     node = yaml.safe_dump({"name": "b", "role": "worker", "settings": settings}, default_flow_style=True, width=1 << 20)
     told = found(asked(tmp_path, f"{HEAD}{FIRST}  - {node}", "centos8-efi"))
     assert not {"IB111", "IB112", "IB113"} & {f.code for f in told}
@@ -323,33 +262,12 @@ def test_every_key_is_for_the_seed_or_is_refused(tmp_path: Path) -> None:
         keys = [f.key.removeprefix("nodes[1].settings.") for f in told if f.code == code]
         return {path for path in every for key in keys if f"{key}.".startswith(f"{path}.")}
 
-    def below(places: Iterable[KeyPath]) -> set[str]:
-        return {path for path in every for place in places if f"{path}.".startswith(f"{format_path(place)}.")}
-
-    whole, image = refused("IB440"), refused("IB441")
-    assert whole == below(node_settings.WHOLE)
-    assert every - whole - image == below(node_settings.SEED) | INERT
-    assert not whole & image and len(image) > 40
-
-
-@pytest.mark.parametrize("path", [format_path(path) for path in node_settings.SEED])
-@pytest.mark.parametrize("profile", ["centos7-bios", "debian12-efi"])
-def test_no_image_has_what_the_seed_alone_carries(path: str, profile: str) -> None:
-    base = load(profile, (), [ADMIN], "baked", Findings())
-    assert base is not None
-    value = {
-        "users": [], "run": ["echo hi"], "cloud": {"providers": ["gcp"], "include_url": "http://a.org/x"},
-        "kubernetes.advertise_address": "10.0.0.7", "kubernetes.schedulable_control_plane": False,
-    }[path]  # fmt: skip
-    data = base.profile.model_dump()
-    *parents, last = path.split(".")
-    here = data
-    for part in parents:
-        here = here[part]
-    assert here[last] != value
-    here[last] = value
-    changed: Loaded = dataclasses.replace(base, profile=Profile.model_validate(data))
-    assert node_settings.in_image(resolve(changed)) == node_settings.in_image(resolve(base))
+    for scope, code in (("cluster", "IB440"), ("image", "IB441")):
+        assert refused(code) == {key for key, place in every.items() if place.scope == scope}
+    hints = {f.key: f.hint for f in told if f.code == "IB440"}
+    assert hints["nodes[1].settings.pxe.url"] == "set it in the profile: one boot menu serves all nodes"
+    assert "CiliumNodeConfig" in hints["nodes[1].settings.cilium.version"]
+    assert hints["nodes[1].settings.target"].startswith("build these nodes from another profile")
 
 
 def test_a_secret_file_of_a_stock_nodes_own_stays_in_its_seed(tmp_path: Path) -> None:

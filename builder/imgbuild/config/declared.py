@@ -1,0 +1,193 @@
+"""What the models declare at a key: type, limits, default, and the setting's own words (imgbuild.config.setting).
+
+A key's path is that of a value (``users``, 0, ``name``) or of a pattern, in which ``[]`` stands for each item of a list
+and ``NAME`` for a name of the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from imgbuild.config.setting import Like, Scope, Setting
+
+T = TypeVar("T")
+ITEM, NAME = "[]", "NAME"
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """What is declared at one key."""
+
+    path: tuple[str, ...]
+    type: Any
+    """The annotation without Annotated and without "or null"."""
+    hint: Any
+    """The annotation in full."""
+    said: tuple[object, ...]
+    """What the annotation's Annotated hold, also those of a member of a union."""
+    above: Place | None = None
+    field: FieldInfo | None = None
+    """None: an item of a list, a value of a mapping, a whole file."""
+
+    def find(self, kind: type[T]) -> T | None:
+        """What of this kind is said of the place itself."""
+        return next((word for word in self.said if isinstance(word, kind)), None)
+
+    @property
+    def key(self) -> str:
+        """The key as the reference writes it: ``users[].name``."""
+        return ".".join(self.path).replace(f".{ITEM}", ITEM)
+
+    @property
+    def setting(self) -> Setting | None:
+        """The declaration; None: it is an item of a list or the like."""
+        return self.find(Setting)
+
+    @property
+    def model(self) -> type[BaseModel] | None:
+        """The model that the value is one of."""
+        return self.type if isinstance(self.type, type) and issubclass(self.type, BaseModel) else None
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it may be null."""
+        return NoneType in get_args(_plain(self.hint))
+
+    @property
+    def line(self) -> Iterator[Place]:
+        """The place itself and those above it, outwards."""
+        here: Place | None = self
+        while here is not None:
+            yield here
+            here = here.above
+
+    @property
+    def settings(self) -> Iterator[Setting]:
+        """The declarations that hold here, the nearest first."""
+        return (place.setting for place in self.line if place.setting is not None)
+
+    @property
+    def scope(self) -> Scope:
+        """Where a value takes effect: the nearest declaration counts; a file's own settings are for the seed."""
+        return next((setting.scope for setting in self.settings if setting.scope is not None), "image")
+
+    @property
+    def instead(self) -> str:
+        """What to do instead of setting it for a single node."""
+        return next((setting.instead for setting in self.settings if setting.instead), "")
+
+    @property
+    def secret(self) -> bool:
+        """Whether this or a place above it is declared secret."""
+        return any(setting.secret for setting in self.settings)
+
+    def below(self, part: str | int) -> Place | None:
+        """What is declared at a key or an index; None: nothing."""
+        if self.model is not None:
+            field = self.model.model_fields.get(part) if isinstance(part, str) else None
+            return _of_field(field, str(part), self) if field is not None else None
+        like = self.find(Like)
+        if like is not None:
+            field = like.model.model_fields.get(part) if isinstance(part, str) else None
+            return _of_field(field, str(part), self) if field is not None else None
+        if get_origin(self.type) is list and (isinstance(part, int) or part == ITEM):
+            return _of_type(get_args(self.type)[0], (*self.path, ITEM), self)
+        if get_origin(self.type) is dict and isinstance(part, str):
+            return _of_type(get_args(self.type)[1], (*self.path, NAME), self)
+        return None
+
+    def children(self) -> Iterator[Place]:
+        """The fields of the model that is here or in the items of what is here; what has `Like` has none of its own."""
+        here = self
+        while here.model is None and get_origin(here.type) in (list, dict):
+            here = _of_type(
+                get_args(here.type)[-1], (*here.path, ITEM if get_origin(here.type) is list else NAME), here
+            )
+        if here.model is not None:
+            for name, field in here.model.model_fields.items():
+                yield _of_field(field, name, here)
+
+
+def _of_field(field: FieldInfo, name: str, above: Place) -> Place:
+    kind, said = _bare(field.annotation)
+    hint = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return Place((*above.path, name), kind, hint, (*field.metadata, *said), above, field)
+
+
+def _of_type(hint: Any, path: tuple[str, ...], above: Place | None) -> Place:
+    kind, said = _bare(hint)
+    return Place(path, kind, hint, said, above)
+
+
+def _plain(hint: Any) -> Any:
+    """A type without its Annotated."""
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    return hint
+
+
+def _bare(hint: Any) -> tuple[Any, tuple[object, ...]]:
+    """A type without Annotated and "or null", and what those said of it."""
+    said: tuple[object, ...] = ()
+    while True:
+        if get_origin(hint) is Annotated:
+            hint, *more = get_args(hint)
+            said = (*said, *more)
+        elif get_origin(hint) in (Union, UnionType):
+            members = [_bare(member) for member in get_args(hint) if member is not NoneType]
+            said = (*said, *(word for _, words in members for word in words))
+            hint = members[0][0]
+        else:
+            return hint, said
+
+
+def root(model: type[BaseModel]) -> Place:
+    """The place of a whole file."""
+    return Place((), model, model, ())
+
+
+def places(model: type[BaseModel]) -> Iterator[Place]:
+    """Every key of a file, sections too, in the order of the models."""
+
+    def walk(here: Place) -> Iterator[Place]:
+        for place in here.children():
+            yield place
+            yield from walk(place)
+
+    return walk(root(model))
+
+
+def place(model: type[BaseModel], path: Sequence[str | int]) -> Place | None:
+    """What a file's model declares at ``path``; None: nothing."""
+    here: Place | None = root(model)
+    for part in path:
+        here = here.below(part) if here is not None else None
+    return here
+
+
+def nearest(model: type[BaseModel], path: Sequence[str | int]) -> Place:
+    """What is declared at ``path``, or at the nearest key above it: ``cilium.values`` for one of the chart's keys."""
+    here = root(model)
+    for part in path:
+        below = here.below(part)
+        if below is None:
+            break
+        here = below
+    return here
+
+
+@cache
+def documents() -> Mapping[str, type[BaseModel]]:
+    """The kinds of files that imgbuild reads, by name. No two share a key at the top."""
+    from imgbuild.config.cluster import Cluster
+    from imgbuild.config.profile import ProfileFile
+    from imgbuild.config.secrets import Secrets
+
+    return {"profile": ProfileFile, "cluster": Cluster, "secrets": Secrets}

@@ -1,0 +1,154 @@
+"""The profile: which node to build. Frozen and typed; it has no defaults of its own, those are profiles/base.yaml.
+
+Each field declares its setting once (imgbuild.config.setting); every item of the recipe has one (docs/recipe.md).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from imgbuild.config.fields import Model
+from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive, Registry
+from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
+from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
+from imgbuild.config.profile.system import (
+    BaseImage,
+    Bpffs,
+    Firewall,
+    Kernel,
+    Network,
+    Packages,
+    Repositories,
+    RepositoryKeys,
+    Selinux,
+    Swap,
+    Time,
+)
+from imgbuild.config.setting import ANOTHER_PROFILE, Setting
+
+__all__ = ["Binary", "File", "ImageArchive", "Profile", "ProfileFile", "Registry", "RepositoryKeys", "User"]
+
+
+class Profile(Model):
+    """One node to build."""
+
+    target: Annotated[
+        str,
+        Setting(
+            "Distribution to build: `centos7`, `centos8` or `debian12`.",
+            example="debian12",
+            scope="cluster",
+            instead=ANOTHER_PROFILE,
+        ),
+    ]
+    firmware: Annotated[
+        Literal["bios", "efi"],
+        Setting(
+            "How the machine starts. One root file system serves both; the layout of the disk differs.",
+            scope="cluster",
+            instead=ANOTHER_PROFILE,
+            recipe="grub2-set-default 0;grub2-mkconfig -o /boot/efi/EFI/centos/grub.cfg;",
+        ),
+    ]
+    mode: Annotated[
+        Literal["baked", "stock"],
+        Setting(
+            "`baked`: the image holds packages, kernel and node files. `stock`: a plain cloud image, and user-data "
+            "that does everything at first boot. `--mode` sets it too.",
+            scope="cluster",
+            instead=ANOTHER_PROFILE,
+        ),
+    ]
+    time: Annotated[Time, Setting("The clock.", recipe="yum install -y chrony;")]
+    repositories: Annotated[Repositories, Setting("Where packages come from. A list is tried in order.")]
+    packages: Annotated[Packages, Setting("Packages beyond those that imgbuild itself installs.")]
+    base: Annotated[
+        BaseImage,
+        Setting(
+            "What the image of an EL target starts from. Only the files of its root file system are taken; its disk "
+            "layout does not matter.",
+            scope="cluster",
+            instead=ANOTHER_PROFILE,
+        ),
+    ]
+    kernel: Annotated[Kernel, Setting("The kernel, its command line, modules and sysctls.")]
+    containerd: Annotated[Containerd, Setting("The container runtime.")]
+    crictl: Annotated[Crictl, Setting("crictl, the command-line client of the container runtime.")]
+    kubernetes: Annotated[
+        Kubernetes,
+        Setting("Kubernetes. kubeadm's configuration comes with the seed, and first boot runs kubeadm with it."),
+    ]
+    helm: Annotated[Helm, Setting("helm, which installs Cilium's chart.")]
+    cilium: Annotated[
+        Cilium,
+        Setting(
+            "Cilium. The values come with the seed as a file, and first boot installs the chart with them.",
+            scope="cluster",
+            instead="set it in the profile: one chart serves all nodes; a CiliumNodeConfig in the cluster is for one "
+            "node",
+        ),
+    ]
+    bpffs: Annotated[Bpffs, Setting("The BPF file system.")]
+    firewall: Annotated[Firewall, Setting("The distribution's firewall.")]
+    selinux: Annotated[Selinux, Setting("SELinux.")]
+    swap: Annotated[Swap, Setting("Swap.")]
+    network: Annotated[Network, Setting("Network settings of the whole node.")]
+    users: Annotated[
+        list[User],
+        Setting(
+            "Logins. If nobody has a key or a password, nobody can log in, which is a warning.",
+            example=[
+                {
+                    "name": "admin",
+                    "sudo": True,
+                    "ssh_keys": [
+                        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGNvcHktdGhlLWtleS1vZi15b3VyLW93bi1oZXJl you@example"
+                    ],
+                }
+            ],
+            scope="seed",
+        ),
+    ]
+    files: Annotated[
+        list[File],
+        Setting(
+            "Files of your own. A file at the path of one of imgbuild's replaces it.",
+            example=[{"path": "/etc/motd", "content": "Welcome\n"}],
+        ),
+    ]
+    run: Annotated[
+        list[Annotated[str, Field(min_length=1)]],
+        Setting(
+            "Shell commands that are run once at the end of cloud-init, in order.",
+            example=["mkdir -p /srv/scratch"],
+            scope="seed",
+            secret=True,
+        ),
+    ]
+    cloud: Annotated[Cloud, Setting("User-data for clouds.", scope="seed")]
+    pxe: Annotated[
+        Pxe,
+        Setting("Network boot.", scope="cluster", instead="set it in the profile: one boot menu serves all nodes"),
+    ]
+    image: Annotated[
+        DiskImage,
+        Setting("The disk image. It grows to its disk at first boot.", scope="cluster", instead=ANOTHER_PROFILE),
+    ]
+
+
+class Extends(Model):
+    """What a file of the user's has beside the keys of a profile."""
+
+    extends: Annotated[
+        list[str] | str,
+        Setting(
+            "A shipped profile or layer, or a file beside this one, that this one is laid over; or a list of those.",
+            example="debian12-efi",
+        ),
+    ] = []
+
+
+class ProfileFile(Profile, Extends):
+    """A profile or a layer as it is written in a file."""

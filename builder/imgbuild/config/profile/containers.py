@@ -1,0 +1,200 @@
+"""The container runtime: containerd and what comes with it, registries, images that lie on the node, crictl."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from imgbuild.config.fields import AbsolutePath, Image, Model, RegistryHost, Sha256, Url, Version, pattern
+from imgbuild.config.setting import IN_THE_PROFILE, Setting
+
+Snapshotter = Literal["overlayfs", "native", "stargz"]
+
+
+class NerdctlFull(Model):
+    """The archive that brings containerd, runc, CNI plugins, nerdctl, buildkit and stargz."""
+
+    version: Annotated[
+        Version,
+        Setting(
+            "Version of the nerdctl-full archive.",
+            example="2.3.1",
+            recipe="tar zxvf nerdctl-full-0.20.0-linux-amd64.tar.gz;",
+        ),
+    ]
+    urls: Annotated[
+        list[Url],
+        Field(min_length=1),
+        Setting(
+            "Addresses that the archive is fetched from, in order.",
+            example=["https://mirror.example.com/nerdctl-full-2.3.5-linux-amd64.tar.gz"],
+        ),
+    ]
+    sha256: Annotated[Sha256, Setting("Checksum of the archive. It is always verified.", example="0" * 64)]
+    containerd: Annotated[
+        Version | None,
+        Setting(
+            "Version of the containerd inside the archive. `null`: looked up by the archive's version; required for "
+            "archives that imgbuild does not know.",
+            example="2.3.1",
+        ),
+    ]
+
+
+class Buildkit(Model):
+    """Recipe: buildkitd --root /opt/buildkit --containerd-worker-snapshotter=stargz."""
+
+    enabled: Annotated[bool, Setting("Whether buildkitd runs. It is part of nerdctl-full only.")]
+    root: Annotated[
+        AbsolutePath,
+        Setting(
+            "Folder of buildkitd's state.",
+            example="/var/lib/buildkit",
+            recipe="/usr/local/bin/buildkitd --root /opt/buildkit",
+        ),
+    ]
+    snapshotter: Annotated[
+        Snapshotter, Setting("Snapshotter that buildkitd uses.", recipe="--containerd-worker-snapshotter=stargz")
+    ]
+
+
+class Stargz(Model):
+    """Recipe: containerd-stargz-grpc --root /opt/containerd-stargz-grpc --log-level=debug."""
+
+    enabled: Annotated[bool, Setting("Whether the stargz snapshotter runs. It is part of nerdctl-full only.")]
+    root: Annotated[
+        AbsolutePath,
+        Setting(
+            "Folder of its state; containerd is told the same folder.",
+            example="/var/lib/containerd-stargz-grpc",
+            recipe="/usr/local/bin/containerd-stargz-grpc --root /opt/containerd-stargz-grpc",
+        ),
+    ]
+    log_level: Annotated[
+        Literal["trace", "debug", "info", "warn", "error"],
+        Setting("How much it logs. The recipe's `debug` fills the journal.", recipe="--log-level=debug"),
+    ]
+
+
+class Registry(Model):
+    """One registry's hosts.toml: mirrors are tried in order, then the registry itself."""
+
+    server: Annotated[
+        Url, Setting("Address of the registry itself, which is asked last.", example="https://registry-1.docker.io")
+    ]
+    mirrors: Annotated[
+        list[Url],
+        Setting(
+            "Mirrors that are asked first, in order.",
+            example=["https://docker.mirror.example.com"],
+            recipe="s#registry-1.docker.io#3i61yr6w.mirror.aliyuncs.com#g",
+        ),
+    ]
+
+
+class Binary(Model):
+    """A file pinned by its checksum."""
+
+    urls: Annotated[
+        list[Url],
+        Field(min_length=1),
+        Setting("Addresses that the file is fetched from, in order.", example=["file:///srv/files/kubectl"]),
+    ]
+    sha256: Annotated[Sha256, Setting("Checksum of the file. It is always verified.", example="0" * 64)]
+
+
+class ImageArchive(Binary):
+    """Container images in a tar (docker save, OCI layout), plain or gzipped; ``name`` is the file's on the node."""
+
+    urls: Annotated[
+        list[Url],
+        Field(min_length=1),
+        Setting(
+            "Addresses that the archive is fetched from, in order: what `docker save` writes, or an OCI layout, as "
+            "tar or tar.gz.",
+            example=["file:///srv/images/tools.tar.gz"],
+        ),
+    ]
+    name: Annotated[
+        str,
+        pattern(r"[a-z0-9][a-z0-9._-]{0,62}", "a name has lower-case letters, digits, dots, dashes and _"),
+        Setting("Name of the archive on the node: `/usr/share/imgbuild/images/NAME.tar`.", example="tools"),
+    ]
+
+
+class Containerd(Model):
+    """Container runtime. ``source`` says who brings the binaries."""
+
+    source: Annotated[
+        Literal["nerdctl-full", "distribution"],
+        Setting(
+            "What provides containerd, runc and the CNI plugins. `distribution` works on debian12 only (layer "
+            "`distro-containerd`).",
+        ),
+    ]
+    nerdctl_full: Annotated[NerdctlFull, Setting("The nerdctl-full archive.")]
+    root: Annotated[
+        AbsolutePath,
+        Setting("Folder of containerd's persistent state: images and snapshots.", example="/data/containerd"),
+    ]
+    state: Annotated[
+        AbsolutePath, Setting("Folder of containerd's state of the current boot.", example="/run/containerd-data")
+    ]
+    snapshotter: Annotated[Snapshotter, Setting("Snapshotter of the containers that Kubernetes runs.")]
+    cgroup_driver: Annotated[
+        Literal["systemd", "cgroupfs"],
+        Setting(
+            "cgroup driver of containerd and of the kubelet, which must agree.",
+            scope="cluster",  # the kubelet's configuration is the cluster's: kubeadm join takes it from there
+            instead=IN_THE_PROFILE,
+            recipe=r"s#SystemdCgroup\(.*\)#SystemdCgroup\ =\ true#g",
+        ),
+    ]
+    sandbox_image: Annotated[
+        Image | None,
+        Setting(
+            "Pause image, without a tag: the tag is the one that this Kubernetes requires. `null`: `pause` below "
+            "`kubernetes.image_repository`.",
+            example="registry.example.com/k8s/pause",
+            recipe="s#registry.k8s.io#registry.aliyuncs.com/google_containers#g",
+        ),
+    ]
+    buildkit: Annotated[Buildkit, Setting("buildkitd.")]
+    stargz: Annotated[Stargz, Setting("The stargz snapshotter.")]
+    registries: Annotated[
+        dict[RegistryHost, Registry | None],
+        Setting(
+            "One `hosts.toml` per registry. The name is the registry's host, or `_default` for all others; `null` "
+            "removes a default. docker.io, registry.k8s.io, quay.io, gcr.io and ghcr.io are set without mirrors.",
+            example={
+                "docker.io": {
+                    "server": "https://registry-1.docker.io",
+                    "mirrors": ["https://docker.mirror.example.com"],
+                }
+            },
+        ),
+    ]
+    images: Annotated[
+        list[ImageArchive],
+        Setting(
+            "Archives of container images that are stored on the node and loaded by first boot: [nodes without the "
+            "internet](../how-to/mirrors.md#nodes-without-the-internet).",
+            example=[{"name": "tools", "urls": ["file:///srv/images/tools.tar.gz"], "sha256": "0" * 64}],
+        ),
+    ]
+
+
+class Crictl(Model):
+    """Recipe: /etc/crictl.yaml."""
+
+    endpoint: Annotated[
+        Literal["unix:///run/containerd/containerd.sock"],
+        Setting(
+            "Socket of containerd. There is no other choice.",
+            recipe="echo 'runtime-endpoint: unix:///run/containerd/containerd.sock' > /etc/crictl.yaml;",
+        ),
+    ]
+    timeout: Annotated[
+        int, Field(ge=1, le=600), Setting("How long crictl waits for an answer.", unit="seconds", example=30)
+    ]
