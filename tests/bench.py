@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgbuild.cli.main import cache_dir
 from imgbuild.config.secrets import make
 from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.image.cache import default_cache
 from imgbuild.image.rootfs.build import build_rootfs
 from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
@@ -159,7 +159,7 @@ def figures() -> list[Figure]:
 
 def centos() -> list[Figure]:
     """From the tests' stand-in base and packages: what they weigh is not what CentOS' own do."""
-    rootfs = build_rootfs(shared_plan(), cache_dir(), PlainSteps(sys.stderr))
+    rootfs = build_rootfs(shared_plan(), default_cache(), PlainSteps(sys.stderr))
     with tempfile.TemporaryDirectory() as name, make_image(rootfs, "8", "efi", Path(name)) as made:
         begun = time.monotonic()
         build(made.world, "bios", Path(name))
@@ -209,7 +209,7 @@ def emulated_boot() -> Figure:
 
 
 def main() -> int:
-    print(f"cache: {cache_dir()}")
+    print(f"cache: {default_cache()}")
     missed = 0
     for figure in figures():
         print(figure)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import click
 from rich.console import Console
 
+from imgbuild.cli.options import Place
+from imgbuild.cli.output import Says, ends_well
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.machine.boot import boot
@@ -16,6 +20,41 @@ from imgbuild.machine.result import BootResult, result_json
 from imgbuild.machine.spec import MachineSpec
 from imgbuild.machine.table import print_checks
 from imgbuild.outputs.manifest import mixed, read_manifest
+
+
+@click.command("boot")
+@click.argument("folder", type=Place())
+@ends_well
+@click.option("--check", is_flag=True, help="End with 0 only if every check in the guest passes.")
+@click.option("--node", metavar="NAME", help="Whose seed it boots with; by default the first.")
+@click.option("--mixed", is_flag=True, help="Boot even if image and seeds are of different runs.")
+@click.option("--seconds", type=click.IntRange(10, 7200), default=600, show_default=True, help="Give up after.")
+@click.option("--memory", type=click.IntRange(512, 65536), default=2048, show_default=True, help="MiB.")
+@click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
+def command(
+    says: Says,
+    folder: Path,
+    check: bool,
+    node: str | None,
+    mixed: bool,
+    seconds: int,
+    memory: int,
+    accel: Literal["tcg", "kvm"],
+) -> None:
+    """Boot the image in FOLDER (such as out/debian12-efi) in QEMU with its seed."""
+    ok = boot_folder(
+        folder,
+        says.steps(),
+        says.out,
+        check=check,
+        node=node,
+        mixed_runs=mixed,
+        seconds=seconds,
+        memory_mib=memory,
+        accel=accel,
+        as_json=says.json,
+    )
+    sys.exit(0 if ok else 3)
 
 
 def boot_folder(

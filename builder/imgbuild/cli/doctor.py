@@ -1,16 +1,29 @@
-"""What this host has and lacks for building and booting images."""
+"""`imgbuild doctor`: what this host has and lacks for building and booting images."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import click
 from rich.console import Console
 
+from imgbuild.cli.output import Says, ends_well
+from imgbuild.image.cache import default_cache
 from imgbuild.image.requirements import lacks
 from imgbuild.machine.requirements import machine_lacks
+
+
+@click.command("doctor")
+@ends_well
+def command(says: Says) -> None:
+    """Say what this host has and lacks for building and booting images."""
+    rows = examine(default_cache())
+    print_rows(says.out, rows, as_json=says.json)
+    sys.exit(0 if all(row.ok for row in rows) else 3)
 
 
 @dataclass(frozen=True)

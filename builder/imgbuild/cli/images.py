@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import click
 from rich.console import Console
 
+from imgbuild.cli.options import Given, input_options
+from imgbuild.cli.output import Says, ends_well
 from imgbuild.config.cluster import Cluster
-from imgbuild.diagnostics.findings import format_path
+from imgbuild.diagnostics.findings import Findings, format_path
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image, addresses, images, known_until
 from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.registry import ImageMissingError, digest
+from imgbuild.pipeline import prepare
+
+
+@click.command("images")
+@ends_well
+@input_options()
+@click.option("--names", is_flag=True, help="Print the names only, one a line, for other tools.")
+@click.option(
+    "--digests", is_flag=True, help="Ask the registries for each image's digest (needs skopeo and a network)."
+)
+def command(says: Says, given: Given, names: bool, digests: bool) -> None:
+    """List the container images that the nodes pull, with the addresses at which they are asked for."""
+    if names and says.json:
+        raise click.UsageError("--names and --format json exclude each other")
+    ready = prepare(given.request(), Findings())
+    lines = listed([ready.resolved, *(own.resolved for own in ready.own)], ready.cluster)
+    if digests:
+        lines = with_digests(lines, says.steps())
+    form = "json" if says.json else "names" if names else "text"
+    print_lines(says.out, lines, notes(ready.resolved), form=form)
+    sys.exit(3 if any(line.problem for line in lines) else 0)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,17 @@ class Unfit(Exception):  # noqa: N818 - not an error: the entry is made anew
     """An entry that must not be used; the text is the reason."""
 
 
+def default_cache() -> Path:
+    """IMGBUILD_CACHE, else imgbuild/ in the user's cache folder (XDG base directory specification)."""
+    own = os.environ.get("IMGBUILD_CACHE")
+    if own:
+        return Path(own)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgbuild"
+    except RuntimeError:  # no HOME, and no such user in /etc/passwd
+        return Path.cwd() / ".cache/imgbuild"
+
+
 def open_cache(folder: Path) -> Path:
     """The cache folder, made if it is not there, with links resolved.
 

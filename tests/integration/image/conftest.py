@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.cli.main import cache_dir
+from imgbuild.image.cache import default_cache
 from imgbuild.image.rootfs.build import Rootfs, RootfsPlan, build_rootfs
 from tests.support.image.plan import ELEMENTS, install_tree, shared_plan
 from tests.support.image.recorder import Recorder
@@ -22,7 +22,7 @@ def rootfs() -> Rootfs:
     """The shared Debian 12 root file system; minutes on a first run, nothing after."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    return build_rootfs(shared_plan(), cache_dir(), Recorder())
+    return build_rootfs(shared_plan(), default_cache(), Recorder())
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imgbuild.cli.main import cache_dir
 from imgbuild.config.data import data_dir
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.image.cache import default_cache
 from imgbuild.image.disk.assemble import assemble
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.rootfs.build import RootfsPlan, build_rootfs
@@ -57,7 +57,7 @@ def plain_image(folder: Path, steps: Steps) -> Path:
     install = NodeTree(files=(NodeFile("/usr/libexec/imgbuild/install", _INSTALL.encode(), 0o755),))
     environment = {**target.image.environment, **debian_mirrors("bookworm").environment()}
     plan = RootfsPlan("plain", elements_of(target), data_dir("elements"), install, environment)
-    rootfs = build_rootfs(plan, cache_dir(), steps)
+    rootfs = build_rootfs(plan, default_cache(), steps)
     layout = disk_layout(rootfs.key, "bios", 3072, target.boot)
     disk = folder / "plain.qcow2"
     assemble(rootfs, layout, NodeTree(), ("console=tty0", "console=ttyS0,115200"), disk, folder / "work", steps)

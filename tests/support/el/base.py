@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from imgbuild.cli.main import cache_dir
+from imgbuild.image.cache import default_cache
 from imgbuild.image.rootfs.build import Rootfs
 
 HERE = Path(__file__).parent
@@ -21,7 +21,7 @@ def base_tar(rootfs: Rootfs, release: str) -> Path:
     digest = hashlib.sha256(f"{rootfs.key} {release}".encode())
     for path in sorted([HERE / "base.sh", *(HERE / "standins").iterdir()]):
         digest.update(path.read_bytes())
-    folder = cache_dir() / "tests"
+    folder = default_cache() / "tests"
     folder.mkdir(parents=True, exist_ok=True)
     tar = folder / f"centos{release}-{digest.hexdigest()[:16]}.tar"
     with (folder / ".lock").open("w") as lock:

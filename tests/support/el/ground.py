@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imgbuild.cli.main import cache_dir
+from imgbuild.image.cache import default_cache
 from imgbuild.image.rootfs.build import build_rootfs
 from tests.support.el.base import base_tar
 from tests.support.el.chroot import Chroot
@@ -73,7 +73,7 @@ class Ground:
 @contextmanager
 def make_ground(release: str, folder: Path) -> Iterator[Ground]:
     """The ground of one release, below ``folder``; half a minute."""
-    tar = base_tar(build_rootfs(shared_plan(), cache_dir(), Recorder()), release)
+    tar = base_tar(build_rootfs(shared_plan(), default_cache(), Recorder()), release)
     with serving(folder / "mirror") as mirror:
         world = make_world(mirror, release, tar, "0" * 64, folder)
         base = Chroot.unpack(tar, folder / "root")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from imgbuild.cli.main import cache_dir
 from imgbuild.config.data import data_dir
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.image.build import rootfs_plan
+from imgbuild.image.cache import default_cache
 from imgbuild.image.rootfs.build import RootfsPlan
 from imgbuild.pipeline import Request, prepare
 from imgbuild.render.nodefile import NodeFile, NodeTree
@@ -25,4 +25,4 @@ def install_tree(script: str) -> NodeTree:
 def shared_plan() -> RootfsPlan:
     """The same as `imgbuild --profile debian12-efi` with the two layers: one build serves all tests."""
     ready = prepare(Request("debian12-efi", ("distro-containerd", "container-host")), Findings())
-    return rootfs_plan(ready.resolved, ready.rendered.install, cache_dir(), Recorder())
+    return rootfs_plan(ready.resolved, ready.rendered.install, default_cache(), Recorder())

@@ -1,0 +1,22 @@
+"""`imgbuild check`: every finding, and nothing else."""
+
+from __future__ import annotations
+
+import click
+
+from imgbuild.cli.options import Given, input_options
+from imgbuild.cli.output import Says, ends_well
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.pipeline import prepare
+
+
+@click.command("check")
+@ends_well
+@input_options()
+def command(says: Says, given: Given) -> None:
+    """Say everything that is wrong with the input, and write nothing."""
+    findings = Findings()
+    prepare(given.request(), findings)
+    says.findings(findings, to_output=True)
+    if not findings.items and not says.json:
+        says.out.print("no findings")

@@ -1,0 +1,38 @@
+"""The table of commands: it agrees with the files that it names, and asks for none of them before it is called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from imgbuild.cli.commands import COMMANDS, load_command
+from imgbuild.cli.main import main
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_what_the_commands_help_says(name: str) -> None:
+    command = load_command(name)
+    assert command.name == name
+    assert command.get_short_help_str(limit=500) == COMMANDS[name]
+
+
+def test_help_lists_every_command() -> None:
+    done = CliRunner().invoke(main, ["--help"])
+    assert done.exit_code == 0
+    for name, text in COMMANDS.items():
+        assert f"  {name} " in done.output and text.split()[0] in done.output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["--frobnicate"], ["profiles"]])
+def test_what_needs_no_build_imports_none(words: list[str]) -> None:
+    """Imports take half the run time."""
+    code = (
+        "import sys; from imgbuild.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print(sorted({'imgbuild.pipeline', 'imgbuild.config.profile'} & {*sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    assert "[]" in done.stderr.splitlines()
