@@ -96,7 +96,7 @@ def prepare(request: Request, findings: Findings) -> Input:
     if findings.errors:
         raise InvalidInput(findings)
     epoch = EPOCH if request.moment.epoch is None else request.moment.epoch
-    rendered = render(resolved, cluster, epoch, findings, kept.secrets if kept else None, own)
+    rendered = render(resolved, cluster, epoch, findings, kept.secrets if kept else None, own, layered)
     if findings.errors:
         raise InvalidInput(findings)
     return Input(request, resolved, cluster, rendered, kept, own)

@@ -14,6 +14,9 @@ from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.node_settings import own_profiles
 from imgbuild.facts.resolved import resolve
+from imgbuild.outputs.lint import pxe, users_files
+from imgbuild.render.install import install_tree
+from imgbuild.render.node import node_tree
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
 ADMIN = f"users=[{{name: admin, sudo: true, ssh_keys: ['{KEY}']}}]"
@@ -41,15 +44,13 @@ def findings(
             nodes, layered, mended = read.cluster, read.layered, read.mended
     if loaded is not None:
         resolved = resolve(loaded)
-        check(
-            resolved,
-            nodes,
-            layered,
-            found,
-            moment or read_moment(),
-            own=own_profiles(resolved, nodes, layered, found),
-            mended=mended,
-        )
+        own = own_profiles(resolved, nodes, layered, found)
+        check(resolved, nodes, layered, found, moment or read_moment(), own=own, mended=mended)
+        if not found.errors:
+            pxe.lint(resolved, nodes, layered, found, keys=False)
+            for given in (resolved, *(each.resolved for each in own)):
+                if given.profile.files:  # rendering takes time
+                    users_files.lint(given, install_tree(given), node_tree(given), found)
     return [f for f in found.items if moment is not None or not dated(f)]
 
 

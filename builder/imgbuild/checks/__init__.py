@@ -68,6 +68,4 @@ def check(
     dates.check_clock(context, makes_keys=kept is not None)
     if kept is not None:
         secrets.check(context, kept)
-    pxe.check_url(context)
-    if not findings.errors:  # what does not hold together has no command line
-        pxe.check(context, keys=kept is not None)
+    pxe.check(context)

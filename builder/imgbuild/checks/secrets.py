@@ -10,7 +10,7 @@ from imgbuild.config.cluster import Cluster
 from imgbuild.config.fields import duration_seconds
 from imgbuild.config.secrets import Kept, default_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
-from imgbuild.outputs.cloud import LIMITS
+from imgbuild.facts.clouds import LIMITS
 
 _DAY = 86400
 _SOON_DAYS = 7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from packaging.version import Version
@@ -10,10 +9,6 @@ from packaging.version import Version
 from imgbuild.checks.context import Context
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import version
-from imgbuild.facts.resolved import resolve
-from imgbuild.render.install import install_tree
-from imgbuild.render.node import node_tree
-from imgbuild.render.verify import left_out
 
 # Accounts and groups that a distribution has: cloud-init would change them, or useradd fails on them without a word
 # to the user. "default" is cloud-init's word for the image's own user.
@@ -24,7 +19,6 @@ _SYSTEM = (
     "render shadow utmp mem dip src ssh_keys systemd-journal crontab"
 )
 _VOLATILE = ("/run/", "/proc/", "/sys/", "/dev/", "/tmp/")  # noqa: S108
-_IMGBUILD = ("/etc/imgbuild/", "/usr/libexec/imgbuild/")
 _CLOUD_INIT = ("/var/lib/cloud/", "/etc/cloud/")
 # Files that others write: path, whose it is, what to do instead.
 _OWNED = (
@@ -46,7 +40,6 @@ def check(context: Context) -> None:
     """All findings about ``users``, ``files`` and ``run``."""
     _users(context)
     _files(context)
-    _ours(context)
     for index, line in enumerate(context.profile.run):
         if "\x00" in line or "\r" in line:
             context.report(
@@ -123,44 +116,3 @@ def _files(context: Context) -> None:
                 "IB457", ("files", index, "content"), "a script with carriage returns: no such interpreter",
                 "save it with LF line ends",
             )  # fmt: skip
-
-
-def _ours(context: Context) -> None:
-    """The user's files against those that imgbuild renders for this very profile."""
-    profile = context.profile
-    if not profile.files or context.findings.errors:
-        return  # what does not hold together cannot be rendered
-    bare = replace(context.resolved.loaded, profile=profile.model_copy(update={"files": []}))
-    tree = node_tree(resolve(bare))
-    ours = {f.path for f in tree.files} | {link.path for link in tree.links}
-    packages = {f.path for f in install_tree(context.resolved).files}
-    for index, file in enumerate(profile.files):
-        path: Path = ("files", index, "path")
-        if file.path.startswith(_IMGBUILD):
-            context.report("IB458", path, f"{file.path} is imgbuild's own", "take a place below /opt or /usr/local")
-        elif file.path in packages:
-            context.report(
-                "IB458", path, f"{file.path} decides which packages are installed, before yours is there",
-                "say it with repositories:, kernel: or packages:, or give your file another name",
-            )  # fmt: skip
-        elif file.path in ours:
-            context.report(
-                "IB458", path, f"{file.path} takes the place of the one that imgbuild writes from the profile"
-                f"{_unchecked(context, file.path)}",
-                "look whether a key of the profile does it (docs/recipe.md); the file is then yours to keep up",
-                lesser=True,
-            )  # fmt: skip
-        elif any(known.startswith(file.path + "/") or file.path.startswith(known + "/") for known in ours):
-            context.report(
-                "IB458", path, f"{file.path} stands where imgbuild has a folder or a file", "take another path"
-            )
-
-
-def _unchecked(context: Context, path: str) -> str:
-    """What imgbuild-verify does not look at on the node because of this file."""
-    names = sorted({name.partition(":")[0] for name, own in left_out(context.resolved).items() if own == path})
-    if path == context.target.paths.chrony:
-        names = ["the time servers"]
-    elif path == "/etc/containerd/config.toml":
-        names.append("containerd-config's keys")
-    return f": imgbuild-verify leaves out {', '.join(names)}" if names else ""

@@ -15,25 +15,8 @@ from dataclasses import dataclass
 from imgbuild.config.cluster import Node
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Finding, Mark, finding
+from imgbuild.facts.clouds import LIMITS
 from imgbuild.outputs.jsontext import json_text
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What a cloud takes: ``most`` of the bytes as sent, or of their base64."""
-
-    title: str
-    most: int
-    base64: bool
-    source: str
-
-
-LIMITS: Mapping[str, Limit] = {
-    "ec2": Limit("EC2", 16_384, False, "16 KB raw, before base64 (EC2 user guide)"),
-    "openstack": Limit("OpenStack", 65_535, True, "65535 bytes of base64 (nova: user-data.rst)"),
-    "azure": Limit("Azure", 65_535, True, "64 KB of base64 (custom data)"),
-    "gcp": Limit("GCP", 262_144, False, "262144 bytes a metadata value; gzip goes there as base64"),
-}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.layers import Layered
 from imgbuild.config.secrets import Secrets
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import reach
@@ -15,6 +16,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import cloud_files, cloud_sizes, forms, limit_findings
 from imgbuild.outputs.elements import element_files
 from imgbuild.outputs.include import FILE, include_archive, public, small_user_data
+from imgbuild.outputs.lint import pxe, users_files
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.pxe import pxe_files
 from imgbuild.outputs.seed import IMAGE, SeedGroup
@@ -99,6 +101,14 @@ def _one_archive_a_url(
             )  # fmt: skip
 
 
+def _lint(everyone: _Shared, own: Sequence[Own], some: Mapping[tuple[str, ...], _Shared], findings: Findings) -> None:
+    users_files.lint(everyone.resolved, *everyone.trees, findings)
+    for each in own:
+        said = Findings()
+        users_files.lint(each.resolved, *some[each.names].trees, said)
+        each.tell(said, findings)
+
+
 def render(
     resolved: Resolved,
     cluster: Cluster,
@@ -106,8 +116,9 @@ def render(
     findings: Findings,
     secrets: Secrets | None = None,
     own: Sequence[Own] = (),
+    cluster_layered: Layered | None = None,
 ) -> Rendered:
-    """Render every group. What only shows in the rendered bytes (sizes) is added to ``findings``.
+    """Render every group. What only shows in what is rendered (outputs/lint, sizes) is added to ``findings``.
 
     ``epoch`` is the time that file systems and archives carry, in seconds; ``own`` are the profiles of nodes that
     have settings of their own.
@@ -117,6 +128,8 @@ def render(
     everyone = _shared(resolved, epoch)
     some = {each.names: _shared(each.resolved, epoch, everyone) for each in own}
     _one_archive_a_url(everyone, own, some, findings)
+    _lint(everyone, own, some, findings)
+    pxe.lint(resolved, cluster, cluster_layered, findings, keys=secrets is not None)
     where = reach(resolved.profile, cluster)
     special = {name: shared for names, shared in some.items() for name in names}
     if everyone.archive is not None:
@@ -137,14 +150,14 @@ def render(
         mark = shared.resolved.layered.mark(("cloud", "providers"))
         findings.extend(limit_findings(profile, node.name, rows, mark))
     install, tree = everyone.trees
-    pxe = {
+    boot = {
         name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
         for name, content in pxe_files(resolved, cluster, seeds, keys=secrets is not None).items()
     }
     groups: dict[str, Group] = {
         "nodes": SeedGroup(seeds, epoch),
         "cloud": cloud,
-        "pxe": pxe,
+        "pxe": boot,
         "elements": element_files(resolved.target, install, tree),
     }
     return Rendered(groups, install, tree, run_id(_everything(groups, install, tree, epoch)))

@@ -35,11 +35,14 @@ def node_tree(resolved: Resolved) -> NodeTree:
     """The node's files, links and units. A file of the user's takes the place of ours at the same path."""
     profile = resolved.profile
     files = {f.path: f for f in _files(resolved)}
-    files |= {f.path: NodeFile(f.path, f.content.encode(), int(f.mode, 8)) for f in profile.files}
-    links = [link for link in _links(resolved) if link.path not in files]
+    links = list(_links(resolved))
+    own = {f.path: NodeFile(f.path, f.content.encode(), int(f.mode, 8)) for f in profile.files}
+    replaced = own.keys() & {*files, *(link.path for link in links)}
+    files |= own
+    links = [link for link in links if link.path not in files]
     enable = _enable(resolved)
     mask = (unit for unit in _mask(resolved) if f"/{SYSTEM}/{unit}" not in files)
-    tree = NodeTree(tuple(files.values()), tuple(links), tuple(enable), tuple(mask))
+    tree = NodeTree(tuple(files.values()), tuple(links), tuple(enable), tuple(mask), tuple(replaced))
     conf = NodeFile("/etc/imgbuild/node.conf", _node_conf(resolved, tree))
     if conf.path not in files:
         tree = tree + NodeTree((conf,))

@@ -46,13 +46,14 @@ class NodeTree:
     """Everything imgbuild lays onto a node beside packages.
 
     ``enable`` and ``mask`` name systemd units. A unit in ``enable`` that does not exist on the node is an
-    error there, never skipped.
+    error there, never skipped. ``replaced`` are the paths of imgbuild's own where a file of the user's is in its place.
     """
 
     files: tuple[NodeFile, ...] = ()
     links: tuple[NodeLink, ...] = ()
     enable: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
     def __add__(self, other: NodeTree) -> NodeTree:
         both = {f.path for f in self.files} & {f.path for f in other.files}
@@ -63,6 +64,7 @@ class NodeTree:
             tuple(sorted((*self.links, *other.links), key=lambda n: n.path)),
             tuple(dict.fromkeys((*self.enable, *other.enable))),
             tuple(dict.fromkeys((*self.mask, *other.mask))),
+            tuple(sorted({*self.replaced, *other.replaced})),
         )
 
     def by_path(self) -> Mapping[str, NodeFile]:

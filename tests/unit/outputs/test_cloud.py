@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from imgbuild.diagnostics.findings import Mark
 from imgbuild.diagnostics.severity import Severity
-from imgbuild.outputs.cloud import LIMITS, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
+from imgbuild.facts.clouds import LIMITS
+from imgbuild.outputs.cloud import SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
 from imgbuild.outputs.include import include_archive, private, public
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from tests.support.nodes import DHCP, resolved, seed_of

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imgbuild.checks import pxe
+from imgbuild.checks import pxe as pxe_key
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.moment import read_moment
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.lint import pxe
 from imgbuild.outputs.pxe import pxe_files
 from imgbuild.outputs.pxenet import network_arguments
 from imgbuild.render.network import network_config
@@ -35,8 +36,8 @@ def files_of(given: Resolved, cluster: Cluster, *, keys: bool = False) -> dict[s
 def findings_of(given: Resolved, cluster: Cluster, *, keys: bool = False) -> dict[str, Finding]:
     found = Findings()
     context = Context(given, cluster, None, found, range(len(cluster.nodes)), read_moment())
-    pxe.check_url(context)
-    pxe.check(context, keys=keys)
+    pxe_key.check(context)
+    pxe.lint(given, cluster, None, found, keys=keys)
     return {f.code: f for f in found.items}
 
 

@@ -1,0 +1,86 @@
+"""What a user should know of pxe/ before serving it: who gets no files, and what becomes of a static network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.layers import Layered
+from imgbuild.diagnostics.findings import Findings, Path, few, format_path
+from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.pxe import fallback
+from imgbuild.outputs.pxenet import command_line, network_arguments, uplink
+from imgbuild.render.network import network_config
+
+_LONGEST = 2047
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """The nodes of a cluster file, and where findings about them go."""
+
+    resolved: Resolved
+    layered: Layered | None
+    findings: Findings
+
+    def report(self, code: str, path: Path, message: str, hint: str) -> None:
+        """A finding about a key of the cluster file."""
+        mark = self.layered.mark(path) if self.layered is not None else None
+        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark)
+
+
+def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings: Findings, *, keys: bool) -> None:
+    """Add all findings about booting these nodes over the network.
+
+    ``layered``: where the values of the cluster file came from. ``keys``: the seeds hold the cluster's keys.
+    """
+    context = _Nodes(resolved, layered, findings)
+    nodes = cluster.nodes
+    without = [n for n, node in enumerate(nodes) if node.boot_mac is None]
+    if without and fallback(cluster, keys=keys) is None:
+        names = few([nodes[n].name for n in without], 5)
+        why = (
+            "several nodes have no MAC, and nothing tells them apart"
+            if len(without) > 1
+            else "it has no MAC, and a machine that nobody listed must not get the cluster's keys or its token"
+        )
+        context.report(
+            "IB801", ("nodes", without[0]), f"no PXE files for {names}: {why}",
+            "give each node that boots over the network a mac: in the cluster file",
+        )  # fmt: skip
+    static = [n for n, node in enumerate(nodes) if node.boot_mac and node.network]
+    if static:
+        names = few([nodes[n].name for n in static], 5)
+        context.report(
+            "IB802", ("nodes", static[0], "network"), f"{names}: over PXE a static network is on the "
+            "kernel's command line (network-config= and ip=): cloud-init "
+            f"{context.resolved.cloud_init} needs it before it can fetch a seed",
+            "nothing to do; the seed ISO carries network-config as a file",
+        )  # fmt: skip
+    for number in static:
+        _static(context, ("nodes", number, "network"), nodes[number])
+
+
+def _static(context: _Nodes, path: Path, node: Node) -> None:
+    target = context.resolved.target
+    said = network_arguments(target, node, network_config(context.resolved, node))
+    if len(said) == 1 and node.network is not None:
+        device = uplink(node.network)
+        why = (
+            "it has no IPv4 address"
+            if device is None
+            else f"{target.name}'s initramfs makes no bond and no VLAN ({getattr(device, 'name', '')})"
+        )
+        context.report(
+            "IB803", path,
+            f"{node.name}: no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
+            "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
+        )  # fmt: skip
+    length = len(command_line(context.resolved, said))
+    if length > _LONGEST:
+        context.report(
+            "IB804", path,
+            f"{node.name}: its PXE kernel command line has {length} characters; x86 kernels cut it at {_LONGEST} and "
+            f"cloud-init then reads a broken network configuration",
+            "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO",
+        )  # fmt: skip

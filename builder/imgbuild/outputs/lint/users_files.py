@@ -1,0 +1,50 @@
+"""Files of the user's own against those that imgbuild renders for the same profile."""
+
+from __future__ import annotations
+
+from imgbuild.diagnostics.findings import Findings, format_path
+from imgbuild.facts.resolved import Resolved
+from imgbuild.render.nodefile import NodeTree
+from imgbuild.render.verify import left_out
+
+_IMGBUILD = ("/etc/imgbuild/", "/usr/libexec/imgbuild/")
+
+
+def lint(resolved: Resolved, install: NodeTree, node: NodeTree, findings: Findings) -> None:
+    """Add all findings about ``files``. ``install`` and ``node`` are the rendered trees of this profile."""
+    own = {file.path for file in resolved.profile.files}
+    ours = {f.path for f in node.files if f.path not in own} | {link.path for link in node.links} | {*node.replaced}
+    packages = {f.path for f in install.files}
+
+    def report(message: str, hint: str, *, lesser: bool = False) -> None:
+        key, mark = format_path(path), resolved.layered.mark(path)
+        findings.add("IB458", message, hint=hint, key=key, mark=mark, lesser=lesser)
+
+    for index, file in enumerate(resolved.profile.files):
+        path = ("files", index, "path")
+        if file.path.startswith(_IMGBUILD):
+            report(f"{file.path} is imgbuild's own", "take a place below /opt or /usr/local")
+        elif file.path in packages:
+            report(
+                f"{file.path} decides which packages are installed, before yours is there",
+                "say it with repositories:, kernel: or packages:, or give your file another name",
+            )
+        elif file.path in ours:
+            report(
+                f"{file.path} takes the place of the one that imgbuild writes from the profile"
+                f"{_unchecked(resolved, file.path)}",
+                "look whether a key of the profile does it (docs/recipe.md); the file is then yours to keep up",
+                lesser=True,
+            )
+        elif any(known.startswith(file.path + "/") or file.path.startswith(known + "/") for known in ours):
+            report(f"{file.path} stands where imgbuild has a folder or a file", "take another path")
+
+
+def _unchecked(resolved: Resolved, path: str) -> str:
+    """What imgbuild-verify does not look at on the node because of this file."""
+    names = sorted({name.partition(":")[0] for name, own in left_out(resolved).items() if own == path})
+    if path == resolved.target.paths.chrony:
+        names = ["the time servers"]
+    elif path == "/etc/containerd/config.toml":
+        names.append("containerd-config's keys")
+    return f": imgbuild-verify leaves out {', '.join(names)}" if names else ""
