@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from imgbuild.cli.start import early, no_memory
+from imgbuild.cli.interrupted import early, no_memory
 from imgbuild.cli.terminal import Console, never_fail_to_encode
 from imgbuild.diagnostics.errors import ImgbuildError
 from imgbuild.diagnostics.findings import Findings, InvalidInput, findings_json, print_findings

@@ -6,29 +6,10 @@ Half of a run is importing, and nothing has been changed by then.
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
-from types import FrameType
 
-# Made beforehand: with no memory left there is none for a message either.
-_INTERRUPTED = b"error: interrupted\n  fix: nothing was changed; run it again\n"
-_NO_MEMORY = b"error: not enough memory\n  fix: free some, or raise the limit (ulimit -v), and run it again\n"
-
-
-def early(_number: int, _frame: FrameType | None) -> None:
-    """SIGINT before the command itself takes care of it, and after it has ended."""
-    _end(_INTERRUPTED)
-
-
-def no_memory() -> None:
-    """End the program with exit code 3."""
-    _end(_NO_MEMORY)
-
-
-def _end(message: bytes) -> None:
-    os.write(2, message)
-    os._exit(3)
+from imgbuild.cli.interrupted import early, no_memory
 
 
 def main() -> None:

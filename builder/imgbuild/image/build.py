@@ -15,15 +15,16 @@ from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.resolved import Resolved
+from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import open_cache, subfolder, write_record
-from imgbuild.image.disk.assemble import assemble
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
 from imgbuild.image.rootfs.base import base_tar
-from imgbuild.image.rootfs.build import Rootfs, RootfsPlan, build_rootfs, cached
+from imgbuild.image.rootfs.build import Rootfs, build_rootfs, cached
 from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors
 from imgbuild.image.rootfs.packages import described
+from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.outputs.elements import elements_of
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.tree import OutFile, new_group

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from imgbuild.image.cache import default_cache
-from imgbuild.image.rootfs.build import Rootfs, RootfsPlan, build_rootfs
+from imgbuild.image.rootfs.build import Rootfs, build_rootfs
+from imgbuild.image.rootfs.plan import RootfsPlan
 from tests.support.image.plan import ELEMENTS, install_tree, shared_plan
 from tests.support.image.recorder import Recorder
 from tests.support.places import SUPPORT

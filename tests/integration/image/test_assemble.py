@@ -12,7 +12,7 @@ import pytest
 from imgbuild.config.target import Firmware
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.drivers import BootDrivers
-from imgbuild.image.disk.assemble import assemble
+from imgbuild.image.assemble import assemble
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.disk.partition import read_table
 from imgbuild.image.proof.bootproof import prove
@@ -125,7 +125,7 @@ _FULL = """
 import sys
 from pathlib import Path
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.image.disk.assemble import assemble
+from imgbuild.image.assemble import assemble
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.render.nodefile import NodeTree

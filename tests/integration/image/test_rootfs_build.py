@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.image.rootfs.build import Rootfs, RootfsPlan, build_rootfs
+from imgbuild.image.rootfs.build import Rootfs, build_rootfs
+from imgbuild.image.rootfs.plan import RootfsPlan
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from imgbuild.config.data import data_dir
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import default_cache
-from imgbuild.image.disk.assemble import assemble
 from imgbuild.image.disk.layout import disk_layout
-from imgbuild.image.rootfs.build import RootfsPlan, build_rootfs
+from imgbuild.image.rootfs.build import build_rootfs
 from imgbuild.image.rootfs.mirror import debian_mirrors
+from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.machine.spec import SERVED_HOST
 from imgbuild.outputs.elements import elements_of
 from imgbuild.render.nodefile import NodeFile, NodeTree

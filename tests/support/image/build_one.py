@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.image.rootfs.build import RootfsPlan, build_rootfs
+from imgbuild.image.rootfs.build import build_rootfs
+from imgbuild.image.rootfs.plan import RootfsPlan
 from tests.support.image.plan import install_tree
 from tests.support.image.recorder import Recorder
 

@@ -7,7 +7,7 @@ from imgbuild.config.target import load_target
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.image.build import rootfs_plan
 from imgbuild.image.cache import default_cache
-from imgbuild.image.rootfs.build import RootfsPlan
+from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.pipeline import Request, prepare
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from tests.support.image.recorder import Recorder

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.image.disk.layout import MIB, DiskLayout
+from imgbuild.image.disk.layout import DiskLayout
+from imgbuild.image.sizes import MIB
 from imgbuild.image.tool import run
 
 FALLBACK = "/EFI/BOOT/BOOTX64.EFI"

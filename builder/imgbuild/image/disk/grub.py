@@ -14,7 +14,8 @@ from pathlib import Path
 
 from imgbuild.config.target import Boot
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.image.disk.layout import MIB, SECTOR, DiskLayout
+from imgbuild.image.disk.layout import DiskLayout
+from imgbuild.image.sizes import MIB, SECTOR
 from imgbuild.image.tool import run
 
 _FORMATS = {"bios": "i386-pc", "efi": "x86_64-efi"}

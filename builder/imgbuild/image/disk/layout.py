@@ -6,9 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from imgbuild.config.target import Boot, Firmware
-
-MIB = 1024 * 1024
-SECTOR = 512
+from imgbuild.image.sizes import MIB
 
 # Identifiers are derived, never drawn: the same root file system gives the same disk (DESIGN.md, "The disk image").
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:imgbuild:disk")

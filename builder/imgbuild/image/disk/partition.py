@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.image.disk.layout import MIB, SECTOR, DiskLayout
+from imgbuild.image.disk.layout import DiskLayout
+from imgbuild.image.sizes import MIB, SECTOR
 from imgbuild.image.tool import run
 
 _TYPE_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"

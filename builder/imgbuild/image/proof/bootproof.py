@@ -18,10 +18,11 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.drivers import BootDrivers, boot_drivers
 from imgbuild.image.disk import grub
 from imgbuild.image.disk.esp import FALLBACK, read_esp
-from imgbuild.image.disk.layout import SECTOR, DiskLayout
+from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import Partition, read_table
 from imgbuild.image.proof import initramfs
 from imgbuild.image.proof.bootmenu import Device, Entry, Menu
+from imgbuild.image.sizes import SECTOR
 from imgbuild.image.tool import run
 
 _EARLY = re.compile(rb"search\.fs_uuid (\S+) root\nset prefix=\(\$root\)(\S+)\n")

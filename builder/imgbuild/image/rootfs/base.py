@@ -21,8 +21,8 @@ from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.download import download
 from imgbuild.fetch.failure import FetchError
 from imgbuild.image.cache import discard, locked, open_cache, remove, store, subfolder, take
-from imgbuild.image.disk.layout import SECTOR
 from imgbuild.image.scratch import scratch
+from imgbuild.image.sizes import SECTOR
 from imgbuild.image.tool import run
 
 _ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,62 +12,12 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.image.cache import Unfit, discard, locked, open_cache, store, subfolder, take, verified
-from imgbuild.image.rootfs.base import Base
 from imgbuild.image.rootfs.dibcache import discard_packages
 from imgbuild.image.rootfs.dibrun import run_dib
 from imgbuild.image.rootfs.leftovers import clear
 from imgbuild.image.rootfs.packages import LIST, Package, read_list
+from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.tool import no_space, run
-from imgbuild.render.nodefile import NodeTree, digest
-
-
-@dataclass(frozen=True)
-class RootfsPlan:
-    """All that goes into the root file system; its hash names the cache entry."""
-
-    target: str
-    elements: tuple[str, ...]
-    elements_dir: Path
-    install: NodeTree
-    """The package part: laid into the chroot, where /usr/libexec/imgbuild/install is then run."""
-    environment: Mapping[str, str]
-    """What the elements read: release, mirrors. Host paths don't belong here: they would change the key."""
-    base: Base | None = None
-    """What is built on, where that is not packages alone."""
-
-    @property
-    def key(self) -> str:
-        """The sha256 (hex) of everything that goes in: the same on every host."""
-        sha = hashlib.sha256()
-        for path in self.element_files():
-            name = path.relative_to(self.elements_dir).as_posix()
-            sha.update(f"{name}\0{path.stat().st_mode & 0o111:o}\0".encode())
-            sha.update(hashlib.sha256(path.read_bytes()).digest())
-        rest = {
-            "target": self.target,
-            "elements": self.elements,
-            "environment": dict(sorted(self.environment.items())),
-            "diskimage-builder": version("diskimage-builder"),
-            **({"base": self.base.sha256} if self.base else {}),
-        }
-        sha.update(json.dumps(rest, sort_keys=True).encode())
-        return digest(self.install, sha.digest())
-
-    def element_files(self) -> list[Path]:
-        """The files of our elements that take part, sorted; an element of diskimage-builder's own counts by version."""
-        todo, seen = list(self.elements), set[str]()
-        files: list[Path] = []
-        while todo:
-            name = todo.pop()
-            folder = self.elements_dir / name
-            if name in seen or not folder.is_dir():
-                continue
-            seen.add(name)
-            files += (p for p in folder.rglob("*") if p.is_file() and p.suffix not in {".rst", ".md", ".pyc"})
-            deps = folder / "element-deps"
-            if deps.exists():
-                todo += deps.read_text().split()
-        return sorted(files)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import few
@@ -19,10 +19,8 @@ from imgbuild.image.cache import subfolder
 from imgbuild.image.overlay import lay
 from imgbuild.image.rootfs import diblog
 from imgbuild.image.rootfs.dibcache import DibCache
+from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supervisor import JOB
-
-if TYPE_CHECKING:
-    from imgbuild.image.rootfs.build import RootfsPlan
 
 _POLL_SECONDS = 0.5
 _NOTE_SECONDS = 2.0  # packages go by faster than anybody reads, and each note is a line in a log

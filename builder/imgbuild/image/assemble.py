@@ -15,12 +15,13 @@ from pathlib import Path
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.image.disk import bls, esp, grub, grubmenu, selinux
-from imgbuild.image.disk.layout import MIB, DiskLayout
+from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import make_root, write_table
 from imgbuild.image.overlay import enable_units, inside, lay
 from imgbuild.image.proof.bootproof import BootProof, prove
 from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.image.scratch import scratch
+from imgbuild.image.sizes import MIB
 from imgbuild.image.tool import no_space, run
 from imgbuild.render.nodefile import NodeTree
 
