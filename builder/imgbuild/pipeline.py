@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from imgbuild.checks import check
-from imgbuild.config.cluster import DEFAULT, Cluster, load_cluster
+from imgbuild.config.cluster import DEFAULT, Cluster
+from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.fields import duration_seconds
+from imgbuild.config.kept_secrets import Kept, default_path, load_secrets
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import load
 from imgbuild.config.moment import Moment, read_moment
-from imgbuild.config.secrets import Kept, default_path, load_secrets
 from imgbuild.config.secrets_file import MadeMeanwhile
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings, InvalidInput, Mark

@@ -30,7 +30,8 @@ from imgbuild.cli.commands import COMMANDS, load_command
 from imgbuild.cli.main import main
 from imgbuild.config import cluster as cluster_module
 from imgbuild.config import fields as fields_module
-from imgbuild.config.cluster import Cluster, load_cluster
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.data import data_dir
 from imgbuild.config.layers import parse_set
 from imgbuild.config.load import Loaded, load

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imgbuild.checks import check
-from imgbuild.config.cluster import DEFAULT, load_cluster
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import load
 from imgbuild.config.moment import Moment, read_moment
 from imgbuild.diagnostics.findings import Finding, Findings

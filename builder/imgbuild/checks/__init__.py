@@ -25,9 +25,9 @@ from imgbuild.checks import (
 )
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster
+from imgbuild.config.kept_secrets import Kept
 from imgbuild.config.layers import Layered
 from imgbuild.config.moment import Moment
-from imgbuild.config.secrets import Kept
 from imgbuild.diagnostics.findings import Findings, Path
 from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved

@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.fields import duration_seconds
-from imgbuild.config.secrets import Kept, default_path
+from imgbuild.config.kept_secrets import Kept, default_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.facts.clouds import LIMITS
 

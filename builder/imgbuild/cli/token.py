@@ -11,9 +11,10 @@ import click
 from imgbuild.checks.secrets import check_keys
 from imgbuild.cli.options import Given, input_options, output_option
 from imgbuild.cli.output import Says, ends_well
-from imgbuild.config.cluster import load_cluster
+from imgbuild.config.cluster_file import load_cluster
+from imgbuild.config.kept_secrets import default_path, load_secrets
 from imgbuild.config.moment import read_moment
-from imgbuild.config.secrets import Secrets, default_path, load_secrets
+from imgbuild.config.secrets import Secrets
 from imgbuild.diagnostics.errors import UsageError
 from imgbuild.diagnostics.findings import Findings, InvalidInput
 from imgbuild.diagnostics.progress import Steps

@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from imgbuild.cli.main import main
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.fields import duration_seconds
-from imgbuild.config.secrets import Kept, Secrets, make
+from imgbuild.config.kept_secrets import Kept
+from imgbuild.config.secrets import Secrets, make
 from imgbuild.facts.bootstrap_token import secret_text
 from imgbuild.facts.endpoint import reach
 from imgbuild.outputs import manifest

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from imgbuild.cli.main import main
-from imgbuild.config.secrets import Kept, Secrets, make
+from imgbuild.config.kept_secrets import Kept
+from imgbuild.config.secrets import Secrets, make
 from tests.support.checking import ADMIN
 
 HEAD = "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n"

@@ -24,14 +24,16 @@ from pydantic import BaseModel
 
 from imgbuild.cli.main import main
 from imgbuild.cli.terminal import Console
-from imgbuild.config.cluster import Cluster, load_cluster
+from imgbuild.config.cluster import Cluster
+from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.data import data_dir
 from imgbuild.config.fields import Url
+from imgbuild.config.kept_secrets import Kept, load_secrets
 from imgbuild.config.load import load
 from imgbuild.config.moment import read_moment
 from imgbuild.config.profile import Profile
 from imgbuild.config.redact import is_private, may_hold_private, shown
-from imgbuild.config.secrets import Kept, Secrets, load_secrets, make
+from imgbuild.config.secrets import Secrets, make
 from imgbuild.diagnostics.findings import Findings, findings_json, format_path, print_findings
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 from imgbuild.diagnostics.progress import JsonSteps, PlainSteps

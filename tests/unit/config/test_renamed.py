@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from imgbuild import __version__
 from imgbuild.config import renamed
-from imgbuild.config.cluster import load_cluster
+from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.renamed import CLUSTER, EACH, PROFILE, Renamed
 from imgbuild.diagnostics.findings import Finding, Findings

@@ -17,7 +17,8 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 
-from imgbuild.config.secrets import Kept, Secrets, load_secrets, make
+from imgbuild.config.kept_secrets import Kept, load_secrets
+from imgbuild.config.secrets import Secrets, make
 from imgbuild.config.secrets_file import HEAD, MadeMeanwhile, clear
 from imgbuild.diagnostics.findings import Findings, InvalidInput
 from imgbuild.diagnostics.progress import PlainSteps

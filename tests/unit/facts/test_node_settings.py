@@ -12,9 +12,9 @@ import yaml
 
 from imgbuild.config.declared import Place
 from imgbuild.config.declared import places as declared_places
+from imgbuild.config.kept_secrets import load_secrets
 from imgbuild.config.load import load, overlaid
 from imgbuild.config.profile import Profile
-from imgbuild.config.secrets import load_secrets
 from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.pipeline import Input, Request, prepare

@@ -1,0 +1,74 @@
+"""Reading a cluster file: what is wrong with one node does not keep the others from being checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from imgbuild.config import renamed
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.fields import Model
+from imgbuild.config.layers import Layered
+from imgbuild.config.load import validate
+from imgbuild.config.source import read
+from imgbuild.diagnostics.findings import Findings, Path
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True)
+class ClusterFile:
+    """A cluster file as read. ``mended``: where something stands in for what does not fit, which is said already."""
+
+    cluster: Cluster
+    layered: Layered
+    mended: frozenset[Path] = frozenset()
+
+
+def load_cluster(path: FilePath, findings: Findings) -> ClusterFile | None:
+    """Read a cluster file; every problem goes to ``findings``: errors there mean that nothing may be built.
+
+    What is wrong with one node does not keep the others from being checked. None if there are no nodes to speak of.
+    """
+    before = len(findings.errors)
+    document = read(path, findings)
+    if document is None:
+        return None
+    layered = Layered()
+    layered.lay(renamed.with_new_names(document, renamed.CLUSTER, findings))
+    cluster = validate(Cluster, layered.data, layered, findings)
+    if cluster is not None and len(findings.errors) == before:
+        return ClusterFile(cluster, layered)
+    return _mended(layered)
+
+
+def _mended(layered: Layered) -> ClusterFile | None:
+    """The cluster without what does not fit; a node keeps its name, however bad, and its place in the file."""
+    raw = layered.data.get("nodes")
+    if not isinstance(raw, list) or not raw:
+        return None
+    mended: set[Path] = set()
+    nodes = []
+    for number, item in enumerate(raw):
+        said = item.get("name") if isinstance(item, dict) else None
+        spare = {"name": "x", "role": "worker"}
+        node = _fitting(Node, item, spare, ("nodes", number), mended)
+        nodes.append(node.model_copy(update={"name": said if isinstance(said, str) else f"nodes[{number}]"}))
+    whole: dict[str, object] = {"name": "x", "nodes": [Node(name="x", role="worker")]}
+    cluster = _fitting(Cluster, {**layered.data, "nodes": whole["nodes"]}, whole, (), mended)
+    return ClusterFile(cluster.model_copy(update={"nodes": nodes}), layered, frozenset(mended))
+
+
+def _fitting(model: type[M], raw: object, spare: Mapping[str, object], above: Path, mended: set[Path]) -> M:
+    """``raw`` as a model, without the keys that do not fit; ``spare`` has those that must be there."""
+    given = raw if isinstance(raw, dict) else {}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        bad = {str(item["loc"][0]) for item in error.errors(include_url=False, include_context=False)}
+    mended |= {(*above, key) for key in bad}
+    return model.model_validate({**spare, **{key: value for key, value in given.items() if key not in bad}})
