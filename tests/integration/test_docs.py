@@ -46,7 +46,7 @@ from tests.support.places import ROOT
 from tests.support.profiles import changed
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "examples/README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "examples/README.md", *sorted(DOCS.rglob("*.md"))]
 SHELL = ("shell", "sh", "bash", "console")
 # A page is text that anybody edits: its blocks run nothing but these (and never as anything but a reader's commands).
 HARMLESS = {"imgbuild", "cat", "cd", "echo", "find", "grep", "head", "ls", "mkdir", "sort", "wc"}

@@ -60,3 +60,10 @@ def test_a_commit_subject_that_is_too_long_is_refused() -> None:
     for length, code in ((72, 0), (73, 1)):
         done = subprocess.run(["awk", program], input="x" * length + "\n\n" + "y" * 90 + "\n", text=True)
         assert done.returncode == code
+
+
+def test_the_files_that_the_contributing_guide_names_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    names = re.findall(r"`(?:[^`]* )?((?:builder|profiles|node|elements|docs|tests)/[^` ]*)`", text)
+    assert len(names) > 15
+    assert [name for name in names if not (ROOT / name).exists()] == []
