@@ -1,6 +1,6 @@
 """Cilium: the chart against kernel and Helm, its keys and words, and what goes with what.
 
-Charts refuse next to nothing (facts/cilium.md): an unknown key, a wrong word and a combination that the agent dies
+Charts refuse next to nothing: an unknown key, a wrong word and a combination that the agent dies
 of all render. The tables are in profiles/versions/cilium.yaml.
 """
 

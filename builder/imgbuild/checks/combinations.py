@@ -13,6 +13,7 @@ from packaging.version import Version
 from imgbuild.checks.context import Context
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import replaces_kube_proxy
+from imgbuild.facts.derive import since
 
 _VALUES: Path = ("cilium", "values")
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -35,7 +36,7 @@ def combinations(context: Context, release: Version, leaves: Mapping[Path, objec
     pods6 = ":" in context.profile.kubernetes.pod_cidr
     given6 = pods6 or leaves.get(("ipv6NativeRoutingCIDR",)) or on("nativeRoutingCIDRFromClusterPool")
     native = leaves.get(("routingMode",)) == "native"
-    if on("ipv6", "enabled") and native and release >= Version("1.18") and not given6:
+    if on("ipv6", "enabled") and native and release >= since("cilium", "ipv6_native_cidr") and not given6:
         say("IB639", ("ipv6", "enabled"), "native routing with IPv6 needs ipv6NativeRoutingCIDR",
             "give the pods' IPv6 network")  # fmt: skip
     _idle(context, leaves, release, replaces=replaces_kube_proxy(context.profile))
@@ -45,7 +46,7 @@ def combinations(context: Context, release: Version, leaves: Mapping[Path, objec
 def _cluster(context: Context, leaves: Mapping[Path, object], release: Version) -> None:
     """The cluster's name, which is the cluster file's unless it is said, and its id (pkg/clustermesh/types)."""
     name = leaves.get(("cluster", "name"))
-    if release >= Version("1.16"):
+    if release >= since("cilium", "cluster_name"):
         if name is not None and not _CLUSTER.fullmatch(str(name)):
             context.report(
                 "IB640", (*_VALUES, "cluster", "name"), f"{name!r:.60} is not a cluster name for Cilium since 1.16",
@@ -83,18 +84,20 @@ def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, 
     if leaves.get(("l2podAnnouncements", "enabled")) is not True:
         # interface is no key from 1.19 on, which is said already.
         idle += [(("l2podAnnouncements", "interfacePattern"), "without l2podAnnouncements.enabled")]
-        if release <= Version("1.18"):
+        if release <= since("cilium", "last_l2_interface"):
             idle += [(("l2podAnnouncements", "interface"), "without l2podAnnouncements.enabled")]
     if replaces:
-        last = {"externalIPs": "1.16", "hostPort": "1.17", "nodePort": "1.18"}
         idle += [
             ((key, "enabled"), "with kubeProxyReplacement: true, which has it on")
-            for key, minor_ in last.items()
-            if release <= Version(minor_)
+            for key in ("externalIPs", "hostPort", "nodePort")
+            if release <= since("cilium", f"last_own_{key}")
         ]
-    if release < Version("1.15") and leaves.get(("routingMode",)):
+    if release < since("cilium", "routing_mode") and leaves.get(("routingMode",)):
         idle.append((("tunnel",), "beside routingMode"))
-    if Version("1.16") <= release < Version("1.18") and leaves.get(("ciliumEndpointSlice", "enabled")) is True:
+    if (
+        since("cilium", "endpoint_slice") <= release < since("cilium", "endpoint_slice_only")
+        and leaves.get(("ciliumEndpointSlice", "enabled")) is True
+    ):
         idle.append((("enableCiliumEndpointSlice",), "beside ciliumEndpointSlice.enabled"))
     if not replaces and leaves.get(("loadBalancer", "acceleration")) != "disabled":
         idle.append((("loadBalancer", "acceleration"), "while kube-proxy serves Services"))
@@ -115,7 +118,7 @@ def _netkit(context: Context, leaves: Mapping[Path, object], release: Version) -
     if context.target.family == "el":
         # ELRepo's kernel configs: CONFIG_NETKIT is not set; the distribution's are older than it.
         context.report("IB637", path, f"no kernel for {context.target.name} has netkit", "write veth")
-    if leaves.get(("bpf", "tproxy")) is True and release >= Version("1.19"):
+    if leaves.get(("bpf", "tproxy")) is True and release >= since("cilium", "netkit_tproxy"):
         context.report(
             "IB637", path, "the chart refuses netkit with bpf.tproxy", "set bpf.tproxy: false, or write veth"
         )

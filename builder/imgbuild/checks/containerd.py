@@ -8,7 +8,7 @@ from imgbuild.checks.context import Context
 from imgbuild.checks.pins import pinned
 from imgbuild.config.profile import Registry
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import version, versions
+from imgbuild.facts.derive import since, version, versions
 
 _DOCKER = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com")
 
@@ -70,12 +70,11 @@ def _archive(context: Context) -> None:
 
 
 def _kernel(context: Context) -> None:
-    # containerd's README: a 4.x kernel at least; nerdctl dies on EL7's 3.10 (nerdctl#5179).
     facts = context.resolved.kernel
     if facts is None:
         return
     release = context.profile.kernel.version or facts.version
-    if version(release) < version("4.0.0"):
+    if version(release) < since("kernel", "containerd"):
         context.report(
             "IB514", ("kernel", "flavour"), f"containerd wants kernel 4 or later, this node has {release}",
             "set kernel.flavour: kernel-ml",

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from packaging.version import Version
-
 from imgbuild.checks.context import Context, parts
 from imgbuild.config.cluster import Addresses, Bond, Node, Vlan
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release
-from imgbuild.facts.derive import device_names, version
+from imgbuild.facts.derive import device_names, since, version
 
 _VALUES: Path = ("cilium", "values")
 _DEVICES: Path = ("devices",)
@@ -32,7 +30,6 @@ _EXCLUDED = ("cilium_", "lo", "lxc", "cni", "docker")
 """Interfaces that the agent never takes by itself (pkg/defaults/node.go)."""
 _PAGE = 3498
 """Bytes: XDP's buffers are one page, and a driver keeps some of it (docs.cilium.io, "NodePort XDP on AWS")."""
-_BOND_KERNEL = "5.15"
 _BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "802.3ad")
 """drivers/net/bonding/bond_main.c: bond_xdp_check."""
 
@@ -125,7 +122,7 @@ def _named(
     message = f"no interface {name} on {_where(context, first)}{_more(len(rest))}, but {_said(has[first])}"
     if bare:
         context.report("IB642", path, f"{message}: {end}", hint)
-    elif chart_release(context.profile) < Version("1.16"):
+    elif chart_release(context.profile) < since("cilium", "device_optional"):
         context.report(
             "IB642", path, f"{message}: the agent refuses to start there (“Cannot retrieve {name} link”)", hint
         )
@@ -184,6 +181,6 @@ def _no_xdp(context: Context, carried: Addresses) -> str:
         if carried.mode not in _BOND_MODES:
             return f"a bond with mode {carried.mode} has no native XDP"
         facts = context.resolved.kernel
-        if facts is not None and version(context.profile.kernel.version or facts.version) < Version(_BOND_KERNEL):
-            return f"a bond has native XDP from kernel {_BOND_KERNEL} on"
+        if facts is not None and version(context.profile.kernel.version or facts.version) < since("kernel", "bond_xdp"):
+            return f"a bond has native XDP from kernel {since('kernel', 'bond_xdp')} on"
     return ""

@@ -9,7 +9,7 @@ from imgbuild.checks.context import Context, inside, parts
 from imgbuild.config.cluster import Addresses, Node, NodeNetwork, Vlan
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import version, versions
+from imgbuild.facts.derive import since
 
 
 def check(context: Context) -> None:
@@ -120,7 +120,7 @@ def _vlan_name(context: Context, path: Path, vlan: Vlan) -> None:
         return
     good = [f"{vlan.link}.{vlan.id}"]
     release = context.resolved.cloud_init
-    if release >= version(versions("cloud-init")["since"]["vlan_parent"]):
+    if release >= since("cloud-init", "vlan_parent"):
         good.append(f"vlan{vlan.id}")
     if vlan.name not in good:
         context.cluster_finding(

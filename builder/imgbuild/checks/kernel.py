@@ -6,9 +6,7 @@ from packaging.version import Version
 
 from imgbuild.checks.context import Context
 from imgbuild.config.layers import closest
-from imgbuild.facts.derive import sysctl_name, version, versions
-
-_V1_CPUSET_GONE = Version("6.12")  # ELRepo's configs: CONFIG_CPUSETS_V1 is not set from here on
+from imgbuild.facts.derive import since, sysctl_name, version, versions
 
 # Arguments that imgbuild or the boot loader sets, and the key that sets them.
 _OURS = {
@@ -75,7 +73,7 @@ def _cgroup(context: Context) -> None:
     if facts is None or context.resolved.cgroup == "v2":
         return
     pinned = profile.kernel.version
-    lacks = not facts.cpuset_v1 and (pinned is None or version(pinned) >= _V1_CPUSET_GONE)
+    lacks = not facts.cpuset_v1 and (pinned is None or version(pinned) >= since("kernel", "no_cpuset_v1"))
     if lacks and (profile.kubernetes.enabled or profile.kernel.cgroup == "v1"):
         have = [n for n, k in target.kernels.items() if k.cpuset_v1]
         context.report(

@@ -11,6 +11,7 @@ from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import (
     minor,
     preflight,
+    since,
     sysctl_name,
     version,
     versions,
@@ -47,9 +48,12 @@ def _version(context: Context) -> None:
             "IB202", path, f"imgbuild knows Kubernetes {known[0]} to {known[-1]}, not {minor(release)}",
             "take a known one, or try its pause image and kubeadm's API for yourself",
         )  # fmt: skip
-    # Mirrors in China were seen with 1.28 and later of the new repositories (facts, 2.1).
     mirrors = context.profile.repositories
-    if mirrors.region == "china" and mirrors.kubernetes is None and version(release) < Version("1.28"):
+    if (
+        mirrors.region == "china"
+        and mirrors.kubernetes is None
+        and version(release) < since("kubernetes", "mirrored_in_china")
+    ):
         context.report(
             "IB203", path, f"the mirrors in China were seen with Kubernetes from 1.28 on, not {minor(release)}",
             "set repositories.kubernetes to a repository that has it, or take a later one",
@@ -149,15 +153,15 @@ def _containerd(context: Context) -> None:
         else "set containerd.source: nerdctl-full"
     )
     wanted, have = version(release), version(running)
-    if wanted >= Version("1.38") and have < Version("2"):
+    if wanted >= since("kubernetes", "needs_runtime_config") and have < since("containerd", "runtime_config"):
         context.report(
             "IB207", path, f"Kubernetes {release} needs CRI's RuntimeConfig: containerd {running} has none", fix
         )
         return
-    if wanted >= Version("1.26") and have < Version("1.6"):
+    if wanted >= since("kubernetes", "cri_v1") and have < since("containerd", "cri_v1"):
         context.report("IB207", path, f"Kubernetes {release} needs CRI v1: containerd {running} has none", fix)
         return
-    if wanted >= Version("1.34") and have < Version("2"):
+    if wanted >= since("kubernetes", "warns_without_runtime_config") and have < since("containerd", "runtime_config"):
         context.report(
             "IB208", path, f"the kubelet of {release} warns about containerd {running}: it has no RuntimeConfig, "
             "needed from 1.38 on", fix,

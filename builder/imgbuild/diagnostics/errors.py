@@ -1,4 +1,4 @@
-"""The errors that end a run, and the exit code of each (DESIGN.md, "Command line")."""
+"""The errors that end a run, and the exit code of each (docs/reference/command-line.md)."""
 
 from __future__ import annotations
 

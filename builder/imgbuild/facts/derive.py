@@ -25,6 +25,12 @@ def versions(name: str) -> dict[str, Any]:
 
 
 @cache
+def since(table: str, fact: str) -> Version:
+    """The first version with a thing, from the section ``since`` of a table of profiles/versions/."""
+    return Version(str(versions(table)["since"][fact]))
+
+
+@cache
 def version(text: str) -> Version:
     """``text`` as a comparable version; what distributions append (``~rc1``, ``+dfsg``) is cut off."""
     try:

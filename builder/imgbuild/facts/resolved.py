@@ -16,7 +16,15 @@ from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import KernelFacts, Target
-from imgbuild.facts.derive import KubernetesFacts, containerd_line, kubernetes_facts, sysctl_name, version, versions
+from imgbuild.facts.derive import (
+    KubernetesFacts,
+    containerd_line,
+    kubernetes_facts,
+    since,
+    sysctl_name,
+    version,
+    versions,
+)
 from imgbuild.facts.repositories import Key, repository_keys, repository_urls
 
 Hierarchy = Literal["v1", "v2"]
@@ -158,7 +166,11 @@ def _cgroup(profile: Profile, target: Target, kernel: KernelFacts | None) -> Hie
         return profile.kernel.cgroup
     if target.cgroup.default == "v2":
         return "v2"
-    if target.cgroup.v2_arguments is not None and kernel is not None and version(kernel.version) >= Version("5.8"):
+    if (
+        target.cgroup.v2_arguments is not None
+        and kernel is not None
+        and version(kernel.version) >= since("kernel", "cgroup_v2")
+    ):
         return "v2"
     return target.cgroup.default
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.facts.derive import version, versions
+from imgbuild.facts.derive import since
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxenet import data_source, network_arguments
 from imgbuild.render.templates import environment
@@ -87,4 +87,4 @@ def pxe_files(
 
 
 def _fetches_network(resolved: Resolved) -> bool:
-    return resolved.cloud_init >= version(versions("cloud-init")["since"]["network_config_http"])
+    return resolved.cloud_init >= since("cloud-init", "network_config_http")

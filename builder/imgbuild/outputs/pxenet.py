@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from imgbuild.config.cluster import Addresses, Node, NodeNetwork
 from imgbuild.config.target import Target
-from imgbuild.facts.derive import version, versions
+from imgbuild.facts.derive import since
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import gzipped
 from imgbuild.render.network import devices
@@ -31,7 +31,7 @@ def network_arguments(target: Target, node: Node, config: bytes | None) -> list[
 
 def data_source(resolved: Resolved) -> str:
     """What this cloud-init calls a NoCloud seed behind a URL."""
-    new = resolved.cloud_init >= version(versions("cloud-init")["since"]["nocloud_net_old"])
+    new = resolved.cloud_init >= since("cloud-init", "nocloud_net_old")
     return "nocloud" if new else "nocloud-net"
 
 

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.errors import ImgbuildError
-from imgbuild.facts.derive import containerd_line, version
+from imgbuild.facts.derive import containerd_line, since, version
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, NodeLink
 from imgbuild.render.templates import render, static
@@ -53,8 +53,7 @@ def config(resolved: Resolved) -> bytes:
         "etc/containerd/config.toml.j2",
         containerd=release,
         config_version=containerd_line(release)[1]["config"],
-        # bin_dir is deprecated in 2.1 and gone in 2.4 (containerd RELEASES.md)
-        bin_dirs=version(release) >= Version("2.1"),
+        bin_dirs=version(release) >= since("containerd", "bin_dirs"),
         exports=_exports(version(release)),
         root=options.root,
         state=options.state,
@@ -67,8 +66,9 @@ def config(resolved: Resolved) -> bytes:
 
 
 def _exports(release: Version) -> bool:
-    """Whether this containerd has ``exports`` of proxy plugins: 1.6.32, 1.7.16 and later."""
-    return release >= Version("1.7.16") or Version("1.6.32") <= release < Version("1.7")
+    """Whether this containerd has ``exports`` of proxy plugins."""
+    old = release.release[:2] <= (1, 6)
+    return release >= since("containerd", "exports_1_6" if old else "exports_1_7")
 
 
 def expectations(content: bytes) -> list[tuple[str, str, str]]:

@@ -1,7 +1,7 @@
 """The package part of a node: what is installed, and the scripts that do it.
 
-The same scripts run in the chroot of an image build and on a running cloud image (facts/silences.md lists what
-they guard against). The digest of this tree names the cached root file system, so nothing may enter it that does
+The same scripts run in the chroot of an image build and on a running cloud image; docs/explanation/silences.md lists
+what they guard against. The digest of this tree names the cached root file system, so nothing may enter it that does
 not decide which packages, kernel or binaries a node gets: no sysctl, no time zone, no address.
 """
 

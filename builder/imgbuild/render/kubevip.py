@@ -14,9 +14,6 @@ from imgbuild.config.profile import Profile
 from imgbuild.facts import derive
 from imgbuild.facts.endpoint import vip_interface
 
-_SUPER_ADMIN = "1.29"
-"""From here on admin.conf has no rights before kubeadm's last steps, and super-admin.conf is there for that. First boot
-puts admin.conf in its place once the cluster is made (lib/kubeadm.sh)."""
 HOSTS = "/etc/imgbuild/kube-vip.hosts"
 """kube-vip's /etc/hosts. hostAliases are for this, and the kubelet leaves them out of a static pod that starts before
 it knows the node's addresses: always in the first patches of 1.29, at times in all before 1.32 (kube-vip#692,
@@ -31,7 +28,9 @@ def hosts() -> bytes:
 def manifest(profile: Profile, cluster: Cluster, node: Node, vip: Vip) -> bytes:
     """/etc/kubernetes/manifests/kube-vip.yaml of one control plane."""
     release = derive.version(derive.minor(profile.kubernetes.version))
-    first = node == cluster.first and release >= derive.version(_SUPER_ADMIN)
+    # admin.conf has no rights before kubeadm's last steps, and super-admin.conf is there for that. First boot puts
+    # admin.conf in its place once the cluster is made (lib/kubeadm.sh).
+    first = node == cluster.first and release >= derive.since("kubernetes", "super_admin")
     config = f"/etc/kubernetes/{'super-admin' if first else 'admin'}.conf"
     environment = {
         "vip_arp": "true",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.support.install.keys import Signer
 
-# The scriptlets of ELRepo's own spec files (facts/distributions.md, 1.3).
+# The scriptlets of ELRepo's own spec files.
 EL7_POSTTRANS = """if [ -x /usr/sbin/new-kernel-pkg ]; then
     /usr/sbin/new-kernel-pkg --package {flavour} --mkinitrd --dracut --depmod --update {release} || exit $?
     /usr/sbin/new-kernel-pkg --package {flavour} --rpmposttrans {release} || exit $?

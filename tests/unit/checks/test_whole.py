@@ -88,7 +88,7 @@ def test_the_recipes_own_cilium_values_all_at_once_each_in_its_line(tmp_path: Pa
         ("IB617", "ipv4NativeRoutingCIDR"),
         ("IB619", "operator.image.repository"),
         ("IB642", "devices"),
-        # What is left is tunnel mode under DSR and direct routes (facts/silences.md, 31).
+        # What is left is tunnel mode under DSR and direct routes.
         ("IB630", "autoDirectNodeRoutes"),
         ("IB631", "loadBalancer.mode"),
         ("IB632", "installNoConntrackIptablesRules"),

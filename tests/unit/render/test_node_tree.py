@@ -98,7 +98,7 @@ def test_systemd_takes_the_units(tmp_path: Path, name: str, layers: list[str], s
         text=True,
     )
     said = done.stderr.splitlines()
-    # systemd 252 refuses the mount unit that only systemd 219 gets (facts/checkers.md), and what it had from there.
+    # systemd 252 refuses the mount unit that only systemd 219 gets, and what it had from there.
     if found.target.bpffs_unit:
         assert any("sys-fs-bpf.mount: Cannot create mount unit for API file system" in line for line in said)
         said = [line for line in said if "sys-fs-bpf.mount" not in line]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from imgbuild.config.target import Boot, Firmware
 from imgbuild.image.sizes import MIB
 
-# Identifiers are derived, never drawn: the same root file system gives the same disk (DESIGN.md, "The disk image").
+# Identifiers are derived, never drawn: the same root file system gives the same disk, and boot entries that were
+# written in the chroot name the file system that assembly makes.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:imgbuild:disk")
 
 
