@@ -66,7 +66,6 @@ class Paths(Model):
     """
 
     chrony: str
-    nologin: str
     timezone: str | None
     cni: str | None
     environment: str
@@ -100,7 +99,6 @@ class KernelFacts(Model):
     version: str
     release: str | None = None
     cpuset_v1: bool
-    btf: bool
     signed: bool
     end_of_life: str | None = None
 

@@ -41,8 +41,6 @@ def qemu_command(
     args += ["-device", "virtio-serial-pci", "-chardev", f"socket,id=report,fd={report_fd}"]
     args += ["-device", f"virtserialport,chardev=report,name={REPORT_PORT}"]
     args += ["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]
-    for entry in spec.smbios:
-        args += ["-smbios", entry]
     if ovmf is None:
         # SeaBIOS says "No bootable device" on the screen only. With this it resets after 3 s, which is an event.
         args += ["-boot", "reboot-timeout=3000"]

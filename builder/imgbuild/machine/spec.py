@@ -69,7 +69,6 @@ class MachineSpec:
     wire: Wire | None = None
     served: int | None = None
     accel: Literal["tcg", "kvm"] = "tcg"
-    smbios: tuple[str, ...] = ()
     direct: DirectKernel | None = None
     overlay: Path | None = None
 
