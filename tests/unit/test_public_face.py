@@ -67,3 +67,9 @@ def test_the_files_that_the_contributing_guide_names_are_there() -> None:
     names = re.findall(r"`(?:[^`]* )?((?:builder|profiles|node|elements|docs|tests)/[^` ]*)`", text)
     assert len(names) > 15
     assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_every_folder_of_the_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(ROOT / "builder") for path in (ROOT / "builder").rglob("__init__.py")}
+    assert {name for name in listed if ".data." not in name} == {str(path).replace("/", ".") for path in folders}
