@@ -1,4 +1,6 @@
-"""The rendered tree of every profile and of some examples, byte for byte: a change of output is a change of files.
+"""The rendered tree of every target and of some examples, byte for byte: a change of output is a change of files.
+
+What the two firmwares of a target share is there once.
 
 `IMGBUILD_UPDATE_GOLDEN=1 pytest tests/unit/test_golden.py` writes them anew; read the diff before you commit it.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from imgbuild.config.data import data_dir
 from imgbuild.config.layers import shipped
 from imgbuild.config.moment import RELEASED, Moment
+from imgbuild.config.target import target_names
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
@@ -45,30 +49,56 @@ def rendered(name: str, mode: str) -> Rendered:
 STATIC = {p.read_bytes() for room in ("node", "elements") for p in data_dir(room).rglob("*") if p.is_file()}
 
 
-def tree(profile: str) -> dict[str, bytes]:
-    """DIGESTS has mode and sha256 of every file; what was rendered from a template is kept as text beside it.
+def lines_and_files(profile: str) -> tuple[set[str], dict[str, bytes]]:
+    """Mode and sha256 of every file of a profile; what was rendered from a template is kept as text beside it.
 
-    Static scripts stand in node/ and elements/ already. A stock node's user-data is those same files again, as is
+    Static scripts are in node/ and elements/ already. A stock node's user-data is those same files again, as is
     every seed below pxe/: their digests do.
     """
     out: dict[str, bytes] = {}
-    lines = []
+    lines = set()
     for mode in ("baked", "stock"):
         for group, files in rendered(profile, mode).groups.items():
             for path, file in files.items():
                 name = f"{mode}/{group}/{path}"
-                lines.append(f"{file.mode:04o} {hashlib.sha256(file.content).hexdigest()} {name}")
+                lines.add(f"{file.mode:04o} {hashlib.sha256(file.content).hexdigest()} {name}")
                 again = path.endswith("user-data") and (mode == "stock" or group == "pxe")
                 shown = group in ("nodes", "pxe") or (group == "elements" and mode == "baked")
                 if shown and not again and not path.endswith(".iso") and file.content not in STATIC:
                     out[name] = file.content
-    return {**out, "DIGESTS": ("\n".join(sorted(lines)) + "\n").encode()}
+    return lines, out
 
 
-@pytest.mark.parametrize("profile", [*shipped("profiles"), *EXAMPLES])
-def test_the_rendered_tree_is_the_golden_one(profile: str) -> None:
-    found = tree(profile)
-    folder = GOLDEN / profile
+def tree(profiles: Sequence[str]) -> dict[str, bytes]:
+    """What these profiles render to: once what all of them share, and below each one's firmware what it has alone."""
+    found = {name.rpartition("-")[2]: lines_and_files(name) for name in profiles}
+    shared = set.intersection(*(lines for lines, _ in found.values()))
+    names = set.intersection(*(set(files) for _, files in found.values()))
+    _, some = next(iter(found.values()))
+    same = {name for name in names if all(files[name] == some[name] for _, files in found.values())}
+    out = {name: some[name] for name in same} | {"DIGESTS": _text(shared)}
+    for firmware, (lines, files) in found.items():
+        if len(found) > 1:
+            out |= {f"{firmware}/{name}": content for name, content in files.items() if name not in same}
+            out[f"{firmware}/DIGESTS"] = _text(lines - shared)
+    return out
+
+
+def _text(lines: set[str]) -> bytes:
+    return ("\n".join(sorted(lines)) + "\n").encode()
+
+
+TREES = {target: [f"{target}-bios", f"{target}-efi"] for target in target_names()} | {name: [name] for name in EXAMPLES}
+
+
+def test_every_shipped_profile_has_a_tree() -> None:
+    assert set(shipped("profiles")) | set(EXAMPLES) == {name for names in TREES.values() for name in names}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_rendered_tree_is_the_golden_one(name: str) -> None:
+    found = tree(TREES[name])
+    folder = GOLDEN / name
     if UPDATE:
         shutil.rmtree(folder, ignore_errors=True)
         for path, content in found.items():
@@ -78,7 +108,7 @@ def test_the_rendered_tree_is_the_golden_one(profile: str) -> None:
     kept = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert sorted(found) == sorted(kept)
     different = [path for path in found if found[path] != kept[path]]
-    assert not different, f"rendered otherwise than tests/golden/{profile}: {different}"
+    assert not different, f"rendered otherwise than tests/golden/{name}: {different}"
 
 
 @pytest.mark.parametrize("profile", shipped("profiles"))
