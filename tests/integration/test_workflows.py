@@ -108,7 +108,7 @@ def test_actions_are_pinned_and_rights_are_few(workflow: Path) -> None:
 def test_the_examples_install_what_a_build_needs() -> None:
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     (packages,) = re.findall(r"(?m)^RUN_PACKAGES := (.*)$", makefile)
-    wanted = {*packages.split(), "ca-certificates", "git"}
+    wanted = {*packages.split(), "git"}
     for script in (run_block(GITHUB, "Install imgbuild and what a build needs"), gitlab_scripts()["image"]):
         installs = re.findall(r"--no-install-recommends (.*)", script.replace("\\\n", " "))
         assert set(installs[-1].split()) == wanted

@@ -35,7 +35,8 @@ def test_every_tool_of_a_build_and_a_boot_is_installed() -> None:
 
 def test_what_is_installed_for_a_build_is_used() -> None:
     used = {tool.package for tool in TOOLS} | set(machine._TOOLS.values())
-    assert listed("RUN_PACKAGES") - used == {"ovmf", "debian-archive-keyring", "python3", "python3-venv"}
+    others = {"ca-certificates", "debian-archive-keyring", "ovmf", "python3", "python3-venv"}
+    assert listed("RUN_PACKAGES") - used == others
 
 
 def test_the_awks_of_the_nodes_checks_are_installed() -> None:
