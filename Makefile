@@ -16,11 +16,12 @@ IMGBUILD := $(VENV)/bin/imgbuild
 DEMO := debian12-efi
 DEMO_LAYERS := --layer distro-containerd --layer container-host
 
-.PHONY: help demo test test-all lint bench packages test-packages clean
+.PHONY: help demo check test test-all lint bench packages test-packages clean
 
 help:
 	@echo "make demo      build the image of $(DEMO), boot it in QEMU, print the checks made inside (five to ten minutes)"
-	@echo "make test      everything that CI runs"
+	@echo "make check     lint, types, contracts and unit tests: three minutes, without root and apt"
+	@echo "make test      everything that CI runs (root)"
 	@echo "make test-all  the slow tests too"
 	@echo "make bench     the figures of docs/explanation/figures.md, measured here"
 
@@ -29,6 +30,9 @@ demo: packages $(VENV)/.run
 	$(IMGBUILD) --profile $(DEMO) $(DEMO_LAYERS)
 	@echo "== booting it under emulation: two to four minutes"
 	$(IMGBUILD) boot out/$(DEMO) --check
+
+check: $(VENV)/.dev lint
+	$(VENV)/bin/pytest -n 2 --cov tests/unit
 
 # Three workers on two cores: one of them waits for an image most of the time.
 test: test-packages $(VENV)/.dev lint
@@ -66,7 +70,7 @@ $(VENV)/.run: pyproject.toml | packages
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml | test-packages
+$(VENV)/.dev: pyproject.toml
 	@echo "== a virtual environment in $(VENV), with the test tools"
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
