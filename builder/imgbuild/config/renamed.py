@@ -107,7 +107,7 @@ def _tell(data: Any, old: Path, new: Path, since: str, mark: Mark | None, findin
 
 def _warn(old: Path, new: Path, since: str, mark: Mark | None, findings: Findings) -> None:
     findings.add(
-        "IB115", f"{format_path(old)} is called {format_path(new)} since imgbuild {since}; "
+        "IB115", f"{format_path(old)} was renamed to {format_path(new)} in imgbuild {since}; "
         "the next minor version does not accept the old name",
         key=format_path(old), mark=mark, hint=f"write {format_path(new)}", lesser=True,
     )  # fmt: skip

@@ -47,7 +47,7 @@ def test_the_old_name_sets_the_new_key_and_is_a_warning_at_its_line(tmp_path: Pa
     assert found.profile.time.zone == "Europe/Berlin"
     assert (warning.code, warning.severity, warning.key) == ("IB115", Severity.WARNING, "clock.zone_name")
     assert warning.mark is not None and (warning.mark.file, warning.mark.line) == (str(tmp_path / "mine.yaml"), 4)
-    assert "time.zone since imgbuild 0.9" in warning.message and warning.hint == "write time.zone"
+    assert "time.zone in imgbuild 0.9" in warning.message and warning.hint == "write time.zone"
     assert found.layered.history[("time", "zone")][-1][0].line == 4  # what `explain` shows
 
 
