@@ -16,13 +16,14 @@ IMGBUILD := $(VENV)/bin/imgbuild
 DEMO := debian12-efi
 DEMO_LAYERS := --layer distro-containerd --layer container-host
 
-.PHONY: help demo check test test-all lint bench packages test-packages clean
+.PHONY: help demo check test test-all lint bench reference packages test-packages clean
 
 help:
 	@echo "make demo      build the image of $(DEMO), boot it in QEMU, print the checks made inside (five to ten minutes)"
 	@echo "make check     lint, types, contracts and unit tests: three minutes, without root and apt"
 	@echo "make test      everything that CI runs (root)"
 	@echo "make test-all  the slow tests too"
+	@echo "make reference  the tables of docs/reference and the schemas, from the declarations of settings"
 	@echo "make bench     the figures of docs/explanation/figures.md, measured here"
 
 demo: packages $(VENV)/.run
@@ -49,6 +50,9 @@ lint: $(VENV)/.dev
 
 bench: test-packages $(VENV)/.dev
 	$(VENV)/bin/python -m tests.bench
+
+reference: $(VENV)/.dev
+	$(VENV)/bin/python -m tools.reference
 
 # apt is asked only for what is not there: the second run needs no network.
 define install

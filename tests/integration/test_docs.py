@@ -8,7 +8,6 @@ Marks in the pages, as an HTML comment before a block:
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -18,26 +17,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import click
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from imgbuild.cli.commands import COMMANDS, load_command
 from imgbuild.cli.main import main
-from imgbuild.config import cluster as cluster_module
-from imgbuild.config import fields as fields_module
-from imgbuild.config.cluster import Cluster
 from imgbuild.config.cluster_file import load_cluster
-from imgbuild.config.data import data_dir
 from imgbuild.config.layers import parse_set
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.profile import Profile, User
+from imgbuild.config.schema import KINDS, json_schema
 from imgbuild.config.source import parse
 from imgbuild.config.target import load_target, target_names
+from imgbuild.config.words import flow
 from imgbuild.diagnostics.codes import CODES
 from imgbuild.diagnostics.findings import Findings, format_path
 from imgbuild.facts.resolved import resolve
@@ -52,6 +49,9 @@ SHELL = ("shell", "sh", "bash", "console")
 HARMLESS = {"imgbuild", "cat", "cd", "echo", "find", "grep", "head", "ls", "mkdir", "sort", "wc"}
 
 KNOWN = {name: load_command(name) for name in COMMANDS}
+
+
+SCHEMAS = {kind: Draft202012Validator(json_schema(kind)) for kind in KINDS}
 
 
 # --- reading pages ---------------------------------------------------------------------------------------------------
@@ -185,6 +185,8 @@ def test_yaml_blocks_are_valid_input(page: Path, tmp_path: Path) -> None:
         finally:
             os.chdir(here)
         assert not findings.items, f"{block}: {[(f.message, f.hint) for f in findings.items]}"
+        schema = SCHEMAS["cluster" if "nodes" in data else "profile"]
+        assert not list(schema.iter_errors(data)), f"{block}: the JSON Schema does not take it"
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if any(b.runs for b in BLOCKS[p])],
@@ -357,99 +359,6 @@ def test_defaults_named_in_the_text_are_the_real_ones(page: Path) -> None:
         assert here == document.data["value"], f"{page.name}: the default of {key} is {here!r}"
 
 
-_ALIASES = {
-    "Cidr": "network (CIDR)", "ClusterCidr": "network (CIDR)",
-    "Address": "IP address", "Url": "URL", "Line": "one line of text", "Sha256": "sha256",
-    "Version": "version", "HostName": "host name", "DnsName": "DNS name",
-    "Host": "DNS name or IP address", "RegistryHost": "registry host",
-    "Image": "image name without tag", "AbsolutePath": "absolute path", "FileMode": "mode in quotes",
-    "ModuleName": "module name", "PackageName": "package name", "SysctlKey": "sysctl", "UserName": "user name",
-    "KernelArg": "kernel argument", "ZoneName": "time zone", "SshKey": "public SSH key",
-    "PasswordHash": "password hash", "PublicKey": "OpenPGP public key", "Mac": "MAC",
-    "InterfaceName": "interface name", "Mtu": "576 to 9216", "InterfaceAddress": "address with prefix length",
-}  # fmt: skip
-
-
-def type_words(hint: Any) -> str:
-    """A type as docs/reference/profile.md calls it."""
-    for name, words in _ALIASES.items():
-        alias = getattr(fields_module if hasattr(fields_module, name) else cluster_module, name)
-        if hint == alias or (get_args(hint)[1:2] == get_args(alias)[1:2] and get_origin(hint) is Annotated):
-            return words
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return " or ".join(type_words(a) if a is not NoneType else "`null`" for a in args)
-    if origin is Annotated:
-        limits: dict[str, Any] = {}
-        for item in args[1:]:
-            for part in item.metadata if isinstance(item, FieldInfo) else [item]:
-                limits |= {k: getattr(part, k) for k in ("ge", "le", "min_length") if hasattr(part, k)}
-        words = type_words(args[0])
-        if "ge" in limits:
-            words += f" {limits['ge']} to {limits['le']}"
-        return f"{words}, not empty" if limits.get("min_length") else words
-    if origin is Literal:
-        return ", ".join(f"`{a}`" for a in args)
-    if origin is list:
-        return f"list: {type_words(args[0])}" if not is_model(bare(args[0])) else "list"
-    if origin is dict:
-        return "mapping"
-    return {bool: "`true`, `false`", int: "whole number", str: "text", object: "anything"}[hint]
-
-
-def flow(value: Any) -> str:
-    """A value as one writes it in YAML, on one line."""
-    if isinstance(value, list):
-        return f"[{', '.join(flow(v) for v in value)}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{flow(k)}: {flow(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, str):
-        said = Findings()
-        document = parse(f"value: [{value}]\n", "", said)
-        plain = document is not None and document.data.get("value") == [value] and not said.items
-        return value if plain else json.dumps(value)
-    return json.dumps(value)
-
-
-def default_words(path: tuple[str, ...]) -> str:
-    """The default of a key: base.yaml's, and what targets say instead."""
-    document = parse((data_dir("profiles") / "base.yaml").read_text(), "base.yaml", Findings())
-    assert document is not None
-    value: Any = document.data
-    for part in path:
-        if not isinstance(value, dict) or part not in value:
-            return "none: needed"
-        value = value[part]
-    values = {}
-    for name, found in LOADED.items():
-        own: Any = found.layered.data
-        for part in path:
-            own = own[part]
-        values[name] = flow(own)
-    common = flow(value)
-    if len(common) > 70:
-        return "see base.yaml"
-    more = [f"{name}: `{text}`" for name, text in values.items() if text != common]
-    return "; ".join([f"`{common}`", *more])
-
-
-def expected_rows(model: Any = Profile, prefix: str = "", path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, str]]:
-    """Key, type and default of everything that a profile takes."""
-    for name, hint in get_type_hints(model, include_extras=True).items():
-        if name == "model_config":
-            continue
-        key, here, inner = f"{prefix}{name}", (*path, name), bare(hint)
-        field = model.model_fields[name]
-        if is_model(inner):
-            yield from expected_rows(inner, f"{key}.", here)
-            continue
-        own = flow(field.default) if not field.is_required() else ""
-        yield key, type_words(hint), f"`{own}`" if own else default_words(here)
-        below = bare(get_args(inner)[-1]) if get_origin(inner) in (list, dict) else None
-        if is_model(below):
-            yield from expected_rows(below, f"{key}[]." if get_origin(inner) is list else f"{key}.NAME.", (*here, "?"))
-
-
 def table_rows(page: Path) -> list[list[str]]:
     """The cells of all tables of a page, without heads and rules."""
     out = []
@@ -459,16 +368,6 @@ def table_rows(page: Path) -> list[list[str]]:
         if line.startswith("|") and not rule and not re.fullmatch(r"\|[-:| ]+\|", line):
             out.append([c.strip() for c in re.split(r"(?<!\\)\|", line.strip()[1:-1])])
     return out
-
-
-@pytest.mark.parametrize(("page", "model"), [("profile.md", Profile), ("cluster.md", Cluster)])
-def test_the_reference_has_every_key_with_its_type_and_default(page: str, model: type[BaseModel]) -> None:
-    rows = {r[0].strip("`"): tuple(r) for r in table_rows(DOCS / "reference" / page) if r[0].startswith("`")}
-    expected = {key: (f"`{key}`", kind, default) for key, kind, default in expected_rows(model)}
-    assert sorted(rows) == sorted(expected)
-    wrong = {k: (rows[k][:3], expected[k]) for k in expected if rows[k][:3] != expected[k]}
-    assert not wrong
-    assert not [k for k, row in rows.items() if len(row) < 4 or len(row[3]) < 8], "describe every key"
 
 
 def test_the_node_page_has_every_check() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -41,16 +41,6 @@ def value_at(loaded: Loaded, place: Place) -> Any:
         if isinstance(here, list)
         else here
     )
-
-
-def others(place: Place, now: Any) -> list[Any]:
-    """Values that a setting may have instead, by its declaration."""
-    if place.type is bool:
-        return [not now]
-    if str(get_origin(place.type)) == "typing.Literal":
-        return [member for member in get_args(place.type) if member != now]
-    assert place.setting is not None
-    return [place.setting.example] if place.setting.example not in (None, now) else []
 
 
 def with_values(loaded: Loaded, values: dict[str, Any]) -> Loaded:

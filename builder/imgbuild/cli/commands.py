@@ -14,7 +14,8 @@ from imgbuild.config.layers import shipped
 COMMANDS = {
     "profiles": "List the profiles, layers and targets that imgbuild ships.",
     "check": "Say everything that is wrong with the input, and write nothing.",
-    "explain": "Say what KEY is and which file and line set it, each that did.",
+    "explain": "Show what KEY means.",
+    "schema": "Print the JSON Schema of a profile or of a cluster file, for editors.",
     "images": "List the container images that the nodes pull, with the addresses at which they are asked for.",
     "diff": "Show how the node files of two profiles differ.",
     "token": "Make a new bootstrap token, and print the Secret that tells the cluster.",

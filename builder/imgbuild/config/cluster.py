@@ -2,159 +2,163 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from functools import cached_property
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
-from imgbuild.config.fields import Address, Cidr, DnsName, HostName, Model, dns_name, duration, pattern
+from imgbuild.config.cluster_fields import (
+    Destination,
+    Endpoint,
+    InterfaceAddress,
+    InterfaceName,
+    LabelName,
+    LabelValue,
+    Mac,
+    Mtu,
+    PinnedImage,
+)
+from imgbuild.config.fields import Address, DnsName, HostName, Model, duration
 from imgbuild.config.profile import Profile
-from imgbuild.config.setting import Like
+from imgbuild.config.setting import Like, Setting, Words
 
-M = TypeVar("M", bound=Model)
-
-
-def _interface_address(value: str) -> str:
-    if "/" not in value:
-        raise ValueError(f"the prefix length is missing: {value}/24")
-    try:
-        if "%" in value:
-            raise ValueError(value)
-        return str(ipaddress.ip_interface(value))
-    except ValueError as error:
-        raise ValueError("an address with its prefix length is wanted, such as 192.168.1.10/24") from error
-
-
-def _mac(value: str) -> str:
-    digits = re.sub("[-:.]", "", value).lower()
-    if not re.fullmatch("[0-9a-f]{12}", digits):
-        raise ValueError("a MAC is six pairs of hexadecimal digits: 52:54:00:12:34:56")
-    mac = ":".join(digits[at : at + 2] for at in range(0, 12, 2))
-    if mac != value.lower():
-        raise ValueError(f"write it {mac}")
-    if int(digits[:2], 16) & 1 or digits == "0" * 12:
-        raise ValueError("give the card's own: no card has this MAC (the first pair is odd, or all are zero)")
-    return mac
-
-
-def _endpoint(value: str) -> str:
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([a-z0-9.-]+)):[0-9]{1,5}", value)
-    try:
-        if found is None:
-            raise ValueError(value)
-        if found[1]:
-            ipaddress.IPv6Address(found[1])
-        else:
-            dns_name(found[2])
-    except ValueError as error:
-        raise ValueError("host:port is wanted: 10.0.0.10:6443, k8s.example.org:6443 or [2001:db8::10]:6443") from error
-    return value
-
-
-# A qualified name and a label's value: k8s.io/apimachinery, pkg/util/validation.
-_NAME = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-_QUALIFIED = rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME}"
-_QUALIFIED_HINT = "write NAME or DOMAIN/NAME: letters, digits, - _ . and at most 63 of them"
-LabelValue = Annotated[
-    str, pattern(f"({_NAME})?", "at most 63 letters, digits, - _ . with a letter or digit at each end")
-]
-PinnedImage = Annotated[
-    str,
-    pattern(
-        r"[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})",
-        "registry, path and tag (or digest) of an image: ghcr.io/kube-vip/kube-vip:v0.8.9",
-    ),
-]
-Mac = Annotated[str, AfterValidator(_mac)]
-InterfaceName = Annotated[
-    str, pattern(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", "an interface name has at most 15 letters, digits, . _ -")
-]
-InterfaceAddress = Annotated[str, AfterValidator(_interface_address)]
-Mtu = Annotated[int, Field(ge=576, le=9216)]
-
-
-def _no_default(value: str) -> str:
-    if value == "default":
-        raise ValueError("write gateway: for the default route, or to: 0.0.0.0/0 (cloud-init < 25.3 drops default)")
-    return value
+_MAC = "52:54:00:ab:cd:ef"
 
 
 class Route(Model):
     """A static route; ``to`` is a network (0.0.0.0/0 for all: never the word default, cloud-init < 25.3)."""
 
-    to: Annotated[Cidr, BeforeValidator(_no_default)]
-    via: Address
-    metric: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    to: Annotated[
+        Destination,
+        Setting(
+            "Network that the route leads to. Not the word `default`: cloud-init before 25.3 makes a broken route of "
+            "it.",
+            example="10.9.0.0/16",
+        ),
+    ]
+    via: Annotated[Address, Setting("Next hop.", example="10.0.0.254")]
+    metric: Annotated[
+        Annotated[int, Field(ge=0, le=2**32 - 1)] | None, Setting("Metric of the route.", example=100)
+    ] = None
 
 
 class Addresses(Model):
     """What an interface, a bond or a VLAN carries. Empty and without DHCP: a port of a bond or VLAN."""
 
-    dhcp: bool = False
-    addresses: list[InterfaceAddress] = []
-    gateway: Address | None = None
-    routes: list[Route] = []
-    mtu: Mtu | None = None
+    dhcp: Annotated[bool, Setting("Whether it gets its address by DHCP.")] = False
+    addresses: Annotated[
+        list[InterfaceAddress],
+        Setting("Static addresses, each with its prefix length.", example=["10.0.0.11/24"]),
+    ] = []
+    gateway: Annotated[Address | None, Setting("Gateway of the default route.", example="10.0.0.1")] = None
+    routes: Annotated[list[Route], Setting("More routes.", example=[{"to": "10.9.0.0/16", "via": "10.0.0.254"}])] = []
+    mtu: Annotated[Mtu | None, Setting("Size of the largest packet.", unit="bytes", example=9000)] = None
 
 
 class Interface(Addresses):
     """A physical interface, found by its MAC and given ``name``."""
 
-    name: InterfaceName
-    mac: Mac
+    name: Annotated[
+        InterfaceName, Setting("Name that the interface gets; the card is found by its MAC.", example="eth0")
+    ]
+    mac: Annotated[Mac, Setting("MAC of the card, in quotes.", example=_MAC)]
 
 
 class Bond(Addresses):
     """A bond of interfaces."""
 
-    name: InterfaceName
-    interfaces: Annotated[list[InterfaceName], Field(min_length=1)]
-    mode: Literal[
-        "balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"
+    name: Annotated[InterfaceName, Setting("Name of the bond.", example="bond0")]
+    interfaces: Annotated[
+        list[InterfaceName],
+        Field(min_length=1),
+        Setting("Names of the interfaces that it consists of.", example=["eth0", "eth1"]),
+    ]
+    mode: Annotated[
+        Literal["balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"],
+        Setting("How the interfaces share the traffic."),
     ] = "active-backup"
-    miimon: Annotated[int, Field(ge=1, le=10_000, description="milliseconds")] = 100
+    miimon: Annotated[
+        int,
+        Field(ge=1, le=10_000),
+        Setting("How often the links are checked.", unit="milliseconds", example=200),
+    ] = 100
 
 
 class Vlan(Addresses):
     """A VLAN on an interface or a bond."""
 
-    name: InterfaceName
-    id: Annotated[int, Field(ge=1, le=4094)]
-    link: InterfaceName
+    name: Annotated[InterfaceName, Setting("Name of the VLAN's interface.", example="vlan20")]
+    id: Annotated[int, Field(ge=1, le=4094), Setting("Number of the VLAN.", example=20)]
+    link: Annotated[InterfaceName, Setting("Interface or bond that the VLAN is on.", example="bond0")]
 
 
 class NodeNetwork(Model):
     """Static network of one node. A node without it uses DHCP."""
 
-    interfaces: Annotated[list[Interface], Field(min_length=1)]
-    bonds: list[Bond] = []
-    vlans: list[Vlan] = []
-    dns: list[Address] = []
-    search: list[DnsName] = []
+    interfaces: Annotated[
+        list[Interface],
+        Field(min_length=1),
+        Setting(
+            "Network cards of the node. One without addresses and without DHCP is a port of a bond or a VLAN.",
+            example=[{"name": "eth0", "mac": _MAC, "addresses": ["10.0.0.11/24"], "gateway": "10.0.0.1"}],
+        ),
+    ]
+    bonds: Annotated[
+        list[Bond], Setting("Bonds of interfaces.", example=[{"name": "bond0", "interfaces": ["eth0", "eth1"]}])
+    ] = []
+    vlans: Annotated[
+        list[Vlan], Setting("VLANs on interfaces or bonds.", example=[{"name": "vlan20", "id": 20, "link": "bond0"}])
+    ] = []
+    dns: Annotated[list[Address], Setting("Name servers.", example=["10.0.0.1"])] = []
+    search: Annotated[list[DnsName], Setting("DNS search domains.", example=["lab.example.com"])] = []
 
 
 class Taint(Model):
     """What keeps pods off a node."""
 
-    key: Annotated[str, pattern(_QUALIFIED, _QUALIFIED_HINT)]
-    value: LabelValue = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+    key: Annotated[LabelName, Setting("Key of the taint.", example="example.com/gpu")]
+    value: Annotated[LabelValue, Setting("Value of the taint.", example="true")] = ""
+    effect: Annotated[
+        Literal["NoSchedule", "PreferNoSchedule", "NoExecute"], Setting("What it does to pods that do not tolerate it.")
+    ]
 
 
 class Node(Model):
     """One machine. ``mac`` is that of the interface it boots from over PXE; by default its first interface's."""
 
-    name: HostName
-    role: Literal["control-plane", "worker"]
-    mac: Mac | None = None
-    network: NodeNetwork | None = None
-    labels: dict[Annotated[str, pattern(_QUALIFIED, _QUALIFIED_HINT)], LabelValue] = {}
-    taints: list[Taint] = []
-    settings: Annotated[dict[str, object], Like(Profile)] = Field(
-        default={}, description="laid over the profile for this node alone"
-    )
+    name: Annotated[HostName, Setting("Host name of the machine.", example="cp1")]
+    role: Annotated[Literal["control-plane", "worker"], Setting("What the node is.")]
+    mac: Annotated[
+        Mac | None,
+        Setting(
+            "MAC of the card that the machine boots from over the network. `null`: its first interface's.", example=_MAC
+        ),
+    ] = None
+    network: Annotated[NodeNetwork | None, Setting("Static network of the node. `null`: the node uses DHCP.")] = None
+    labels: Annotated[
+        dict[LabelName, LabelValue],
+        Setting(
+            "Labels of the node; a value may be empty. Labels below kubernetes.io that a node may not give itself are "
+            "an error.",
+            example={"example.com/rack": "r1"},
+        ),
+    ] = {}
+    taints: Annotated[
+        list[Taint],
+        Setting(
+            "Taints that keep pods off the node, in addition to kubeadm's own.",
+            example=[{"key": "example.com/gpu", "effect": "NoSchedule"}],
+        ),
+    ] = []
+    settings: Annotated[
+        dict[str, object],
+        Like(Profile),
+        Setting(
+            "Keys of a [profile](profile.md), laid over the profile for this node alone: "
+            "[below](#settings-of-a-nodes-own).",
+            example={"kubernetes": {"schedulable_control_plane": False}},
+        ),
+    ] = {}
 
     @property
     def boot_mac(self) -> str | None:
@@ -165,24 +169,82 @@ class Node(Model):
 class Vip(Model):
     """An address that one of the control planes holds at a time, by kube-vip as a static pod."""
 
-    address: Address
-    interface: InterfaceName | None = Field(
-        default=None, description="null: the one in whose network the address is, else that of the default route"
-    )
-    image: PinnedImage = "ghcr.io/kube-vip/kube-vip:v0.8.9"
+    address: Annotated[
+        Address,
+        Setting(
+            "Free address of the nodes' network, which one control plane holds at a time, by kube-vip as a static pod.",
+            example="10.0.0.10",
+        ),
+    ]
+    interface: Annotated[
+        InterfaceName | None,
+        Setting(
+            "Interface that gets the address, on every control plane. `null`: on each the one in whose network the "
+            "address is; with addresses by DHCP the one of the default route.",
+            example="eth0",
+        ),
+    ] = None
+    image: Annotated[
+        PinnedImage, Setting("Image of kube-vip.", example="registry.example.com/kube-vip/kube-vip:v0.8.9")
+    ] = "ghcr.io/kube-vip/kube-vip:v0.8.9"
 
 
 class Cluster(Model):
     """The nodes of one cluster. ``endpoint`` is the control plane's host:port, where it is not the node itself."""
 
-    name: DnsName
-    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
-    single_endpoint: bool = False
-    vip: Vip | None = None
-    token_ttl: Annotated[str, duration("1h", "90d")] = Field(
-        default="14d", description="how long a new bootstrap token is valid: 14d, 48h"
-    )
-    nodes: Annotated[list[Node], Field(min_length=1)]
+    name: Annotated[
+        DnsName,
+        Setting(
+            "Name of the cluster, in kubeadm's configuration and as Cilium's `cluster.name`. Cilium accepts at most 32 "
+            "of a-z, 0-9 and - from 1.16 on (IB640); `cilium.values.cluster.name` gives it another name.",
+            example="lab",
+            scope="cluster",
+        ),
+    ]
+    endpoint: Annotated[
+        Endpoint | None,
+        Setting(
+            "`host:port` of the control plane (`[…]:port` for IPv6) if it is not the node itself: a load balancer or a "
+            "virtual address. `null`: the `vip`, or the first control plane's own address "
+            "(`kubernetes.advertise_address` in its settings, else its first static address). All nodes join there, "
+            "whatever settings they have.",
+            example="10.0.0.10:6443",
+            scope="cluster",
+        ),
+    ] = None
+    single_endpoint: Annotated[
+        bool,
+        Setting(
+            "Accepts an endpoint that is the address of one of several control planes: without that node nobody "
+            "reaches the API. [What happens when it is imaged again]"
+            "(../how-to/first-boot.md#a-control-plane-was-re-imaged).",
+            scope="cluster",
+        ),
+    ] = False
+    vip: Annotated[
+        Vip | None,
+        Setting("Virtual address of the control planes. `null`: there is none.", scope="cluster"),
+    ] = None
+    token_ttl: Annotated[
+        str,
+        duration("1h", "90d"),
+        Words("duration"),
+        Setting(
+            "How long a new [bootstrap token](#a-new-token) is valid, in hours or days: at least `1h`, at most `90d`.",
+            example="48h",
+            scope="cluster",
+        ),
+    ] = "14d"  # noqa: S105 - a time
+    nodes: Annotated[
+        list[Node],
+        Field(min_length=1),
+        Setting(
+            "The machines. The first control plane makes the cluster, the others join it. It asks the endpoint and the "
+            "other control planes first whether the cluster exists.",
+            example=[{"name": "cp1", "role": "control-plane"}],
+            scope="seed",
+        ),
+    ]
 
     @cached_property
     def first(self) -> Node | None:

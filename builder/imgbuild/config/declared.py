@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -181,6 +181,17 @@ def nearest(model: type[BaseModel], path: Sequence[str | int]) -> Place:
             break
         here = below
     return here
+
+
+def others(place: Place, now: object) -> list[Any]:
+    """Values that a setting may have in place of what it has now: by its type, else its example."""
+    if place.type is bool or isinstance(now, bool):
+        return [not now]
+    if get_origin(place.type) is Literal:
+        return [member for member in get_args(place.type) if member != now]
+    if place.setting is None:
+        return [now + 1] if isinstance(now, int) else []
+    return [place.setting.example] if place.setting.example not in (None, now) else []
 
 
 @cache

@@ -9,13 +9,24 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from imgbuild.config.openpgp import public_key
-from imgbuild.config.setting import Setting
+from imgbuild.config.setting import Setting, Words
 from imgbuild.diagnostics.mask import NOT_SHOWN
 
 
@@ -48,9 +59,25 @@ def _matcher(regex: str, what: str) -> Callable[[str], str]:
     return check
 
 
-def pattern(regex: str, what: str) -> AfterValidator:
+@dataclass(frozen=True)
+class Matches:
+    """In a type's Annotated: the whole value matches a regular expression; ``what`` tells the fix."""
+
+    regex: str
+    what: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The check, after the type's own."""
+        return no_info_after_validator_function(_matcher(self.regex, self.what), handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The expression, which editors check too: it has nothing that ECMAScript reads in another way."""
+        return {**handler(core), "pattern": f"^(?:{self.regex})$", "patternErrorMessage": self.what}
+
+
+def pattern(regex: str, what: str) -> Matches:
     """A validator that wants the whole value to match ``regex``; ``what`` tells the fix."""
-    return AfterValidator(_matcher(regex, what))
+    return Matches(regex, what)
 
 
 dns_name = _matcher(
@@ -157,16 +184,18 @@ def _minor_url(value: str) -> str:
     return value
 
 
-Cidr = Annotated[str, AfterValidator(_cidr)]
-ClusterCidr = Annotated[str, BeforeValidator(_one_family), AfterValidator(_cidr)]
+Cidr = Annotated[str, AfterValidator(_cidr), Words("network (CIDR)")]
+ClusterCidr = Annotated[str, BeforeValidator(_one_family), AfterValidator(_cidr), Words("network (CIDR)")]
 """The network of pods or Services. Kubernetes takes two, of either family, for dual stack; imgbuild takes one."""
-Address = Annotated[str, AfterValidator(_address)]
-Url = Annotated[str, AfterValidator(_url)]
-MinorUrl = Annotated[str, AfterValidator(_minor_url)]
+Address = Annotated[str, AfterValidator(_address), Words("IP address")]
+Url = Annotated[str, AfterValidator(_url), Words("URL")]
+MinorUrl = Annotated[str, AfterValidator(_minor_url), Words("URL")]
 """A URL in which {minor} stands for Kubernetes' minor, such as 1.34."""
-Line = Annotated[str, AfterValidator(_one_line)]
-Sha256 = Annotated[str, pattern(r"[0-9a-f]{64}", "a sha256 is 64 lower-case hexadecimal digits")]
-Version = Annotated[str, pattern(r"[0-9]+\.[0-9]+\.[0-9]+([-+~][0-9A-Za-z.~+-]+)?", "a version looks like 1.34.11")]
+Line = Annotated[str, AfterValidator(_one_line), Words("one line of text")]
+Sha256 = Annotated[str, pattern(r"[0-9a-f]{64}", "a sha256 is 64 lower-case hexadecimal digits"), Words("sha256")]
+Version = Annotated[
+    str, pattern(r"[0-9]+\.[0-9]+\.[0-9]+([-+~][0-9A-Za-z.~+-]+)?", "a version looks like 1.34.11"), Words("version")
+]
 HostName = Annotated[
     str,
     pattern(
@@ -174,13 +203,15 @@ HostName = Annotated[
         "a host name has lower-case letters, digits and dashes, at most 63 (RFC 1123; Kubernetes takes no other); "
         "localhost and digits alone mean other addresses",
     ),
+    Words("host name"),
 ]
-DnsName = Annotated[str, AfterValidator(dns_name)]
-Host = Annotated[str, AfterValidator(_host)]
+DnsName = Annotated[str, AfterValidator(dns_name), Words("DNS name")]
+Host = Annotated[str, AfterValidator(_host), Words("DNS name or IP address")]
 """A DNS name or an IP address."""
 RegistryHost = Annotated[
     str,
     pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|_default", "a registry is a host, or host:port"),
+    Words("registry host"),
 ]
 Image = Annotated[
     str,
@@ -188,16 +219,24 @@ Image = Annotated[
         r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
         "an image repository is host/path, without https:// before it, a slash or a tag at its end",
     ),
+    Words("image name without tag"),
 ]
 AbsolutePath = Annotated[
     str,
     pattern(r"(?=.{2,1024}$)(/[A-Za-z0-9_@%+=:,-][A-Za-z0-9._@%+=:,-]{0,254}|/\.[A-Za-z0-9_-][A-Za-z0-9._-]{0,253})+",
              "an absolute path is wanted, without spaces, .., a slash at the end and names of over 255 letters"),
+    Words("absolute path"),
 ]  # fmt: skip
-FileMode = Annotated[str, pattern(r"0?[0-7]{3,4}", 'a mode is three or four octal digits in quotes: "0644"')]
-ModuleName = Annotated[str, pattern(r"[A-Za-z0-9_-]+", "a kernel module has letters, digits, _ and -")]
+FileMode = Annotated[
+    str, pattern(r"0?[0-7]{3,4}", 'a mode is three or four octal digits in quotes: "0644"'), Words("mode in quotes")
+]
+ModuleName = Annotated[
+    str, pattern(r"[A-Za-z0-9_-]+", "a kernel module has letters, digits, _ and -"), Words("module name")
+]
 PackageName = Annotated[
-    str, pattern(r"[A-Za-z0-9][A-Za-z0-9.+_:~=*-]*", "a package name has letters, digits and . + _ : ~ = * -")
+    str,
+    pattern(r"[A-Za-z0-9][A-Za-z0-9.+_:~=*-]*", "a package name has letters, digits and . + _ : ~ = * -"),
+    Words("package name"),
 ]
 SysctlKey = Annotated[
     str,
@@ -206,14 +245,20 @@ SysctlKey = Annotated[
         "a sysctl is a name such as vm.swappiness; no glob: systemd 219 and 239 ignore net.ipv4.conf.*.x, and "
         "sysctl -p fails on it; network.rp_filter covers every interface",
     ),
+    Words("sysctl"),
 ]
-UserName = Annotated[str, pattern(r"[a-z_][a-z0-9_-]{0,31}", "a user name has lower-case letters, digits, _ and -")]
+UserName = Annotated[
+    str, pattern(r"[a-z_][a-z0-9_-]{0,31}", "a user name has lower-case letters, digits, _ and -"), Words("user name")
+]
 KernelArg = Annotated[
-    str, pattern(r"[A-Za-z0-9_.,:=/@%+-]+", "a kernel argument has no spaces, quotes or shell characters")
+    str,
+    pattern(r"[A-Za-z0-9_.,:=/@%+-]+", "a kernel argument has no spaces, quotes or shell characters"),
+    Words("kernel argument"),
 ]
 ZoneName = Annotated[
     str,
     pattern(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", "a time zone is a name such as Asia/Shanghai or UTC"),
+    Words("time zone"),
 ]
 SshKey = Annotated[
     str,
@@ -222,8 +267,9 @@ SshKey = Annotated[
         r" [A-Za-z0-9+/]{40,}={0,3}( [^\x00-\x1f\x7f]*)?",
         "a public key line is wanted, as in ~/.ssh/id_ed25519.pub",
     ),
+    Words("public SSH key"),
 ]
-PublicKey = Annotated[str, AfterValidator(public_key)]
+PublicKey = Annotated[str, AfterValidator(public_key), Words("OpenPGP public key")]
 """An OpenPGP public key, ASCII-armoured."""
 PasswordHash = Annotated[
     str,
@@ -231,4 +277,5 @@ PasswordHash = Annotated[
         r"\$(5|6|y|2[aby])\$[./A-Za-z0-9$=,]{20,}",
         "a hash is wanted, never the password: `openssl passwd -6` makes one",
     ),
+    Words("password hash"),
 ]

@@ -244,7 +244,7 @@ def _chain(
 def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any, Mark] | None:
     """One ``--set a.b[0]."dotted.key"=value``; the value is read as YAML. ``index`` counts from 1."""
     key, equals, text = _split_set(argument)
-    path = _set_path(key) if key else None
+    path = key_path(key) if key else None
     shows = path is not None and not is_private(path) and "{" not in text
     shown = mask(argument) if shows else f"{mask(key)}{equals}{NOT_SHOWN if equals else ''}"
     mark = Mark("--set", index, 1, shown)
@@ -287,7 +287,7 @@ def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any,
     return path, document.data.get("value"), mark
 
 
-def _set_path(key: str) -> Path | None:
+def key_path(key: str) -> Path | None:
     """The parts of ``a.b[0]."dotted.key"``; None: it cannot be read."""
     path: list[str | int] = []
     position = 0

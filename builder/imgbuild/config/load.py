@@ -57,12 +57,8 @@ def load(
 
     # Which target it is must be known before its defaults can go under the rest.
     target, target_key = _target(documents, overlays, parsed, findings)
-    base = chain(data_dir("profiles") / "base.yaml", "profiles/base.yaml", "profiles", findings)
-    defaults = []
-    if target is not None:
-        path = data_dir("profiles") / "targets" / f"{target.id}.yaml"
-        defaults = [_defaults(d) for d in chain(path, f"profiles/targets/{target.id}.yaml", "targets", findings)]
-    for document in (*base, *defaults, *documents, *overlays):
+    ground = _ground(target.id if target is not None else None, findings)
+    for document in (*ground, *documents, *overlays):
         layered.lay(document)
     if mode is not None:
         parsed.append((("mode",), mode, Mark("--mode", 1, 1, mode)))
@@ -78,14 +74,30 @@ def load(
     typed = validate(Profile, layered.data, layered, findings)
     mended: set[Path] = set()
     if typed is None and target is not None:
-        ground = Layered()
-        for document in (*base, *defaults):
-            ground.lay(document)
-        ground.data |= {"target": target.id, "firmware": "efi"}
-        typed = _mended(layered, ground, mended)
+        defaults = defaults_of(target.id)
+        defaults.data |= {"target": target.id, "firmware": "efi"}
+        typed = _mended(layered, defaults, mended)
     if typed is None or target is None:
         return None
     return Loaded(name, typed, target, layered, frozenset(mended))
+
+
+def _ground(target: str | None, findings: Findings) -> list[Document]:
+    """What every profile lies on: base.yaml, and the defaults of its target where that is known."""
+    profiles = data_dir("profiles")
+    base = chain(profiles / "base.yaml", "profiles/base.yaml", "profiles", findings)
+    if target is None:
+        return base
+    own = chain(profiles / "targets" / f"{target}.yaml", f"profiles/targets/{target}.yaml", "targets", findings)
+    return [*base, *map(_defaults, own)]
+
+
+def defaults_of(target: str | None) -> Layered:
+    """The defaults of a target's profiles; None: those of base.yaml alone."""
+    layered = Layered()
+    for document in _ground(target, Findings()):
+        layered.lay(document)
+    return layered
 
 
 def overlaid(loaded: Loaded, document: Document, findings: Findings) -> Loaded:

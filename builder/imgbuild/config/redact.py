@@ -30,6 +30,12 @@ def _table(name: str) -> frozenset[str]:
     return frozenset(key for keys in yaml.load(text, Loader=yaml.CSafeLoader).values() for key in keys.split())
 
 
+def is_known(tables: Listed, path: Sequence[str | int]) -> bool:
+    """Whether the tables have a key, or keys below it."""
+    key = ".".join(map(str, path))
+    return any(known == key or known.startswith(f"{key}.") for known in _table(tables.known))
+
+
 def _listed(tables: Listed, path: Sequence[str | int]) -> bool:
     """Whether the tables say that the value at ``path`` may be shown. The items of a list are their key's."""
     key = ".".join(str(part) for part in path if part != ITEM and isinstance(part, str))

@@ -98,23 +98,23 @@ class Secrets(SecretModel):
     What follows from it is found once and not for every node: OpenSSL takes a twentieth of a second to read a key.
     """
 
-    cluster: Annotated[DnsName, Setting("Name of the cluster that the keys belong to.", example="lab")]
+    cluster: Annotated[DnsName, Setting("Name of the cluster that the keys belong to.", example="lab", scope="seed")]
     bootstrap_token: Annotated[
         str,
         pattern(r"[a-z0-9]{6}\.[a-z0-9]{16}", "a token has the form abcdef.0123456789abcdef"),
-        Setting("Token that a node joins with.", example="abcdef.0123456789abcdef", secret=True),
+        Setting("Token that a node joins with.", example="abcdef.0123456789abcdef", secret=True, scope="seed"),
     ]
     bootstrap_token_expires: Annotated[
         str,
         BeforeValidator(_expiry),
         AfterValidator(_time),
-        Setting("When the token expires, in UTC.", example="2027-01-31T00:00:00Z"),
+        Setting("When the token expires, in UTC.", example="2027-01-31T00:00:00Z", scope="seed"),
     ]
-    ca: Annotated[Authority, Setting("The certificate authority of Kubernetes.")]
-    front_proxy_ca: Annotated[Authority, Setting("The certificate authority of the front proxy.")]
-    etcd_ca: Annotated[Authority, Setting("The certificate authority of etcd.")]
+    ca: Annotated[Authority, Setting("The certificate authority of Kubernetes.", scope="seed")]
+    front_proxy_ca: Annotated[Authority, Setting("The certificate authority of the front proxy.", scope="seed")]
+    etcd_ca: Annotated[Authority, Setting("The certificate authority of etcd.", scope="seed")]
     service_account_private_key: Annotated[
-        PrivateKey, Setting("RSA key that signs the tokens of service accounts, in PEM.", secret=True)
+        PrivateKey, Setting("RSA key that signs the tokens of service accounts, in PEM.", secret=True, scope="seed")
     ]
 
     @cached_property

@@ -60,6 +60,10 @@ class Like:
 
     model: type[BaseModel]
 
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The JSON Schema of the model."""
+        return handler(self.model.__pydantic_core_schema__)
+
 
 @dataclass(frozen=True)
 class Listed:

@@ -10,7 +10,7 @@ from unittest import mock
 
 import yaml
 
-from imgbuild.config.declared import Place
+from imgbuild.config.declared import Place, others
 from imgbuild.config.declared import places as declared_places
 from imgbuild.config.kept_secrets import load_secrets
 from imgbuild.config.load import load, overlaid
@@ -20,7 +20,7 @@ from imgbuild.diagnostics.severity import Severity
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.render.nodefile import NodeFile
 from tests.support.checking import ADMIN, KEY, dated, findings
-from tests.support.in_image import others, value_at
+from tests.support.in_image import value_at
 from tests.support.places import ROOT
 
 HEAD = "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n"

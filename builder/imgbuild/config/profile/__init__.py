@@ -26,7 +26,7 @@ from imgbuild.config.profile.system import (
     Swap,
     Time,
 )
-from imgbuild.config.setting import ANOTHER_PROFILE, Setting
+from imgbuild.config.setting import ANOTHER_PROFILE, Setting, Words
 
 __all__ = ["Binary", "File", "ImageArchive", "Profile", "ProfileFile", "Registry", "RepositoryKeys", "User"]
 
@@ -61,7 +61,7 @@ class Profile(Model):
             instead=ANOTHER_PROFILE,
         ),
     ]
-    time: Annotated[Time, Setting("The clock.", recipe="yum install -y chrony;")]
+    time: Annotated[Time, Setting("The clock: time zone and NTP servers.", recipe="yum install -y chrony;")]
     repositories: Annotated[Repositories, Setting("Where packages come from. A list is tried in order.")]
     packages: Annotated[Packages, Setting("Packages beyond those that imgbuild itself installs.")]
     base: Annotated[
@@ -90,10 +90,10 @@ class Profile(Model):
             "node",
         ),
     ]
-    bpffs: Annotated[Bpffs, Setting("The BPF file system.")]
+    bpffs: Annotated[Bpffs, Setting("The BPF file system, in which Cilium keeps its maps.")]
     firewall: Annotated[Firewall, Setting("The distribution's firewall.")]
-    selinux: Annotated[Selinux, Setting("SELinux.")]
-    swap: Annotated[Swap, Setting("Swap.")]
+    selinux: Annotated[Selinux, Setting("SELinux on targets that have it.")]
+    swap: Annotated[Swap, Setting("Whether the node may swap.")]
     network: Annotated[Network, Setting("Network settings of the whole node.")]
     users: Annotated[
         list[User],
@@ -130,7 +130,11 @@ class Profile(Model):
     cloud: Annotated[Cloud, Setting("User-data for clouds.", scope="seed")]
     pxe: Annotated[
         Pxe,
-        Setting("Network boot.", scope="cluster", instead="set it in the profile: one boot menu serves all nodes"),
+        Setting(
+            "Booting over the network.",
+            scope="cluster",
+            instead="set it in the profile: one boot menu serves all nodes",
+        ),
     ]
     image: Annotated[
         DiskImage,
@@ -143,9 +147,12 @@ class Extends(Model):
 
     extends: Annotated[
         list[str] | str,
+        Words("name or file, or a list of them"),
         Setting(
             "A shipped profile or layer, or a file beside this one, that this one is laid over; or a list of those.",
             example="debian12-efi",
+            scope="cluster",
+            instead=ANOTHER_PROFILE,
         ),
     ] = []
 

@@ -133,7 +133,7 @@ class Containerd(Model):
             "`distro-containerd`).",
         ),
     ]
-    nerdctl_full: Annotated[NerdctlFull, Setting("The nerdctl-full archive.")]
+    nerdctl_full: Annotated[NerdctlFull, Setting("The nerdctl-full archive, for `source: nerdctl-full`.")]
     root: Annotated[
         AbsolutePath,
         Setting("Folder of containerd's persistent state: images and snapshots.", example="/data/containerd"),
@@ -160,8 +160,10 @@ class Containerd(Model):
             recipe="s#registry.k8s.io#registry.aliyuncs.com/google_containers#g",
         ),
     ]
-    buildkit: Annotated[Buildkit, Setting("buildkitd.")]
-    stargz: Annotated[Stargz, Setting("The stargz snapshotter.")]
+    buildkit: Annotated[Buildkit, Setting("buildkitd, which builds images.")]
+    stargz: Annotated[
+        Stargz, Setting("The stargz snapshotter, which starts containers before their image is pulled in full.")
+    ]
     registries: Annotated[
         dict[RegistryHost, Registry | None],
         Setting(

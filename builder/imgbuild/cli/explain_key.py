@@ -1,0 +1,171 @@
+"""What a key means, by its declaration; and in a profile: its value, every place that set it, what follows from it."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imgbuild.config.declared import ITEM, Place, documents, places, root
+from imgbuild.config.layers import Layered, closest, key_path
+from imgbuild.config.load import Loaded, defaults_of
+from imgbuild.config.redact import is_known, shown
+from imgbuild.config.setting import Listed, Scope
+from imgbuild.config.words import default_words, example_words, type_words, without_links
+from imgbuild.diagnostics.errors import UsageError
+from imgbuild.diagnostics.findings import Path, format_path
+from imgbuild.outputs.follow import Follows, follows
+
+_SCOPES: Mapping[Scope, str] = {
+    "image": "image: part of the disk image, which all nodes share",
+    "seed": "seed: travels in the seed, so each node may have its own",
+    "cluster": "cluster: the same for all nodes of one run",
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One place that set a key. The last one counts."""
+
+    key: str
+    value: Any
+    place: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    """All that is known of a key."""
+
+    key: str
+    place: Place | None
+    """What is declared there; None: nothing is, in an input with errors."""
+    exact: bool
+    """Whether it is declared itself; else ``place`` is what it is below: it is one of the chart's values."""
+    below: tuple[Place, ...]
+    """The settings of a section."""
+    values: tuple[Value, ...]
+    follows: Follows | None
+
+
+def explain(key: str, loaded: Loaded | None, *, render: bool) -> Explained:
+    """What is known of ``key``; of a profile too if it is ``loaded``, and of the files if it can be rendered.
+
+    Raises:
+        UsageError: there is no such key.
+    """
+    path = key_path(key.replace(ITEM, "[0]"))
+    place, exact = _declared(path) if path is not None else (None, False)
+    layered = _layered(loaded, exact=exact)
+    history = {format_path(path): path for path in layered.history if path}
+    below = sorted(name for name in history if name.startswith((f"{key}.", f"{key}[")))
+    if place is None and key not in history and not below:
+        known = {*history, *(found.key for model in documents().values() for found in places(model))}
+        hint = closest(key, sorted(known)) or "imgbuild explain kernel lists a part"
+        raise UsageError(f"there is no key {key}", hint)
+    names = [key] if key in history and not below else below
+    values = tuple(value for name in names for value in _values(layered, name, history[name]))
+    declared = place if place is not None and place.setting is not None else None
+    parts = tuple(_settings(declared)) if declared is not None and declared.model is not None else ()
+    tried = None
+    if render and loaded is not None and path is not None and key in history and not parts:
+        tried = follows(loaded, path)
+    return Explained(key, declared, exact, parts, values, tried)
+
+
+def _layered(loaded: Loaded | None, *, exact: bool) -> Layered:
+    """Where values come from: the profile; without one, for a value of the chart, base.yaml."""
+    if loaded is not None:
+        return loaded.layered
+    return Layered() if exact else defaults_of(None)
+
+
+def _declared(path: Path) -> tuple[Place | None, bool]:
+    """What is declared at a key, and whether it is the key's own: the chart's values are declared as a whole."""
+    model = next((model for model in documents().values() if path[0] in model.model_fields), None)
+    here = root(model) if model is not None else None
+    for number, part in enumerate(path):
+        if here is not None and (listed := here.find(Listed)) is not None:
+            return (here, False) if is_known(listed, path[number:]) else (None, False)
+        here = here.below(part) if here is not None else None
+    return here, True
+
+
+def _settings(place: Place) -> Iterator[Place]:
+    for below in place.children():
+        if below.model is None or below.nullable:
+            yield below
+        yield from _settings(below)
+
+
+def _values(layered: Layered, name: str, path: Path) -> Iterator[Value]:
+    for mark, value in layered.history[path]:
+        if not (isinstance(value, (dict, list)) and value):
+            yield Value(name, shown(path, value), str(mark))
+
+
+def lines(found: Explained, width: int) -> Iterator[str]:
+    """For people."""
+    place = found.place
+    if place is not None and place.setting is not None:
+        said = place.setting.description if found.exact else f"Below {place.key}: {place.setting.description}"
+        yield from textwrap.wrap(_plain(said), width)
+        yield ""
+        if not found.below and found.exact:
+            yield from _facts(place, width)
+            yield ""
+    for below in found.below if not found.values else ():
+        text = _plain(below.setting.description) if below.setting is not None else ""
+        yield from textwrap.wrap(f"{below.key}: {text}", width, subsequent_indent="  ")
+    for value in found.values:
+        yield f"{value.key} = {json.dumps(value.value, ensure_ascii=False, default=str)}  ({value.place})"
+    if found.follows is not None and found.follows.tried:
+        yield ""
+        tried = ", ".join(json.dumps(value, ensure_ascii=False) for value in found.follows.tried)
+        head = "These differ on the node" if found.follows.names else "No file on the node differs"
+        yield from textwrap.wrap(
+            f"{head} with another value (tried: {tried}){':' if found.follows.names else '.'}", width
+        )
+        yield from (f"  {name}" for name in found.follows.names)
+
+
+def _facts(place: Place, width: int) -> Iterator[str]:
+    assert place.setting is not None  # noqa: S101 - looked at by the caller
+    facts = {
+        "type": type_words(place),
+        "default": default_words(place),
+        "example": example_words(place),
+        "scope": _SCOPES[place.scope],
+        "secret": "yes: the value is never shown" if place.secret else "",
+        "recipe": place.setting.recipe,
+    }
+    for name, text in facts.items():
+        if text:
+            said = f"  {name:<8} {_plain(text) if name != 'recipe' else text}"
+            yield from textwrap.wrap(
+                said, width, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False
+            )
+
+
+def _plain(text: str) -> str:
+    """Markdown as one reads it on a terminal."""
+    return re.sub(r"`([^`]*)`", r"\1", without_links(text))
+
+
+def as_json(found: Explained) -> dict[str, Any]:
+    """For machines."""
+    place = found.place
+    out: dict[str, Any] = {"key": found.key}
+    if place is not None and place.setting is not None:
+        out |= {"description": _plain(place.setting.description)}
+        if not found.below and found.exact:
+            out |= {"type": _plain(type_words(place)), "default": _plain(default_words(place)), "scope": place.scope}
+            out |= {"example": place.setting.example, "secret": place.secret, "recipe": place.setting.recipe or None}
+    if found.below:
+        out["keys"] = [below.key for below in found.below]
+    out["values"] = [{"key": value.key, "value": value.value, "place": value.place} for value in found.values]
+    if found.follows is not None:
+        out |= {"files": list(found.follows.names), "tried": list(found.follows.tried)}
+    return out

@@ -1,0 +1,18 @@
+"""`imgbuild schema`: the JSON Schema of a profile or a cluster file, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from imgbuild.cli.output import Says, ends_well
+from imgbuild.config.schema import KINDS, Kind, json_schema
+
+
+@click.command("schema")
+@click.argument("kind", metavar="profile|cluster", type=click.Choice(KINDS))
+@ends_well
+def command(says: Says, kind: Kind) -> None:
+    """Print the JSON Schema of a profile or of a cluster file, for editors."""
+    click.echo(json.dumps(json_schema(kind), indent=2, ensure_ascii=False))

@@ -1,0 +1,120 @@
+"""A setting in words: its type and default as the reference and `imgbuild explain` write them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from imgbuild.config.declared import Place
+from imgbuild.config.load import defaults_of
+from imgbuild.config.setting import Words
+from imgbuild.config.source import parse
+from imgbuild.config.target import target_names
+from imgbuild.diagnostics.findings import Findings
+
+REQUIRED = "required"
+_LONG = 70
+_PLAIN: Mapping[Any, str] = {bool: "`true`, `false`", int: "whole number", str: "text", object: "anything"}
+
+
+def type_words(place: Place) -> str:
+    """A setting's type with its limits and its unit, as Markdown."""
+    unit = place.setting.unit if place.setting is not None else ""
+    return f"{_type(place.hint)} ({unit})" if unit else _type(place.hint)
+
+
+def _type(hint: Any) -> str:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join("`null`" if member is NoneType else _type(member) for member in args)
+    if origin is Annotated:
+        return _annotated(args[0], args[1:])
+    if origin is Literal:
+        return ", ".join(f"`{member}`" for member in args)
+    if origin is list:
+        return f"list: {_type(args[0])}" if _model(args[0]) is None else "list"
+    if origin is dict or _model(hint) is not None:
+        return "mapping"
+    return _PLAIN[hint]
+
+
+def _annotated(kind: Any, said: tuple[Any, ...]) -> str:
+    limits: dict[str, Any] = {}
+    for word in said:
+        for part in word.metadata if isinstance(word, FieldInfo) else [word]:
+            limits |= {name: getattr(part, name) for name in ("ge", "le", "min_length") if hasattr(part, name)}
+    words = next((word.text for word in said if isinstance(word, Words)), None) or _type(kind)
+    if "ge" in limits:
+        words += f" {limits['ge']} to {limits['le']}"
+    return f"{words}, not empty" if limits.get("min_length") else words
+
+
+def _model(hint: Any) -> type[BaseModel] | None:
+    while get_origin(hint) in (Annotated, Union, UnionType):
+        hint = next(member for member in get_args(hint) if member is not NoneType)
+    return hint if isinstance(hint, type) and issubclass(hint, BaseModel) else None
+
+
+def flow(value: Any) -> str:
+    """A value as one writes it in YAML, on one line."""
+    if isinstance(value, list):
+        return f"[{', '.join(flow(item) for item in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, str):
+        said = Findings()
+        document = parse(f"value: [{value}]\n", "", said)
+        plain = document is not None and document.data.get("value") == [value] and not said.items
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value)
+
+
+@cache
+def _defaults() -> Mapping[str, Mapping[str, Any]]:
+    """What base.yaml says, under "", and what each target says."""
+    return {name: defaults_of(name or None).data for name in ("", *target_names())}
+
+
+def default_of(place: Place, target: str = "") -> object:
+    """The default of a setting, on a target; ``REQUIRED`` if there is none."""
+    if place.field is not None and not place.field.is_required():
+        return place.field.get_default(call_default_factory=True)
+    here: Any = _defaults()[target]
+    for part in place.path:
+        if not isinstance(here, Mapping) or part not in here:
+            return REQUIRED
+        here = here[part]
+    return here
+
+
+def default_words(place: Place) -> str:
+    """The default, and what targets have instead, as Markdown."""
+    common = default_of(place)
+    if common is REQUIRED:
+        return REQUIRED
+    text = flow(common)
+    if len(text) > _LONG:
+        return "see base.yaml"
+    own = {name: flow(default_of(place, name)) for name in target_names()}
+    return "; ".join([f"`{text}`", *(f"{name}: `{other}`" for name, other in own.items() if other != text)])
+
+
+def without_links(text: str) -> str:
+    """Markdown without its links, for where nobody can follow them."""
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+
+
+def example_words(place: Place) -> str:
+    """A value that may be written, on one line; nothing where the type says it all or it is long."""
+    setting = place.setting
+    if setting is None or setting.example is None or get_origin(place.type) is Literal or place.type is bool:
+        return ""
+    text = flow(setting.example)
+    return text if len(text) <= _LONG else ""

@@ -1,0 +1,88 @@
+"""`imgbuild explain` and `imgbuild schema`: what a key means, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from imgbuild.cli.explain_key import as_json, explain, lines
+from imgbuild.cli.main import main
+from imgbuild.config.declared import documents, places
+
+
+def said(*arguments: str) -> str:
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_every_key_is_explained_without_a_profile() -> None:
+    for key in [place.key for model in documents().values() for place in places(model)]:
+        found = explain(key, None, render=False)
+        text = list(lines(found, 80))
+        assert len(text) >= 3 and len(text[0]) <= 80, key
+        assert not [line for line in text if "`" in line or "](" in line], key
+        assert as_json(found)["description"], key
+
+
+def test_a_section_lists_what_is_below_it() -> None:
+    text = said("explain", "kernel")
+    assert text.startswith("The kernel, its command line") and "\nkernel.flavour: One of" in text
+    assert json.loads(said("explain", "vip", "--format", "json"))["keys"] == [
+        "vip.address",
+        "vip.interface",
+        "vip.image",
+    ]
+    assert 'kernel.cgroup = "auto"' in said("explain", "kernel", "--profile", "centos7-efi")
+
+
+def test_a_value_of_the_chart_is_explained_by_what_it_is_below() -> None:
+    for arguments in ((), ("--profile", "centos8-efi")):
+        text = said("explain", "cilium.values.bpf.tproxy", *arguments)
+        assert text.startswith("Below cilium.values:")
+        assert "cilium.values.bpf.tproxy = false  (profiles/base.yaml:" in text
+    assert "/etc/imgbuild/cilium-values.yaml" in text
+    done = CliRunner().invoke(main, ["explain", "cilium.values.nonsense"])
+    assert done.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ("kernel.modules", {"/etc/modules-load.d/imgbuild.conf"}),
+        ("kubernetes.pod_cidr", {"/etc/imgbuild/kubeadm-init.yaml", "/etc/imgbuild/cilium-values.yaml"}),
+        ("users", {"user-data"}),
+        ("kernel.arguments", {"the kernel's command line"}),
+        ("firewall.disabled", {"the units that are enabled or masked"}),
+    ],
+)
+def test_the_files_that_follow_from_a_setting(key: str, names: set[str]) -> None:
+    found = json.loads(said("explain", key, "--profile", "debian12-efi", "--format", "json"))
+    assert names <= set(found["files"]) and found["tried"]
+    assert all(f"  {name}\n" in said("explain", key, "--profile", "debian12-efi") for name in names)
+
+
+def test_a_setting_that_no_file_follows_from_says_so() -> None:
+    assert "No file on the node differs" in said("explain", "image.size_mib", "--profile", "debian12-efi")
+
+
+def test_errors_in_the_input_do_not_keep_it_from_explaining(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: debian12-efi\ntime: {zone: [x]}\nkernel: {flavour: x}\n")
+    done = CliRunner().invoke(main, ["explain", "time.zone", "--profile", str(tmp_path / "mine.yaml")])
+    assert done.exit_code == 1 and "Time zone of the node" in done.output and "mine.yaml:2:14" in done.output
+    assert 'kernel.flavour = "x"' in said(
+        "explain", "kernel.flavour", "-p", "debian12-efi", "--set", "kernel.flavour=x"
+    )
+
+
+def test_what_is_laid_over_a_profile_needs_one() -> None:
+    done = CliRunner().invoke(main, ["explain", "time.zone", "--layer", "china"])
+    assert done.exit_code == 2 and "need --profile" in done.output
+
+
+@pytest.mark.parametrize("kind", ["profile", "cluster"])
+def test_the_schema_is_printed(kind: str) -> None:
+    assert json.loads(said("schema", kind))["title"].startswith(f"imgbuild {kind}")

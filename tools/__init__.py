@@ -1,0 +1,1 @@
+"""Programs for imgbuild's developers."""
