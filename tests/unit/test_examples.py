@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.outputs.rendered import Rendered
+from imgbuild.pipeline import Request, prepare
 from tests.support.places import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -19,37 +21,33 @@ NAMES = sorted(p.parent.name for p in EXAMPLES.glob("*/*.yaml") if p.stem == p.p
 IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
 
 
-def imgbuild(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([IMGBUILD, *words], cwd=cwd, env=os.environ, capture_output=True, text=True, timeout=120)
-
-
-def cluster_words(name: str) -> list[str]:
-    file = EXAMPLES / name / "cluster.yaml"
-    return ["--cluster", str(file), "--secrets", "secrets.yaml"] if file.exists() else []
-
-
-def rendered(name: str, mode: str, tmp_path: Path) -> Path:
+def rendered(name: str, mode: str, tmp_path: Path) -> Rendered:
     """The output of one example; no secrets are written into the checkout."""
-    words = ["--profile", str(EXAMPLES / name / f"{name}.yaml"), *cluster_words(name)]
-    done = imgbuild(*words, "--mode", mode, "--no-image", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    cluster = EXAMPLES / name / "cluster.yaml"
+    findings = Findings()
+    request = Request(
+        str(EXAMPLES / name / f"{name}.yaml"), mode=mode,
+        cluster=cluster if cluster.exists() else None, secrets=tmp_path / "secrets.yaml" if cluster.exists() else None,
+    )  # fmt: skip
+    found = prepare(request, findings).rendered
+    assert found is not None and not findings.errors
     assert not list((EXAMPLES / name).glob("*secrets*"))
-    return tmp_path / "out" / name
-
-
-def user_data(out: Path, node: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((out / "nodes" / node / "user-data").read_text())
     return found
 
 
-def written(out: Path, node: str, path: str) -> str:
+def user_data(out: Rendered, node: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(out.groups["nodes"][f"{node}/user-data"].content)
+    return found
+
+
+def written(out: Rendered, node: str, path: str) -> str:
     """A file that a node's user-data writes."""
     (content,) = [file["content"] for file in user_data(out, node)["write_files"] if file["path"] == path]
     return content if isinstance(content, str) else content.decode()
 
 
-def nodes(out: Path) -> set[str]:
-    return {path.name for path in (out / "nodes").iterdir() if path.is_dir()}
+def nodes(out: Rendered) -> set[str]:
+    return {path.split("/")[0] for path in out.groups["nodes"]}
 
 
 BOTH = pytest.mark.parametrize("mode", ["baked", "stock"])
@@ -65,7 +63,9 @@ def test_every_example_has_a_test_and_a_line_in_the_list() -> None:
 def test_single_vm(mode: str, tmp_path: Path) -> None:
     out = rendered("single-vm", mode, tmp_path)
     assert nodes(out) == {"node1"}
-    assert not (tmp_path / "secrets.yaml").exists()
+    assert "/etc/imgbuild/pki" not in {
+        file["path"].rpartition("/")[0] for file in user_data(out, "node1")["write_files"]
+    }
     (admin,) = [user for user in user_data(out, "node1")["users"] if user["name"] == "admin"]
     assert admin["ssh_authorized_keys"] and "NOPASSWD" in str(admin["sudo"])
     assert "kind: InitConfiguration" in written(out, "node1", "/etc/imgbuild/kubeadm-init.yaml")
@@ -91,7 +91,7 @@ def test_ha_vip(mode: str, tmp_path: Path) -> None:
 def test_bare_metal(mode: str, tmp_path: Path) -> None:
     out = rendered("bare-metal", mode, tmp_path)
     for node in ("metal1", "metal2", "metal3"):
-        network = yaml.safe_load((out / "nodes" / node / "network-config").read_text())
+        network = yaml.safe_load(out.groups["nodes"][f"{node}/network-config"].content)
         by_name = {part["name"]: part for part in network["config"]}
         assert by_name["bond0"]["bond_interfaces"] == ["eth0", "eth1"]
         assert by_name["bond0"]["params"]["bond-mode"] == "802.3ad"
@@ -105,9 +105,9 @@ def test_bare_metal(mode: str, tmp_path: Path) -> None:
 def test_air_gap(mode: str, tmp_path: Path) -> None:
     """Everything that is installed is fetched from the one mirror: no address of the internet is left."""
     out = rendered("air-gap", mode, tmp_path)
-    tree = out / "elements/imgbuild-install/tree/etc"
-    files = [tree / "imgbuild/install.conf", *sorted(tree.glob("yum.repos.d/*.repo"))]
-    texts = [path.read_text() for path in files] if mode == "baked" else [stock_text(out, path.name) for path in files]
+    tree = {file.path: file.content.decode() for file in out.install.files}
+    names = ["/etc/imgbuild/install.conf", *sorted(path for path in tree if path.startswith("/etc/yum.repos.d/"))]
+    texts = [tree[name] for name in names] if mode == "baked" else [written(out, "cp1", name) for name in names]
     lines = [line for text in texts for line in text.splitlines() if not line.startswith("KEYS=")]
     addresses = re.findall(r"https?://[^/\s'\")]+", "\n".join(lines))
     assert len(addresses) > 7
@@ -116,15 +116,10 @@ def test_air_gap(mode: str, tmp_path: Path) -> None:
     assert "CILIUM_CHART_URLS=(http://files.example.com/cilium-1.19.6.tgz)" in texts[0]
 
 
-def stock_text(out: Path, name: str) -> str:
-    """A file of the installation in a stock node's user-data."""
-    (path,) = [f["path"] for f in user_data(out, "cp1")["write_files"] if Path(f["path"]).name == name]
-    return written(out, "cp1", path)
-
-
-def test_the_air_gap_example_lists_the_images_for_its_archives(tmp_path: Path) -> None:
-    words = ["--profile", str(EXAMPLES / "air-gap/air-gap.yaml"), *cluster_words("air-gap")]
-    done = imgbuild("images", "--names", *words, cwd=tmp_path)
+def test_the_air_gap_example_lists_the_images_for_its_archives() -> None:
+    profile, cluster = EXAMPLES / "air-gap/air-gap.yaml", EXAMPLES / "air-gap/cluster.yaml"
+    words = ["images", "--names", "--profile", str(profile), "--cluster", str(cluster)]
+    done = subprocess.run([IMGBUILD, *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     names = done.stdout.split()
     assert any(name.startswith("registry.k8s.io/kube-apiserver:v1.35.8") for name in names)
