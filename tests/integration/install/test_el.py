@@ -250,6 +250,23 @@ def test_the_menu_of_a_grub_that_is_not_there(room: Room, image: bool) -> None:
         assert not (room.upper / path.lstrip("/")).is_symlink() and not (room.upper / path.lstrip("/")).exists()
 
 
+@pytest.mark.parametrize("image", [True, False])
+def test_the_entry_of_the_base_s_kernel_goes_with_it(room: Room, image: bool) -> None:
+    """The base's entries have the machine id of whoever made it: kernel-install does not find them."""
+    el(room, "centos8-efi", mode="baked" if image else "stock")
+    entries = "/boot/loader/entries"
+    if not image:
+        room.write("/etc/machine-id", "c" * 32 + "\n")
+    for number, path in enumerate(("/boot/vmlinuz-gone", "/vmlinuz-gone", "/boot/vmlinuz-mine", "/vmlinuz-mine")):
+        room.write(f"{entries}/{'b' * 32}-{number}.conf", f"title CentOS\nlinux {path}\n")
+    room.write("/boot/vmlinuz-mine", "a kernel that no package has\n")
+    steps(room, "10-repositories", "20-packages", image=image)
+    said = steps(room, "30-kernel", image=image)
+    left = sorted(p.name for p in (room.upper / entries.lstrip("/")).glob("b*.conf") if p.is_file())
+    assert left == [f"{'b' * 32}-{number}.conf" for number in ((2, 3) if image else range(4))]
+    assert said.count("its kernel") == (2 if image else 0)
+
+
 IFCFG = "/etc/sysconfig/network-scripts/ifcfg-"
 BY_CLOUD_INIT = "# Created by cloud-init on instance boot automatically, do not edit.\n#\nDEVICE=eth0\n"
 OWN = "DEVICE=eth0\nBOOTPROTO=dhcp\n"
@@ -259,7 +276,8 @@ OWN = "DEVICE=eth0\nBOOTPROTO=dhcp\n"
     ("image", "eth0", "bond0", "stays"),
     [
         (True, OWN, None, False),  # in an image cloud-init has not written anything yet
-        (True, BY_CLOUD_INIT, None, True),
+        (True, BY_CLOUD_INIT, None, False),  # of the machine that the base was copied from, with its HWADDR
+        (True, OWN, BY_CLOUD_INIT, False),
         (False, OWN, BY_CLOUD_INIT, False),  # cloud-init made a bond and left this
         (False, BY_CLOUD_INIT, None, True),
         (False, OWN, None, True),  # nobody else has made a network on this machine
@@ -275,3 +293,4 @@ def test_the_network_of_the_base_image(room: Room, image: bool, eth0: str, bond0
     place = room.upper / IFCFG.lstrip("/").rpartition("/")[0]
     assert (place / "ifcfg-eth0").is_file() == stays
     assert (place / "ifcfg-lo").is_file()
+    assert (place / "ifcfg-bond0").is_file() == (bond0 is not None and not image)
