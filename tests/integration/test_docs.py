@@ -16,8 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import click
 import pytest
@@ -27,11 +26,13 @@ from pydantic import BaseModel
 
 from imgbuild.cli.commands import COMMANDS, load_command
 from imgbuild.cli.main import main
+from imgbuild.config import declared
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.layers import parse_set
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.profile import Profile, User
 from imgbuild.config.schema import KINDS, json_schema
+from imgbuild.config.setting import Listed
 from imgbuild.config.source import parse
 from imgbuild.config.target import load_target, target_names
 from imgbuild.config.words import flow
@@ -280,31 +281,10 @@ def test_every_page_is_linked() -> None:
 # --- the profile's keys and defaults ---------------------------------------------------------------------------------
 
 
-def bare(hint: Any) -> Any:
-    """A type without Annotated and "or null"."""
-    while get_origin(hint) in (Annotated, Union, UnionType):
-        hint = next(a for a in get_args(hint) if a is not NoneType)
-    return hint
-
-
-def is_model(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, BaseModel)
-
-
 def key_exists(path: tuple[str | int, ...]) -> bool:
-    """Whether the profile's model takes this key."""
-    here: Any = Profile
-    for part in path:
-        here = bare(here)
-        if is_model(here):
-            if part not in here.model_fields:
-                return False
-            here = get_type_hints(here, include_extras=True)[str(part)]
-        elif get_origin(here) in (dict, list):
-            here = get_args(here)[-1]
-        elif here is not object:
-            return False
-    return True
+    """Whether a profile takes this key; the names of a chart's values are not ours to judge."""
+    above = declared.nearest(Profile, path)
+    return declared.place(Profile, path) is not None or any(found.find(Listed) is not None for found in above.line)
 
 
 def key_path(text: str) -> tuple[str | int, ...] | None:

@@ -7,13 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from imgbuild.config import renamed
+from imgbuild.config import declared, renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.fields import SecretModel
 from imgbuild.config.layers import Layered, chain, closest, find, is_file, lay_set, missing, parse_set, shipped
@@ -238,7 +237,8 @@ def _quoting(model: type[BaseModel], path: Path, mark: Mark | None) -> str:
     if mark is None or mark.file != "--set":
         return ""
     for end in range(1, len(path)):
-        if get_origin(_annotation_at(model, path[:end])) is dict:
+        here = declared.place(model, path[:end])
+        if here is not None and get_origin(here.type) is dict:
             head = format_path(path[:end])
             return f"a name that holds a dot stands in quotes: --set '{head}.\"{_EXAMPLES.get(head, 'a.b')}\"=…'"
     return ""
@@ -265,27 +265,8 @@ def _real_path(item: ErrorDetails, layered: Layered) -> Path:
 
 def _fields_at(model: type[BaseModel], path: Path) -> Sequence[str]:
     """The keys that a model takes at ``path``, through lists and mappings of models."""
-    here = _annotation_at(model, path)
-    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
-
-
-def _annotation_at(model: type[BaseModel], path: Path) -> Any:
-    """What a model holds at ``path``; None: nothing."""
-    here: Any = model
-    for part in path:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            field = here.model_fields.get(str(part))
-            here = _bare(field.annotation) if field else None
-        else:
-            here = _bare(get_args(here)[-1]) if get_args(here) else None
-    return here
-
-
-def _bare(annotation: Any) -> Any:
-    """An annotation without Annotated and "or null"."""
-    while get_origin(annotation) in (Annotated, Union, UnionType):
-        annotation = next(a for a in get_args(annotation) if a is not NoneType)
-    return annotation
+    here = declared.place(model, path)
+    return list(here.model.model_fields) if here is not None and here.model is not None else []
 
 
 def _as_written(mark: Mark | None) -> str:
