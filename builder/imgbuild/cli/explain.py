@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from imgbuild.cli.explain_key import as_json, explain, lines
-from imgbuild.cli.options import Given, input_options
+from imgbuild.cli.options import Given, Place, input_options
 from imgbuild.cli.output import Says, ends_well
+from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import load
 from imgbuild.diagnostics.findings import Findings, InvalidInput
 
@@ -17,7 +19,8 @@ from imgbuild.diagnostics.findings import Findings, InvalidInput
 @click.argument("key")
 @ends_well
 @input_options(required=False, cluster=False)
-def command(says: Says, key: str, given: Given) -> None:
+@click.option("--cluster", "nodes_file", metavar="FILE", type=Place(), help="Show the values of this cluster file too.")
+def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None:
     """Show what KEY means. With --profile: its value, every file and line that set it, and what follows from it.
 
     Errors in the input stop nothing: that is when one wants to know where a value comes from.
@@ -30,7 +33,8 @@ def command(says: Says, key: str, given: Given) -> None:
             raise InvalidInput(findings)
     elif given.layers or given.sets or given.mode:
         raise click.UsageError("--layer, --set and --mode need --profile: what they are laid over")
-    found = explain(key, loaded, render=not findings.errors)
+    nodes = load_cluster(nodes_file, findings) if nodes_file is not None else None
+    found = explain(key, loaded, nodes.layered if nodes is not None else None, render=not findings.errors)
     if says.json:
         click.echo(json.dumps(as_json(found), indent=2, ensure_ascii=False, default=str))
     else:

@@ -50,36 +50,33 @@ class Explained:
     follows: Follows | None
 
 
-def explain(key: str, loaded: Loaded | None, *, render: bool) -> Explained:
-    """What is known of ``key``; of a profile too if it is ``loaded``, and of the files if it can be rendered.
+def explain(key: str, loaded: Loaded | None, nodes: Layered | None = None, *, render: bool) -> Explained:
+    """What is known of ``key``: of a profile if it is ``loaded``, of a cluster file (``nodes``) if there is one.
+
+    ``render``: whether the profile can be rendered, to find the files that follow from it.
 
     Raises:
         UsageError: there is no such key.
     """
     path = key_path(key.replace(ITEM, "[0]"))
     place, exact = _declared(path) if path is not None else (None, False)
-    layered = _layered(loaded, exact=exact)
-    history = {format_path(path): path for path in layered.history if path}
+    ground = loaded.layered if loaded is not None else Layered() if exact else defaults_of(None)
+    sources = [layered for layered in (ground, nodes) if layered is not None]
+    history = {format_path(path): (path, layered) for layered in sources for path in layered.history if path}
     below = sorted(name for name in history if name.startswith((f"{key}.", f"{key}[")))
     if place is None and key not in history and not below:
         known = {*history, *(found.key for model in documents().values() for found in places(model))}
         hint = closest(key, sorted(known)) or "imgbuild explain kernel lists a part"
         raise UsageError(f"there is no key {key}", hint)
     names = [key] if key in history and not below else below
-    values = tuple(value for name in names for value in _values(layered, name, history[name]))
+    names += sorted(name for name in history if name.startswith("nodes[") and name.endswith(f"].settings.{key}"))
+    values = tuple(value for name in names for value in _values(name, *history[name]))
     declared = place if place is not None and place.setting is not None else None
     parts = tuple(_settings(declared)) if declared is not None and declared.model is not None else ()
     tried = None
-    if render and loaded is not None and path is not None and key in history and not parts:
+    if render and loaded is not None and path in loaded.layered.history and not parts:
         tried = follows(loaded, path)
     return Explained(key, declared, exact, parts, values, tried)
-
-
-def _layered(loaded: Loaded | None, *, exact: bool) -> Layered:
-    """Where values come from: the profile; without one, for a value of the chart, base.yaml."""
-    if loaded is not None:
-        return loaded.layered
-    return Layered() if exact else defaults_of(None)
 
 
 def _declared(path: Path) -> tuple[Place | None, bool]:
@@ -100,7 +97,7 @@ def _settings(place: Place) -> Iterator[Place]:
         yield from _settings(below)
 
 
-def _values(layered: Layered, name: str, path: Path) -> Iterator[Value]:
+def _values(name: str, path: Path, layered: Layered) -> Iterator[Value]:
     for mark, value in layered.history[path]:
         if not (isinstance(value, (dict, list)) and value):
             yield Value(name, shown(path, value), str(mark))

@@ -83,6 +83,15 @@ def test_what_is_laid_over_a_profile_needs_one() -> None:
     assert done.exit_code == 2 and "need --profile" in done.output
 
 
+def test_the_values_of_a_cluster_file_and_of_the_settings_in_it(tmp_path: Path) -> None:
+    lab = tmp_path / "lab.yaml"
+    lab.write_text("name: lab\nnodes:\n  - {name: a, role: worker, settings: {time: {zone: UTC}, run: [x]}}\n")
+    assert f'nodes[0].role = "worker"  ({lab}:3:21)' in said("explain", "nodes", "--cluster", str(lab))
+    text = said("explain", "time.zone", "--profile", "debian12-efi", "--cluster", str(lab))
+    assert 'time.zone = "UTC"  (profiles/base.yaml:' in text and 'nodes[0].settings.time.zone = "UTC"  (' in text
+    assert '= "(set)"' in said("explain", "nodes", "--cluster", str(lab))
+
+
 @pytest.mark.parametrize("kind", ["profile", "cluster"])
 def test_the_schema_is_printed(kind: str) -> None:
     assert json.loads(said("schema", kind))["title"].startswith(f"imgbuild {kind}")

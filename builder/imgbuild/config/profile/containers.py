@@ -99,7 +99,7 @@ class Binary(Model):
     urls: Annotated[
         list[Url],
         Field(min_length=1),
-        Setting("Addresses that the file is fetched from, in order.", example=["file:///srv/files/kubectl"]),
+        Setting("Addresses that the file is fetched from, in order.", example=["https://files.example.com/file.tgz"]),
     ]
     sha256: Annotated[Sha256, Setting("Checksum of the file. It is always verified.", example="0" * 64)]
 
