@@ -7,7 +7,6 @@ that the agent would get: the chart's defaults, what imgbuild adds, and the user
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from packaging.version import Version
 
@@ -17,11 +16,10 @@ from imgbuild.config.cluster import Cluster
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release, chart_values
+from imgbuild.facts.conditions import Configuration
 from imgbuild.facts.derive import version, versions
 
 _VALUES: Path = ("cilium", "values")
-
-Condition = str | list["Condition"] | dict[str, Any]
 
 
 def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
@@ -39,10 +37,11 @@ def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> 
             )
 
 
-def configured(profile: Profile, cluster: Cluster) -> Agent:
+def configured(profile: Profile, cluster: Cluster) -> Configuration:
     """The agent as this profile configures it for this cluster."""
     table = versions("cilium-agent")
-    return Agent(table["facts"], _configuration(profile, cluster, table["defaults"]))
+    values = _configuration(profile, cluster, table["defaults"])
+    return Configuration(values.get, chart_release(profile), table["facts"])
 
 
 def _applies(rule: Mapping[str, str], release: Version, chart: str) -> bool:
@@ -59,10 +58,10 @@ def _message(rule: Mapping[str, str]) -> str:
     return f"{rule['why']}: the agent {what}{prints}"
 
 
-def _place(keys: list[str], agent: Agent, leaves: Mapping[Path, object]) -> Path | None:
+def _place(keys: list[str], agent: Configuration, leaves: Mapping[Path, object]) -> Path | None:
     """The first key that is on, else the first that the profile has; None: it has none of them."""
     there = [path for key in keys if (path := tuple(key.split("."))) in leaves]
-    on = [path for path in there if agent.configuration.get(".".join(path)) not in (None, False)]
+    on = [path for path in there if agent.value(".".join(path)) not in (None, False)]
     return next(iter([*on, *there]), None)
 
 
@@ -82,31 +81,3 @@ def _configuration(profile: Profile, cluster: Cluster, defaults: Mapping[str, ob
 
     walk(chart_values(profile, cluster), ())
     return out
-
-
-class Agent:
-    """One agent's configuration, and whether a condition holds in it."""
-
-    def __init__(self, facts: Mapping[str, Condition], configuration: Mapping[str, object]) -> None:
-        self.facts = facts
-        self.configuration = configuration
-
-    def holds(self, condition: Condition) -> bool:
-        """Whether a condition of the table, or the fact of that name, holds."""
-        if isinstance(condition, str):
-            return self.holds(self.facts[condition])
-        if isinstance(condition, list):
-            return all(map(self.holds, condition))
-        return all(self._item(key, value) for key, value in condition.items())
-
-    def _item(self, key: str, value: Any) -> bool:
-        if key == "any":
-            return any(map(self.holds, value))
-        if key == "not":
-            return not self.holds(value)
-        has = self.configuration.get(key)
-        return any(has == one and isinstance(has, bool) == isinstance(one, bool) for one in _listed(value))
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

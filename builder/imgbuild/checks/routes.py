@@ -11,10 +11,11 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from imgbuild.checks.agent import Condition, configured
+from imgbuild.checks.agent import configured
 from imgbuild.checks.context import Context, parts
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path
+from imgbuild.facts.conditions import Condition
 from imgbuild.facts.endpoint import own_address
 from imgbuild.facts.node_settings import Own
 

@@ -15,6 +15,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts import derive
 from imgbuild.facts.cilium_values import chart_values
+from imgbuild.facts.conditions import Configuration, truth
 from imgbuild.facts.resolved import Resolved
 
 _UPSTREAM = "registry.k8s.io"
@@ -100,9 +101,10 @@ def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:
     """The images of this chart with these values. ``values``: what helm is given, without the chart's own defaults."""
     table = derive.versions("cilium-images")
     asked = _Values(chart, values, table["defaults"])
+    enabled = Configuration(asked.at, derive.version(chart), matches=truth)
     for part, row in table["images"].items():
         reference = _since(row["refs"], chart)
-        if reference is None or not all(asked.holds(condition) for condition in row["when"]):
+        if reference is None or not enabled.holds(row["when"]):
             continue
         name, tag = reference.replace("{chart}", chart).rsplit(":", 1)
         own = asked.at(row["key"])
@@ -146,17 +148,6 @@ class _Values:
         for part in key.split("."):
             here = here.get(part) if isinstance(here, dict) else None
         return _since(self._defaults.get(key, {}), self._chart) if here is None else here
-
-    def holds(self, condition: str) -> bool:
-        since, colon, rest = condition.partition(":")
-        if colon:
-            return derive.version(self._chart) < derive.version(since) or self.holds(rest)
-        if "|" in condition:
-            return any(map(self.holds, condition.split("|")))
-        if condition.startswith("!"):
-            return not self.at(condition[1:])
-        key, equals, word = condition.partition("=")
-        return self.at(key) == word if equals else bool(self.at(key))
 
     def cloud(self) -> str:
         """What the operator's name ends with (the charts' cilium-operator/_helpers.tpl)."""
