@@ -6,7 +6,7 @@ nothing is written before all findings are known, and what needs no root is on d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from imgbuild.facts.node_settings import Own, own_profiles
 from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
 from imgbuild.outputs import manifest
+from imgbuild.outputs.caller import caller
 from imgbuild.outputs.manifest import GroupRecord
+from imgbuild.outputs.origin import origin, refuse_another
 from imgbuild.outputs.pxe import INITRD, KERNEL
 from imgbuild.outputs.rendered import GROUPS, Rendered, render
 from imgbuild.outputs.tree import OutFile, output_folder, swap_group
@@ -49,6 +51,8 @@ class Request:
     secrets: Path | None = None
     renew_token: bool = False
     """Whether the cluster's bootstrap token is made anew."""
+    name: str | None = None
+    """The output folder's name, where it is not the profile's."""
     moment: Moment = field(default_factory=read_moment)
 
 
@@ -91,6 +95,7 @@ def prepare(request: Request, findings: Findings) -> Input:
         findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
     if loaded is None:
         raise InvalidInput(findings)
+    loaded = replace(loaded, name=request.name or loaded.name)
     resolved = resolve(loaded)
     own = own_profiles(resolved, cluster, layered, findings)
     check(resolved, cluster, layered, findings, request.moment, kept, own, mended)
@@ -116,15 +121,18 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
 
     Raises:
         HostError: the host cannot; the image's problems come after all else is written.
+        UsageError: the folder was made from another profile; nothing is written.
     """
     resolved, rendered = ready.resolved, ready.rendered
     place = output / resolved.name
+    refuse_another(ready.request.profile, place)
     # A stock node boots the distribution's own image: there is none to build.
     image = image and resolved.profile.mode == "baked"
     problems = host_problems(resolved, place, cache) if image else []
     for problem in problems:
         steps.note(f"there will be no disk image: {problem.what}")
     wanted = image_id(resolved, rendered.install, rendered.node)
+    made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:
         ready = _with_kept_keys(ready, steps)
         rendered = ready.rendered
@@ -137,7 +145,8 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
                 )
             groups = {name: GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}) for name in GROUPS}
             kept = _kept_image(folder)
-            manifest.write(folder, resolved.loaded, {**groups, **kept}, wanted)
+            manifest.write(folder, resolved.loaded, {**groups, **kept}, wanted, made_from)
+            _tell_owner(ready, place, steps)
         if not image:
             return place
         if problems:
@@ -148,7 +157,7 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
         _add_boot_files(folder, ready, record)
         groups["image"] = GroupRecord(wanted, record.described())
         with steps.step("Write the manifest"):
-            manifest.write(folder, resolved.loaded, groups, wanted)
+            manifest.write(folder, resolved.loaded, groups, wanted, made_from)
     return place
 
 
@@ -168,6 +177,14 @@ def _with_kept_keys(ready: Input, steps: Steps) -> Input:
     if kept.layered is None:
         steps.note(f"the cluster's new keys are in {kept.path}: keep it, nodes that join later need it")
     return ready
+
+
+def _tell_owner(ready: Input, place: Path, steps: Steps) -> None:
+    """Under sudo: whose the files are."""
+    whose = caller()
+    if whose is not None:
+        keys = f" and {ready.kept.path}" if ready.kept is not None and ready.kept.layered is None else ""
+        steps.note(f"{place} belongs to {whose}; its files with secrets (mode 0600){keys} belong to root")
 
 
 def _described(ready: Input) -> dict[str, Any]:

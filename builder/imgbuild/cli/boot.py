@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,24 +12,36 @@ from rich.console import Console
 
 from imgbuild.cli.options import Place
 from imgbuild.cli.output import Says, ends_well
+from imgbuild.cli.parsing import Command
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.machine.boot import boot
-from imgbuild.machine.result import BootResult, result_json
+from imgbuild.machine.result import BootResult, result_fields
 from imgbuild.machine.spec import MachineSpec
 from imgbuild.machine.table import print_checks
+from imgbuild.outputs.caller import give_tree
 from imgbuild.outputs.manifest import mixed, read_manifest
 
 
-@click.command("boot")
+@click.command("boot", cls=Command)
 @click.argument("folder", type=Place())
 @ends_well
-@click.option("--check", is_flag=True, help="End with 0 only if every check in the guest passes.")
-@click.option("--node", metavar="NAME", help="Whose seed it boots with; by default the first.")
-@click.option("--mixed", is_flag=True, help="Boot even if image and seeds are of different runs.")
-@click.option("--seconds", type=click.IntRange(10, 7200), default=600, show_default=True, help="Give up after.")
-@click.option("--memory", type=click.IntRange(512, 65536), default=2048, show_default=True, help="MiB.")
-@click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
+@click.option("--check", is_flag=True, help="Run the checks in the guest; exit with 0 only if all of them pass.")
+@click.option("--node", metavar="NAME", help="Boot with the seed of this node. Default: the first node.")
+@click.option("--mixed", is_flag=True, help="Boot even if image and seeds come from different runs.")
+@click.option(
+    "--seconds", type=click.IntRange(10, 7200), default=600, show_default=True, help="Time limit for the boot."
+)
+@click.option(
+    "--memory", type=click.IntRange(512, 65536), default=2048, show_default=True, help="Memory of the guest in MiB."
+)
+@click.option(
+    "--accel",
+    type=click.Choice(["tcg", "kvm"]),
+    default="tcg",
+    show_default=True,
+    help="tcg: emulation, works everywhere; kvm: much faster, needs /dev/kvm.",
+)
 def command(
     says: Says,
     folder: Path,
@@ -40,27 +51,28 @@ def command(
     seconds: int,
     memory: int,
     accel: Literal["tcg", "kvm"],
-) -> None:
-    """Boot the image in FOLDER (such as out/debian12-efi) in QEMU with its seed."""
-    ok = boot_folder(
+) -> int:  # fmt: skip
+    """Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node."""
+    result = boot_folder(
         folder,
         says.steps(),
-        says.out,
         check=check,
         node=node,
         mixed_runs=mixed,
         seconds=seconds,
         memory_mib=memory,
         accel=accel,
-        as_json=says.json,
     )
-    sys.exit(0 if ok else 3)
+    if says.json:
+        says.result(**result_fields(result))
+    else:
+        show(result, says.out)
+    return 0 if result.ok else 3
 
 
 def boot_folder(
     folder: Path,
     steps: Steps,
-    console: Console,
     *,
     check: bool,
     node: str | None,
@@ -68,9 +80,8 @@ def boot_folder(
     seconds: int,
     memory_mib: int,
     accel: Literal["tcg", "kvm"],
-    as_json: bool = False,
-) -> bool:
-    """Boot the image in ``folder``, print the checks made inside, and tell whether all is well.
+) -> BootResult:
+    """Boot the image in ``folder``.
 
     Raises:
         HostError: nothing to boot, QEMU is missing, or groups of different runs (unless ``mixed_runs``).
@@ -81,17 +92,20 @@ def boot_folder(
     if reasons and not mixed_runs:
         raise HostError(f"{folder} is a mixed tree: {'; '.join(reasons)}", "build it again, or boot it with --mixed")
     spec, name = spec_of(folder, manifest, node, memory_mib, accel)
-    result = boot(
-        spec,
-        steps,
-        spec.disk.with_suffix(".boot"),
-        check=check,
-        required=frozenset(manifest["groups"]["nodes"].get("checks", [])),
-        expected={"hostname": name},
-        seconds=float(seconds),
-    )
-    show(result, console, as_json=as_json)
-    return result.ok
+    kept = spec.disk.with_suffix(".boot")
+    try:
+        return boot(
+            spec,
+            steps,
+            kept,
+            check=check,
+            required=frozenset(manifest["groups"]["nodes"].get("checks", [])),
+            expected={"hostname": name},
+            seconds=float(seconds),
+        )
+    finally:
+        if kept.is_dir() and not kept.is_symlink():
+            give_tree(kept)
 
 
 def spec_of(
@@ -117,11 +131,8 @@ def spec_of(
     return replace(spec, macs=macs) if macs else spec, name
 
 
-def show(result: BootResult, console: Console, *, as_json: bool) -> None:
-    """The checks, what went wrong, and where the console log, the screenshot and the boot plot lie."""
-    if as_json:
-        console.print(result_json(result), end="", markup=False)
-        return
+def show(result: BootResult, console: Console) -> None:
+    """The checks, what went wrong, and where the console log, the screenshot and the boot plot are."""
     if result.checks:
         print_checks(result.checks, console)
     if result.times is not None:

@@ -6,21 +6,28 @@ Imports take half the run time. A new command is a row here and a file with ``co
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from imgbuild.config.layers import shipped
+from imgbuild.cli.output import usage_error_events
+from imgbuild.cli.parsing import Group, names_a_profile
 
 COMMANDS = {
+    "init": "Write a commented profile to start from.",
     "profiles": "List the profiles, layers and targets that imgbuild ships.",
-    "check": "Say everything that is wrong with the input, and write nothing.",
+    "check": "Report everything that is wrong with the input, and write nothing.",
     "explain": "Show what KEY means.",
     "schema": "Print the JSON Schema of a profile or of a cluster file, for editors.",
-    "images": "List the container images that the nodes pull, with the addresses at which they are asked for.",
-    "diff": "Show how the node files of two profiles differ.",
-    "token": "Make a new bootstrap token, and print the Secret that tells the cluster.",
-    "boot": "Boot the image in FOLDER (such as out/debian12-efi) in QEMU with its seed.",
-    "doctor": "Say what this host has and lacks for building and booting images.",
+    "images": "List the container images that the nodes pull, and where they are pulled from.",
+    "diff": "Show how two profiles, or two output folders, differ.",
+    "token": "Make a new bootstrap token and print its Secret for kubectl.",
+    "boot": "Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node.",
+    "doctor": "Report what this host lacks for building and booting images.",
 }
 """Name -> the first sentence of its help, which the list of commands shows without importing them."""
 LATER = ("lock", "fetch", "bundle", "serve")
@@ -32,8 +39,22 @@ def load_command(name: str) -> click.Command:
     return command
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The group of these commands. It says more than "no such command" where it is known what was meant."""
+
+    def main(
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, *rest: Any, **more: Any
+    ) -> Any:  # fmt: skip
+        """click's, but a usage error is an event too where events were asked for."""
+        words = list(sys.argv[1:] if args is None else args)
+        if not _wants_json(words):
+            return super().main(words, prog_name, *rest, **more)
+        try:
+            code = super().main(words, prog_name, *rest, **{**more, "standalone_mode": False})
+        except click.ClickException as error:
+            usage_error_events(error)
+            code = error.exit_code
+        return sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, in the order of the table."""
@@ -55,6 +76,16 @@ class Commands(click.Group):
         name = args[0]
         if name in LATER:
             ctx.fail(f"`imgbuild {name}` comes with a later release; this one has {', '.join(COMMANDS)}")
-        if name in shipped("profiles") or name.endswith((".yaml", ".yml")):
-            ctx.fail(f"a profile is named by an option: imgbuild --profile {name}")
+        if names_a_profile(name):
+            ctx.fail(f"a profile is named with an option: imgbuild --profile {name}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, from the table alone, and options."""
+        names = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether the words say --format json; they are not parsed yet."""
+    return "--format=json" in words or ("--format", "json") in pairwise(words)

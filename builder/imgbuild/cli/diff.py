@@ -1,53 +1,73 @@
-"""`imgbuild diff A B`: how what two profiles put on a node differs."""
+"""`imgbuild diff A B`: how two profiles, or two output folders, differ."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
+from imgbuild.cli.compare_folders import folder_differences
+from imgbuild.cli.compare_profiles import profile_differences
+from imgbuild.cli.completion import profile_names
+from imgbuild.cli.difference import Difference
+from imgbuild.cli.options import layer_option
 from imgbuild.cli.output import Says, ends_well
-from imgbuild.diagnostics.findings import Findings
-from imgbuild.diagnostics.mask import mask
-from imgbuild.pipeline import Request, prepare
-from imgbuild.render.nodefile import NodeFile
+from imgbuild.cli.parsing import Command
+from imgbuild.config.layers import shipped
+from imgbuild.diagnostics.errors import UsageError
+from imgbuild.diagnostics.findings import InvalidInput
+from imgbuild.pipeline import Request
+
+_TROUBLE = 2  # as diff(1): with --exit-code, 1 means that they differ
 
 
-@click.command("diff")
-@click.argument("a")
-@click.argument("b")
-@click.option("--layer", "-l", "layers", metavar="NAME|FILE", multiple=True, help="Lay this over both.")
-@click.option("--mode", type=click.Choice(["baked", "stock"]))
+@click.command("diff", cls=Command)
+@click.argument("a", shell_complete=profile_names)
+@click.argument("b", shell_complete=profile_names)
 @ends_well
-def command(says: Says, a: str, b: str, layers: tuple[str, ...], mode: str | None) -> None:
-    """Show how the node files of two profiles differ. Secrets are never shown."""
-    for line in unified(Request(a, layers, (), mode), Request(b, layers, (), mode)):
-        click.echo(line)
+@layer_option("Apply this layer on top of both profiles (repeatable; later ones win).")
+@click.option("--mode", type=click.Choice(["baked", "stock"]), help="Compare both profiles in this mode.")
+@click.option(
+    "--exit-code", is_flag=True, help="Exit with 1 if they differ, with 0 if not, and with 2 if the input has errors."
+)
+def command(says: Says, a: str, b: str, layers: tuple[str, ...], mode: str | None, exit_code: bool) -> int:
+    """Show how two profiles, or two output folders, differ.
+
+    For profiles: keys, kernel arguments, disk layout, and a unified diff of the files on the node. For folders, such
+    as out/a out/b: what their manifests say, and a unified diff of text files. Secrets are never shown.
+    """
+    try:
+        found = list(_differences(a, b, layers, mode))
+    except InvalidInput as error:
+        if not exit_code:
+            raise
+        says.findings(error.findings)
+        return _TROUBLE
+    for difference in found:
+        if says.json:
+            says.event("difference", kind=difference.kind, name=difference.name, **difference.fields)
+        else:
+            for line in difference.lines:
+                click.echo(line)
+    says.result(differences=len(found))
+    if not says.json and not any(difference.kind == "file" for difference in found):
+        says.note("their files are equal" if found else "no differences")
+    return 1 if exit_code and found else 0
 
 
-def unified(a: Request, b: Request) -> Iterator[str]:
-    """A unified diff of everything that two profiles put on a node; a secret's content is left out."""
-    old, new = (_files(request) for request in (a, b))
-    for path in sorted({*old, *new}):
-        before, after = old.get(path), new.get(path)
-        if before == after:
-            continue
-        if before is not None and after is not None and before.mode != after.mode:
-            yield f"mode {before.mode:04o} -> {after.mode:04o} {path}"
-        yield from map(mask, difflib.unified_diff(
-            _lines(before), _lines(after),
-            f"{a.profile}{path}" if before else "/dev/null", f"{b.profile}{path}" if after else "/dev/null",
-            lineterm="",
-        ))  # fmt: skip
+def _differences(a: str, b: str, layers: tuple[str, ...], mode: str | None) -> Iterator[Difference]:
+    folders = [_is_folder(name) for name in (a, b)]
+    if not any(folders):
+        return profile_differences(Request(a, layers, (), mode), Request(b, layers, (), mode))
+    if not all(folders):
+        folder, other = (a, b) if folders[0] else (b, a)
+        raise UsageError(f"{folder} is a folder and {other} is not", "give two profiles, or two output folders")
+    if layers or mode is not None:
+        raise UsageError("--layer and --mode apply to profiles, not to output folders", "leave them out")
+    return folder_differences(Path(a), Path(b))
 
 
-def _files(request: Request) -> dict[str, NodeFile]:
-    rendered = prepare(request, Findings()).rendered
-    return {file.path: file for tree in (rendered.install, rendered.node) for file in tree.files}
-
-
-def _lines(file: NodeFile | None) -> list[str]:
-    if file is None:
-        return []
-    return ["(secret)"] if file.secret else file.content.decode("utf-8", "backslashreplace").splitlines()
+def _is_folder(name: str) -> bool:
+    """Whether an output folder is meant: a shipped profile's name is the profile, ./NAME the folder."""
+    return name not in shipped("profiles") and Path(name).is_dir()

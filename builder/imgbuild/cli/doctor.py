@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,23 +10,28 @@ import click
 from rich.console import Console
 
 from imgbuild.cli.output import Says, ends_well
+from imgbuild.cli.parsing import Command
 from imgbuild.image.cache import default_cache
 from imgbuild.image.requirements import lacks
 from imgbuild.machine.requirements import machine_lacks
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @ends_well
-def command(says: Says) -> None:
-    """Say what this host has and lacks for building and booting images."""
+def command(says: Says) -> int:
+    """Report what this host lacks for building and booting images."""
     rows = examine(default_cache())
-    print_rows(says.out, rows, as_json=says.json)
-    sys.exit(0 if all(row.ok for row in rows) else 3)
+    if says.json:
+        for row in rows:
+            says.event("task", **asdict(row))
+    else:
+        print_rows(says.out, rows)
+    return 0 if all(row.ok for row in rows) else 3
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: a task of imgbuild's, whether it can be done here, and what to do if not."""
+    """One line: a task of imgbuild, whether it can be done here, and what to do if not."""
 
     task: str
     ok: bool
@@ -47,11 +50,8 @@ def examine(cache: Path) -> list[Row]:
     return rows
 
 
-def print_rows(console: Console, rows: Sequence[Row], *, as_json: bool) -> None:
+def print_rows(console: Console, rows: Sequence[Row]) -> None:
     """One line a row, the fix below."""
-    if as_json:
-        console.print(json.dumps([asdict(row) for row in rows], indent=2))
-        return
     for row in rows:
         console.print(f"{'ok     ' if row.ok else 'MISSING'} {row.task}{': ' if row.what else ''}{row.what}")
         if row.hint:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from imgbuild.cli.completion import keys_to_explain
 from imgbuild.cli.explain_key import as_json, explain, lines
 from imgbuild.cli.options import Given, Place, input_options
 from imgbuild.cli.output import Says, ends_well
+from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import load
 from imgbuild.diagnostics.findings import Findings, InvalidInput
 
 
-@click.command("explain")
-@click.argument("key")
+@click.command("explain", cls=Command)
+@click.argument("key", shell_complete=keys_to_explain)
 @ends_well
 @input_options(required=False, cluster=False)
-@click.option("--cluster", "nodes_file", metavar="FILE", type=Place(), help="Show the values of this cluster file too.")
+@click.option(
+    "--cluster", "nodes_file", metavar="FILE", type=Place(), help="Also show the values of this cluster file."
+)
 def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None:
     """Show what KEY means. With --profile: its value, every file and line that set it, and what follows from it.
 
@@ -36,7 +39,7 @@ def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None
     nodes = load_cluster(nodes_file, findings) if nodes_file is not None else None
     found = explain(key, loaded, nodes.layered if nodes is not None else None, render=not findings.errors)
     if says.json:
-        click.echo(json.dumps(as_json(found), indent=2, ensure_ascii=False, default=str))
+        says.result(**as_json(found))
     else:
         for line in lines(found, max(40, says.out.width)):
             click.echo(line)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +10,7 @@ from rich.console import Console
 
 from imgbuild.cli.options import Given, input_options
 from imgbuild.cli.output import Says, ends_well
+from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster import Cluster
 from imgbuild.diagnostics.findings import Findings, format_path
 from imgbuild.diagnostics.progress import Steps
@@ -21,24 +20,32 @@ from imgbuild.fetch.registry import ImageMissingError, digest
 from imgbuild.pipeline import prepare
 
 
-@click.command("images")
+@click.command("images", cls=Command)
 @ends_well
 @input_options()
-@click.option("--names", is_flag=True, help="Print the names only, one a line, for other tools.")
+@click.option("--names", is_flag=True, help="Print only the images' names, one per line, for other tools.")
 @click.option(
-    "--digests", is_flag=True, help="Ask the registries for each image's digest (needs skopeo and a network)."
+    "--digests", is_flag=True, help="Look up each image's digest in its registry (needs skopeo and a network)."
 )
-def command(says: Says, given: Given, names: bool, digests: bool) -> None:
-    """List the container images that the nodes pull, with the addresses at which they are asked for."""
+def command(says: Says, given: Given, names: bool, digests: bool) -> int:
+    """List the container images that the nodes pull, and where they are pulled from."""
     if names and says.json:
         raise click.UsageError("--names and --format json exclude each other")
     ready = prepare(given.request(), Findings())
     lines = listed([ready.resolved, *(own.resolved for own in ready.own)], ready.cluster)
     if digests:
         lines = with_digests(lines, says.steps())
-    form = "json" if says.json else "names" if names else "text"
-    print_lines(says.out, lines, notes(ready.resolved), form=form)
-    sys.exit(3 if any(line.problem for line in lines) else 0)
+    remarks = notes(ready.resolved)
+    if says.json:
+        for line in lines:
+            says.event("image", **_row(line))
+        for remark in remarks:
+            says.note(remark)
+    elif names:
+        print_names(says.out, lines)
+    else:
+        print_lines(says.out, lines, remarks)
+    return 3 if any(line.problem for line in lines) else 0
 
 
 @dataclass(frozen=True)
@@ -96,15 +103,14 @@ def notes(resolved: Resolved) -> list[str]:
     return out
 
 
-def print_lines(console: Console, lines: Sequence[Line], remarks: Sequence[str], *, form: str) -> None:
-    """As "text" for people, as "names" one name a line for other tools, as "json" with everything."""
-    if form == "json":
-        console.print(json.dumps({"images": [_row(line) for line in lines], "notes": list(remarks)}, indent=2))
-        return
-    if form == "names":
-        for line in lines:
-            console.print(line.image.name if line.digest is None else f"{line.image.name}@{line.digest}")
-        return
+def print_names(console: Console, lines: Sequence[Line]) -> None:
+    """One name a line, with its digest where it was asked for."""
+    for line in lines:
+        console.print(line.image.name if line.digest is None else f"{line.image.name}@{line.digest}")
+
+
+def print_lines(console: Console, lines: Sequence[Line], remarks: Sequence[str]) -> None:
+    """Below each address the images that are asked for there."""
     width = max((len(line.image.name) for line in lines), default=0)
     for asked in dict.fromkeys(tuple(line.addresses) for line in lines):
         console.print(f"from {', then '.join(asked)}")

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from imgbuild import __version__
 from imgbuild.cli.commands import Commands
-from imgbuild.cli.options import Given, input_options, output_option
+from imgbuild.cli.options import Given, input_options, name_option, output_option
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.diagnostics.findings import Findings
 
@@ -21,22 +21,30 @@ from imgbuild.diagnostics.findings import Findings
 @click.pass_context
 @ends_well
 @input_options(required=False)
-@output_option("The result goes to a folder in it, named after the profile.")
-@click.option("--no-image", is_flag=True, help="Seeds, cloud, PXE and elements only: no root, no network.")
-@click.option("--fresh", is_flag=True, help="Build everything again, whatever the cache holds.")
+@output_option("Folder for the results; each profile gets a folder in it.")
+@name_option
+@click.option(
+    "--no-image",
+    is_flag=True,
+    help="Write seeds, cloud user-data, PXE files and elements, but no disk image: needs no root and no network.",
+)
+@click.option("--fresh", is_flag=True, help="Build the disk image without the root file systems in the cache.")
 @click.version_option(__version__, prog_name="imgbuild")
-def main(says: Says, context: click.Context, given: Given, output: Path, no_image: bool, fresh: bool) -> None:
+def main(
+    says: Says, context: click.Context, given: Given, output: Path, name: str | None, no_image: bool, fresh: bool
+) -> None:  # fmt: skip
     """Bake a Kubernetes node: disk image, seed ISO, PXE files and cloud user-data from one profile.
 
     \b
-    imgbuild --profile centos7-efi              everything
-    imgbuild --profile centos7-efi --no-image   what needs no root
+    imgbuild --profile centos7-efi              build everything
+    imgbuild --profile centos7-efi --no-image   build what needs no root
+    imgbuild init                               write a profile of your own to start from
     """
     if context.invoked_subcommand is not None:
         if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
-            raise click.UsageError(f"put the options behind the command: imgbuild {context.invoked_subcommand} …")
+            raise click.UsageError(f"put the options after the command: imgbuild {context.invoked_subcommand} …")
         return
-    request = given.request()
+    request = given.request(name)
     from imgbuild.image.cache import default_cache
     from imgbuild.pipeline import prepare, write
 
@@ -44,4 +52,7 @@ def main(says: Says, context: click.Context, given: Given, output: Path, no_imag
     ready = prepare(request, findings)
     says.findings(findings)
     place = write(ready, output, says.steps(), image=not no_image, cache=default_cache(), fresh=fresh)
-    says.out.print(str(place))
+    if says.json:
+        says.result(folder=str(place))
+    else:
+        says.out.print(str(place))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imgbuild.cli.completion import keys_to_set, layer_names, profile_names
 from imgbuild.config.layers import shipped
 
 if TYPE_CHECKING:
     from imgbuild.pipeline import Request
 
 Command = Callable[..., Any]
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")  # as a profile's (config/load.py)
 
 
 class Place(click.Path):
@@ -42,8 +45,10 @@ class Given:
     cluster: Path | None = None
     secrets: Path | None = None
 
-    def request(self) -> Request:
+    def request(self, name: str | None = None) -> Request:
         """The same for the pipeline, which is imported only now: that takes half of a run.
+
+        ``name`` is the output folder's, where it is not the profile's.
 
         Raises:
             click.UsageError: no profile was named.
@@ -52,26 +57,43 @@ class Given:
             raise click.UsageError(f"--profile is missing; imgbuild ships {', '.join(shipped('profiles'))}")
         from imgbuild.pipeline import Request
 
-        return Request(self.profile, self.layers, self.sets, self.mode, self.cluster, self.secrets)
+        return Request(self.profile, self.layers, self.sets, self.mode, self.cluster, self.secrets, name=name)
+
+
+def layer_option(text: str) -> Callable[[Command], Command]:
+    """`--layer`, any number of times; ``text`` says on top of what."""
+    return click.option(
+        "--layer", "-l", "layers", metavar="NAME|FILE", multiple=True, shell_complete=layer_names, help=text
+    )
 
 
 _PROFILE = (
-    click.option("--layer", "-l", "layers", metavar="NAME|FILE", multiple=True, help="Lay this over it."),
-    click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Set one value (YAML)."),
-    click.option("--mode", type=click.Choice(["baked", "stock"]), help="Image with all in it, or plain image."),
-)
+    layer_option("Apply this layer on top of the profile (repeatable; later ones win)."),
+    click.option(
+        "--set", "sets", metavar="KEY=VALUE", multiple=True, shell_complete=keys_to_set,
+        help="Set one key of the profile; VALUE is YAML (repeatable).",
+    ),
+    click.option(
+        "--mode", type=click.Choice(["baked", "stock"]),
+        help="baked: everything is installed in the image; stock: a vanilla cloud image installs it at first boot.",
+    ),
+)  # fmt: skip
 _CLUSTER = (
-    click.option("--cluster", metavar="FILE", type=Place(), help="The cluster's nodes."),
+    click.option("--cluster", metavar="FILE", type=Place(), help="The cluster file, which lists the nodes."),
     click.option(
         "--secrets", metavar="FILE", type=Place(),
-        help="The cluster's keys; made if not there. By default beside the cluster file.",
+        help="The cluster's keys and token; a build creates the file if it is missing. "
+        "Default: beside the cluster file.",
     ),
 )  # fmt: skip
 
 
 def input_options(*, required: bool = True, cluster: bool = True) -> Callable[[Command], Command]:
     """The options that say which profile and, with ``cluster``, which nodes; the command gets them as ``given``."""
-    profile = click.option("--profile", "-p", metavar="NAME|FILE", required=required, help="What to build.")
+    profile = click.option(
+        "--profile", "-p", metavar="NAME|FILE", required=required, shell_complete=profile_names,
+        help="The profile: the name of a shipped one, or a YAML file.",
+    )  # fmt: skip
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -97,3 +119,20 @@ def input_options(*, required: bool = True, cluster: bool = True) -> Callable[[C
 def output_option(text: str) -> Callable[[Command], Command]:
     """`--output`, the folder that holds a folder for each profile; ``text`` says what for."""
     return click.option("--output", "-o", type=Place(), default=Path("out"), show_default=True, help=text)
+
+
+def name_option(command: Command) -> Command:
+    """`--name`, the folder in --output."""
+    text = "Name of the folder in --output, and of the disk image. Default: the profile's."
+    return click.option("--name", metavar="NAME", callback=_folder_name, help=text)(command)
+
+
+def _folder_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not NAME.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is not a name for a folder: use up to 61 letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit",
+            context,
+            parameter,
+        )
+    return value

@@ -1,4 +1,8 @@
-"""What every command has in common: `--format`, where its words go, and the exit code that an error becomes."""
+"""What every command has in common: `--format`, its streams, and the exit code that an error becomes.
+
+As text, results go to standard output, progress and findings to standard error. As JSON, everything is one stream of
+events on standard output, which docs/reference/json.md describes; the last one is the result with the exit code.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,8 @@ from rich.text import Text
 from imgbuild.cli.interrupted import early, no_memory
 from imgbuild.cli.terminal import Console, never_fail_to_encode
 from imgbuild.diagnostics.errors import ImgbuildError
-from imgbuild.diagnostics.findings import Findings, InvalidInput, findings_json, print_findings
+from imgbuild.diagnostics.findings import Findings, InvalidInput, finding_json, print_findings
+from imgbuild.diagnostics.jsonlines import json_line
 from imgbuild.diagnostics.mask import mask
 from imgbuild.diagnostics.progress import JsonSteps, PlainSteps, Steps, TerminalSteps
 
@@ -24,77 +29,140 @@ Command = Callable[..., Any]
 
 
 class Says:
-    """Output and error streams of one command: results to standard output, progress and findings to standard error."""
+    """The streams of one command."""
 
     def __init__(self, form: str) -> None:
         self.json = form == "json"
         never_fail_to_encode()
         self.out = Console()
         self.err = Console(stderr=True)
+        self._result: dict[str, object] = {}
+
+    def event(self, event: str, **fields: object) -> None:
+        """One line of the JSON form."""
+        print(json_line(event, **fields), flush=True)
 
     def steps(self) -> Steps:
         """Progress in the form asked for."""
         if self.json:
-            return JsonSteps(sys.stderr)
+            return JsonSteps(sys.stdout)
         return TerminalSteps(self.err) if self.err.is_terminal else PlainSteps(sys.stderr)
 
-    def findings(self, findings: Findings, *, to_output: bool = False) -> None:
-        """All findings; as JSON they are the command's output only where findings are what was asked for."""
+    def findings(self, findings: Findings) -> None:
+        """All findings."""
         if self.json:
-            print(findings_json(findings.items), file=sys.stdout if to_output else sys.stderr)
+            for finding in findings.items:
+                self.event("finding", **finding_json(finding))
         elif findings.items:
             print_findings(self.err, findings.items)
 
+    def note(self, text: str) -> None:
+        """One line beside the result."""
+        if self.json:
+            self.event("note", text=mask(text))
+        else:
+            self.err.print(Text(mask(text)))
+
     def error(self, error: ImgbuildError) -> None:
         """One error and its fix, in red on a terminal."""
+        if self.json:
+            self.event("error", message=mask(str(error)), hint=mask(error.hint))
+            return
         self.err.print(Text.assemble(("error:", "bold red"), f" {mask(str(error))}"))
         for line in mask(error.hint).splitlines():
             self.err.print(Text.assemble("  ", ("fix:", "green"), f" {line}"))
+
+    def result(self, **fields: object) -> None:
+        """Fields of the last event of the JSON form."""
+        self._result |= fields
+
+    def end(self, command: str, exit_code: int) -> None:
+        """The last event."""
+        if self.json:
+            self.event("result", command=command, exit_code=exit_code, **self._result)
 
 
 def ends_well(command: Command) -> Command:
     """Give a command its `--format`, and `Says` as its first argument; turn errors into messages and exit codes.
 
-    1 input, 2 usage, 3 environment.
+    The command returns its exit code, or None for 0. Errors: 1 input, 2 usage, 3 environment.
     """
 
     @functools.wraps(command)
-    def run(*args: Any, form: str, **kwargs: Any) -> Any:
+    def run(*args: Any, form: str, **kwargs: Any) -> None:
+        context = click.get_current_context()
         says = Says(form)
         before = signal.getsignal(signal.SIGINT)
         try:
             if before is early:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            return command(says, *args, **kwargs)
-        except InvalidInput as error:
-            says.findings(error.findings, to_output=_is_check())
-            sys.exit(error.exit_code)
-        except ImgbuildError as error:
-            says.error(error)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            says.error(ImgbuildError("interrupted", "what was there before is as it was; run it again"))
-            sys.exit(3)
+            try:
+                code = command(says, *args, **kwargs) or 0
+            except (InvalidInput, ImgbuildError, KeyboardInterrupt, OSError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                code = _told(error, says)
+            if context.invoked_subcommand is None:
+                says.end(command_name(context), code)
+        except BrokenPipeError:
+            _no_more_output()  # the reader has gone (imgbuild ... | head): nothing to tell
+            code = 3
+        except OSError as error:  # standard output takes no events
+            says.json = False
+            code = _told(error, says)
+            _no_more_output()
         except MemoryError:
             no_memory()
-        except BrokenPipeError:
-            # The reader has gone (imgbuild ... | head): nothing to tell, and Python must not try to flush either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(3)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else "cannot write the output: "
-            if error.errno == errno.ENOMEM:
-                no_memory()
-            says.error(ImgbuildError(f"{where}{error.strerror or error}", "mend that and run it again"))
-            sys.exit(3)
         finally:
             if before is early:
                 signal.signal(signal.SIGINT, early)
+        if code:
+            sys.exit(code)
 
     return _last_option(_FORMAT, run)
 
 
-_FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For machines.")
+def _no_more_output() -> None:
+    """Keep Python from flushing what standard output does not take."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _told(error: BaseException, says: Says) -> int:
+    """Say what ended the command; its exit code is given."""
+    if isinstance(error, InvalidInput):
+        says.findings(error.findings)
+        return error.exit_code
+    if isinstance(error, ImgbuildError):
+        says.error(error)
+        return error.exit_code
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOMEM:
+            no_memory()
+        where = f"{error.filename}: " if error.filename else "cannot write the output: "
+        says.error(ImgbuildError(f"{where}{error.strerror or error}", "fix the cause and run this again"))
+    else:
+        says.error(ImgbuildError("interrupted", "what was there before is unchanged; run it again"))
+    return 3
+
+
+def command_name(context: click.Context | None) -> str:
+    """The command's name in its result: "build" for imgbuild without a command."""
+    return "build" if context is None or context.parent is None else str(context.info_name)
+
+
+def usage_error_events(error: click.ClickException) -> None:
+    """What click found wrong with the command line, as JSON events."""
+    context = getattr(error, "ctx", None)
+    says = Says("json")
+    hint = f"{context.command_path} --help lists the options" if context is not None else ""
+    says.error(ImgbuildError(error.format_message(), hint))
+    says.end(command_name(context), error.exit_code)
+
+
+_FORMAT = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="Output format. json: everything as JSON, one object per line, on standard output.",
+)  # fmt: skip
 
 
 def _last_option(option: Callable[[Command], Command], command: Command) -> Command:
@@ -103,9 +171,3 @@ def _last_option(option: Callable[[Command], Command], command: Command) -> Comm
     parameters: list[click.Parameter] = command.__dict__["__click_params__"]
     parameters.insert(0, parameters.pop())
     return command
-
-
-def _is_check() -> bool:
-    """Whether findings are what the user asked for: `imgbuild check`."""
-    context = click.get_current_context(silent=True)
-    return context is not None and context.info_name == "check"

@@ -7,12 +7,16 @@ import json
 import click
 
 from imgbuild.cli.output import Says, ends_well
+from imgbuild.cli.parsing import Command
 from imgbuild.config.schema import KINDS, Kind, json_schema
 
 
-@click.command("schema")
+@click.command("schema", cls=Command)
 @click.argument("kind", metavar="profile|cluster", type=click.Choice(KINDS))
 @ends_well
 def command(says: Says, kind: Kind) -> None:
     """Print the JSON Schema of a profile or of a cluster file, for editors."""
+    if says.json:
+        says.result(schema=json_schema(kind))
+        return
     click.echo(json.dumps(json_schema(kind), indent=2, ensure_ascii=False))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from imgbuild.checks.secrets import check_keys
-from imgbuild.cli.options import Given, input_options, output_option
+from imgbuild.cli.options import Given, input_options, name_option, output_option
 from imgbuild.cli.output import Says, ends_well
+from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.kept_secrets import default_path, load_secrets
 from imgbuild.config.moment import read_moment
@@ -24,32 +24,36 @@ from imgbuild.outputs.manifest import read_manifest
 from imgbuild.pipeline import Request, prepare, with_new_token, write
 
 
-@click.command("token")
+@click.command("token", cls=Command)
 @ends_well
 @input_options(required=False)
-@click.option("--keep", is_flag=True, help="Print the Secret of the token that the file has; make no new one.")
-@click.option("--render", is_flag=True, help="Write the seeds with it too; needs the options of the build.")
+@click.option("--keep", is_flag=True, help="Print the Secret of the token that the cluster has; make no new one.")
+@click.option("--render", is_flag=True, help="Also write the seeds with it; give the options of the build too.")
 @output_option("With --render: the folder of the build.")
-def command(says: Says, given: Given, keep: bool, render: bool, output: Path) -> None:
-    """Make a new bootstrap token, and print the Secret that tells the cluster.
+@name_option
+def command(says: Says, given: Given, keep: bool, render: bool, output: Path, name: str | None) -> None:
+    """Make a new bootstrap token and print its Secret for kubectl.
 
     \b
     imgbuild token --cluster lab.yaml | kubectl apply -f -
     imgbuild token --cluster lab.yaml --render --profile debian12-efi | kubectl apply -f -
     """
     if given.cluster is None:
-        raise click.UsageError("--cluster is missing: the token is that of a cluster")
+        raise click.UsageError("--cluster is missing: a token belongs to a cluster")
     if render != (given.profile is not None):
         what = "--render needs --profile: which seeds" if render else "--profile without --render: nothing is built"
         raise click.UsageError(what)
     findings = Findings()
     if render:
-        made = renew_seeds(given.request(), output, says.steps(), findings, keep=keep)
+        made = renew_seeds(given.request(name), output, says.steps(), findings, keep=keep)
     else:
         made = renew(given.cluster, given.secrets, findings, keep=keep)
     says.findings(findings)
-    click.echo(json.dumps(secret_document(made.now), indent=2) if says.json else secret_text(made.now), nl=says.json)
-    if made.now != made.before and not says.json:
+    if says.json:
+        says.result(secret=secret_document(made.now), file=str(made.path), renewed=made.now != made.before)
+        return
+    click.echo(secret_text(made.now), nl=False)
+    if made.now != made.before:
         old, end = secret_name(made.before.bootstrap_token), made.before.bootstrap_token_expires
         says.err.print(
             f"{made.path} has the new token; the cluster takes it once it has this Secret (kubectl apply -f).\n"

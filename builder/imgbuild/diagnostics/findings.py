@@ -5,7 +5,6 @@ The layout of the text form is learnt from butane's reports: the place, the line
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -178,21 +177,16 @@ def _clean(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c == "\t" else f"\\x{ord(c):02x}" for c in text)
 
 
-def findings_json(findings: Sequence[Finding]) -> str:
-    """All findings as one JSON array, in ASCII: whatever the input holds, it reaches any terminal and any pipe."""
-    return json.dumps(
-        [
-            {
-                "code": f.code,
-                "severity": str(f.severity),
-                "key": f.key,
-                "message": f.message,
-                "hint": f.hint,
-                "file": f.mark.file if f.mark else None,
-                "line": f.mark.line if f.mark else None,
-                "column": f.mark.column if f.mark else None,
-            }
-            for f in findings
-        ],
-        indent=2,
-    ).replace("\x7f", "\\u007f")
+def finding_json(finding: Finding) -> dict[str, object]:
+    """A finding's fields in its JSON event."""
+    mark = finding.mark
+    return {
+        "code": finding.code,
+        "severity": str(finding.severity),
+        "key": finding.key,
+        "message": finding.message,
+        "hint": finding.hint,
+        "file": mark.file if mark else None,
+        "line": mark.line if mark else None,
+        "column": mark.column if mark else None,
+    }

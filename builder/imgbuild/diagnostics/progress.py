@@ -5,7 +5,6 @@ An address in it is shown without its login.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +24,7 @@ from rich.progress import (
 from rich.status import Status
 from rich.text import Text
 
+from imgbuild.diagnostics.jsonlines import json_line
 from imgbuild.diagnostics.mask import mask
 
 
@@ -137,7 +137,7 @@ class JsonSteps:
         self._stream = stream
 
     def _say(self, event: str, text: str, **more: object) -> None:
-        print(json.dumps({"event": event, "text": mask(text), **more}), file=self._stream, flush=True)
+        print(json_line(event, text=mask(text), **more), file=self._stream, flush=True)
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:

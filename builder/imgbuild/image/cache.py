@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import few
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of, sync
+from imgbuild.outputs.caller import caller
 from imgbuild.outputs.tree import own_users
 
 _TAG = "CACHEDIR.TAG"
@@ -33,10 +35,15 @@ class Unfit(Exception):  # noqa: N818 - not an error: the entry is made anew
 
 
 def default_cache() -> Path:
-    """IMGBUILD_CACHE, else imgbuild/ in the user's cache folder (XDG base directory specification)."""
+    """IMGBUILD_CACHE, else imgbuild/ in the user's cache folder (XDG base directory specification).
+
+    Under sudo in root's home, whatever HOME is: root would leave folders in the calling user's that they cannot delete.
+    """
     own = os.environ.get("IMGBUILD_CACHE")
     if own:
         return Path(own)
+    if caller() is not None:
+        return Path(pwd.getpwuid(0).pw_dir) / ".cache/imgbuild"
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgbuild"
     except RuntimeError:  # no HOME, and no such user in /etc/passwd

@@ -59,7 +59,12 @@ class BootResult:
 
 def result_json(result: BootResult) -> str:
     """The result as JSON text, what the guest sent beyond its checks left out."""
-    body = {
+    return json.dumps(result_fields(result), indent=2, ensure_ascii=False) + "\n"
+
+
+def result_fields(result: BootResult) -> dict[str, object]:
+    """The same as values."""
+    return {
         "ok": result.ok,
         "checked": result.checked,
         "problem": result.problem,
@@ -74,4 +79,3 @@ def result_json(result: BootResult) -> str:
         "console_tail": list(result.console_tail),
         "files": {what: path.name for what, path in result.files.items()},
     }
-    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"

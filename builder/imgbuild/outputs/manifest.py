@@ -77,8 +77,11 @@ def values(layered: Layered, file: str | None = None) -> dict[str, Any]:
     return out
 
 
-def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wanted_image: str) -> None:
-    """Write the manifest of what lies in ``folder`` now; it is the last thing a run writes."""
+def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wanted_image: str, origin: str) -> None:
+    """Write the manifest of what is in ``folder`` now; it is the last thing a run writes.
+
+    ``origin`` is the profile's file (outputs/origin.py).
+    """
     described = {
         name: {"run": record.run, **record.more, "files": _files(folder / name, name)}
         for name, record in sorted(groups.items())
@@ -86,6 +89,7 @@ def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wante
     data = {
         "imgbuild": __version__,
         "profile": loaded.name,
+        "profile_file": origin,
         "target": loaded.target.id,
         "firmware": loaded.profile.firmware,
         "mode": loaded.profile.mode,

@@ -1,7 +1,7 @@
 """The output folder: groups of files, each swapped in whole, so that a killed run leaves the old group or the new.
 
 A group carries its run's id in a file of its own (`.run`); the manifest, written last, says which ids belong
-together. A folder is 0700, a file 0600 or 0644.
+together. A folder is 0700, a file 0600 or 0644. Under sudo all but files of 0600 is the calling user's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import few
+from imgbuild.outputs.caller import caller, give_file, give_tree, make_folder, owner_of
 
 RUN_FILE = ".run"
 _RUN_BYTES = 1024
@@ -56,12 +57,13 @@ def output_folder(path: Path, groups: Sequence[str] = ()) -> Iterator[Path]:
             ``groups`` is somebody else's.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o700)
+        for folder in (*reversed(path.parents), path):
+            with suppress(FileExistsError):
+                if not folder.is_dir():
+                    make_folder(folder, 0o700 if folder == path else 0o777)
         _refuse_foreign(path, groups)
         path.chmod(0o700)
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        lock = _open_lock(path / _LOCK)
     except OSError as error:
         raise HostError(f"cannot write to {path}: {error.strerror}", "give another folder with --output") from error
     try:
@@ -76,6 +78,17 @@ def output_folder(path: Path, groups: Sequence[str] = ()) -> Iterator[Path]:
         yield path
     finally:
         os.close(lock)
+
+
+def _open_lock(path: Path) -> int:
+    """The open lock file; a new one is the caller's, who runs imgbuild without sudo the next time."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        lock = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags)
+    os.fchown(lock, owner_of(0o644), -1)
+    return lock
 
 
 def _refuse_foreign(path: Path, groups: Sequence[str]) -> None:
@@ -95,7 +108,7 @@ def _refuse_foreign(path: Path, groups: Sequence[str]) -> None:
             {place.name for place in places} - {_LOCK, "lost+found"} - {left.name for left in _left(path)} - {*groups}
         )
         if foreign:
-            hint = "give an empty or a new folder with --output, or rename the profile: its name is the folder's"
+            hint = "give an empty or a new folder with --output, or another name with --name"
             raise HostError(f"imgbuild did not make {path}: it holds {few(foreign, 3)}", hint)
     for place in (path / name for name in groups):
         if os.path.lexists(place) and group_run(path, place.name) is None and not _is_empty(place):
@@ -105,8 +118,8 @@ def _refuse_foreign(path: Path, groups: Sequence[str]) -> None:
 
 def own_users() -> frozenset[int]:
     """The users whose folders this run may write to: its own; under sudo the one who called it, too."""
-    caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
-    return frozenset({os.geteuid(), *([int(caller)] if caller.isascii() and caller.isdigit() else [])})
+    whose = caller()
+    return frozenset({os.geteuid(), *([] if whose is None else [whose.uid])})
 
 
 def _clear(folder: Path, left: Path) -> None:
@@ -159,6 +172,7 @@ def new_group(folder: Path, name: str, run: str) -> Iterator[Path]:
         try:
             yield fresh
             write_file(fresh / RUN_FILE, OutFile(f"{run}\n".encode()))
+            give_tree(fresh)
             _exchange(fresh, folder / name)
         except OSError as error:
             raise _kept(folder / name, error) from error
@@ -176,6 +190,7 @@ def write_file(path: Path, file: OutFile) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode)
     with os.fdopen(descriptor, "wb") as stream:
         os.fchmod(descriptor, file.mode)
+        give_file(descriptor)
         stream.write(file.content)
 
 
@@ -194,7 +209,7 @@ def _taken_over(old: Path, place: Path, file: OutFile) -> bool:
     try:
         with os.fdopen(os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
             there = os.fstat(stream.fileno())
-            wanted = (stat.S_IFREG | file.mode, os.geteuid(), len(file.content))
+            wanted = (stat.S_IFREG | file.mode, owner_of(file.mode), len(file.content))
             if (there.st_mode, there.st_uid, there.st_size) != wanted or stream.read() != file.content:
                 return False
         os.link(old, place, follow_symlinks=False)

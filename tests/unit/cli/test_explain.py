@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from imgbuild.cli.explain_key import as_json, explain, lines
 from imgbuild.cli.main import main
 from imgbuild.config.declared import documents, places
+from tests.support.events import result_of
 
 
 def said(*arguments: str) -> str:
@@ -31,7 +32,7 @@ def test_every_key_is_explained_without_a_profile() -> None:
 def test_a_section_lists_what_is_below_it() -> None:
     text = said("explain", "kernel")
     assert text.startswith("The kernel, its command line") and "\nkernel.flavour: One of" in text
-    assert json.loads(said("explain", "vip", "--format", "json"))["keys"] == [
+    assert result_of(said("explain", "vip", "--format", "json"))["keys"] == [
         "vip.address",
         "vip.interface",
         "vip.image",
@@ -60,7 +61,7 @@ def test_a_value_of_the_chart_is_explained_by_what_it_is_below() -> None:
     ],
 )
 def test_the_files_that_follow_from_a_setting(key: str, names: set[str]) -> None:
-    found = json.loads(said("explain", key, "--profile", "debian12-efi", "--format", "json"))
+    found = result_of(said("explain", key, "--profile", "debian12-efi", "--format", "json"))
     assert names <= set(found["files"]) and found["tried"]
     assert all(f"  {name}\n" in said("explain", key, "--profile", "debian12-efi") for name in names)
 
@@ -94,4 +95,6 @@ def test_the_values_of_a_cluster_file_and_of_the_settings_in_it(tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["profile", "cluster"])
 def test_the_schema_is_printed(kind: str) -> None:
-    assert json.loads(said("schema", kind))["title"].startswith(f"imgbuild {kind}")
+    schema = json.loads(said("schema", kind))
+    assert schema["title"].startswith(f"imgbuild {kind}")
+    assert result_of(said("schema", kind, "--format", "json"))["schema"] == schema

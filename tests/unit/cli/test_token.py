@@ -28,6 +28,7 @@ from imgbuild.outputs import manifest
 from imgbuild.render.kubeadm import init_yaml
 from tests.support.checking import ADMIN
 from tests.support.cluster.programs import programs
+from tests.support.events import findings_of, result_of
 from tests.support.nodes import DHCP, cluster_of, resolved
 
 CLUSTER = """\
@@ -143,8 +144,8 @@ def test_keep_prints_the_token_that_is_there(fresh: Secrets) -> None:
     data = yaml.safe_load(done.stdout)["stringData"]
     assert f"{data['token-id']}.{data['token-secret']}" == fresh.bootstrap_token and done.stderr == ""
     assert Path("lab.secrets.yaml").read_bytes() == text
-    shown = json.loads(token("--keep", "--format", "json").stdout)
-    assert shown["stringData"] == data
+    shown = result_of(token("--keep", "--format", "json").stdout)
+    assert shown["secret"]["stringData"] == data and shown["renewed"] is False
 
 
 def test_the_file_keeps_its_keys_its_mode_and_a_link_to_it(fresh: Secrets) -> None:
@@ -186,7 +187,7 @@ def test_a_token_that_has_expired_is_renewed_as_the_finding_tells(fresh: Secrets
     Kept(fresh.model_copy(update={"bootstrap_token_expires": past}), Path("lab.secrets.yaml"), None, 0).save()
     words = ("--profile", "debian12-efi", "--cluster", "lab.yaml", "--set", ADMIN)
     done = imgbuild("check", *words, "--format", "json")
-    (error,) = [f for f in json.loads(done.stdout) if f["severity"] == "error"]
+    (error,) = [f for f in findings_of(done.stdout) if f["severity"] == "error"]
     assert error["code"] == "IB906" and "has expired" in error["message"]
     command, _, kubectl = error["hint"].splitlines()[0].partition(" | ")
     assert command == "imgbuild token --cluster lab.yaml" and kubectl == "kubectl apply -f -"
@@ -208,7 +209,7 @@ def test_it_is_warned_of_before_half_of_a_short_life_is_over_and_not_sooner(fres
         done = imgbuild(
             "check", "--profile", "debian12-efi", "--cluster", "lab.yaml", "--set", ADMIN, "--format", "json"
         )
-        assert ("IB906" in {f["code"] for f in json.loads(done.stdout)}) == wanted
+        assert ("IB906" in {f["code"] for f in findings_of(done.stdout)}) == wanted
 
 
 def test_the_seeds_are_renewed_and_nothing_else(fresh: Secrets) -> None:

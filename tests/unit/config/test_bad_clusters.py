@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from imgbuild.cli.main import main
 from imgbuild.config.kept_secrets import Kept
 from imgbuild.config.secrets import Secrets, make
 from tests.support.checking import ADMIN
+from tests.support.events import findings_of
 
 HEAD = "name: lab\nendpoint: 10.0.0.9:6443\nnodes:\n"
 CP = "  - {name: a, role: control-plane}\n"
@@ -39,7 +39,7 @@ def check(*words: str) -> tuple[int, list[dict[str, Any]]]:
         ["check", "--profile", "debian12-efi", "--set", ADMIN, "--cluster", "lab.yaml", "--format", "json", *words],
     )
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, json.loads(done.stdout)
+    return done.exit_code, findings_of(done.stdout)
 
 
 def static(number: int, mac: int, address: int) -> str:

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from imgbuild.cli.main import main
+from tests.support.events import findings_of
 from tests.support.places import ROOT
 
 
@@ -21,7 +22,7 @@ def imgbuild(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
     """The exit code and the findings of `imgbuild check` in JSON."""
     result = CliRunner().invoke(main, ["check", "--format", "json", *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, json.loads(result.stdout)
+    return result.exit_code, findings_of(result.stdout)
 
 
 def refused(folder: Path, files: dict[str, str | bytes], *arguments: str) -> list[tuple[str, str, int, int]]:
@@ -159,7 +160,7 @@ def test_a_layer_that_extends_another_is_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--profile", "--layer", "--cluster"])
 def test_a_pipe_is_not_waited_for(option: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
-    words = ["--profile", "centos7-efi", option, "pipe.yaml"]
+    words = [option, "pipe.yaml"] if option == "--profile" else ["--profile", "centos7-efi", option, "pipe.yaml"]
     assert refused(tmp_path, {}, *words) == [("IB100", "pipe.yaml", 1, 1)]
 
 

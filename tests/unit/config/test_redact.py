@@ -34,7 +34,7 @@ from imgbuild.config.moment import read_moment
 from imgbuild.config.profile import Profile
 from imgbuild.config.redact import is_private, may_hold_private, shown
 from imgbuild.config.secrets import Secrets, make
-from imgbuild.diagnostics.findings import Findings, findings_json, format_path, print_findings
+from imgbuild.diagnostics.findings import Findings, finding_json, format_path, print_findings
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 from imgbuild.diagnostics.progress import JsonSteps, PlainSteps
 from imgbuild.image.rootfs.dibrun import _keep_log
@@ -327,7 +327,7 @@ def test_a_damaged_file_shows_nothing_private(
     console = Console()
     console.file = out
     print_findings(console, findings.items)
-    text = out.getvalue() + findings_json(findings.items)
+    text = out.getvalue() + json.dumps([finding_json(finding) for finding in findings.items])
     clean(text, secrets)
 
 

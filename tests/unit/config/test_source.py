@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from imgbuild.config.source import MAX_BYTES, MAX_VALUES, Document, parse, read
-from imgbuild.diagnostics.findings import Finding, Findings, Mark, findings_json, format_path, print_findings
+from imgbuild.diagnostics.findings import Finding, Findings, Mark, finding_json, format_path, print_findings
+from imgbuild.diagnostics.jsonlines import json_line
 from imgbuild.diagnostics.severity import Severity
 
 
@@ -288,7 +289,7 @@ def test_print_findings_shows_any_input_without_control_characters(found: list[F
         out = io.StringIO()
         print_findings(Console(file=out, width=40, force_terminal=terminal, color_system=None), found)
         assert all(c == "\n" or c.isprintable() for c in out.getvalue())
-    text = findings_json(found)
+    text = "\n".join(json_line("finding", **finding_json(finding)) for finding in found)
     text.encode()
     assert all(c == "\n" or not (ord(c) < 32 or 127 <= ord(c) < 160) for c in text)
 

@@ -22,6 +22,7 @@ from imgbuild.config.cluster import DEFAULT
 from imgbuild.facts.images import addresses, cilium_images, images, known_until, mirrored
 from tests.support.checking import codes, findings
 from tests.support.cri.pause_image import pause_image
+from tests.support.events import of_kind
 from tests.support.places import TESTS
 from tests.support.profiles import resolved
 
@@ -176,7 +177,7 @@ def test_the_command_prints_groups_names_and_json(tmp_path: Path) -> None:
     plain = run(*args, "--names")
     assert "ghcr.io/kube-vip/kube-vip:v0.8.9" in plain.stdout.splitlines()
     assert all(":" in line and " " not in line for line in plain.stdout.splitlines())
-    rows = json.loads(run(*args, "--format", "json").stdout)["images"]
+    rows = of_kind("image", run(*args, "--format", "json").stdout)
     assert [row["image"] for row in rows if row["file"] == "cluster"] == ["ghcr.io/kube-vip/kube-vip:v0.8.9"]
     assert not (tmp_path / "lab.secrets.yaml").exists()
 
@@ -229,7 +230,7 @@ def test_digests_are_asked_of_the_mirrors_and_then_of_the_registry(registry: tup
     mirrors = f'containerd.registries."registry.k8s.io".mirrors=["{address}/nowhere", "{address}"]'
     done = run(*HOST, "--set", mirrors, "--digests", "--format", "json")
     assert done.returncode == 0, done.stderr
-    (row,) = json.loads(done.stdout)["images"]
+    (row,) = of_kind("image", done.stdout)
     assert (row["image"], row["digest"]) == ("registry.k8s.io/pause:3.6", digest)
     assert run(*HOST, "--set", mirrors, "--digests", "--names").stdout == f"registry.k8s.io/pause:3.6@{digest}\n"
 
