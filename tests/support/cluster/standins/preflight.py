@@ -104,7 +104,7 @@ def _places(verb: str, api: int = 0) -> Iterator[Finding]:
 
 def _machine() -> Iterator[Finding]:
     wanted = _table()["machine"]
-    cpus = os.cpu_count() or 0
+    cpus = len(os.sched_getaffinity(0))
     if cpus < wanted["cpus"]:
         yield "NumCPU", f"the number of available CPUs {cpus} is less than the required {wanted['cpus']}"
     kib = int(next(x for x in Path("/proc/meminfo").read_text().splitlines() if x.startswith("MemTotal")).split()[1])
@@ -125,8 +125,9 @@ def _common(registration: Config, addresses: list[str]) -> Iterator[Finding]:
     if os.geteuid() != 0:
         yield "IsPrivilegedUser", "user is not running as root"
     yield from _runtime(registration["criSocket"])
-    if len(Path("/proc/swaps").read_text().splitlines()) > 1:
-        yield "Swap", "running with swap on is not supported. Please disable swap"  # newer ones only warn
+    yield from _swap()
+    if rows("cgroup_v1") and Path("/sys/fs/cgroup/memory").is_dir():
+        yield "SystemVerification", "cgroups v1 support is deprecated and will be removed in a future release"
     for row in rows("programs"):
         name = row["name"]
         if shutil.which(name) is None and row.get("warning"):
@@ -139,6 +140,14 @@ def _common(registration: Config, addresses: list[str]) -> Iterator[Finding]:
     for row in rows("sysctls"):
         if row.get("family", 4) in families:
             yield from _content(Path("/proc/sys") / row["key"].replace(".", "/"), row["value"])
+
+
+def _swap() -> Iterator[Finding]:
+    if len(Path("/proc/swaps").read_text().splitlines()) > 1:
+        if any(row.get("warning") for row in rows("swap")):
+            print("\t[WARNING Swap]: swap is supported for cgroup v2 only")
+        else:
+            yield "Swap", "running with swap on is not supported. Please disable swap"
 
 
 def _is_address(text: str) -> bool:
@@ -172,6 +181,8 @@ def _runtime(endpoint: str) -> Iterator[Finding]:
             probe.connect(path)
     except OSError as error:
         yield "CRI", f'container runtime is not running: validate CRI v1 runtime API for endpoint "{endpoint}": {error}'
+        if place.minor() >= 35:  # kubernetes#134906
+            yield "ContainerRuntimeVersion", f"could not connect to the container runtime: {error}"
 
 
 def _kubelet() -> Iterator[Finding]:
