@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from imgbuild.render.node import node_tree
-from tests.support.node.certificates import kubeconfig, pem
+from tests.support.node.certificates import kubeconfig, pem, written
 from tests.support.profiles import resolved, write_tree
 
 STANDIN = r"""#!/bin/bash
@@ -145,6 +145,22 @@ def test_certificates_are_renewed_and_each_pod_started_anew(tmp_path: Path) -> N
 ])  # fmt: skip
 def test_each_control_plane_has_its_own_day(tmp_path: Path, left: float, place: int, due: bool) -> None:
     node = ControlPlane(tmp_path, left=left, place=place)
+    assert node.run().returncode == 0
+    assert bool(node.calls("kubeadm")) is due
+
+
+@pytest.mark.parametrize(("left", "due"), [(300, False), (92, False), (90, True), (-1, True)])
+def test_certificates_that_begin_with_their_ca_live_from_when_they_were_written(
+    tmp_path: Path, left: float, due: bool
+) -> None:
+    """kubernetes#113618: the CA is four years old, and each renewed certificate says that it is, too."""
+    node = ControlPlane(tmp_path, left=left)
+    for name, ca_life in (("ca.crt", 3650), ("etcd/ca.crt", 3650)):
+        node.write(f"etc/kubernetes/pki/{name}", pem(3650 - 1461, ca_life))
+    for name in LEAVES:
+        life = 1461 + left
+        node.write(f"etc/kubernetes/{name}", kubeconfig(left, life) if name.endswith(".conf") else pem(left, life))
+        written(node.root / "etc/kubernetes" / name, 365 - left)
     assert node.run().returncode == 0
     assert bool(node.calls("kubeadm")) is due
 

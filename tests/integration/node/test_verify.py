@@ -13,7 +13,7 @@ import pytest
 
 from imgbuild.machine.report import parse_line, parse_verify
 from imgbuild.render.verify import CILIUM, CLUSTER, UNREQUIRED, check_list, check_names
-from tests.support.node.certificates import kubeconfig, pem
+from tests.support.node.certificates import kubeconfig, pem, written
 from tests.support.node.fakenode import BROKEN_HEALTH, CLUSTER_CONF, ENDPOINTS, RESULT, SERVICES, STATUS, Node
 from tests.support.profiles import CASES, HOST, resolved
 
@@ -211,6 +211,14 @@ def test_certificates_that_have_time_left(tmp_path: Path) -> None:
     assert found["ok"] is True and found["found"].startswith("the first, pki/etcd/server.crt ends on 2")
     (node.root / "etc/kubernetes/pki/apiserver.crt").unlink()
     assert node.checks("certificates")["certificates"]["ok"] is None  # a worker
+
+
+def test_certificates_of_a_month_that_begin_with_their_ca(tmp_path: Path) -> None:
+    node = Node(tmp_path, resolved("debian12-efi"))
+    for file, text in {"ca.crt": pem(3000, 3650), "apiserver.crt": pem(25, 675)}.items():
+        node.write(f"/etc/kubernetes/pki/{file}", text)
+    written(node.root / "etc/kubernetes/pki/apiserver.crt", 5)
+    assert node.checks("certificates")["certificates"]["ok"] is True
 
 
 def test_who_holds_the_virtual_address(tmp_path: Path) -> None:

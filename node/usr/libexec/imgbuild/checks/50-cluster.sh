@@ -102,6 +102,7 @@ check_certificates() {
         skip "$wanted" "a worker has the kubelet's alone, and the kubelet renews it"
         return
     fi
+    note_ca_begins "$R/etc/kubernetes"
     for file in "${leaf_certificates[@]}" "${ca_certificates[@]}"; do
         name=$file
         [[ -s $R/etc/kubernetes/$file ]] || continue

@@ -10,7 +10,34 @@ leaf_certificates=(
 ca_certificates=(pki/ca.crt pki/front-proxy-ca.crt pki/etcd/ca.crt)
 
 # dates_of FILE: prints begin and end of the certificate in a PEM file or a kubeconfig, in seconds since 1970.
+#
+# Many of kubeadm's certificates begin on the day on which their CA did (kubernetes#113618; those in kubeconfigs do in 1.36
+# too): after three years one that is valid for a year seems to be valid for four, and a quarter of that is a year. The
+# life of such a one is counted from when its file was written; ca_begins, which note_ca_begins sets, tells them.
 dates_of() {
+    local start end written
+    read -r start end < <(certificate_dates "$1") || return 1
+    if [[ $1 != *ca.crt && " ${ca_begins:-} " == *" $start "* ]]; then
+        written=$(date -u -r "$1" +%s)
+        if [ "$written" -gt "$start" ] && [ "$written" -lt "$end" ]; then
+            start=$written
+        fi
+    fi
+    printf '%s %s\n' "$start" "$end"
+}
+
+# note_ca_begins FOLDER: of the CAs in FOLDER, /etc/kubernetes.
+note_ca_begins() {
+    local file dates
+    ca_begins=''
+    for file in "${ca_certificates[@]}"; do
+        if [ -s "$1/$file" ] && dates=$(certificate_dates "$1/$file"); then
+            ca_begins+=" ${dates% *}"
+        fi
+    done
+}
+
+certificate_dates() {
     local text line start='' end=''
     case $1 in
         *.conf) text=$(sed -n 's/^ *client-certificate-data: *//p' "$1" | base64 -d) || return 1 ;;
