@@ -188,6 +188,12 @@ def _mark(file: str, lines: list[str], line: int, column: int) -> Mark:
     return Mark(file, line + 1, column + 1, lines[line])
 
 
+def _shown_mark(file: str, raw: list[str], lines: list[str], where: yaml.Mark) -> Mark:
+    """The place in the text as it is, with its line as it may be shown."""
+    mark = _mark(file, raw, where.line, where.column)
+    return Mark(file, mark.line, mark.column, lines[mark.line - 1])
+
+
 def _place(file: str, lines: list[str], before: str) -> Mark:
     """The place of the character that follows ``before``."""
     parts = _LINE_BREAK.split(before)
@@ -244,7 +250,7 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
         node = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark or error.context_mark
-        mark = _mark(file, lines, where.line, where.column) if where else Mark(file, 1, 1)
+        mark = _shown_mark(file, raw, lines, where) if where else Mark(file, 1, 1)
         said = " ".join(p for p in (error.context, error.problem) if p)
         if hidden:
             said = re.sub(r"'[^']{2,}'", NOT_SHOWN, said)
@@ -261,7 +267,7 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
         )  # fmt: skip
         return None
     except _TooMuchError as error:
-        mark = _mark(file, lines, error.mark.line, error.mark.column)
+        mark = _shown_mark(file, raw, lines, error.mark)
         findings.add("IB104", "too many or too deeply nested values", mark=mark, hint="write the values out")
         return None
     except UnicodeEncodeError as error:  # half of a surrogate pair

@@ -10,6 +10,7 @@ import io
 import json
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType
@@ -34,6 +35,7 @@ from imgbuild.config.moment import read_moment
 from imgbuild.config.profile import Profile
 from imgbuild.config.redact import is_private, may_hold_private, shown
 from imgbuild.config.secrets import Secrets, make
+from imgbuild.config.source import parse
 from imgbuild.diagnostics.findings import Findings, finding_json, format_path, print_findings
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 from imgbuild.diagnostics.progress import JsonSteps, PlainSteps
@@ -407,6 +409,21 @@ def test_keys_of_the_chart_whose_names_look_like_a_secret_are_decided() -> None:
 )  # fmt: skip
 def test_a_text_that_is_not_yaml_is_hidden_unless_all_its_keys_are_public(text: str) -> None:
     assert may_hold_private(text)
+
+
+@pytest.mark.parametrize("piece", ["- ", " ", ",", "{", "a", ", a", "\"'", "time: x\n", "zone "])
+def test_a_long_text_that_is_not_yaml_is_gone_through_once(piece: str) -> None:
+    text = "time: {" + piece * (1_000_000 // len(piece))
+    start = time.process_time()
+    may_hold_private(text)
+    assert time.process_time() - start < 10
+
+
+def test_a_hidden_line_has_its_place() -> None:
+    findings = Findings()
+    parse("password: [1", "mine.yaml", findings)
+    (found,) = findings.items
+    assert found.mark is not None and (found.mark.line, found.mark.column, found.mark.text) == (1, 13, "")
 
 
 def test_a_text_of_public_keys_that_is_not_yaml_is_shown() -> None:
