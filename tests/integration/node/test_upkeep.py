@@ -71,7 +71,7 @@ esac
 PODS = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
 LEAVES = ["pki/apiserver.crt", "pki/etcd/server.crt", "admin.conf", "scheduler.conf"]
 TOGETHER = "cp1 coredns-a True\ncp1 coredns-b True\n"
-TWO = "/True\n/True\n"
+TWO = "/True/node-role.kubernetes.io/control-plane\n/True/\n"
 
 
 class ControlPlane:
@@ -227,8 +227,10 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     ("coredns", "nodes", "role", "deleted"),
     [
         (TOGETHER, TWO, "init", ["coredns-b"]),
-        (TOGETHER, "/True\n/False\n", "init", []),  # still alone
-        (TOGETHER, "/True\ntrue/True\n", "init", []),  # cordoned
+        (TOGETHER, "/True/\n/False/\n", "init", []),  # still alone
+        (TOGETHER, "/True/\ntrue/True/node.kubernetes.io/unschedulable\n", "init", []),  # cordoned
+        (TOGETHER, "/True/\n/True/node.kubernetes.io/disk-pressure\n", "init", []),  # it would come back
+        (TOGETHER, "/True/\n/True/node-role.kubernetes.io/control-plane gpu\n", "init", []),
         (TOGETHER, TWO, "control-plane", []),  # another node does it
         ("cp1 coredns-a True\ncp2 coredns-b True\n", TWO, "init", []),
         ("cp1 coredns-a True\ncp1 coredns-b False\n", TWO, "init", []),  # one is not Ready: not the other, too
