@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from imgbuild.cli.commands import COMMANDS, load_command
 from imgbuild.cli.main import main
+from imgbuild.machine.result import BootResult, result_fields
 from tests.support.events import Event, events, of_kind, result_of
 from tests.support.places import ROOT
 
@@ -109,3 +110,9 @@ def test_the_page_describes_every_event_and_field(done: dict[str, Result]) -> No
 def test_every_command_takes_it() -> None:
     for name in COMMANDS:
         assert any("--format" in parameter.opts for parameter in load_command(name).params), name
+
+
+def test_the_page_describes_the_result_of_boot() -> None:
+    section = PAGE.split("## result")[1]
+    for name in result_fields(BootResult(checked=False)):
+        assert f"`{name}` | `boot`" in section, name
