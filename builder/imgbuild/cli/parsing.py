@@ -1,4 +1,4 @@
-"""Stricter than click: no option loses a value silently, and a profile that stands alone is told its option."""
+"""Stricter than click: no option loses a value silently, and a profile without its option gets a helpful answer."""
 
 from __future__ import annotations
 

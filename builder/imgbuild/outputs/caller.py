@@ -41,7 +41,7 @@ def caller() -> Caller | None:
 
 
 def owner_of(mode: int) -> int:
-    """The user that a file with this mode shall belong to: a file that only its owner can read stays ours."""
+    """The user that a file with this mode should belong to: a file that only its owner can read stays ours."""
     whose = caller()
     return os.geteuid() if whose is None or is_private(mode) else whose.uid
 
