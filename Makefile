@@ -47,6 +47,7 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/codespell
 
 bench: test-packages $(VENV)/.dev
 	$(VENV)/bin/python -m tests.bench
