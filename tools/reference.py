@@ -1,4 +1,4 @@
-"""Write what follows from the declarations of settings: the tables of docs/reference, and schemas/.
+"""Write what follows from the declarations of settings and codes: docs/reference and schemas/.
 
     python -m tools.reference
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from imgbuild.config.declared import Place, documents, root
 from imgbuild.config.schema import KINDS, json_schema
 from imgbuild.config.words import default_words, example_words, type_words
+from tools import findings
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(?s)<!-- keys: (?P<keys>[a-z_ ]+) -->\n.*?<!-- end of keys -->")
@@ -77,12 +78,12 @@ def page(kind: str, text: str) -> str:
 
 def files(base: Path = ROOT) -> Mapping[Path, str]:
     """Every file that is made from the declarations, as it has to be."""
-    out = {}
+    out: dict[Path, str] = {}
     for kind in KINDS:
         place = base / "docs" / "reference" / f"{kind}.md"
         out[place] = page(kind, place.read_text())
         out[base / "schemas" / f"{kind}.json"] = json.dumps(json_schema(kind), indent=2, ensure_ascii=False) + "\n"
-    return out
+    return out | findings.files(base)
 
 
 def main() -> None:

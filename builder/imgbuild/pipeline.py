@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imgbuild.checks import check
+from imgbuild.checks import check, here
 from imgbuild.config.cluster import DEFAULT, Cluster
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.fields import duration_seconds
@@ -99,6 +99,10 @@ def prepare(request: Request, findings: Findings) -> Input:
     resolved = resolve(loaded)
     own = own_profiles(resolved, cluster, layered, findings)
     check(resolved, cluster, layered, findings, request.moment, kept, own, mended)
+    here.check(resolved, findings)
+    for each in own:
+        here.check(each.resolved, said := Findings())
+        each.tell(said, findings)
     if findings.errors:
         raise InvalidInput(findings)
     epoch = EPOCH if request.moment.epoch is None else request.moment.epoch
@@ -176,6 +180,10 @@ def _with_kept_keys(ready: Input, steps: Steps) -> Input:
         return _with_kept_keys(prepare(ready.request, Findings()), steps)
     if kept.layered is None:
         steps.note(f"the cluster's new keys are in {kept.path}: keep it, nodes that join later need it")
+        steps.note(
+            "seeds and PXE files of control planes hold the private keys of the cluster's CAs, those of workers the "
+            "bootstrap token: keep them where only the nodes can read them"
+        )
     return ready
 
 

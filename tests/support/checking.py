@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from imgbuild.checks import check
+from imgbuild.checks import check, here
 from imgbuild.config.cluster import DEFAULT
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import load
@@ -16,6 +16,7 @@ from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.node_settings import own_profiles
 from imgbuild.facts.resolved import resolve
 from imgbuild.outputs.lint import pxe, users_files
+from imgbuild.pipeline import Request
 from imgbuild.render.install import install_tree
 from imgbuild.render.node import node_tree
 
@@ -53,6 +54,21 @@ def findings(
                 if given.profile.files:  # rendering takes time
                     users_files.lint(given, install_tree(given), node_tree(given), found)
     return [f for f in found.items if moment is not None or not dated(f)]
+
+
+def look(request: Request, findings: Findings) -> None:
+    """All findings about a request's input but for those of rendered bytes: many times faster than `prepare`."""
+    loaded = load(request.profile, request.layers, request.sets, request.mode, findings)
+    nodes, layered, mended = DEFAULT, None, frozenset[KeyPath]()
+    if request.cluster is not None:
+        read = load_cluster(request.cluster, findings)
+        if read is not None:
+            nodes, layered, mended = read.cluster, read.layered, read.mended
+    if loaded is not None:
+        given = resolve(loaded)
+        own = own_profiles(given, nodes, layered, findings)
+        check(given, nodes, layered, findings, request.moment, own=own, mended=mended)
+        here.check(given, findings)
 
 
 def dated(finding: Finding) -> bool:

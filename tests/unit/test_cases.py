@@ -16,7 +16,7 @@ from tests.support.places import TESTS
 
 CASES = TESTS / "cases"
 # What every one of these files gets: nobody can log in, seeds hold keys, a static network is on PXE's command line.
-ALWAYS = {"IB450", "IB801", "IB802", "IB908"}
+ALWAYS = {"IB450", "IB801", "IB802"}
 
 
 def checked(request: Request) -> tuple[Rendered | None, list[Finding]]:

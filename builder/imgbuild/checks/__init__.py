@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imgbuild.checks import (
+    addresses,
+    cause,
     cilium,
     containerd,
     dates,
@@ -32,7 +34,7 @@ from imgbuild.diagnostics.findings import Findings, Path
 from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 
-_PROFILE = (kubernetes, kernel, containerd, cilium, images, network, users_files, repositories)
+_PROFILE = (kubernetes, kernel, containerd, cilium, images, network, users_files, repositories, addresses)
 """What a profile decides: for nodes with settings of their own once more."""
 _CLUSTER = (hosts, roles)
 
@@ -56,14 +58,28 @@ def check(
     others = {number for each in own for number in each.numbers}
     numbers = [number for number in range(len(cluster.nodes)) if number not in others]
     context = Context(resolved, cluster, cluster_layered, findings, numbers, moment, mended)
-    for topic in (*_PROFILE, *_CLUSTER):
-        topic.check(context)
-    routes.check(context, own)
+
+    def of_all(other: Resolved, said: Findings) -> Findings:
+        context = Context(other, cluster, cluster_layered, said, numbers, moment, mended)
+        for topic in (*_PROFILE, *_CLUSTER):
+            topic.check(context)
+        routes.check(context, own)
+        return said
+
+    start = len(findings.items)
+    of_all(resolved, findings)
+    cause.place(resolved, findings, start, lambda other: of_all(other, Findings()))
     dates.check(context)  # what a date says of the versions is the same for every node
     for each in own:
-        said = Findings()
-        for topic in _PROFILE:
-            topic.check(Context(each.resolved, cluster, cluster_layered, said, each.numbers, moment, mended))
+
+        def of_some(other: Resolved, numbers: Sequence[int] = each.numbers) -> Findings:
+            said = Findings()
+            for topic in _PROFILE:
+                topic.check(Context(other, cluster, cluster_layered, said, numbers, moment, mended))
+            return said
+
+        said = of_some(each.resolved)
+        cause.place(each.resolved, said, 0, of_some)
         each.tell(said, findings)
     dates.check_clock(context, makes_keys=kept is not None)
     if kept is not None:

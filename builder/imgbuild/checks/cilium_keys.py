@@ -13,33 +13,47 @@ from packaging.version import Version
 
 from imgbuild.checks.context import Context
 from imgbuild.config.layers import closest
-from imgbuild.diagnostics.findings import Path
+from imgbuild.diagnostics.findings import Path, few
 from imgbuild.facts.derive import versions
 
 _VALUES: Path = ("cilium", "values")
+_MOST = 20
+"""Unknown keys that are findings of their own: the nearest known one is looked for, which takes time."""
 
 
 def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
     """All findings about keys. ``release``: the chart's minor; ``leaves``: the values by path, mappings too."""
     rows: Mapping[str, Mapping[str, str]] = versions("cilium")["keys"]
+    sections = {".".join(row.split(".")[:length]) for row in rows for length in range(1, row.count(".") + 1)}
     known = _known(release)
-    said: list[Path] = []
+    said: set[Path] = set()
+    unknown: list[Path] = []
     for path in leaves:
         name = ".".join(map(str, path))
-        if any(path[: len(above)] == above for above in said):
+        if any(path[:length] in said for length in range(1, len(path))):
             continue  # its parent is said already
         if name in rows:
             _row(context, release, path, rows[name])
-            said.append(path)
-        elif not _reads(known, path) and not any(row.startswith(f"{name}.") for row in rows):
-            said.append(path)
-            _unknown(context, release, path)
+            said.add(path)
+        elif not _reads(known, path) and name not in sections:
+            said.add(path)
+            unknown.append(path)
         elif known.get(path) is False and not isinstance(leaves[path], dict):
-            said.append(path)
+            said.add(path)
             context.report(
                 "IB616", (*_VALUES, *path), f"{name} is a mapping in the chart, not {leaves[path]!r:.60}",
                 "write the keys below it",
             )  # fmt: skip
+    first = unknown if len(unknown) <= _MOST + 1 else unknown[:_MOST]
+    for path in first:
+        _unknown(context, release, path)
+    rest = unknown[len(first) :]
+    if rest:
+        names = few([".".join(map(str, path)) for path in rest], 3)
+        context.report(
+            "IB611", (*_VALUES, *rest[0]), f"{len(rest)} more keys that Cilium's chart does not read: {names}",
+            "look them up in the chart's values.yaml", of_key=True,
+        )  # fmt: skip
 
 
 @cache
@@ -83,7 +97,7 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
         first, _, rest = name.partition(".")
         context.report(
             "IB610", where, f"{name} is no key: only helm's --set takes dots apart",
-            f"write {first}: {{{rest}: …}}, nested",
+            f"write {first}: {{{rest}: …}}, nested", of_key=True,
         )  # fmt: skip
         return
     spans = [(first, last) for other, first, last in _spans() if other[: len(path)] == path]
@@ -91,13 +105,13 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
         since, until = min(f for f, _ in spans), max(t for _, t in spans)
         context.report(
             "IB611", where, f"the chart {context.profile.cilium.version} does not read {name}, and helm says nothing",
-            f"the charts {since} to {until} do; take it out (null), or take one of those",
+            f"the charts {since} to {until} do; take it out (null), or take one of those", of_key=True,
         )  # fmt: skip
         return
     siblings = [str(other[-1]) for other in known if len(other) == len(path) and other[:-1] == path[:-1]]
     context.report(
         "IB611", where, f"no key {name} is known in Cilium's charts; helm says nothing",
-        closest(str(path[-1]), siblings) or "look it up in the chart's values.yaml",
+        closest(str(path[-1]), siblings) or "look it up in the chart's values.yaml", of_key=True,
     )  # fmt: skip
 
 

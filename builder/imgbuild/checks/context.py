@@ -56,22 +56,51 @@ class Context:
         mark = self.mark(*path)
         return mark is not None and is_shipped(mark.file)
 
-    def report(self, code: str, path: Path, message: str, hint: str, *, lesser: bool = False) -> None:
-        """A finding about a key of the profile. ``lesser``: the milder case of a code that has two."""
+    def report(
+        self, code: str, path: Path, message: str, hint: str, *, lesser: bool = False, of_key: bool = False
+    ) -> None:
+        """A finding about a key of the profile.
+
+        ``lesser``: the milder case of a code that has two; ``of_key``: about the key itself, not its value.
+        """
         if not self._stands_in(path):
-            mark = self.mark(*path)
+            mark = (self.resolved.layered.key_marks.get(path) if of_key else None) or self.mark(*path)
             self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser)
+
+    def report_whole(self, code: str, path: Path, message: str, hint: str) -> None:
+        """A finding about what the profile lacks: at the user's line if there is one, else at the user's file."""
+        mark = self.mark(*path)
+        if mark is not None and is_shipped(mark.file):
+            root = self.resolved.layered.root
+            mark = root if root is not None and not is_shipped(root.file) else None
+        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark)
 
     def _stands_in(self, path: Path) -> bool:
         """Whether a default stands there for a value that does not fit, which is said already."""
         return any(path[: len(place)] == place for place in self.resolved.loaded.mended)
 
-    def cluster_finding(self, code: str, path: Path, message: str, hint: str, *, lesser: bool = False) -> None:
-        """A finding about a key of the cluster file. ``lesser``: the milder case of a code that has two."""
+    def cluster_finding(
+        self,
+        code: str,
+        path: Path,
+        message: str,
+        hint: str,
+        *,
+        lesser: bool = False,
+        who: Sequence[str] = (),
+    ) -> None:
+        """A finding about a key of the cluster file. ``lesser``: the milder case of a code that has two.
+
+        Below a node the message begins with the node's name by itself, and is one for all nodes that it holds for;
+        ``who`` names others.
+        """
         if any(path[: len(place)] == place for place in self.cluster_mended):
             return
         mark = self.cluster_layered.mark(path) if self.cluster_layered is not None else None
-        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser)
+        node = path[1] if path[0] == "nodes" and len(path) > 1 else None
+        if isinstance(node, int) and not who:
+            who = (self.cluster.nodes[node].name,)
+        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser, who=who)
 
 
 def parts(node: Node) -> Iterator[tuple[Path, str, Addresses]]:

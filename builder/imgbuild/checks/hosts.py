@@ -64,7 +64,7 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
     names: set[str] = set()
     for place, name, _ in parts(Node(name="x", role="worker", network=network)):
         if name in names:
-            say("IB404", (*path, *place, "name"), f"{name} stands twice on this node", "give each a name of its own")
+            say("IB404", (*path, *place, "name"), f"{name} stands twice", "give each a name of its own")
         if name == "lo":
             say("IB404", (*path, *place, "name"), "lo is the loopback interface", "take another name")
         names.add(name)
@@ -139,7 +139,7 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
         say(
             "IB420",
             path,
-            f"{node.name} has a static network without any address",
+            "a static network without any address",
             "give one, or take network: out for DHCP",
         )
         return
@@ -170,17 +170,17 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
         for way in _defaults(carried):
             gateways[ipaddress.ip_address(way).version] += 1
     if not dhcp and not any(gateways.values()):
-        say("IB423", path, f"{node.name} has no default gateway", "set gateway: on one interface")
+        say("IB423", path, "no default gateway", "set gateway: on one interface")
     for family, count in gateways.items():
         if count > 1:
             say(
                 "IB424", path,
-                f"{node.name} has {count} default gateways (IPv{family}): which one wins is left to chance",
+                f"{count} default gateways (IPv{family}): which one wins is left to chance",
                 "keep one; reach other networks by routes:",
             )  # fmt: skip
     if not dhcp and not network.dns:
         say(
-            "IB425", path, f"{node.name} has no DNS server; CoreDNS, where it runs there, does not start without one",
+            "IB425", path, "no DNS server; CoreDNS, where it runs there, does not start without one",
             "set dns: on it, to any address where there is no server",
         )  # fmt: skip
 

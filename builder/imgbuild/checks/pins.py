@@ -27,7 +27,8 @@ def pinned(
             ours = context.shipped(*path, "urls", index) and not context.shipped(*at)
             context.report(
                 code, at if ours else (*path, "urls", index),
-                f"{what}: version is {version}, but {'the URL of a layer' if ours else 'this URL'} is of {found[-1]}",
+                f"{what}: version is {version}, but "
+                f"{_where(context, path, index) if ours else 'this URL is'} of {found[-1]}",
                 f"set {format_path(path)}.urls and .sha256 to those of {version}, or the version to {found[-1]}",
             )  # fmt: skip
     version_mark, sum_mark = context.mark(*at), context.mark(*path, "sha256")
@@ -35,9 +36,15 @@ def pinned(
         return
     if context.shipped(*path, "sha256") and not context.shipped(*at) and _changed(context, at):
         context.report(
-            code, (*path, "sha256"), f"{what}: version says {version}, but the sha256 is that of another version",
-            f"give the sha256 of {version} beside its URLs",
+            code, at,
+            f"{what}: version is {version}, but {format_path(path)}.sha256 ({sum_mark}) is of another version",
+            f"set {format_path(path)}.sha256 to that of {version}, beside its URLs",
         )  # fmt: skip
+
+
+def _where(context: Context, path: Path, index: int) -> str:
+    """The URL and the sha256 that are still there, with their place."""
+    return f"{format_path(path)}.urls and .sha256 ({context.mark(*path, 'urls', index)}) are still those"
 
 
 def _changed(context: Context, at: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -12,8 +13,13 @@ from imgbuild.config.layers import closest
 from imgbuild.config.openpgp import dearmour, key_facts
 from imgbuild.config.profile import RepositoryKeys
 from imgbuild.diagnostics.findings import Path
+from imgbuild.facts.derive import versions
 from imgbuild.facts.repositories import key_kind
 
+_FORM = re.compile(
+    r"(\.iso|\.(?:qcow2?|img|raw|vmdk|vhdx?|vdi)(\.(?:xz|gz|bz2|zst|zip|7z|lz4|lzma|Z))|\.(?:ova|box|zip|7z))$",
+    re.IGNORECASE,
+)
 _ARCHIVES = (".qcow2", ".img", ".raw", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".xz", ".iso")
 
 
@@ -36,6 +42,14 @@ def _base(context: Context) -> None:
         return
     if any(ord(c) < 32 for c in base.source) or not base.source.strip():
         context.report("IB430", ("base", "source"), "this is no path and no URL", "give a folder, a file or a URL")
+    elif found := _FORM.search(base.source):
+        what = "an installer's ISO image" if found[1].lower() == ".iso" else f"packed ({found[1]})"
+        unpacked = base.source.rpartition("/")[2].removesuffix(found[2] or "")
+        context.report(
+            "IB448", ("base", "source"), f"this base image is {what}: no root file system can be read from it",
+            "give the distribution's cloud image (qcow2), an archive of its root file system or a folder"
+            if found[1].lower() == ".iso" else f"unpack it first, and give {unpacked} and its sha256",
+        )  # fmt: skip
     elif base.sha256 is None and ("://" in base.source or base.source.lower().endswith(_ARCHIVES)):
         context.report(
             "IB430", ("base", "source"), "a base image without a checksum: its content may change",
@@ -155,6 +169,19 @@ def _time(context: Context) -> None:
         # A host without tzdata knows no zone at all: then nothing can be said.
         if _zones():
             context.report(
-                "IB436", ("time", "zone"), f"this host knows no time zone {zone}",
-                closest(zone, sorted(_zones())) or "take a name of the IANA database, such as Asia/Shanghai",
+                "IB436", ("time", "zone"), f"there is no time zone {zone}",
+                _meant(zone) or closest(zone, sorted(_zones())) or "take a name of the IANA database: Asia/Shanghai",
             )  # fmt: skip
+
+
+def _meant(zone: str) -> str:
+    """The database's zone for a city or a short form that it does not have; GMT+8 has a sign of its own."""
+    offset = re.fullmatch(r"(?:Etc/)?(?:UTC|GMT)([+-])0?([0-9]{1,2})(?::?00)?", zone, re.IGNORECASE)
+    if offset is not None and 0 < int(offset[2]) <= 12:
+        sign = "-" if offset[1] == "+" else "+"
+        return f"write Etc/GMT{sign}{int(offset[2])}, whose sign is the other way round, or the zone of a city"
+    city = zone.rpartition("/")[2].replace(" ", "_").lower()
+    for name, words in versions("zones").items():
+        if city in words.lower().split():
+            return f"write {name}"
+    return ""

@@ -35,7 +35,7 @@ def _roles(context: Context) -> None:
         other = next(n for n in range(len(cluster.nodes)) if n != masters[0])
         say(
             "IB411", ("nodes", other),
-            f"{cluster.nodes[other].name} could never join: nobody knows the address of the control plane",
+            "could never join: nobody knows the address of the control plane",
             f"set endpoint: HOST:PORT, a vip, or a static address on {cluster.nodes[masters[0]].name}",
         )  # fmt: skip
     if len(masters) > 1 and len(masters) % 2 == 0:

@@ -20,7 +20,6 @@ def check(context: Context, kept: Kept) -> None:
     """All findings about the secrets file."""
     check_keys(context.cluster, kept, context.findings)
     _token(context, kept)
-    _carried(context, kept)
     _metadata(context)
 
 
@@ -70,16 +69,6 @@ def _options(context: Context, kept: Kept) -> str:
     if kept.path != default_path(FilePath(cluster)):
         words += ["--secrets", str(kept.path)]
     return shlex.join(words)
-
-
-def _carried(context: Context, kept: Kept) -> None:
-    masters = [node.name for node in context.cluster.nodes if node.role == "control-plane"]
-    _say(
-        context.findings, kept, "IB908", ("ca",),
-        f"the user-data of {', '.join(masters[:5])}{' …' if len(masters) > 5 else ''} holds the private keys of the "
-        "cluster's CAs and the bootstrap token, that of workers the token",
-        "keep seeds and PXE files where only the nodes can read them; take the seed off the machine when it has joined",
-    )  # fmt: skip
 
 
 def _metadata(context: Context) -> None:

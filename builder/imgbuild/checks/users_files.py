@@ -51,7 +51,7 @@ def check(context: Context) -> None:
 def _users(context: Context) -> None:
     users = context.profile.users
     if not any(user.ssh_keys or user.hashed_password for user in users):
-        context.report(
+        context.report_whole(
             "IB450", ("users",), "no user has an SSH key or a password: nobody will be able to log in",
             "give one in users: [{name: admin, sudo: true, ssh_keys: [ssh-ed25519 AAAA…]}]",
         )  # fmt: skip

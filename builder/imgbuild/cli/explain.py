@@ -1,4 +1,4 @@
-"""`imgbuild explain KEY`: what a key means, and where its value came from."""
+"""`imgbuild explain KEY|CODE`: what a key means and where its value came from; what a finding's code means."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from imgbuild.cli import explain_code
 from imgbuild.cli.completion import keys_to_explain
 from imgbuild.cli.explain_key import as_json, explain, lines
 from imgbuild.cli.options import Given, Place, input_options
@@ -24,10 +25,20 @@ from imgbuild.diagnostics.findings import Findings, InvalidInput
     "--cluster", "nodes_file", metavar="FILE", type=Place(), help="Also show the values of this cluster file."
 )
 def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None:
-    """Show what KEY means. With --profile: its value, every file and line that set it, and what follows from it.
+    """Show what KEY means, or what a code such as IB205 does.
+
+    With --profile: its value, every file and line that set it, and what follows from it.
 
     Errors in the input stop nothing: that is when one wants to know where a value comes from.
     """
+    if explain_code.is_code(key):
+        row = explain_code.code(key)
+        if says.json:
+            says.result(**explain_code.as_json(row))
+        else:
+            for line in explain_code.lines(row, max(40, says.out.width)):
+                click.echo(line)
+        return
     findings = Findings()
     loaded = None
     if given.profile is not None:

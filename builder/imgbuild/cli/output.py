@@ -20,10 +20,12 @@ from rich.text import Text
 from imgbuild.cli.interrupted import early, no_memory
 from imgbuild.cli.terminal import Console, never_fail_to_encode
 from imgbuild.diagnostics.errors import ImgbuildError
-from imgbuild.diagnostics.findings import Findings, InvalidInput, finding_json, print_findings
+from imgbuild.diagnostics.findings import Findings, InvalidInput, arranged
+from imgbuild.diagnostics.jsonform import finding_json
 from imgbuild.diagnostics.jsonlines import json_line
 from imgbuild.diagnostics.mask import mask
 from imgbuild.diagnostics.progress import JsonSteps, PlainSteps, Steps, TerminalSteps
+from imgbuild.diagnostics.text import print_findings
 
 Command = Callable[..., Any]
 
@@ -51,7 +53,7 @@ class Says:
     def findings(self, findings: Findings) -> None:
         """All findings."""
         if self.json:
-            for finding in findings.items:
+            for finding in arranged(findings.items):
                 self.event("finding", **finding_json(finding))
         elif findings.items:
             print_findings(self.err, findings.items)

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from imgbuild.config import renamed
+from imgbuild.config import misplaced, renamed
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.fields import Model
 from imgbuild.config.layers import Layered
-from imgbuild.config.load import validate
 from imgbuild.config.source import read
+from imgbuild.config.validate import validate
 from imgbuild.diagnostics.findings import Findings, Path
 
 M = TypeVar("M", bound=Model)
@@ -36,7 +36,7 @@ def load_cluster(path: FilePath, findings: Findings) -> ClusterFile | None:
     """
     before = len(findings.errors)
     document = read(path, findings)
-    if document is None:
+    if document is None or misplaced.report(document.data, "cluster", document.name, findings):
         return None
     layered = Layered()
     layered.lay(renamed.with_new_names(document, renamed.CLUSTER, findings))

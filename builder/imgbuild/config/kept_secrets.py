@@ -10,9 +10,9 @@ import yaml
 
 from imgbuild.config import secrets_file
 from imgbuild.config.layers import Layered
-from imgbuild.config.load import validate
 from imgbuild.config.secrets import TOKEN_SECONDS, Secrets, make, new_token
 from imgbuild.config.source import read
+from imgbuild.config.validate import validate
 from imgbuild.diagnostics.findings import Findings, Mark
 
 

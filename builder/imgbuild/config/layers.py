@@ -110,10 +110,12 @@ def shipped(kind: str) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base")
 
 
+@cache
 def is_shipped(file: str) -> bool:
     """Whether ``file``, as messages call it, is one of ours."""
     names = {f"profiles/{name}.yaml" for name in (*shipped("profiles"), "base")}
-    return file in names | {f"profiles/layers/{name}.yaml" for name in shipped("layers")}
+    below = {f"profiles/{kind}/{name}.yaml" for kind in ("layers", "targets") for name in shipped(kind)}
+    return file in names | below
 
 
 _EXTENDED = {"profiles": ("profiles", "layers"), "layers": ("layers", "profiles")}
@@ -154,8 +156,9 @@ def _real(path: FilePath) -> FilePath:
 
 def closest(word: str, known: Sequence[str]) -> str:
     """``did you mean "…"?`` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'did you mean "{near[0]}"?' if near else ""
+    lower = {name.lower(): name for name in reversed(known)}
+    near = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
+    return f'did you mean "{lower[near[0]]}"?' if near else ""
 
 
 def missing(kinds: Sequence[str], name: str, mark: Mark | None, key: str, findings: Findings) -> None:
@@ -247,7 +250,7 @@ def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any,
     path = key_path(key) if key else None
     shows = path is not None and not is_private(path) and "{" not in text
     shown = mask(argument) if shows else f"{mask(key)}{equals}{NOT_SHOWN if equals else ''}"
-    mark = Mark("--set", index, 1, shown)
+    mark = Mark("--set", index, 1, shown, len(shown) + 1)
     if NOT_TEXT.search(argument):
         findings.add(
             "IB108", "--set holds bytes that are no UTF-8 text", mark=mark, hint="write it in UTF-8 (LANG=C.UTF-8)"

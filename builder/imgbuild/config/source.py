@@ -10,13 +10,14 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
 from yaml.composer import Composer
 
+from imgbuild.config import characters
 from imgbuild.config.redact import is_private, may_hold_private, shown_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
@@ -57,9 +58,13 @@ class _Reader:
         self.marks: dict[Path, Mark] = {}
         self.key_marks: dict[Path, Mark] = {}
         self.count = 0
+        self.misread = False  # a key is not what was meant: what else is wrong follows from that
 
     def mark(self, node: yaml.Node) -> Mark:
-        return _mark(self.file, self.lines, node.start_mark.line, node.start_mark.column)
+        start, end = node.start_mark, node.end_mark
+        # What goes over several lines is underlined to the end of the first.
+        last = end.column if end.line == start.line else MAX_BYTES
+        return _mark(self.file, self.lines, start.line, start.column, last)
 
     def value(self, node: yaml.Node, path: Path, open_nodes: frozenset[int] = frozenset()) -> Any:
         self.count += 1
@@ -75,6 +80,8 @@ class _Reader:
             return self._mapping(node, path, inside)
         if isinstance(node, yaml.SequenceNode):
             self._refuse_tag(node, path)
+            for child in node.value:
+                self._lookalike(child, (*path, 0), flow=bool(node.flow_style))
             return [self.value(child, (*path, i), inside) for i, child in enumerate(node.value)]
         return self._scalar(node, path)
 
@@ -102,7 +109,9 @@ class _Reader:
                     here, key_node, "keep one of them",
                 )  # fmt: skip
                 continue
+            self.misread |= self._lookalike(key_node, here, flow=True)
             self.key_marks[here] = self.mark(key_node)
+            self._lookalike(value_node, here, flow=bool(node.flow_style))
             out[key] = self.value(value_node, here, inside)
         return out
 
@@ -134,6 +143,23 @@ class _Reader:
         if _FLOAT.fullmatch(text):
             return float(text)
         return text
+
+    def _lookalike(self, node: yaml.Node, path: Path, *, flow: bool) -> bool:
+        """A character of another keyboard where YAML's own was meant: at the start of plain text, or in brackets."""
+        text = node.value
+        if not isinstance(node, yaml.ScalarNode) or node.style or not isinstance(text, str) or text.isascii():
+            return False
+        found = characters.starts(text) or (characters.first(text) if flow else None)
+        if found is not None:
+            mark = self.mark(node)
+            if not is_private(path):
+                start = mark.column + found.start()
+                mark = replace(mark, column=start, end=start + 1)
+            self.findings.add(
+                "IB117", f"the character {characters.described(found[0])} is not YAML's",
+                hint=characters.instead(found[0]), key=format_path(shown_path(path)), mark=mark,
+            )  # fmt: skip
+        return found is not None
 
     def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
         if node.tag != _UNTAGGED:
@@ -182,10 +208,12 @@ class _Loader(Composer, yaml.CBaseLoader):
         return _UNTAGGED
 
 
-def _mark(file: str, lines: list[str], line: int, column: int) -> Mark:
+def _mark(file: str, lines: list[str], line: int, column: int, end: int = 0) -> Mark:
     if line >= len(lines):  # libyaml ends a last line that has no end
         line, column = len(lines) - 1, len(lines[-1])
-    return Mark(file, line + 1, column + 1, lines[line])
+    text = lines[line]
+    end = min(end, len(text.rstrip()))
+    return Mark(file, line + 1, column + 1, text, end + 1 if end > column else 0)
 
 
 def _shown_mark(file: str, raw: list[str], lines: list[str], where: yaml.Mark) -> Mark:
@@ -198,6 +226,19 @@ def _place(file: str, lines: list[str], before: str) -> Mark:
     """The place of the character that follows ``before``."""
     parts = _LINE_BREAK.split(before)
     return _mark(file, lines, len(parts) - 1, len(parts[-1]))
+
+
+def _typed(file: str, raw: list[str], lines: list[str], first: int, last: int) -> tuple[Mark, str] | None:
+    """A character of another keyboard where text stopped being YAML, outside comments and quotes."""
+    for number in range(last, max(0, min(first - 1, last - 4)), -1):
+        if number > len(raw):
+            continue
+        code = re.sub(r"\"[^\"]*\"|'[^']*'|(^|\s)#.*", lambda found: " " * len(found[0]), raw[number - 1])
+        found = characters.first(code)
+        if found is not None:
+            start = found.start() + 1
+            return Mark(file, number, start, lines[number - 1], start + 1), found[0]
+    return None
 
 
 def _shown_lines(lines: list[str], node: yaml.Node) -> list[str]:
@@ -253,7 +294,15 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
         mark = _shown_mark(file, raw, lines, where) if where else Mark(file, 1, 1)
         said = " ".join(p for p in (error.context, error.problem) if p)
         if hidden:
-            said = re.sub(r"'[^']{2,}'", NOT_SHOWN, said)
+            said = re.sub(r"'([^']*)'", lambda found: found[0] if len(found[1]) < 2 else NOT_SHOWN, said)
+        first = error.context_mark.line + 1 if error.context_mark else mark.line
+        typed = _typed(file, raw, lines, first, mark.line)
+        if typed is not None:
+            findings.add(
+                "IB101", f"this is not YAML: the character {characters.described(typed[1])}", mark=typed[0],
+                hint=characters.instead(typed[1]),
+            )  # fmt: skip
+            return None
         tab = raw[mark.line - 1][mark.column - 1 : mark.column] == "\t"
         hint = "indent with spaces, not tabs" if tab else "check indentation, colons and quotes near here"
         findings.add("IB101", f"this is not YAML: {said}", hint=hint, mark=mark)
@@ -278,12 +327,21 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
         return Document({}, {(): Mark(file, 1, 1)}, {}, file)
     reader = _Reader(file, _shown_lines(raw, node), findings)
     if not isinstance(node, yaml.MappingNode):
+        found = characters.first(node.value) if isinstance(node, yaml.ScalarNode) and not private else None
+        if found is not None:
+            findings.add(
+                "IB101", f"this is not YAML: the character {characters.described(found[0])}", mark=reader.mark(node),
+                hint=characters.instead(found[0]),
+            )  # fmt: skip
+            return None
         findings.add(
             "IB103", "a file of imgbuild's is a mapping of keys to values",
             hint="start it with a line such as `extends: centos7-efi`", mark=reader.mark(node),
         )  # fmt: skip
         return None
     data = reader.value(node, ())
+    if reader.misread:
+        return None
     return Document(data, reader.marks, reader.key_marks, file)
 
 

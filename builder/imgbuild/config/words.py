@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -13,11 +12,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from imgbuild.config.declared import Place
+from imgbuild.config.flow import flow
 from imgbuild.config.load import defaults_of
 from imgbuild.config.setting import Words
-from imgbuild.config.source import parse
 from imgbuild.config.target import target_names
-from imgbuild.diagnostics.findings import Findings
 
 REQUIRED = "required"
 _LONG = 70
@@ -60,20 +58,6 @@ def _model(hint: Any) -> type[BaseModel] | None:
     while get_origin(hint) in (Annotated, Union, UnionType):
         hint = next(member for member in get_args(hint) if member is not NoneType)
     return hint if isinstance(hint, type) and issubclass(hint, BaseModel) else None
-
-
-def flow(value: Any) -> str:
-    """A value as one writes it in YAML, on one line."""
-    if isinstance(value, list):
-        return f"[{', '.join(flow(item) for item in value)}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, str):
-        said = Findings()
-        document = parse(f"value: [{value}]\n", "", said)
-        plain = document is not None and document.data.get("value") == [value] and not said.items
-        return value if plain else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value)
 
 
 @cache

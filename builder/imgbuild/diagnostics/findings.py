@@ -1,16 +1,12 @@
 """What imgbuild says about its input: where, how bad, what, and how to mend it.
 
-The layout of the text form is learnt from butane's reports: the place, the line, a caret, the fix.
+text.py writes them for people, jsonform.py for machines; codes/ has a row for every code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+from dataclasses import dataclass, field, replace
 
 from imgbuild.diagnostics.codes import CODES
 from imgbuild.diagnostics.mask import mask
@@ -26,14 +22,28 @@ def few(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
+def listing(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([part for part in (", ".join(names[:-1]), *names[-1:]) if part])
+
+
+def nodes(names: Sequence[str]) -> str:
+    """Nodes as messages call them: ``node a``, ``nodes a, b, c and 20 more``."""
+    return f"node{'s' if len(names) > 1 else ''} {few(names, 3)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a file. ``line`` and ``column`` count from 1; ``text`` is the whole line."""
+    """A place in a file. ``line`` and ``column`` count from 1; ``text`` is the whole line.
+
+    ``end`` is the column behind what is meant, 0 where only its start is known.
+    """
 
     file: str
     line: int
     column: int
     text: str = ""
+    end: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -49,19 +59,35 @@ class Finding:
     hint: str = ""
     key: str = ""
     mark: Mark | None = None
+    who: tuple[str, ...] = ()
+    """The nodes that it is about; ``message`` begins with them."""
+    about: str = field(default="", compare=False)
+    """Where it is about nodes, the message without them."""
+    also: tuple[Mark, ...] = field(default=(), compare=False)
+    """The places of the same finding for other nodes."""
 
 
 def finding(
-    code: str, message: str, *, hint: str = "", key: str = "", mark: Mark | None = None, lesser: bool = False
+    code: str,
+    message: str,
+    *,
+    hint: str = "",
+    key: str = "",
+    mark: Mark | None = None,
+    lesser: bool = False,
+    who: Sequence[str] = (),
 ) -> Finding:
     """One finding, with the severity that the table of codes gives it. No login in an address is shown.
 
-    ``lesser``: the milder case of a code that has two. Callers keep private values out of it
-    (imgbuild.config.redact); a mark's line has none.
+    ``lesser``: the milder case of a code that has two; ``who``: the nodes that it is about. Callers keep private
+    values out of it (imgbuild.config.redact); a mark's line has none.
     """
     row = CODES[code]
     severity = row.lesser if lesser and row.lesser is not None else row.severity
-    return Finding(code, severity, mask(message), mask(hint), key, mark)
+    message = mask(message)
+    if not who:
+        return Finding(code, severity, message, mask(hint), key, mark)
+    return Finding(code, severity, f"{nodes(who)}: {message}", mask(hint), key, mark, tuple(who), message)
 
 
 @dataclass
@@ -72,10 +98,18 @@ class Findings:
     _seen: set[Finding] = field(default_factory=set, repr=False)
 
     def add(
-        self, code: str, message: str, *, hint: str = "", key: str = "", mark: Mark | None = None, lesser: bool = False
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        key: str = "",
+        mark: Mark | None = None,
+        lesser: bool = False,
+        who: Sequence[str] = (),
     ) -> None:
         """Add one finding (`finding`); the same finding twice is kept once."""
-        self.extend([finding(code, message, hint=hint, key=key, mark=mark, lesser=lesser)])
+        self.extend([finding(code, message, hint=hint, key=key, mark=mark, lesser=lesser, who=who)])
 
     def extend(self, more: Iterable[Finding]) -> None:
         """Add findings, without repeats."""
@@ -112,81 +146,26 @@ def format_path(path: Sequence[str | int]) -> str:
     return out
 
 
-_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
+def arranged(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings as they are reported: in the order of file and line, and the same one for many nodes once.
 
-
-def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Findings as text, errors last so that they are what a scrolled terminal shows.
-
-    Of each severity the first hundred: nobody reads more, and a hostile file has 100,000. JSON has all of them.
+    What has no place in a file comes last.
     """
-    counts: list[str] = []
-    for severity in (Severity.INFO, Severity.WARNING, Severity.ERROR):
-        alike = [finding for finding in findings if finding.severity is severity]
-        for finding in alike[:_MOST]:
-            _print_one(console, finding)
-        name = "info" if severity is Severity.INFO else f"{severity}s"
-        if len(alike) > _MOST:
-            console.print(f"and {len(alike) - _MOST} more {name}: fix these first, or list all with --format json")
-        if alike:
-            counts.insert(0, f"{len(alike)} {name if len(alike) > 1 else severity}")
-    if counts:
-        console.print(", ".join(counts))
+    out: dict[object, Finding] = {}
+    for number, each in enumerate(sorted(findings, key=_place)):
+        # By its number: a finding about no node is never joined with another.
+        alike = (each.code, each.severity, each.about, each.hint) if each.who else number
+        first = out.get(alike)
+        out[alike] = each if first is None else _joined(first, each)
+    return list(out.values())
 
 
-_MOST = 100
-_LONGEST = 400  # characters of one line: a value of megabytes says no more than its start
+def _place(each: Finding) -> tuple[bool, str, int, int]:
+    mark = each.mark
+    return (True, "", 0, 0) if mark is None else (False, mark.file, mark.line, mark.column)
 
 
-def _print_one(console: Console, finding: Finding) -> None:
-    style = _STYLES[finding.severity]
-    where = f" {_clean(finding.key)}" if finding.key else ""
-    _line(console, Text.assemble((f"{finding.severity}[{finding.code}]", style), where))
-    mark = finding.mark
-    if mark is not None:
-        _line(console, Text(f"  --> {_clean(str(mark))}"))
-    if mark is not None and mark.text.strip():
-        gutter = " " * len(str(mark.line))
-        column = max(0, mark.column - 1)
-        # A caret under a column far to the right helps nobody: show the neighbourhood.
-        start = max(0, column - 60) if len(mark.text) > 100 else 0
-        shown, before = _clean(mark.text[start : start + 100]), _clean(mark.text[start:column])
-        _line(console, Text(f"{gutter}  |"))
-        _line(console, Text(f" {mark.line} | {shown}"))
-        _line(console, Text.assemble(f"{gutter}  | {' ' * cell_len(before)}", ("^", style)))
-    _line(console, Text(f"  {_lines(finding.message)}"))
-    if finding.hint:
-        _line(console, Text.assemble("  ", ("fix:", "green"), f" {_lines(finding.hint)}"))
-
-
-def _line(console: Console, text: Text) -> None:
-    # As Text: input is neither markup nor emoji codes (:bug:), and is not wrapped.
-    console.print(text, soft_wrap=True, highlight=False)
-
-
-def _lines(text: str) -> str:
-    """Text of several lines, each indented, so that none passes for a line of imgbuild's own."""
-    lines = text.split("\n", _MOST)
-    return "\n    ".join(_clean(line) for line in lines)
-
-
-def _clean(text: str) -> str:
-    """Input must not reach the terminal as control sequences, nor by the megabyte."""
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}… ({len(text)} characters)"
-    return "".join(c if c.isprintable() else " " if c == "\t" else f"\\x{ord(c):02x}" for c in text)
-
-
-def finding_json(finding: Finding) -> dict[str, object]:
-    """A finding's fields in its JSON event."""
-    mark = finding.mark
-    return {
-        "code": finding.code,
-        "severity": str(finding.severity),
-        "key": finding.key,
-        "message": finding.message,
-        "hint": finding.hint,
-        "file": mark.file if mark else None,
-        "line": mark.line if mark else None,
-        "column": mark.column if mark else None,
-    }
+def _joined(first: Finding, other: Finding) -> Finding:
+    who = (*first.who, *(name for name in other.who if name not in first.who))
+    places = (*first.also, other.mark) if other.mark not in (None, first.mark, *first.also) else first.also
+    return replace(first, who=who, message=f"{nodes(who)}: {first.about}", also=tuple(filter(None, places)))

@@ -19,7 +19,7 @@ from imgbuild.config.load import overlaid
 from imgbuild.config.profile import Profile
 from imgbuild.config.setting import ANOTHER_PROFILE
 from imgbuild.config.source import Document
-from imgbuild.diagnostics.findings import Findings, Path, few, format_path
+from imgbuild.diagnostics.findings import Findings, Path, format_path, nodes
 from imgbuild.facts.resolved import Resolved, resolve
 
 
@@ -34,11 +34,6 @@ class Own:
     file: str
     """The cluster file's name."""
 
-    @property
-    def who(self) -> str:
-        """The nodes as messages call them."""
-        return f"node{'s' if len(self.names) > 1 else ''} {few(self.names, 3)}"
-
     def tell(self, said: Findings, findings: Findings) -> None:
         """Add what is ``said`` of this profile and not of every node, with the nodes' names."""
         known = set(findings.items)
@@ -47,7 +42,9 @@ class Own:
                 key = finding.key
                 if finding.mark is not None and finding.mark.file == self.file and not key.startswith("nodes["):
                     key = f"nodes[{self.numbers[0]}].settings.{key}"
-                findings.extend([replace(finding, key=key, message=f"{self.who}: {finding.message}")])
+                about = finding.about or finding.message
+                message = f"{nodes(self.names)}: {about}"
+                findings.extend([replace(finding, key=key, message=message, who=self.names, about=about)])
 
     def add(self, findings: Findings, code: str, path: Path, message: str, hint: str) -> None:
         """An error about one of the settings."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from imgbuild.config.cluster import Node
 from imgbuild.config.profile import Profile
-from imgbuild.diagnostics.findings import Finding, Mark, finding
+from imgbuild.diagnostics.findings import Finding, Mark, finding, listing
 from imgbuild.facts.clouds import LIMITS
 from imgbuild.outputs.jsontext import json_text
 
@@ -109,30 +109,45 @@ def _table(profile: Profile, node: Node, rows: Sequence[SizeRow]) -> str:
     return "\n".join([*lines, "", f"Clouds that the profile names: {named}", ""])
 
 
-def limit_findings(profile: Profile, name: str, rows: Sequence[SizeRow], mark: Mark | None) -> list[Finding]:
-    """One finding a cloud that takes no form of this node's user-data: an error if the profile names it."""
+@dataclass(frozen=True)
+class NodeSizes:
+    """One node's user-data in every form against every cloud, with its profile and where that names clouds."""
+
+    profile: Profile
+    name: str
+    rows: Sequence[SizeRow]
+    mark: Mark | None
+
+    def least(self, provider: str) -> SizeRow | None:
+        """The smallest form; None where the cloud takes one, or none is known."""
+        here = [row for row in self.rows if row.provider == provider]
+        return None if any(row.fits for row in here) else min(here, key=lambda row: row.bytes, default=None)
+
+
+def limit_findings(nodes: Sequence[NodeSizes]) -> list[Finding]:
+    """An error a cloud that the profile names and that takes no form of some node's user-data.
+
+    Of clouds that nobody named there is one note, and none beside those that are named.
+    """
     out = []
     for provider, limit in LIMITS.items():
-        here = [row for row in rows if row.provider == provider]
-        if not here or any(row.fits for row in here):
-            continue
-        least = min(here, key=lambda row: row.bytes)
-        named = provider in profile.cloud.providers
-        over = (
-            f"{name}: the smallest user-data ({least.form}) is {least.bytes} bytes"
-            f"{' of base64' if limit.base64 or provider == 'gcp' else ''}, "
-            f"{least.bytes - least.limit} over {limit.title}'s limit of {least.limit}"
-        )
-        out.append(
-            finding(
-                "IB701",
-                over,
-                hint=_advice(profile),
-                key="cloud.providers",
-                mark=mark if named else None,
-                lesser=not named,
+        named = [node for node in nodes if provider in node.profile.cloud.providers]
+        over = [(node, row) for node in named if (row := node.least(provider)) is not None]
+        if over:
+            node, row = max(over, key=lambda one: one[1].bytes)
+            message = (
+                f"the smallest user-data ({row.form}) is {row.bytes} bytes"
+                f"{' of base64' if limit.base64 or provider == 'gcp' else ''}, "
+                f"{row.bytes - row.limit} over {limit.title}'s limit of {row.limit}"
             )
-        )
+            hint, who = _advice(node.profile), [node.name for node, _ in over]
+            out.append(finding("IB701", message, hint=hint, key="cloud.providers", mark=over[0][0].mark, who=who))
+    unnamed = [node for node in nodes if not node.profile.cloud.providers]
+    titles = [limit.title for provider, limit in LIMITS.items() if any(node.least(provider) for node in unnamed)]
+    if titles:
+        message = f"user-data is over the limit of {listing(titles)}; no cloud is named in cloud.providers"
+        hint = f"nothing, unless a node is to run there; then {_advice(unnamed[0].profile)}"
+        out.append(finding("IB701", message, hint=hint, key="cloud.providers", lesser=True))
     return out
 
 

@@ -13,7 +13,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import reach
 from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
-from imgbuild.outputs.cloud import cloud_files, cloud_sizes, forms, limit_findings
+from imgbuild.outputs.cloud import NodeSizes, cloud_files, cloud_sizes, forms, limit_findings
 from imgbuild.outputs.elements import element_files
 from imgbuild.outputs.include import FILE, include_archive, public, small_user_data
 from imgbuild.outputs.lint import pxe, users_files
@@ -125,6 +125,7 @@ def render(
     """
     cloud: dict[str, OutFile] = {}
     seeds: dict[str, Mapping[str, bytes]] = {}
+    sizes: list[NodeSizes] = []
     everyone = _shared(resolved, epoch)
     some = {each.names: _shared(each.resolved, epoch, everyone) for each in own}
     _one_archive_a_url(everyone, own, some, findings)
@@ -148,7 +149,8 @@ def render(
         for name, content in cloud_files(profile, node, made, rows).items():
             cloud[f"{node.name}/{name}"] = OutFile(content, 0o600)
         mark = shared.resolved.layered.mark(("cloud", "providers"))
-        findings.extend(limit_findings(profile, node.name, rows, mark))
+        sizes.append(NodeSizes(profile, node.name, rows, mark))
+    findings.extend(limit_findings(sizes))
     install, tree = everyone.trees
     boot = {
         name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)

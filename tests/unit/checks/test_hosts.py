@@ -213,7 +213,7 @@ def test_a_host_name_is_a_label_and_nothing_else(name: str, tmp_path: Path) -> N
     assert found.code == "IB113"
     assert found.key == "nodes[0].name"
     assert found.mark is not None and (found.mark.line, found.mark.column) == (3, 11)
-    assert "RFC 1123" in found.hint
+    assert "RFC 1123" in f"{found.message} {found.hint}"
 
 
 @pytest.mark.parametrize("address", ["'fe80::1%$(reboot)/64'", '"fe80::1%\\n/64"', "10.0.0.1", "10.0.0.1/33", "1/24"])

@@ -117,7 +117,7 @@ SETS = [
     ('containerd.registries."a.org"={server: "https://a.org", mirrors: [], mirorrs: []}', "IB111", 'did you mean "mirrors"?'),
     ("kubernetes.binaries={kubelet: {urls: ['https://a.org'], sha: x, sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}", "IB111", 'did you mean "sha256"?'),
     ("zzz=1", "IB111", "known here: "),
-    ("kubernetes.version=1.30", "IB113", 'write it in quotes: "1.30"'),
+    ("kubernetes.version=1.30", "IB113", 'write 1.30.14'),
     ("kubernetes.version=stable", "IB113", "a version looks like 1.34.11"),
     ("kernel.secure_boot=yes", "IB113", "write true"),
     ('kernel.secure_boot="off"', "IB113", "write false"),
@@ -145,8 +145,8 @@ SETS = [
     ("cilium.repository=https://", "IB113", "a URL is wanted"),
     ("cilium.repository='https://a.org:99999/'", "IB113", "a URL is wanted with a host"),
     ('cilium.repository="https://a.org/\\e[31m"', "IB113", "a URL is wanted"),
-    ("image.size_mib=1e4", "IB113", "write decimal digits alone"),
-    ("image.size_mib='4096'", "IB113", "take the quotes off"),
+    ("image.size_mib=1e4", "IB113", "write 10000"),
+    ("image.size_mib='4096'", "IB113", "write it without quotes: 4096"),
     ("image.size_mib=1", "IB113", "write a number of at least 1024"),
     ("image.esp_mib=2000", "IB113", "write a number of at most 1024"),
     ("run=['']", "IB113", "write something, or take it out"),
@@ -163,7 +163,7 @@ SETS = [
     ("kernel=[]", "IB113", "write its keys below it, or take it out"),
     ("kernel.modules=overlay", "IB113", "put it in square brackets: [overlay]"),
     ("mode=frozen", "IB113", "write one of"),
-    ("target=[x]", "IB113", "write one line of text"),
+    ("target=[x]", "IB113", "write x"),
     ("target=null", "IB109", "extend one of ours"),
     ("target=centos77", "IB109", 'did you mean "centos7"?'),
     ("target=../targets/centos7", "IB109", "imgbuild ships centos7"),
@@ -175,7 +175,7 @@ SETS = [
 def test_each_wrong_value_gives_one_finding_with_its_fix(argument: str, code: str, hint: str) -> None:
     _, found = run("centos7-efi", (argument,))
     assert [f.code for f in found] == [code]
-    assert hint in found[0].hint
+    assert hint in f"{found[0].message} {found[0].hint}"
     assert found[0].mark is not None
     assert found[0].key and "hunter2" not in repr(found)
 
@@ -189,8 +189,8 @@ def test_a_dot_inside_a_name_given_to_set() -> None:
 def test_null_and_true_are_named_as_yaml_has_them() -> None:
     _, found = run("centos7-efi", ("mode=null", "kernel=null", "time.zone=true"))
     assert sorted(f.message for f in found) == [
-        "kernel: a mapping of keys to values is wanted, not null", "mode: null is none of 'baked' or 'stock'",
-        "time.zone: text is wanted, not true",
+        "kernel: expected a mapping of keys to values, not null", "mode: null is none of 'baked' or 'stock'",
+        "time.zone: expected text, not true",
     ]  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def test_what_fits_is_still_checked_beside_what_does_not() -> None:
     loaded, found = run(
         "centos7-efi", ("kernel.flavor=x", "firmware=uefi", "users=[{nam: x}]", "time.zone=[]", "image.size_mib=5000")
     )
-    assert {f.code for f in found} == {"IB111", "IB112", "IB113"}
+    assert {f.code for f in found} == {"IB111", "IB113"}  # nam is the name that is missing
     assert loaded is not None and loaded.profile.image.size_mib == 5000
     assert (loaded.profile.time.zone, loaded.profile.users, loaded.profile.firmware) == ("UTC", [], "efi")
 

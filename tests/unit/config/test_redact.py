@@ -36,9 +36,11 @@ from imgbuild.config.profile import Profile
 from imgbuild.config.redact import is_private, may_hold_private, shown
 from imgbuild.config.secrets import Secrets, make
 from imgbuild.config.source import parse
-from imgbuild.diagnostics.findings import Findings, finding_json, format_path, print_findings
+from imgbuild.diagnostics.findings import Findings, format_path
+from imgbuild.diagnostics.jsonform import finding_json
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 from imgbuild.diagnostics.progress import JsonSteps, PlainSteps
+from imgbuild.diagnostics.text import print_findings
 from imgbuild.image.rootfs.dibrun import _keep_log
 from tests.support.checking import ADMIN
 

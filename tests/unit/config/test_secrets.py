@@ -160,8 +160,8 @@ def fresh(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_lies_in_user_data_is_said(fresh: Path, tmp_path: Path) -> None:
-    assert _checked(tmp_path, fresh) == {"IB908": Severity.INFO}
+def test_good_secrets_give_no_finding(fresh: Path, tmp_path: Path) -> None:
+    assert _checked(tmp_path, fresh) == {}
 
 
 def test_a_cloud_hands_the_keys_to_pods(fresh: Path, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_an_unknown_machine_gets_neither_keys_nor_token_over_pxe(
     holders = {path for path in pxe if any(text in pxe[path].content for text in private)}
     assert holders == {"mac-52-54-00-00-00-02/user-data"}
     (found,) = [f for f in findings.items if f.code == "IB801"]
-    assert found.message.startswith("no PXE files for cp1: it has no MAC") and found.severity is Severity.WARNING
+    assert found.message.startswith("node cp1: no PXE files: it has no MAC") and found.severity is Severity.WARNING
     assert found.mark is not None and found.mark.line == 4
 
 

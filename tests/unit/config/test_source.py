@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from imgbuild.config.source import MAX_BYTES, MAX_VALUES, Document, parse, read
-from imgbuild.diagnostics.findings import Finding, Findings, Mark, finding_json, format_path, print_findings
+from imgbuild.diagnostics.findings import Finding, Findings, Mark, format_path
+from imgbuild.diagnostics.jsonform import finding_json
 from imgbuild.diagnostics.jsonlines import json_line
 from imgbuild.diagnostics.severity import Severity
+from imgbuild.diagnostics.text import print_findings
 
 
 def ok(text: str) -> Document:
@@ -301,19 +303,18 @@ def test_findings_are_shown_with_a_caret_under_the_place() -> None:
     )
     print_findings(Console(file=out, width=30), [finding, Finding("IB998", Severity.INFO, "i"), finding])
     assert out.getvalue() == (
-        "info[IB998]\n  i\n"
-        + 2 * (
+        2 * (
             "error[IB999] a.b\n  --> f:7:7\n   |\n 7 | 中文: [bold]x\n   |         ^\n"
-            "  [red]no :bug: markup[/red]\n  fix: fix\n"
+            "  [red]no :bug: markup[/red]\n  fix: fix\n\n"
         )
-        + "2 errors, 1 info\n"
+        + "info[IB998]\n  i\n\n2 errors, 1 info\n"
     )  # fmt: skip
 
 
 def test_a_finding_is_kept_once_and_long_lines_are_cut_around_the_place() -> None:
     findings = Findings()
     for _ in range(2):
-        findings.add("IB999", "m", mark=Mark("f", 1, 500, "x" * 499 + "Y" + "z" * 499))
+        findings.add("IB101", "m", mark=Mark("f", 1, 500, "x" * 499 + "Y" + "z" * 499))
     assert len(findings.items) == 1
     out = io.StringIO()
     print_findings(Console(file=out, width=300), findings.items)

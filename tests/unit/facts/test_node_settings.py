@@ -43,7 +43,7 @@ def rendered(request: Request) -> list[Finding]:
     out = Findings()
     with contextlib.suppress(InvalidInput):
         prepare(request, out)
-    return [f for f in out.items if f.code not in ("IB801", "IB908", "IB701")]
+    return [f for f in out.items if f.code not in ("IB801", "IB701")]
 
 
 def places(told: list[Finding]) -> list[tuple[str, str, int, int]]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from imgbuild.diagnostics.findings import Mark
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.clouds import LIMITS
-from imgbuild.outputs.cloud import SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
+from imgbuild.outputs.cloud import NodeSizes, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
 from imgbuild.outputs.include import include_archive, private, public
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from tests.support.nodes import DHCP, resolved, seed_of
@@ -68,31 +68,33 @@ def test_the_limit_itself_fits(size: int, fits: bool) -> None:
     assert SizeRow("ec2", "user-data", size, 16_384).fits is fits
 
 
-@pytest.mark.parametrize(("providers", "severity"), [("[ec2]", Severity.ERROR), ("[gcp]", Severity.WARNING)])
-def test_over_a_limit_is_an_error_only_for_a_cloud_that_the_profile_names(providers: str, severity: Severity) -> None:
+@pytest.mark.parametrize(("providers", "severity"), [("[ec2]", Severity.ERROR), ("[]", Severity.INFO)])
+def test_over_a_limit_is_an_error_for_a_cloud_that_the_profile_names(providers: str, severity: Severity) -> None:
     given = resolved("centos7-efi", "stock", [f"cloud.providers={providers}"])
     rows = cloud_sizes(forms(seed_of(given, DHCP)))
-    # OpenStack and Azure do not take it either, and are not named.
-    found = limit_findings(given.profile, "dhcp1", rows, MARK)
-    (finding,) = [one for one in found if "EC2" in one.message]
-    assert {one.severity for one in found if one is not finding} == {Severity.WARNING}
-    least = min(row.bytes for row in rows if row.provider == "ec2")
+    # OpenStack and Azure do not take it either.
+    (finding,) = limit_findings([NodeSizes(given.profile, f"dhcp{number}", rows, MARK) for number in range(23)])
     assert finding.code == "IB701" and finding.severity is severity
-    assert f"{least - 16_384} over EC2's limit of 16384" in finding.message
     assert "cloud.include_url" in finding.hint
-    assert (finding.mark == MARK) is (severity is Severity.ERROR)
+    if severity is Severity.ERROR:
+        least = min(row.bytes for row in rows if row.provider == "ec2")
+        assert finding.message.startswith("nodes dhcp0, dhcp1, dhcp2 and 20 more: ")
+        assert f"{least - 16_384} over EC2's limit of 16384" in finding.message and finding.mark == MARK
+    else:
+        assert "EC2 and OpenStack and Azure" in finding.message and finding.mark is None
 
 
 def test_a_small_form_that_fits_is_enough() -> None:
     given = resolved("centos7-efi", "stock", ["cloud.providers=[ec2]", "cloud.include_url=https://h.example/f"])
     rows = cloud_sizes(forms(seed_of(given, DHCP), b"#cloud-config\n{}\n"))
-    assert limit_findings(given.profile, "dhcp1", rows, MARK) == []
+    assert limit_findings([NodeSizes(given.profile, "dhcp1", rows, MARK)]) == []
 
 
 def test_a_baked_nodes_user_data_fits_everywhere() -> None:
     for profile in ("centos7-efi", "centos8-bios", "debian12-efi"):
         given = resolved(profile, "baked")
-        assert limit_findings(given.profile, "n", cloud_sizes(forms(seed_of(given, DHCP))), None) == []
+        rows = cloud_sizes(forms(seed_of(given, DHCP)))
+        assert limit_findings([NodeSizes(given.profile, "n", rows, None)]) == []
 
 
 def test_what_lies_in_the_folder() -> None:

@@ -182,11 +182,11 @@ def test_findings() -> None:
     assert set(found) == {"IB801", "IB802", "IB803"}
     assert found["IB801"].severity is Severity.WARNING
     assert found["IB802"].severity is Severity.INFO
-    assert found["IB802"].message.startswith("static1, bond1: ")
+    assert found["IB802"].message.startswith("nodes static1, bond1: ")
     many = [STATIC.model_copy(update={"name": f"n{n}"}) for n in range(1000)]
-    assert findings_of(given, cluster_of(*many))["IB802"].message.startswith("n0, n1, n2, n3, n4 and 995 more: ")
+    assert findings_of(given, cluster_of(*many))["IB802"].message.startswith("nodes n0, n1, n2 and 997 more: ")
     bare = [BARE.model_copy(update={"name": f"n{n}"}) for n in range(1000)]
-    assert "for n0, n1, n2, n3, n4 and 995 more: " in findings_of(given, cluster_of(*bare))["IB801"].message
+    assert "nodes n0, n1, n2 and 997 more: " in findings_of(given, cluster_of(*bare))["IB801"].message
     assert "bond" in found["IB803"].message
     assert set(findings_of(resolved("centos7-efi", "baked"), cluster_of(BOND))) == {"IB802"}
     local = resolved("debian12-efi", "baked", ["pxe.url=file:///srv/pxe/"])
@@ -239,7 +239,7 @@ def test_a_machine_that_nobody_listed_gets_no_keys(nodes: tuple[Node, ...]) -> N
     found = findings_of(given, cluster_of(*nodes), keys=True)
     assert ("IB801" in found) == (BARE in nodes)
     if nodes == (BARE, OTHER):
-        assert "bare1: it has no MAC" in found["IB801"].message and "mac:" in found["IB801"].hint
+        assert "node bare1: no PXE files: it has no MAC" in found["IB801"].message and "mac:" in found["IB801"].hint
 
 
 def test_grubs_menu_boots_the_one_node_without_a_mac_where_there_are_no_keys() -> None:

@@ -6,13 +6,16 @@ from imgbuild.diagnostics.codes import (
     cilium,
     cilium_agent,
     clouds,
+    control_plane,
     kernel,
     kubernetes,
+    links,
     nodes,
     pxe,
     reading,
     runtime,
     secrets,
+    settings,
     sources,
     users_files,
 )
@@ -23,6 +26,9 @@ FAMILIES = (
     kubernetes,
     kernel,
     nodes,
+    links,
+    control_plane,
+    settings,
     sources,
     users_files,
     runtime,
@@ -36,3 +42,6 @@ FAMILIES = (
 
 CODES: dict[str, Code] = {row.code: row for family in FAMILIES for row in family.CODES}
 """Every code that imgbuild can report."""
+
+RETIRED = frozenset({"IB908"})
+"""Codes of the past, which no other finding gets."""

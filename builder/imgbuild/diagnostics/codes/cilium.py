@@ -1,78 +1,267 @@
-"""Codes: Cilium and Helm."""
+"""Cilium and Helm."""
 
-# ruff: noqa: E501  (a table)
+# ruff: noqa: E501  (examples)
 
 from __future__ import annotations
 
 from imgbuild.diagnostics.codes.row import Code
 from imgbuild.diagnostics.severity import Severity
 
-ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+ERROR = Severity.ERROR
+WARNING = Severity.WARNING
 
 CODES = (
-    Code("IB601", ERROR, "Cilium without Kubernetes", fix="`cilium.enabled: false`"),
-    Code("IB602", ERROR, "Cilium without helm", fix="`helm.enabled: true`"),
-    Code("IB603", ERROR, "helm's version, URLs and sha256 are not of one release", fix="Give all three"),
-    Code("IB604", WARNING, "A chart that was not tried (1.14 to 1.20 were)", fix="One of those"),
-    Code("IB605", ERROR, "helm is too old for the chart", fix="A later helm"),
-    Code("IB606", ERROR, "The kernel is too old for this Cilium", fix="Another `kernel.flavour`, or an older Cilium"),
+    Code(
+        "IB601",
+        ERROR,
+        "Cilium without Kubernetes",
+        why="Cilium is the network of a cluster.",
+        fix="Set `cilium.enabled: false`.",
+        bad="""
+            extends: [debian12-efi, container-host]
+            cilium: {enabled: true}
+            helm: {enabled: true}
+        """,
+        good="extends: [debian12-efi, container-host]",
+    ),
+    Code(
+        "IB602",
+        ERROR,
+        "Cilium without helm",
+        why="First boot installs its chart with helm.",
+        fix="Set `helm.enabled: true`.",
+        bad="helm: {enabled: false}",
+        good="helm: {enabled: true}",
+    ),
+    Code(
+        "IB603",
+        ERROR,
+        "helm's version, URLs and sha256 are not of one release",
+        why="One of them was changed without the others, so another helm would be installed, or none.",
+        fix="Give all three.",
+        bad="helm: {version: 3.17.3}",
+        good="""
+            helm: {version: 3.17.3, urls: ['https://get.helm.sh/helm-v3.17.3-linux-amd64.tar.gz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}
+        """,
+    ),
+    Code(
+        "IB604",
+        WARNING,
+        "A chart that was not tried",
+        why="The charts 1.14 to 1.20 were. Keys come and go with each minor version.",
+        fix="Use one of those.",
+        bad="cilium: {version: 1.21.0}",
+        good="cilium: {version: 1.20.0}",
+    ),
+    Code(
+        "IB605",
+        ERROR,
+        "helm is too old for the chart",
+        why="The charts use functions of later helm releases.",
+        fix="Use a later helm.",
+        bad="""
+            helm: {version: 3.9.4, urls: ['https://get.helm.sh/helm-v3.9.4-linux-amd64.tar.gz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}
+        """,
+        good="""
+            helm: {version: 3.17.3, urls: ['https://get.helm.sh/helm-v3.17.3-linux-amd64.tar.gz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}
+        """,
+    ),
+    Code(
+        "IB606",
+        ERROR,
+        "The kernel is too old for this Cilium",
+        why="Cilium's documentation lists the oldest kernel of each release (System Requirements).",
+        fix="Use another `kernel.flavour`, or an older Cilium.",
+        bad="""
+            kernel: {flavour: kernel-lt}
+            cilium: {values: {enableIPv4BIGTCP: false, bandwidthManager: {bbr: false}}}
+        """,
+        good="""
+            kernel: {flavour: kernel-lt}
+            cilium: {version: 1.16.19, values: {localRedirectPolicies: null, localRedirectPolicy: true, enableIPv4BIGTCP: false, bandwidthManager: {bbr: false}}}
+        """,
+    ),
     Code(
         "IB607",
         ERROR,
-        "BBR on a kernel without it: the agent refuses to start; BIG TCP: the agent leaves it off. IPv4 BIG TCP alone on kernels from 6.7 to before 6.11.3: it does nothing",
-        fix="False, or another kernel",
+        "BBR or BIG TCP on a kernel without it",
+        why=(
+            "For BBR the agent refuses to start; BIG TCP it leaves off. IPv4 BIG TCP alone does nothing on "
+            "kernels from 6.7 to before 6.11.3."
+        ),
+        fix="Set it to false, or use another kernel.",
+        bad="""
+            extends: centos8-efi
+            kernel: {flavour: kernel-lt, cgroup: v2}
+        """,
+        good="""
+            extends: centos8-efi
+            kernel: {flavour: kernel-lt, cgroup: v2}
+            cilium: {values: {enableIPv4BIGTCP: false, bandwidthManager: {bbr: false}}}
+        """,
     ),
-    Code("IB610", ERROR, "A key with dots, as for helm's `--set`", fix="Write it nested"),
+    Code(
+        "IB610",
+        ERROR,
+        "A key with dots",
+        why="Only helm's `--set` takes dots apart; in a file of values it is one key that no chart has.",
+        fix="Write it nested.",
+        bad="cilium: {values: {'bpf.masquerade': true}}",
+        good="cilium: {values: {bpf: {masquerade: true}}}",
+    ),
     Code(
         "IB611",
         WARNING,
-        "A key, at any depth, that no chart is known to have, or not this one; helm says nothing",
-        fix="The nearest one is named, or the charts that have it",
+        "Cilium's chart does not read this key",
+        why=(
+            "helm takes any key silently. profiles/versions/cilium-keys.yaml lists every key with the charts "
+            "that read it."
+        ),
+        fix="The nearest key is named, or the charts that have it.",
+        bad="cilium: {values: {rolloutCiliumPods: true}}",
+        good="cilium: {values: {rollOutCiliumPods: true}}",
     ),
-    Code("IB612", ERROR, "A key that this chart does not have yet", fix="The older key, or a later chart"),
-    Code("IB613", ERROR, "A key that this chart refuses, or ignores without a word", fix="The key to write instead"),
+    Code(
+        "IB612",
+        ERROR,
+        "This chart does not have this key yet",
+        why="It ignores the key silently.",
+        fix="Use the older key, or a later chart.",
+        bad="cilium: {values: {nativeRoutingCIDRFromClusterPool: true}}",
+        good="cilium: {version: 1.20.0, values: {nativeRoutingCIDRFromClusterPool: true}}",
+    ),
+    Code(
+        "IB613",
+        ERROR,
+        "This chart refuses the key, or ignores it silently",
+        why="Keys are removed after a release or two with both names.",
+        fix="Use the key that is named.",
+        bad="cilium: {values: {tunnel: disabled}}",
+        good="cilium: {values: {tunnelProtocol: geneve}}",
+    ),
     Code(
         "IB614",
         WARNING,
-        "A key that does nothing any more or not without another one, or an old name",
-        fix="Take it out, or the new name",
+        "A key that does nothing",
+        why="It does nothing any more, or not without another key, or it is an old name.",
+        fix="Remove it, or use the new name.",
+        bad="cilium: {values: {sessionAffinity: true}}",
+        good="cilium: {values: {rollOutCiliumPods: true}}",
     ),
-    Code("IB615", ERROR, "A word that the chart renders and the agent dies of", fix="One of those named"),
-    Code("IB616", ERROR, "true or false, a number or a mapping is wanted", fix="Write that"),
+    Code(
+        "IB615",
+        ERROR,
+        "A word that the agent does not know",
+        why="The chart renders it as it is, and the agent ends with an error.",
+        fix="Use one of those that are named.",
+        bad="cilium: {values: {loadBalancer: {mode: dsrr}}}",
+        good="cilium: {values: {loadBalancer: {mode: hybrid}}}",
+    ),
+    Code(
+        "IB616",
+        ERROR,
+        "A value of the wrong type in Cilium's values",
+        why='A chart\'s template takes `"no"` for true.',
+        fix="Write true or false, a number, or a mapping.",
+        bad="cilium: {values: {hubble: {enabled: 'no'}}}",
+        good="cilium: {values: {hubble: {enabled: true}}}",
+    ),
     Code(
         "IB617",
         ERROR,
-        "The native routing network does not hold the pods': their traffic would be masqueraded",
-        fix="Take it out: imgbuild sets it",
+        "The native routing network does not hold the pods'",
+        why="Cilium would masquerade their traffic as if it left the cluster.",
+        fix="Remove it: imgbuild sets it.",
+        bad="cilium: {values: {ipv4NativeRoutingCIDR: 192.168.31.254/32}}",
+        good="cilium: {values: {ipv4NativeRoutingCIDR: 10.0.0.0/8}}",
     ),
-    Code("IB618", ERROR, "Cilium's pool is not `kubernetes.pod_cidr`", fix="Take it out: imgbuild sets it"),
     Code(
-        "IB619", ERROR, "`-generic` at the end of the operator's image: the chart adds it once more", fix="Without it"
+        "IB618",
+        ERROR,
+        "Cilium's pool is not `kubernetes.pod_cidr`",
+        why="Two parts of the cluster would have different networks of pods.",
+        fix="Remove it: imgbuild sets it.",
+        bad="cilium: {values: {ipam: {operator: {clusterPoolIPv4PodCIDRList: [10.0.0.0/8]}}}}",
+        good="cilium: {values: {ipam: {operator: {clusterPoolIPv4PodCIDRList: [10.244.0.0/16]}}}}",
     ),
-    Code("IB620", WARNING, "A mirror's image with quay.io's digest", fix="`useDigest: false`"),
+    Code(
+        "IB619",
+        ERROR,
+        "`-generic` at the end of the operator's image",
+        why="The chart adds it once more.",
+        fix="Write it without that.",
+        bad="cilium: {values: {operator: {image: {repository: example.org/cilium/operator-generic}}}}",
+        good="cilium: {values: {operator: {image: {repository: example.org/cilium/operator}}}}",
+    ),
+    Code(
+        "IB620",
+        WARNING,
+        "A mirror's image with quay.io's digest",
+        why="A mirror that builds or repacks the image has another digest.",
+        fix="Set `useDigest: false`.",
+        bad="cilium: {values: {image: {repository: example.org/cilium, useDigest: true}}}",
+        good="cilium: {values: {image: {repository: example.org/cilium}}}",
+    ),
     Code(
         "IB621",
         ERROR,
         "The chart's URL is of another version than `cilium.version`",
-        fix="The chart of that version, with its sha256",
+        why="The keys and the images that imgbuild writes are those of `cilium.version`.",
+        fix="Use the chart of that version, with its sha256.",
+        bad="""
+            cilium: {chart: {urls: ['https://example.org/cilium-1.18.6.tgz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}
+        """,
+        good="""
+            cilium: {chart: {urls: ['https://example.org/cilium-1.19.6.tgz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}
+        """,
     ),
-    Code("IB622", WARNING, "A chart, and `cilium.enabled` is false", fix="Take it out"),
+    Code(
+        "IB622",
+        WARNING,
+        "A chart, and `cilium.enabled` is false",
+        why="It would be downloaded and not used.",
+        fix="Remove it.",
+        bad="""
+            kubernetes: {kube_proxy: true}
+            cilium: {enabled: false, chart: {urls: ['https://example.org/cilium-1.19.6.tgz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}
+        """,
+        good="""
+            kubernetes: {kube_proxy: true}
+            cilium: {enabled: false}
+        """,
+    ),
     Code(
         "IB623",
         WARNING,
-        "`bpf.tproxy` from Cilium 1.19.6 on: DNS and HTTP policies, L7 load balancing, Ingress and Gateway API time out (cilium#47896)",
-        fix="`bpf.tproxy: false`",
+        "`bpf.tproxy` from Cilium 1.19.6 on",
+        why="DNS and HTTP policies, L7 load balancing, Ingress and Gateway API time out (cilium#47896).",
+        fix="Set `bpf.tproxy: false`.",
+        bad="""
+            extends: debian12-efi
+            cilium: {values: {bpf: {tproxy: true}}}
+        """,
+        good="""
+            extends: debian12-efi
+            cilium: {values: {bpf: {tproxy: false}}}
+        """,
     ),
     Code(
         "IB624",
         ERROR,
-        "`cilium.values.cluster.id` is not one that the agent takes: 0 to 255, or to 511 with `clustermesh.maxConnectedClusters`",
-        fix="One of those",
+        "The agent does not take this cluster id",
+        why="It takes 0 to 255, or to 511 with `clustermesh.maxConnectedClusters`.",
+        fix="Use one of those.",
+        bad="cilium: {values: {cluster: {id: 256}}}",
+        good="cilium: {values: {cluster: {id: 255, name: lab}}}",
     ),
     Code(
         "IB625",
         ERROR,
-        "A number in Cilium's values that the agent refuses: sizes of BPF maps, their ratio, the MTU",
-        fix="One in the range that is named",
+        "A number that the agent refuses",
+        why="Sizes of BPF maps, their ratio and the MTU have limits (pkg/option/config.go).",
+        fix="Use one in the range that is named.",
+        bad="cilium: {values: {bpf: {natMax: 16777217}}}",
+        good="cilium: {values: {bpf: {natMax: 16777216}}}",
     ),
 )
+"""The rows of this family."""

@@ -1,132 +1,333 @@
-"""Codes: Nodes of the cluster."""
+"""Nodes and their addresses."""
 
-# ruff: noqa: E501  (a table)
+# ruff: noqa: E501  (examples)
 
 from __future__ import annotations
 
 from imgbuild.diagnostics.codes.row import Code
 from imgbuild.diagnostics.severity import Severity
 
-ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+ERROR = Severity.ERROR
+WARNING = Severity.WARNING
 
 CODES = (
-    Code("IB401", ERROR, "Two nodes of one host name", fix="Give each its own"),
-    Code("IB402", ERROR, "Two interfaces of one MAC", fix="Give each its own"),
-    Code("IB403", ERROR, "Two interfaces of one address", fix="Give each its own"),
     Code(
-        "IB404",
+        "IB401",
         ERROR,
-        "Two interfaces, bonds or VLANs of one name on a node, or of one tag on a link; or `lo`",
-        fix="Give each its own",
-    ),
-    Code("IB405", ERROR, "A bond or a VLAN wants an interface that the node has not", fix="The nearest one is named"),
-    Code(
-        "IB406",
-        ERROR,
-        "An interface in two bonds, or a VLAN on a port of a bond",
-        fix="One bond; put the VLAN on the bond",
-    ),
-    Code("IB407", ERROR, "A port of a bond has addresses of its own", fix="Move them to the bond"),
-    Code("IB408", ERROR, "A VLAN's MTU is over its link's", fix="Raise the link's"),
-    Code(
-        "IB409",
-        ERROR,
-        "Enterprise Linux takes link and id of a VLAN from its name: `link.id`, or `vlanID` from cloud-init 20.4 on",
-        fix="That name",
-    ),
-    Code("IB410", ERROR, "No node is a control plane", fix="`role: control-plane`"),
-    Code(
-        "IB411",
-        ERROR,
-        "Several nodes, and nobody knows the address of the control plane",
-        fix="`endpoint:`, `vip:`, or a static address on the first control plane",
+        "Two nodes have the same host name",
+        why="Kubernetes knows a node by its name: the second one would take the place of the first.",
+        fix="Give each its own.",
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: cp1, role: worker}
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker}
+        """,
     ),
     Code(
-        "IB412",
+        "IB402",
+        ERROR,
+        "Two interfaces have the same MAC",
+        why="An interface is found by its MAC, and a switch sends a frame to one of them only.",
+        fix="Give each its own.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces:
+                    - {name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}
+                    - {name: eth1, mac: '52:54:00:00:00:01', dhcp: true}
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces:
+                    - {name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}
+                    - {name: eth1, mac: '52:54:00:00:00:0a', dhcp: true}
+        """,
+    ),
+    Code(
+        "IB403",
+        ERROR,
+        "Two interfaces have the same address",
+        why="Which of them gets a packet is left to chance.",
+        fix="Give each its own.",
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:11', addresses: [192.168.1.11/24], gateway: 192.168.1.1}]
+              - name: w1
+                role: worker
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:19', addresses: [192.168.1.11/24], gateway: 192.168.1.1}]
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:11', addresses: [192.168.1.11/24], gateway: 192.168.1.1}]
+              - name: w1
+                role: worker
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:12', addresses: [192.168.1.12/24], gateway: 192.168.1.1}]
+        """,
+    ),
+    Code(
+        "IB420",
+        ERROR,
+        "A static network without any address",
+        why="The node would have no network at all: a static network turns DHCP off.",
+        fix="Give an address, or remove `network` for DHCP.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth1, mac: '52:54:00:00:00:02'}]
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
+    ),
+    Code(
+        "IB421",
         WARNING,
-        "An even number of control planes: etcd bears no more losses than with one less",
-        fix="An odd number",
+        "An interface that nothing uses",
+        why="It has no address, no DHCP, and no bond or VLAN is on it.",
+        fix="Give it an address, or remove it.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces:
+                    - {name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}
+                    - {name: eth1, mac: '52:54:00:00:00:02'}
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces:
+                    - {name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}
+                    - {name: eth1, mac: '52:54:00:00:00:02'}
+                    - {name: eth2, mac: '52:54:00:00:00:03'}
+                  bonds: [{name: bond0, interfaces: [eth1, eth2], addresses: [10.9.0.1/24]}]
+        """,
     ),
-    Code("IB413", ERROR, "The endpoint's port is no port", fix="1 to 65535"),
-    Code(
-        "IB414",
-        ERROR,
-        "Several control planes, and the endpoint is the address of one of them",
-        fix="`vip:`, or a load balancer; `single_endpoint: true` accepts it",
-    ),
-    Code("IB415", ERROR, "The virtual address is a node's own", fix="One that no machine has"),
-    Code(
-        "IB416",
-        ERROR,
-        "The virtual address is in no network of one of the control planes, or in the pods' or the Services'",
-        fix="A free address of a network that all of them are in",
-    ),
-    Code(
-        "IB417",
-        ERROR,
-        "The endpoint is not the virtual address (a warning for a name: it may resolve to it)",
-        fix="Take `endpoint:` out",
-        lesser=WARNING,
-    ),
-    Code("IB418", ERROR, "A label that the kubelet refuses to give itself", fix="A domain of your own"),
-    Code("IB419", ERROR, "A taint stands twice", fix="Keep one"),
-    Code("IB420", ERROR, "A static network without any address", fix="An address, or no `network:` for DHCP"),
-    Code("IB421", WARNING, "An interface without address and DHCP that nothing uses", fix="Take it out"),
     Code(
         "IB422",
         ERROR,
-        "A gateway in none of the interface's networks, or the node's own address",
-        fix="The router's address",
+        "A gateway that the node cannot reach",
+        why="A gateway must be in a network of the interface, and not the node itself.",
+        fix="Use the router's address.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.2.1}]
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
     ),
-    Code("IB423", WARNING, "A node without a default gateway", fix="`gateway:` on one interface"),
-    Code("IB424", WARNING, "A node with several default gateways of one family", fix="Keep one"),
+    Code(
+        "IB423",
+        WARNING,
+        "A node without a default gateway",
+        why="It reaches its own networks only, so it cannot download anything.",
+        fix="Set `gateway` on one interface.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24]}]
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
+    ),
+    Code(
+        "IB424",
+        WARNING,
+        "A node with several default gateways of one family",
+        why="Which one is used is left to chance.",
+        fix="Keep one of them, and reach other networks by `routes`.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces:
+                    - {name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}
+                    - {name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24], gateway: 10.0.0.1}
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces:
+                    - {name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}
+                    - {name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24]}
+        """,
+    ),
     Code(
         "IB425",
         WARNING,
-        "A static node without DNS: CoreDNS, which asks the node's servers, does not start there",
-        fix="`dns:`, any address where there is no server",
+        "A static node without a DNS server",
+        why="CoreDNS forwards to the node's servers and does not start without one.",
+        fix="Set `dns`; any address will do where there is no server.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: []
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
     ),
     Code(
         "IB426",
         ERROR,
-        "A loopback, multicast, reserved, network or broadcast address for an interface",
-        fix="An address of a host",
+        "An address that no interface can have",
+        why="Loopback, multicast, reserved, network and broadcast addresses are not a host's.",
+        fix="Use an address of a host.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.255/24], gateway: 192.168.1.1}]
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
     ),
     Code(
-        "IB427",
+        "IB651",
         ERROR,
-        "kube-vip's interface (`vip.interface`) is not on a control plane",
-        fix="One that every control plane has, or null",
+        "Two nodes reach each other only through a gateway, and Cilium sets direct routes",
+        why=(
+            "With `autoDirectNodeRoutes` the agent installs no route to the other's pods, and reports Ok "
+            "(pkg/datapath/linux/node.go). Nobody knows the network of a node that uses DHCP."
+        ),
+        fix=(
+            "Use the layer `tunnel`, or `directRoutingSkipUnreachable: true` (charts from 1.16 on) with routes "
+            "of your own."
+        ),
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:11', addresses: [192.168.1.11/24], gateway: 192.168.1.1}]
+              - name: w1
+                role: worker
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:12', addresses: [192.168.2.12/24], gateway: 192.168.2.1}]
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:11', addresses: [192.168.1.11/24], gateway: 192.168.1.1}]
+              - name: w1
+                role: worker
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:12', addresses: [192.168.1.12/24], gateway: 192.168.1.1}]
+        """,
     ),
     Code(
-        "IB440",
-        ERROR,
-        "A node's settings hold what cannot differ between nodes of one run, such as `kubernetes.version`",
-        fix="The profile; or another profile for these nodes, with the same cluster file and `--secrets`",
+        "IB652",
+        WARNING,
+        "Direct routes between nodes in a cloud",
+        why="Nodes of different zones, and every node in Google's cloud, are behind a gateway.",
+        fix="Use the layer `tunnel`, or `directRoutingSkipUnreachable: true` with routes of your own.",
+        bad="""
+            extends: debian12-efi
+            cloud: {providers: [gcp]}
+            cilium: {values: {loadBalancer: {mode: snat}}}
+        """,
+        good="extends: debian12-efi",
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker}
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker}
+        """,
     ),
-    Code(
-        "IB441",
-        ERROR,
-        "Baked: a node's settings change what is in the image, which all nodes share. The files are named",
-        fix="The profile, `--mode stock`, or another profile for these nodes",
-    ),
-    Code(
-        "IB442",
-        ERROR,
-        "A node's settings change the files that nodes fetch from `cloud.include_url`, and the address is the others'",
-        fix="An address of its own in the settings",
-    ),
-    Code(
-        "IB443",
-        ERROR,
-        "A node's settings give it cgroup v1, and the kubelets' configuration, which the first control plane makes, refuses that",
-        fix="v2 for the node, or Kubernetes 1.34 and older",
-    ),
-    Code(
-        "IB461",
-        ERROR,
-        "The endpoint is one control plane's address (`single_endpoint: true`), and the address of another is not known: made anew, the first could not ask it whether the cluster is there",
-        fix="A static address for it, or `kubernetes.advertise_address` in its settings",
-    ),
-    Code("IB462", WARNING, "`single_endpoint` beside a `vip`", fix="Remove it"),
 )
+"""The rows of this family."""

@@ -1,35 +1,105 @@
-"""Codes: Booting over the network."""
+"""Booting over the network."""
 
-# ruff: noqa: E501  (a table)
+# ruff: noqa: E501  (examples)
 
 from __future__ import annotations
 
 from imgbuild.diagnostics.codes.row import Code
 from imgbuild.diagnostics.severity import Severity
 
-ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+ERROR = Severity.ERROR
+WARNING = Severity.WARNING
+INFO = Severity.INFO
 
 CODES = (
     Code(
         "IB801",
         WARNING,
-        "No PXE files for a node without a MAC: a machine that nobody listed must not get the cluster's keys; or several nodes have none",
-        fix="`mac:` in the cluster file",
+        "A node without a MAC has no PXE files",
+        why=(
+            "A machine that nobody listed must not get the cluster's keys, and nothing tells several nodes "
+            "without a MAC apart."
+        ),
+        fix="Set `mac` in the cluster file.",
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker}
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane, mac: '52:54:00:00:00:01'}
+              - {name: w1, role: worker, mac: '52:54:00:00:00:02'}
+        """,
+        rendered=True,
     ),
     Code(
         "IB802",
         INFO,
-        "A static network goes over the kernel's command line: this cloud-init cannot fetch it",
-        fix="Nothing to do",
+        "A static network is on the kernel's command line",
+        why="cloud-init needs it before it can fetch a seed over the network.",
+        fix="Nothing to do: the seed ISO carries it as a file.",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
+        good_cluster="""
+            nodes:
+              - {name: cp1, role: control-plane, mac: '52:54:00:00:00:01'}
+        """,
+        rendered=True,
     ),
     Code(
         "IB803",
         WARNING,
         "The initramfs cannot set this static network up",
-        fix="An interface with an address of its own, or a seed ISO",
+        why="It makes no bond and no VLAN, so the network comes up later, by cloud-init.",
+        fix="Boot over an interface with an address of its own, or from a disk image with a seed ISO.",
+        bad="extends: debian12-efi",
+        good="extends: debian12-efi",
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces:
+                    - {name: eth1, mac: '52:54:00:00:00:02'}
+                    - {name: eth2, mac: '52:54:00:00:00:03'}
+                  bonds: [{name: bond0, interfaces: [eth1, eth2], addresses: [10.9.0.1/24], gateway: 10.9.0.254}]
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
+        rendered=True,
     ),
     Code(
-        "IB804", WARNING, "A kernel command line over 2047 characters", fix="Fewer addresses and routes, or a seed ISO"
+        "IB804",
+        WARNING,
+        "A kernel command line of over 2047 characters",
+        why="x86 kernels cut it there (COMMAND_LINE_SIZE), and cloud-init reads a broken network configuration.",
+        fix="Use fewer addresses and routes for the first boot, or a seed ISO.",
+        setup="A node with 250 routes.",
     ),
-    Code("IB805", ERROR, "`pxe.url` is not http", fix="The address where pxe/ will be served"),
+    Code(
+        "IB805",
+        ERROR,
+        "`pxe.url` is not http",
+        why="iPXE and the initramfs fetch over http; a file on this machine is not on the node.",
+        fix="Use the address where pxe/ will be served.",
+        bad="pxe: {url: 'file:///srv/pxe'}",
+        good="pxe: {url: 'http://10.0.0.1/pxe'}",
+    ),
 )
+"""The rows of this family."""

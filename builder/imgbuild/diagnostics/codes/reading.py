@@ -1,75 +1,207 @@
-"""Codes: Reading files and --set."""
+"""Reading files and `--set`."""
 
 from __future__ import annotations
 
 from imgbuild.diagnostics.codes.row import Code
 from imgbuild.diagnostics.severity import Severity
 
-ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+ERROR = Severity.ERROR
+WARNING = Severity.WARNING
 
 CODES = (
     Code(
         "IB100",
         ERROR,
-        "A file cannot be read: not there, a folder, a pipe, no permission, over 4 MiB, binary, not UTF-8",
-        fix="Check the path; save the file as UTF-8 text",
+        "A file cannot be read",
+        why=(
+            "imgbuild reads regular files of UTF-8 text of up to 4 MiB. It does not wait for a pipe, and it does "
+            "not guess another encoding."
+        ),
+        fix="Check the path and its permissions, and save the file as UTF-8 text.",
+        bad="extends: [centos7-efi, missing.yaml]",
+        good="extends: [centos7-efi, china]",
     ),
-    Code("IB101", ERROR, "It is not YAML", fix="Look at indentation, colons, quotes and tabs at the place named"),
-    Code("IB102", ERROR, "A key stands twice; YAML would take the last without a word", fix="Keep one"),
+    Code(
+        "IB101",
+        ERROR,
+        "The file is not YAML",
+        why="A file that does not parse has no keys to check (YAML 1.2, yaml.org/spec/1.2.2).",
+        fix="Look at indentation, colons, quotes and tabs at the place that is named.",
+        bad="kernel: {modules: [overlay, br_netfilter}",
+        good="kernel: {modules: [overlay, br_netfilter]}",
+    ),
+    Code(
+        "IB102",
+        ERROR,
+        "A key is given twice",
+        why="YAML parsers silently keep the last value, so an edit of the first has no effect.",
+        fix="Keep one of them.",
+        bad="""
+            swap: {enabled: false}
+            swap: {enabled: false}
+        """,
+        good="swap: {enabled: false}",
+    ),
     Code(
         "IB103",
         ERROR,
-        "A tag (`!!…`), a merge key (`<<`), a key that is no text, a NUL, or a file that is no mapping",
-        fix="Write plain keys and values; `extends:` and layers do what merge keys do",
+        "YAML that imgbuild does not read",
+        why=(
+            "Tags (`!!…`), merge keys (`<<`), keys that are not text and files that are not a mapping are read "
+            "differently by different programs."
+        ),
+        fix="Write plain keys and values. `extends:` and layers do what merge keys do.",
+        bad="time: !!map {zone: UTC}",
+        good="time: {zone: UTC}",
     ),
     Code(
         "IB104",
         ERROR,
-        "Aliases inside themselves or by the thousand, too deep nesting, or too many problems in one file",
-        fix="Write the values out",
+        "Too many or too deeply nested values",
+        why='Aliases inside themselves have no end, and aliases of aliases grow exponentially ("billion laughs").',
+        fix="Write the values out.",
+        bad="run: &again [*again]",
+        good="run: [echo again]",
     ),
     Code(
         "IB105",
         ERROR,
-        "A number with a leading zero: octal for one YAML, decimal for another",
-        fix='Put it in quotes: `"0644"`',
+        "A number with a leading zero",
+        why="It is octal in YAML 1.1 and decimal in YAML 1.2, so 0644 is 420 or 644.",
+        fix="Write a file's mode in quotes, and a number without the zero.",
+        bad="files: [{path: /opt/a, content: a, mode: 0644}]",
+        good='files: [{path: /opt/a, content: a, mode: "0644"}]',
     ),
-    Code("IB106", ERROR, "There is no such profile or layer", fix="One of those shipped, or a path to a file"),
     Code(
-        "IB107", ERROR, "`extends` is no name, goes in a circle, or reads over 100 files", fix="Take one `extends:` out"
+        "IB106",
+        ERROR,
+        "There is no such profile or layer",
+        why="A name without a slash or a suffix is one of those that imgbuild ships; anything else is a path.",
+        fix="Use one of the names that are listed, or the path of a file.",
+        bad="extends: centos7-uefi",
+        good="extends: centos7-efi",
+    ),
+    Code(
+        "IB107",
+        ERROR,
+        "`extends` cannot be followed",
+        why="A file that extends itself, or hundreds of files, has no end; `extends` takes a name or a list of names.",
+        fix="Remove one `extends` line, or write a name.",
+        bad="extends: {centos7-efi: true}",
+        good="extends: [centos7-efi]",
     ),
     Code(
         "IB108",
         ERROR,
-        "`--set` is not KEY=VALUE, names a place that cannot be, or has a comment in its value",
-        fix='`--set kernel.sysctl."vm.swappiness"=0`; quote a value with `#`',
+        "`--set` cannot be read",
+        why="`--set` takes KEY=VALUE, whose value is read as YAML; a comment in it would cut the value off.",
+        fix='Write `--set kernel.sysctl."vm.swappiness"=0`, and quote a value with `#`.',
+        bad_options=(
+            "--set",
+            "swap.enabled",
+        ),
+        good_options=(
+            "--set",
+            "swap.enabled=false",
+        ),
     ),
     Code(
         "IB109",
         ERROR,
-        "The profile names no target, or one that is not there; or its file name cannot name a folder",
-        fix="`extends: centos7-efi`, or `target:`; rename the file",
+        "The profile has no valid target or name",
+        why=(
+            "Every profile is for one target, whose facts all else follows from. Its file name becomes the name "
+            "of the output folder."
+        ),
+        fix="Write `extends: centos7-efi`, or `target:` with one of the names that are listed.",
+        bad="""
+            target: centos9
+            firmware: efi
+        """,
+        good="""
+            target: centos7
+            firmware: efi
+        """,
     ),
-    Code("IB110", ERROR, "A target file of imgbuild's own is broken", fix="Install imgbuild again"),
-    Code("IB111", ERROR, "There is no such key", fix="The nearest one is named"),
-    Code("IB112", ERROR, "A key is missing", fix="Add it"),
+    Code(
+        "IB110",
+        ERROR,
+        "A target file of imgbuild's own is broken",
+        why="The files in profiles/targets are part of imgbuild. One that does not load has been changed or cut short.",
+        fix="Install imgbuild again.",
+        setup="A file in profiles/targets is damaged.",
+    ),
+    Code(
+        "IB111",
+        ERROR,
+        "There is no such key",
+        why="An unknown key would be ignored, and what it was to do would be missing on the node.",
+        fix="The nearest key is named, or the file that the key belongs in.",
+        bad="kernel: {flavor: kernel-lt}",
+        good="kernel: {modules: [overlay, br_netfilter]}",
+    ),
+    Code(
+        "IB112",
+        ERROR,
+        "A required key is missing",
+        why="There is no default that could be right.",
+        fix="Add the key.",
+        bad_cluster="nodes: [{name: cp1}]",
+        good_cluster="nodes: [{name: cp1, role: control-plane}]",
+    ),
     Code(
         "IB113",
         ERROR,
-        "A value does not fit its key: wrong type, none of the words allowed, wrong form",
-        fix="What is wanted is named",
+        "A value does not fit its key",
+        why="imgbuild converts nothing silently, because YAML's guesses (1.30 becomes 1.3) end up on the node.",
+        fix="Write the value that is suggested. Only values that fit are suggested.",
+        bad="kubernetes: {version: 1.30}",
+        good="kubernetes: {version: 1.35.8}",
     ),
     Code(
         "IB114",
         WARNING,
-        "The name means imgbuild's own file, and a file of that name lies here too",
-        fix="Write the path if you mean yours",
+        "A name stands for imgbuild's own file, and a file of that name is here too",
+        why="Names of shipped profiles and layers come first, so the file in this folder is not read.",
+        fix="Write the path, such as ./debian12-efi.yaml, if you mean your file.",
+        setup="`--profile debian12-efi` in a folder with a file debian12-efi.yaml.",
     ),
     Code(
         "IB115",
         ERROR,
-        "A file has a key under its old and its new name; a renamed key under its old name alone is a warning",
-        fix="Write the new name",
+        "A key has been renamed",
+        why=(
+            "The old name is accepted until the next minor version. A file with both names is an error, because "
+            "nothing says which one is meant. See [stability](../stability.md#renamed-keys)."
+        ),
+        fix="Write the new name.",
         lesser=WARNING,
+        when="only the old name is there",
+        setup="A key has been renamed since the file was written.",
+    ),
+    Code(
+        "IB116",
+        ERROR,
+        "The file is of another kind",
+        why=(
+            "A profile says what a node is made of, a cluster file which nodes there are. The keys of one mean "
+            "nothing in the other."
+        ),
+        fix="Name the file with the option that takes such a file.",
+        bad="nodes: [{name: cp1, role: control-plane}]",
+        good="swap: {enabled: false}",
+    ),
+    Code(
+        "IB117",
+        ERROR,
+        "A character of another keyboard in place of YAML's own",
+        why=(
+            "Full-width and curly characters look like YAML's syntax and are plain text to every YAML parser, so "
+            "a value or a key silently becomes another one."
+        ),
+        fix="Type the ASCII character that is named.",
+        bad="run: [“echo hi”]",
+        good='run: ["echo hi"]',
     ),
 )
+"""The rows of this family."""

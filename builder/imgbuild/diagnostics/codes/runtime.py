@@ -1,82 +1,285 @@
-"""Codes: Container runtime and images."""
+"""Container runtime and images."""
 
-# ruff: noqa: E501  (a table)
+# ruff: noqa: E501  (examples)
 
 from __future__ import annotations
 
 from imgbuild.diagnostics.codes.row import Code
 from imgbuild.diagnostics.severity import Severity
 
-ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+ERROR = Severity.ERROR
+WARNING = Severity.WARNING
 
 CODES = (
     Code(
-        "IB501", ERROR, "The distribution has no containerd that is new enough", fix="`containerd.source: nerdctl-full`"
+        "IB501",
+        ERROR,
+        "The distribution has no containerd that is new enough",
+        why="CentOS 7 and 8 ship containerd 1.6 at best, in other repositories.",
+        fix="Set `containerd.source: nerdctl-full`.",
+        bad="extends: [centos7-efi, distro-containerd]",
+        good="containerd: {source: nerdctl-full}",
     ),
     Code(
         "IB502",
         ERROR,
         "It is not known which containerd that nerdctl-full holds",
-        fix="`containerd.nerdctl_full.containerd`",
+        why="What containerd can do decides about its configuration and about Kubernetes.",
+        fix="Set `containerd.nerdctl_full.containerd`.",
+        bad="""
+            containerd: {nerdctl_full: {version: 2.9.9, urls: ['https://example.org/nerdctl-full-2.9.9.tar.gz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}
+        """,
+        good="""
+            containerd: {nerdctl_full: {version: 2.9.9, containerd: 2.5.0, urls: ['https://example.org/nerdctl-full-2.9.9.tar.gz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}
+        """,
     ),
-    Code("IB503", ERROR, "Its containerd wants a newer glibc (0.20.0 on CentOS 7)", fix="1.7.7 or later"),
-    Code("IB504", ERROR, "buildkit or stargz with the distribution's containerd", fix="Switch them off"),
-    Code("IB505", ERROR, "nerdctl-full's version, URLs and sha256 are not of one release", fix="Give all three"),
+    Code(
+        "IB503",
+        ERROR,
+        "This containerd needs a newer glibc",
+        why=(
+            "Old nerdctl-full archives hold a containerd that is linked dynamically on Debian 11 (glibc 2.31); "
+            "CentOS 7 has 2.17."
+        ),
+        fix="Use nerdctl-full 1.7.7 or later.",
+        bad="""
+            kubernetes: {version: 1.28.2}
+            containerd: {nerdctl_full: {version: 0.20.0, urls: ['https://example.org/nerdctl-full-0.20.0.tar.gz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}
+        """,
+        good="""
+            extends: debian12-efi
+            kubernetes: {version: 1.28.2}
+            containerd: {nerdctl_full: {version: 0.20.0, urls: ['https://example.org/nerdctl-full-0.20.0.tar.gz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}
+        """,
+    ),
+    Code(
+        "IB504",
+        ERROR,
+        "buildkit or stargz with the distribution's containerd",
+        why="They are part of nerdctl-full only.",
+        fix="Switch them off.",
+        bad="""
+            extends: debian12-efi
+            containerd: {source: distribution, buildkit: {enabled: false}}
+        """,
+        good="""
+            extends: debian12-efi
+            containerd: {source: distribution, buildkit: {enabled: false}, stargz: {enabled: false}}
+        """,
+        also=(
+            "IB208",
+            "IB209",
+        ),
+    ),
+    Code(
+        "IB505",
+        ERROR,
+        "nerdctl-full's version, URLs and sha256 are not of one release",
+        why="One of them was changed without the others.",
+        fix="Give all three.",
+        bad="containerd: {nerdctl_full: {version: 2.3.3}}",
+        good="containerd: {nerdctl_full: {version: 2.3.5}}",
+    ),
     Code(
         "IB506",
         ERROR,
         "The archive is nerdctl alone, or for another machine",
-        fix="`nerdctl-full-…-linux-amd64.tar.gz`",
+        why="The archive nerdctl-… has neither containerd nor runc.",
+        fix="Use nerdctl-full-…-linux-amd64.tar.gz.",
+        bad="containerd: {nerdctl_full: {urls: ['https://example.org/nerdctl-2.3.5-linux-amd64.tar.gz']}}",
+        good="containerd: {nerdctl_full: {urls: ['https://example.org/nerdctl-full-2.3.5-linux-amd64.tar.gz']}}",
     ),
     Code(
         "IB507",
         ERROR,
         "The snapshotter stargz, and `containerd.stargz` is off",
-        fix="overlayfs, or `containerd.stargz.enabled: true`",
+        why="Its service would not be there, and no image could be unpacked.",
+        fix="Use overlayfs, or set `containerd.stargz.enabled: true`.",
+        bad="containerd: {stargz: {enabled: false}}",
+        good="containerd: {stargz: {enabled: false}, buildkit: {snapshotter: overlayfs}}",
     ),
     Code(
         "IB508",
         ERROR,
-        "Two services in one folder, or a root that a reboot empties",
-        fix="A folder of its own below /var/lib or /opt",
+        "Two services share a folder, or one that a reboot empties",
+        why="They would remove each other's files, or lose their images.",
+        fix="Use a folder of its own below /var/lib or /opt.",
+        bad="containerd: {stargz: {root: /tmp/stargz}}",
+        good="containerd: {stargz: {root: /opt/stargz}}",
     ),
-    Code("IB509", ERROR, "A registry that containerd never looks up under that name, or no port", fix="`docker.io`"),
-    Code("IB510", ERROR, "A registry's URL with /v2, or that is no http", fix="`https://HOST`"),
-    Code("IB511", WARNING, "A registry's URL with a path", fix="`https://HOST`, unless the mirror says so"),
-    Code("IB512", WARNING, "Images over http", fix="https"),
-    Code("IB513", WARNING, "A mirror stands twice", fix="Take one out"),
     Code(
-        "IB514", ERROR, "containerd wants kernel 4 or later (CentOS 7's own is 3.10)", fix="`kernel.flavour: kernel-ml`"
+        "IB509",
+        ERROR,
+        "A registry that containerd never looks up under that name",
+        why=(
+            "containerd looks for a folder of the name in the image's reference, and Docker Hub's is docker.io "
+            "(docs/hosts.md)."
+        ),
+        fix="Use docker.io, or the name in the image's reference.",
+        bad="containerd: {registries: {index.docker.io: {server: 'https://registry-1.docker.io', mirrors: []}}}",
+        good="containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: []}}}",
     ),
-    Code("IB515", ERROR, "Two archives of images of one name", fix="Give each its own"),
+    Code(
+        "IB510",
+        ERROR,
+        "The URL of a registry ends in /v2, or is not http",
+        why="containerd adds /v2 itself.",
+        fix="Write https://HOST.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/v2/']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
+        """,
+    ),
+    Code(
+        "IB511",
+        WARNING,
+        "The URL of a registry has a path",
+        why="containerd puts /v2 behind the host unless `override_path` is set, and few mirrors serve another path.",
+        fix="Write https://HOST, unless the mirror's documentation has a path.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/cache']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
+        """,
+    ),
+    Code(
+        "IB512",
+        WARNING,
+        "Images over http",
+        why="Anybody on the way can put another image in their place.",
+        fix="Use https.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['http://example.org:5000']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org:5000']}}}
+        """,
+    ),
+    Code(
+        "IB513",
+        WARNING,
+        "A mirror is given twice",
+        why="The second one has no effect.",
+        fix="Remove one of them.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org', 'https://example.org']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
+        """,
+    ),
+    Code(
+        "IB514",
+        ERROR,
+        "containerd needs a kernel of 4 or later",
+        why="CentOS 7's own kernel is 3.10, whose overlayfs containerd does not support.",
+        fix="Set `kernel.flavour: kernel-ml`.",
+        bad="""
+            extends: [centos7-efi, container-host]
+            kernel: {flavour: distribution}
+        """,
+        good="""
+            extends: [centos7-efi, container-host]
+            kernel: {flavour: kernel-lt}
+        """,
+    ),
+    Code(
+        "IB515",
+        ERROR,
+        "Two archives of images have the same name",
+        why="A file of that name is put on the node for each.",
+        fix="Give each its own.",
+        bad="""
+            containerd: {images: [{name: a, urls: ['https://example.org/a.tar'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, {name: a, urls: ['https://example.org/b.tar'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}
+            cilium: {values: {envoy: {image: {useDigest: false}}}}
+        """,
+        good="""
+            containerd: {images: [{name: a, urls: ['https://example.org/a.tar'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, {name: b, urls: ['https://example.org/b.tar'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}
+            cilium: {values: {envoy: {image: {useDigest: false}}}}
+        """,
+    ),
     Code(
         "IB516",
         ERROR,
-        "An archive of images that is packed otherwise than by gzip: containerd 1 takes a plain tar only, and first boot unpacks gzip",
-        fix="Unpack it, or gzip",
+        "An archive of images that is not packed by gzip",
+        why="containerd 1 imports a plain tar only, and first boot unpacks gzip.",
+        fix="Unpack it, or use gzip.",
+        bad="""
+            containerd: {images: [{name: a, urls: ['https://example.org/a.tar.zst'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}
+            cilium: {values: {envoy: {image: {useDigest: false}}}}
+        """,
+        good="""
+            containerd: {images: [{name: a, urls: ['https://example.org/a.tgz'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}
+            cilium: {values: {envoy: {image: {useDigest: false}}}}
+        """,
     ),
     Code(
         "IB517",
         WARNING,
-        "Archives of images on a node without Kubernetes: nothing loads them",
-        fix="Take them out, or load them with `run`",
+        "Archives of images on a node without Kubernetes",
+        why="First boot loads them for Kubernetes, and nothing does without it.",
+        fix="Remove them, or load them with `run`.",
+        bad="""
+            extends: [centos7-efi, container-host]
+            containerd: {images: [{name: a, urls: ['https://example.org/a.tar'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}
+        """,
+        good="""
+            extends: [centos7-efi, container-host]
+            containerd: {images: []}
+        """,
     ),
     Code(
         "IB518",
         WARNING,
-        "Some images come from a mirror, others from a registry that has none: a node that cannot reach that registry never starts them",
-        fix="Name a mirror in `containerd.registries`; `imgbuild images` lists every image with its address",
+        "Some images come from a registry without a mirror",
+        why="A node that cannot reach that registry never starts them, while the others come from the mirror.",
+        fix="Name a mirror in `containerd.registries`. `imgbuild images` lists every image with its address.",
+        bad="""
+            extends: debian12-efi
+            kubernetes: {image_repository: registry.example.com/k8s}
+            cilium: {repository: 'https://charts.example.com'}
+        """,
+        good="""
+            extends: debian12-efi
+            kubernetes: {image_repository: registry.example.com/k8s}
+            containerd: {registries: {quay.io: {server: 'https://quay.io', mirrors: ['https://m.example.com']}}}
+            cilium: {repository: 'https://charts.example.com'}
+        """,
     ),
     Code(
         "IB519",
         WARNING,
-        "Images come from a mirror, Cilium's chart from helm.cilium.io at first boot",
-        fix="`cilium.chart` with urls and sha256, or `cilium.repository`",
+        "Images come from a mirror, Cilium's chart from helm.cilium.io",
+        why="First boot downloads the chart from there.",
+        fix="Set `cilium.chart` to urls and sha256, or `cilium.repository`.",
+        bad="""
+            extends: debian12-efi
+            kubernetes: {image_repository: registry.example.com/k8s}
+            containerd: {registries: {quay.io: {server: 'https://quay.io', mirrors: ['https://m.example.com']}}}
+        """,
+        good="""
+            extends: debian12-efi
+            kubernetes: {image_repository: registry.example.com/k8s}
+            containerd: {registries: {quay.io: {server: 'https://quay.io', mirrors: ['https://m.example.com']}}}
+            cilium: {repository: 'https://charts.example.com'}
+        """,
     ),
     Code(
         "IB520",
         WARNING,
-        "Images are loaded from archives, and the chart asks for one by digest: in containerd a loaded image has its tag only",
-        fix="`useDigest: false` for that image",
+        "An image by digest is not found in an archive",
+        why="In containerd an image that was loaded has its tag only.",
+        fix="Set `useDigest: false` for that image.",
+        bad="""
+            containerd: {images: [{name: a, urls: ['https://example.org/a.tar'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}
+        """,
+        good="""
+            containerd: {images: [{name: a, urls: ['https://example.org/a.tar'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}
+            cilium: {values: {envoy: {image: {useDigest: false}}}}
+        """,
     ),
 )
+"""The rows of this family."""

@@ -1,44 +1,82 @@
-"""Codes: The cluster's secrets."""
+"""The cluster's secrets."""
 
 from __future__ import annotations
 
 from imgbuild.diagnostics.codes.row import Code
 from imgbuild.diagnostics.severity import Severity
 
-ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+ERROR = Severity.ERROR
+WARNING = Severity.WARNING
 
 CODES = (
-    Code("IB901", ERROR, "The secrets file cannot be read", fix="What is named"),
-    Code("IB902", ERROR, "Others can read the secrets file", fix="`chmod 600`, and new keys if they may have"),
-    Code("IB903", ERROR, "The secrets are another cluster's", fix="A file for each cluster: `--secrets`"),
-    Code("IB904", ERROR, "A key is not that of its certificate", fix="The file as imgbuild wrote it"),
+    Code(
+        "IB901",
+        ERROR,
+        "The secrets file cannot be read",
+        why="Without it new keys would be made, and its nodes would belong to another cluster.",
+        fix="Check that the file is readable, or pass `--secrets FILE`.",
+        setup="The secrets file is in a folder whose name is too long.",
+    ),
+    Code(
+        "IB902",
+        ERROR,
+        "Others can read the secrets file",
+        why="Whoever has it is the administrator of the cluster.",
+        fix="Run `chmod 600` on it, and use new keys if others may have read it.",
+        setup="The secrets file has the mode 0644.",
+    ),
+    Code(
+        "IB903",
+        ERROR,
+        "The secrets are another cluster's",
+        why="Nodes of both clusters would trust each other.",
+        fix="Use a file for each cluster, with `--secrets`.",
+        setup="The secrets file was made for another cluster.",
+    ),
+    Code(
+        "IB904",
+        ERROR,
+        "A key does not belong to its certificate",
+        why="The file was changed or put together from two, and no component could start with it.",
+        fix="Use the file as imgbuild wrote it.",
+        setup="Two keys of the secrets file have been swapped.",
+    ),
     Code(
         "IB905",
         ERROR,
-        "A certificate authority has expired, or this machine's clock is wrong",
-        fix="Renew it in the cluster",
+        "A certificate authority has expired",
+        why="Nothing in the cluster can be trusted by it any more; or this machine's clock is wrong.",
+        fix="Renew it in the cluster.",
+        setup="Eleven years after the secrets file was made.",
     ),
     Code(
         "IB906",
         ERROR,
-        "The bootstrap token has expired, or will within 7 days or the second half of its life",
-        fix="`imgbuild token`, with the options that are named",
+        "The bootstrap token has expired, or will soon",
+        why="Nodes that boot after that do not join. Soon is 7 days, or the second half of the token's life.",
+        fix="Run `imgbuild token` with the options that are named.",
         lesser=WARNING,
+        when="it has not expired yet",
+        setup="A month after the secrets file was made.",
     ),
-    Code("IB907", ERROR, "`--secrets` without `--cluster`", fix="Both"),
     Code(
-        "IB908", INFO, "Which nodes' user-data holds which secrets", fix="Keep seeds where only the nodes can read them"
+        "IB907",
+        ERROR,
+        "`--secrets` without `--cluster`",
+        why="Without a cluster file there are no secrets.",
+        fix="Use both.",
+        bad_options=(
+            "--secrets",
+            "lab.secrets.yaml",
+        ),
     ),
     Code(
         "IB910",
         ERROR,
-        "`imgbuild token` without a secrets file: there is no cluster yet",
-        fix="Build first, which makes it; or `--secrets`",
-    ),
-    Code(
-        "IB911",
-        WARNING,
-        "A cloud's instance metadata hands the keys in user-data to pods",
-        fix="[Keep pods from the keys](../how-to/clouds.md#keep-pods-from-the-keys)",
+        "`imgbuild token` without a secrets file",
+        why="There is no cluster yet that a token could be for.",
+        fix="Build first, which makes the file; or use `--secrets`.",
+        setup="`imgbuild token` before the first build.",
     ),
 )
+"""The rows of this family."""

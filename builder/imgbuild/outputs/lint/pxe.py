@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.layers import Layered
-from imgbuild.diagnostics.findings import Findings, Path, few, format_path
+from imgbuild.diagnostics.findings import Findings, Path, format_path
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxe import fallback
 from imgbuild.outputs.pxenet import command_line, network_arguments, uplink
@@ -23,10 +24,10 @@ class _Nodes:
     layered: Layered | None
     findings: Findings
 
-    def report(self, code: str, path: Path, message: str, hint: str) -> None:
-        """A finding about a key of the cluster file."""
+    def report(self, code: str, path: Path, message: str, hint: str, who: Sequence[str]) -> None:
+        """A finding about a key of the cluster file, for the nodes ``who``."""
         mark = self.layered.mark(path) if self.layered is not None else None
-        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark)
+        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, who=who)
 
 
 def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings: Findings, *, keys: bool) -> None:
@@ -38,24 +39,24 @@ def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings
     nodes = cluster.nodes
     without = [n for n, node in enumerate(nodes) if node.boot_mac is None]
     if without and fallback(cluster, keys=keys) is None:
-        names = few([nodes[n].name for n in without], 5)
+        names = [nodes[n].name for n in without]
         why = (
             "several nodes have no MAC, and nothing tells them apart"
             if len(without) > 1
             else "it has no MAC, and a machine that nobody listed must not get the cluster's keys or its token"
         )
         context.report(
-            "IB801", ("nodes", without[0]), f"no PXE files for {names}: {why}",
-            "give each node that boots over the network a mac: in the cluster file",
+            "IB801", ("nodes", without[0]), f"no PXE files: {why}",
+            "give each node that boots over the network a mac: in the cluster file", who=names,
         )  # fmt: skip
     static = [n for n, node in enumerate(nodes) if node.boot_mac and node.network]
     if static:
-        names = few([nodes[n].name for n in static], 5)
+        names = [nodes[n].name for n in static]
         context.report(
-            "IB802", ("nodes", static[0], "network"), f"{names}: over PXE a static network is on the "
+            "IB802", ("nodes", static[0], "network"), "over PXE a static network is on the "
             "kernel's command line (network-config= and ip=): cloud-init "
             f"{context.resolved.cloud_init} needs it before it can fetch a seed",
-            "nothing to do; the seed ISO carries network-config as a file",
+            "nothing to do; the seed ISO carries network-config as a file", who=names,
         )  # fmt: skip
     for number in static:
         _static(context, ("nodes", number, "network"), nodes[number])
@@ -73,14 +74,15 @@ def _static(context: _Nodes, path: Path, node: Node) -> None:
         )
         context.report(
             "IB803", path,
-            f"{node.name}: no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
+            f"no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
             "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
+            who=[node.name],
         )  # fmt: skip
     length = len(command_line(context.resolved, said))
     if length > _LONGEST:
         context.report(
             "IB804", path,
-            f"{node.name}: its PXE kernel command line has {length} characters; x86 kernels cut it at {_LONGEST} and "
+            f"its PXE kernel command line has {length} characters; x86 kernels cut it at {_LONGEST} and "
             f"cloud-init then reads a broken network configuration",
-            "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO",
+            "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO", who=[node.name],
         )  # fmt: skip

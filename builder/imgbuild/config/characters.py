@@ -1,0 +1,46 @@
+"""Characters of another keyboard, or of a text processor, that look like those YAML is written with."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+QUOTES = "“”„‟‘’‚‛「」『』«»＂＇´"
+"""What looks like a quotation mark."""
+
+_TYPE = {
+    "：": ":", "，": ",", "；": ";", "［": "[", "］": "]", "｛": "{", "｝": "}", "【": "[", "】": "]", "（": "(",
+    "）": ")", "＃": "#", "－": "-", "—": "-", "–": "-", "−": "-", "•": "-", "·": "-", "。": ".", "、": ",", "＝": "=",
+    "／": "/", "＊": "*", "＆": "&", "！": "!", "｜": "|", "＞": ">", "＠": "@", "％": "%", "＿": "_", "．": ".",
+    "\u3000": "a space", "\u00a0": "a space", "\u2002": "a space", "\u2003": "a space", "\u2009": "a space",
+    "\u202f": "a space", "\u200b": "nothing", "\u200c": "nothing", "\u200d": "nothing", "\u2060": "nothing",
+    "\ufeff": "nothing", "\u00ad": "nothing",
+    **dict.fromkeys("“”„‟「」『』«»＂", '"'), **dict.fromkeys("‘’‚‛＇´", "'"),
+    "？": "?", "～": "~", "＜": "<", "＋": "+", "＼": "\\", "＄": "$", "｀": "'", "＾": "^",
+}  # fmt: skip
+_LOOKALIKE = re.compile(f"[{re.escape(''.join(_TYPE))}\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+_START = re.compile(f"[{re.escape(QUOTES)}［｛【－—–−•·\u3000\u00a0\u200b\ufeff]")
+
+
+def first(text: str) -> re.Match[str] | None:
+    """The first such character of a text."""
+    return _LOOKALIKE.search(text)
+
+
+def starts(text: str) -> re.Match[str] | None:
+    """Such a character at a text's start, where it was meant as YAML's."""
+    return _START.match(text)
+
+
+def described(char: str) -> str:
+    """``： (U+FF1A, fullwidth colon)``."""
+    shown = f"{char} " if char.isprintable() and not char.isspace() else ""
+    return f"{shown}(U+{ord(char):04X}, {unicodedata.name(char, 'unnamed').lower()})"
+
+
+def instead(char: str) -> str:
+    """What to type in its place."""
+    wanted = _TYPE.get(char) or unicodedata.normalize("NFKC", char)
+    if wanted == "nothing":
+        return "delete it: it cannot be seen"
+    return f"type {wanted} in its place" if len(wanted) > 1 else f"type {wanted} in its place (half-width, ASCII)"

@@ -1,0 +1,164 @@
+"""The right thing in the wrong place: a key of another file or section, another tool's word, another kind of file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from imgbuild.config import declared
+from imgbuild.config.flow import flow
+from imgbuild.diagnostics.findings import Findings, Mark, Path
+
+_FILES = {
+    "profile": "the profile",
+    "cluster": "the cluster file (--cluster)",
+    "secrets": "the secrets file (--secrets)",
+}
+_NAME = "the host name of a node is its name in the cluster file: nodes: [{name: cp1, …}]"
+_TABLE: Mapping[str, str] = {
+    # cloud-init, netplan, kubeadm, k3s, Talos, Kickstart: what the same thing is called here.
+    **dict.fromkeys(("hostname", "host_name", "hostName", "fqdn", "preserve_hostname"), _NAME),
+    **dict.fromkeys(("nameservers", "dns_servers", "nameserver", "resolvers"),
+                    "name servers are the node's, not an interface's: nodes[].network.dns: [ADDRESS]"),
+    **dict.fromkeys(("dhcp4", "dhcp6", "bootproto"), "write dhcp: true or false"),
+    **dict.fromkeys(("gateway4", "gateway6", "gw", "default_gateway"), "write gateway: ADDRESS"),
+    **dict.fromkeys(("macaddress", "hwaddr", "mac_address", "hardwareAddr"), "write mac: the card's MAC"),
+    **dict.fromkeys(("ethernets", "nics", "ifaces"), "write interfaces: [{name: eth0, mac: …}]"),
+    **dict.fromkeys(("ip", "ipaddr", "address4", "ipv4", "ip_address", "ips"), "write addresses: [ADDRESS/LENGTH]"),
+    "netmask": "write the prefix length behind the address: addresses: [10.0.0.5/24]",
+    **dict.fromkeys(("slaves", "ports", "members"), "write interfaces: [eth0, eth1]"),
+    **dict.fromkeys(("ssh_authorized_keys", "authorized_keys", "ssh-authorized-keys", "sshAuthorizedKeys"),
+                    "write ssh_keys: [ssh-ed25519 AAAA…]"),
+    **dict.fromkeys(("password", "passwd", "plain_text_passwd", "lock_passwd", "hash"),
+                    "write hashed_password: a hash, which `openssl passwd -6` makes"),
+    **dict.fromkeys(("write_files", "writeFiles"), "write files: [{path: …, content: …}]"),
+    **dict.fromkeys(("runcmd", "bootcmd", "commands", "cmds", "script"), "write run: [COMMAND]"),
+    **dict.fromkeys(("timezone", "tz", "time_zone"), "write time: {zone: Asia/Shanghai}"),
+    **dict.fromkeys(("ntp", "ntp_server", "ntpServers", "timeservers"), "write time: {ntp_servers: [HOST]}"),
+    **dict.fromkeys(("sysctls", "sysctl"), "write kernel: {sysctl: {vm.swappiness: 0}}"),
+    **dict.fromkeys(("kernel_args", "kernelArguments", "cmdline", "bootargs"), "write kernel: {arguments: [ARGUMENT]}"),
+    **dict.fromkeys(("controlPlaneEndpoint", "control_plane_endpoint", "apiserver", "api_server"),
+                    "it is endpoint: HOST:PORT in the cluster file (--cluster)"),
+    **dict.fromkeys(("podSubnet", "pod_subnet", "clusterCIDR", "cluster-cidr", "pod-cidr", "podCIDR"),
+                    "write kubernetes: {pod_cidr: 10.244.0.0/16}"),
+    **dict.fromkeys(("serviceSubnet", "service_subnet", "service-cidr", "serviceCIDR"),
+                    "write kubernetes: {service_cidr: 10.96.0.0/12}"),
+    **dict.fromkeys(("kubernetesVersion", "kubernetes_version", "k8s_version", "kubeVersion"),
+                    "write kubernetes: {version: 1.34.11}"),
+    **dict.fromkeys(("imageRepository", "image_repo"), "write kubernetes: {image_repository: HOST/PATH}"),
+    **dict.fromkeys(("dnsDomain", "cluster_domain"), "write kubernetes: {dns_domain: cluster.local}"),
+    **dict.fromkeys(("advertiseAddress", "apiserver_advertise_address"),
+                    "write kubernetes: {advertise_address: ADDRESS}"),
+    **dict.fromkeys(("insecure-registries", "registry-mirrors", "registry_mirrors"),
+                    "write containerd: {registries: {HOST: {server: https://HOST, mirrors: [URL]}}}"),
+    **dict.fromkeys(("bootloader", "boot", "uefi", "bios"), "write firmware: efi or bios"),
+    **dict.fromkeys(("disk", "disk_size", "size", "disk_gb", "size_gb"), "write image: {size_mib: 8192}"),
+    **dict.fromkeys(("os", "distro", "distribution", "release"), "write target: centos7, centos8 or debian12"),
+    **dict.fromkeys(("masters", "controlplanes", "control_planes", "workers", "machines", "hosts", "servers"),
+                    "write nodes: [{name: cp1, role: control-plane}]"),
+    **dict.fromkeys(("node_labels", "nodeLabels"), "write labels: {KEY: VALUE}"),
+}  # fmt: skip
+
+
+def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> str:
+    """Where an unknown key belongs, or what it is called here; empty: nobody knows."""
+    word = str(path[-1])
+    kind = next((kind for kind, other in declared.documents().items() if issubclass(other, model)), "")
+    top = next(
+        (k for k, m in declared.documents().items() if len(path) == 1 and k != kind and word in m.model_fields), ""
+    )
+    if top:
+        return f"{word} belongs in {_FILES[top]}"
+    if kind == "cluster" and len(path) == 3 and path[0] == "nodes" and word in _tops("profile"):
+        return f"a node's own values of the profile go below settings: settings: {{{word}: …}}"
+    known = [place for other, place in _named(word) if other == kind]
+    above = path[:-1]
+    near = [place for place in known if _near(place, above)]
+    if word in _TABLE and not near:
+        return _TABLE[word]
+    if len(near) == 1 or (not near and len(known) == 1):
+        return f"did you mean {(near or known)[0].key}?"
+    if 1 < len(near or known) <= 4:
+        return f"did you mean {' or '.join(place.key for place in near or known)}?"
+    other = [(k, place) for k, place in _named(word) if k != kind]
+    if len(other) == 1 and not known:
+        return f"{other[0][1].key} belongs in {_FILES[other[0][0]]}"
+    return ""
+
+
+def _near(place: declared.Place, above: Path) -> bool:
+    """Whether a key is one of a section that encloses the place, or that is just below it."""
+    section = [part for part in place.path[:-1] if part not in (declared.ITEM, declared.NAME)]
+    here = [part for part in above if isinstance(part, str)]
+    return section == here[: len(section)] or section[:-1] == here
+
+
+@cache
+def _named(word: str) -> Sequence[tuple[str, declared.Place]]:
+    """Every declared key with this name, with the kind of its file."""
+    return [(k, p) for k in ("profile", "cluster") for p in _places(k) if p.path[-1] == word]
+
+
+@cache
+def _places(kind: str) -> Sequence[declared.Place]:
+    return list(declared.places(declared.documents()[kind]))
+
+
+def missing(model: type[BaseModel], path: Path, data: Any) -> str:
+    """How a key that must be there is written, with an example of its declaration."""
+    place = declared.place(model, path)
+    setting = place.setting if place is not None else None
+    if setting is None or setting.example is None:
+        return ""
+    return f"add it, such as {path[-1]}: {flow(setting.example)}"
+
+
+def file_kind(data: Mapping[str, Any], kind: str) -> tuple[str, str] | None:
+    """What a file is instead of ``kind`` (profile, layer or cluster), and the fix; None: it is one."""
+    for known, (what, fix) in _kinds(data):
+        if known != kind and not (known == "profile" and kind == "layer"):
+            return what, fix
+        return None
+    return None
+
+
+def _kinds(data: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
+    profile, cluster = _tops("profile"), _tops("cluster")
+    if {"apiVersion", "kind"} <= data.keys():
+        said = f" (kind: {data['kind']})" if isinstance(data["kind"], str) and data["kind"].isalnum() else ""
+        fix = "imgbuild reads its own files; it writes kubeadm's configuration from profile and cluster file"
+        yield "kubernetes", (f"a Kubernetes manifest{said}", fix)
+    if {"bootstrap_token", "ca"} & data.keys() and "service_account_private_key" in data:
+        yield "secrets", ("a file of a cluster's secrets", "name it with --secrets")
+    network = data.get("network")
+    if isinstance(network, dict) and {"ethernets", "version", "renderer"} & network.keys():
+        fix = "give a node's network in the cluster file: nodes[].network (docs/reference/cluster.md)"
+        yield "netplan", ("a netplan file", fix)
+    cloud_config = {"runcmd", "write_files", "bootcmd", "ssh_authorized_keys"} & data.keys()
+    if cloud_config and not data.keys() & _OWN:
+        yield "cloud-config", ("a cloud-config of cloud-init", "give these in a profile: users, files and run")
+    if "nodes" in data and not {"extends", "target"} & data.keys() and not data.keys() & (profile - cluster):
+        yield "cluster", ("a cluster file", "name it with --cluster")
+    if "nodes" not in data and (data.keys() & (profile - cluster)):
+        yield "profile", ("a profile", "name it with --profile")
+
+
+_OWN = frozenset({"extends", "target", "firmware", "mode"})
+
+
+@cache
+def _tops(kind: str) -> frozenset[str]:
+    return frozenset(declared.documents()[kind].model_fields)
+
+
+def report(data: Mapping[str, Any], kind: str, file: str, findings: Findings) -> bool:
+    """Add a finding if a file is of another kind than ``kind``, and tell whether it is."""
+    found = file_kind(data, kind)
+    if found is not None:
+        what, fix = found
+        findings.add("IB116", f"{file} is {what}, not a {kind}{' file' if kind == 'cluster' else ''}", hint=fix,
+                     mark=Mark(file, 1, 1))  # fmt: skip
+    return found is not None

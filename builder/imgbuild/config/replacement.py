@@ -1,0 +1,309 @@
+"""What to write in place of a value that does not fit: only what does fit, so that no fix leads into the next error."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from imgbuild.config.characters import QUOTES
+from imgbuild.config.data import data_dir
+from imgbuild.config.declared import Place
+from imgbuild.config.flow import flow
+
+_TRUE = ("true", "yes", "on", "1", "enabled", "enable")
+_FALSE = ("false", "no", "off", "0", "disabled", "disable")
+_SCALES: tuple[Mapping[str, int], ...] = (
+    {"day": 1, "d": 1, "week": 7, "w": 7, "month": 30, "mo": 30, "year": 365, "y": 365},
+    {"second": 1, "s": 1, "sec": 1, "minute": 60, "m": 60, "min": 60, "hour": 3600, "h": 3600},
+    {"millisecond": 1, "ms": 1, "second": 1000, "s": 1000},
+)
+_PREFERRED = ("enabled", "address", "zone", "version", "mode", "source", "install", "interfaces", "providers", "name")
+"""The keys of a section that a plain value in its place most likely means."""
+_UNITS = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024}  # in MiB
+_PEERS: Mapping[str, tuple[str, ...]] = {
+    # roles: kubeadm's old word, k3s, Docker Swarm, Talos, RKE
+    **dict.fromkeys(("master", "server", "manager", "controlplane", "control_plane", "control"), ("control-plane",)),
+    **dict.fromkeys(("node", "agent", "slave", "minion", "compute"), ("worker",)),
+    # bonding.rst's numbers and common short forms
+    **dict(zip("0123456", ((m,) for m in ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad",
+                                          "balance-tlb", "balance-alb")), strict=True)),
+    **dict.fromkeys(("lacp", "802.3ad", "8023ad", "dynamic"), ("802.3ad",)),
+    **dict.fromkeys(("failover", "backup", "active_backup"), ("active-backup",)),
+    **dict.fromkeys(("uefi", "ovmf"), ("efi",)),
+    **dict.fromkeys(("legacy", "mbr", "pcbios", "seabios"), ("bios",)),
+    **dict.fromkeys(("cn", "prc", "china-mainland"), ("china",)),
+    **dict.fromkeys(("global", "us", "eu", "default"), ("world",)),
+    **dict.fromkeys(("aws", "amazon"), ("ec2",)),
+    **dict.fromkeys(("google", "gce"), ("gcp",)),
+    **dict.fromkeys(("nova",), ("openstack",)),
+    **dict.fromkeys(("cgroupv1", "cgroup1", "legacy"), ("v1",)),
+    **dict.fromkeys(("cgroupv2", "cgroup2", "unified"), ("v2",)),
+    **dict.fromkeys(("cloud-init", "live", "runtime"), ("stock",)),
+    **dict.fromkeys(("image", "golden", "bake"), ("baked",)),
+    **dict.fromkeys(("package", "rpm", "deb", "repo"), ("packages",)),
+    **dict.fromkeys(("binary", "tarball"), ("binaries",)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A value that fits, and what there is to say of it."""
+
+    value: Any
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it is written in a file, on one line."""
+        return f"{flow(self.value)}{f' ({self.note})' if self.note else ''}"
+
+
+def find(place: Place | None, value: Any, written: str) -> Replacement | None:
+    """The nearest value that fits at ``place``; None: nobody can tell. ``written``: the value's own text."""
+    if place is None:
+        return None
+    for candidate in _candidates(place, value, written):
+        other = candidate.value != value or type(candidate.value) is not type(value)
+        if other and fits(place.hint, candidate.value):
+            return candidate
+    return None
+
+
+def find_key(place: Place | None, key: str) -> str | None:
+    """The nearest name that fits in a mapping of names of the user's own."""
+    if place is None or get_origin(place.type) is not dict:
+        return None
+    wanted = get_args(place.type)[0]
+    return next((each.value for each in _texts(key) if each.value != key and fits(wanted, each.value)), None)
+
+
+def fits(hint: Any, value: Any) -> bool:
+    """Whether a type takes this value as it is."""
+    try:
+        _adapter(hint).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+_ADAPTERS: dict[int, tuple[Any, TypeAdapter[Any]]] = {}
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    """Made once a type. By identity, which the entry keeps: annotations need not be hashable."""
+    if id(hint) not in _ADAPTERS:
+        _ADAPTERS[id(hint)] = (hint, TypeAdapter(hint))
+    return _ADAPTERS[id(hint)][1]
+
+
+def _candidates(place: Place, value: Any, written: str) -> Iterator[Replacement]:
+    if isinstance(value, str):
+        yield from _texts(value)
+        yield from _numbers(place, value)
+        yield from _versions(place, value)
+        yield from _durations(value)
+        yield from _addresses(value)
+        yield from _booleans(value)
+    elif isinstance(value, bool):
+        yield Replacement(int(value))
+        yield Replacement("true" if value else "false")
+    elif isinstance(value, int | float):
+        yield from _versions(place, written)
+        if value in (0, 1):
+            yield Replacement(bool(value))
+        if get_origin(place.type) is Literal:
+            yield from _peers(str(value))
+        yield Replacement(written)
+        yield from (Replacement(f"{value}{unit}") for unit in "dh")
+        if isinstance(value, float) and value.is_integer():
+            yield Replacement(int(value))
+    yield from _shapes(place, value)
+
+
+def _texts(value: str) -> Iterator[Replacement]:
+    """The same text without what was put round it, and the words of other tools."""
+    bare = value.strip().strip(QUOTES)
+    for text in dict.fromkeys((bare, unicodedata.normalize("NFKC", bare))):
+        yield Replacement(text)
+        yield from _peers(text)
+        yield Replacement(text.lower())
+        for prefix in ("sha256:", "sha256=", "sha-256:", "v", "V", "=", "docker://", "oci://"):
+            if text.lower().startswith(prefix):
+                yield Replacement(text[len(prefix) :].strip().lower())
+        digest = re.match(r"[0-9a-fA-F]{64}(?=\s)", text)
+        if digest:  # sha256sum prints the file's name too
+            yield Replacement(digest[0].lower())
+        without = re.sub(r"^[a-z][a-z0-9+.-]*://", "", text, flags=re.IGNORECASE).rstrip("/")
+        yield Replacement(without)
+        if "://" not in text and "@" not in text and ("." in text or ":" in text):
+            yield Replacement(f"https://{text.lstrip('/')}")
+        yield Replacement(without.partition("/")[0])
+        yield Replacement(text.lower().replace("_", "-").replace(" ", "-"))
+        octal = re.fullmatch(r"0?o?([0-7]{3,4})", text.lower())
+        if octal:
+            yield Replacement(f"0{octal[1]}" if len(octal[1]) == 3 else octal[1])
+
+
+def _peers(text: str) -> Iterator[Replacement]:
+    yield from (Replacement(word) for word in _PEERS.get(text.lower(), ()))
+
+
+def _numbers(place: Place, value: str) -> Iterator[Replacement]:
+    text = unicodedata.normalize("NFKC", value).strip().replace("_", "").replace(",", "")
+    if re.fullmatch(r"[-+]?[0-9]{1,17}", text):
+        yield Replacement(int(text))
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([kmgt])(?:i?b)?", text.lower())
+    if found and place.path and place.path[-1].endswith("_mib"):
+        yield Replacement(round(float(found[1]) * _UNITS[found[2]]))
+    found = re.fullmatch(r"([0-9]{1,9})\s*([a-z]+)", text.lower())
+    unit = (place.setting.unit if place.setting else "") or (place.field.description if place.field else "") or ""
+    for scale in _SCALES if found else ():
+        if found and unit and unit.rstrip("s") in scale:
+            yield from (
+                Replacement(int(found[1]) * times // scale[unit.rstrip("s")])
+                for word, times in scale.items()
+                if word in (found[2], found[2].rstrip("s"))
+            )
+    found = re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}", text)
+    if found:
+        yield Replacement(int(text, 16))
+
+
+@cache
+def _newest() -> Mapping[str, Mapping[str, str]]:
+    text = (data_dir("profiles") / "versions" / "newest.yaml").read_text(encoding="utf-8")
+    table: Mapping[str, Mapping[str, str]] = yaml.load(text, Loader=yaml.CSafeLoader)
+    return table
+
+
+def _versions(place: Place, value: str) -> Iterator[Replacement]:
+    """A version without its patch: the newest that is known of that minor."""
+    found = re.fullmatch(
+        r"[vV]?([0-9]+\.[0-9]+)(?:\.[xX*])?", unicodedata.normalize("NFKC", value).strip().strip(QUOTES)
+    )
+    if found is None:
+        return
+    for table in (name for name in (*place.path[::-1],) if name in _newest()):
+        newest = _newest()[table].get(found[1])
+        if newest is not None:
+            yield Replacement(newest, f"the newest patch of {found[1]} that imgbuild knows")
+
+
+def _durations(value: str) -> Iterator[Replacement]:
+    found = re.fullmatch(r"([0-9]{1,5})\s*([a-z]*)", value.strip().lower())
+    if found is None:
+        return
+    count, unit = int(found[1]), found[2][:2]
+    if unit[:1] in ("", "d"):
+        yield Replacement(f"{count}d")
+    elif unit[:1] == "w":
+        yield Replacement(f"{7 * count}d")
+    elif unit[:1] == "h":
+        yield Replacement(f"{count}h")
+    elif unit == "mo":
+        yield Replacement(f"{30 * count}d")
+    elif unit[:1] == "y":
+        yield Replacement(f"{365 * count}d")
+    elif unit[:1] in ("m", "s"):
+        hours = count / (60 if unit[:1] == "m" else 3600)
+        if hours >= 1 and hours.is_integer():
+            yield Replacement(f"{int(hours)}h")
+
+
+def _addresses(value: str) -> Iterator[Replacement]:
+    text = unicodedata.normalize("NFKC", value).strip()
+    address, _, length = text.partition("/")
+    try:
+        if length:
+            yield Replacement(str(ipaddress.ip_address(address)))
+            yield Replacement(str(ipaddress.ip_interface(text)))  # 10.0.0.5/255.255.255.0
+            yield Replacement(str(ipaddress.ip_network(text, strict=False)))
+    except ValueError:
+        return
+
+
+def _booleans(value: str) -> Iterator[Replacement]:
+    text = unicodedata.normalize("NFKC", value).strip().lower()
+    if text in _TRUE or text in _FALSE:
+        yield Replacement(text in _TRUE)
+
+
+def _shapes(place: Place, value: Any) -> Iterator[Replacement]:
+    """A plain value where a list or a mapping belongs, and the other way round."""
+    if isinstance(value, list) and len(value) == 1:
+        yield Replacement(value[0])
+    if isinstance(value, dict):
+        if value and all(isinstance(item, dict | None) for item in value.values()):
+            yield Replacement([{"name": name, **(item or {})} for name, item in value.items()])
+        yield Replacement([value])
+        return
+    if value is None or isinstance(value, bool | list):
+        return
+    if get_origin(place.type) is list:
+        item = Place((), None, get_args(place.type)[0], ())
+        parts = re.split(r"[\s,;]+", value.strip("[]() ")) if isinstance(value, str) else [value]
+        for several in ([value], parts):
+            yield Replacement(several)
+            inner = [one if fits(item.hint, one) else _first(item.hint, one) for one in several]
+            yield Replacement(inner)
+    model = place.model
+    if model is not None:
+        taint = re.fullmatch(r"([^=:]+)(?:=([^:]*))?:([A-Za-z]+)", value) if isinstance(value, str) else None
+        if taint:
+            yield Replacement({"key": taint[1], **({"value": taint[2]} if taint[2] else {}), "effect": taint[3]})
+
+
+def _first(hint: Any, value: Any) -> Any:
+    """The first text in place of this one that fits, else the value itself."""
+    if not isinstance(value, str):
+        return str(value)
+    return next((each.value for each in _texts(value) if fits(hint, each.value)), value)
+
+
+def section(place: Place | None, value: Any) -> str:
+    """How a plain value is written as the mapping that belongs there; empty: nobody can tell."""
+    if place is None or place.model is None or value is None or isinstance(value, dict):
+        return ""
+    fields = place.model.model_fields
+    for name in _PREFERRED:
+        below = place.below(name) if name in fields else None
+        if below is not None and fits(below.hint, value):
+            more = [other for other, field in fields.items() if field.is_required() and other != name]
+            # Within a list nothing else gives the other keys; a section has defaults.
+            rest = "".join(f", {other}: …" for other in more) if "[]" in place.key else ""
+            return f"{{{name}: {flow(value)}{rest}}}"
+    return ""
+
+
+def reason(place: Place | None, text: str) -> str:
+    """Why this text would not fit either; empty: it would, or a type alone is wrong."""
+    if place is None:
+        return ""
+    try:
+        _adapter(place.hint).validate_python(text, strict=True)
+    except ValidationError as error:
+        said = [item["ctx"]["error"] for item in error.errors(include_url=False) if item["type"] == "value_error"]
+        return str(said[0]) if said else ""
+    return ""
+
+
+def listed(place: Place | None, value: Any) -> str:
+    """How a mapping of names is written as the list that belongs there: its first item; empty: it does not help."""
+    if place is None or get_origin(place.type) is not list or not isinstance(value, dict) or not value:
+        return ""
+    item = get_args(place.type)[0]
+    while get_args(item) and not isinstance(item, type):
+        item = get_args(item)[0]
+    named = isinstance(item, type) and issubclass(item, BaseModel) and "name" in item.model_fields
+    first = next(iter(value))
+    if not named:
+        return ""
+    return f"- {first}: …" if first == "name" else f"- name: {flow(first)}, with its other keys below it"

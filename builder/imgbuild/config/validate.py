@@ -1,0 +1,185 @@
+"""Values to a typed model; what does not fit becomes findings with their places and what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from imgbuild.config import declared, misplaced, replacement
+from imgbuild.config.declared import Place
+from imgbuild.config.fields import SecretModel
+from imgbuild.config.flow import flow
+from imgbuild.config.layers import Layered, closest
+from imgbuild.config.redact import is_private, shown_path
+from imgbuild.config.wording import as_written, wording
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+from imgbuild.diagnostics.mask import NOT_SHOWN
+
+M = TypeVar("M", bound=BaseModel)
+_MOST_ADVICE = 50
+"""Findings that get advice: looking for it takes time, and nobody reads as many."""
+
+
+def validate(model: type[M], data: Mapping[str, Any], layered: Layered, findings: Findings) -> M | None:
+    """``data`` as a ``model``; what does not fit becomes findings with their places."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    # A union complains once a member: the last word on each key is enough.
+    single = {(real_path(e, layered), e["type"] == "extra_forbidden"): e for e in errors}
+    unknown: list[Path] = []
+    start = len(findings.items)
+    for number, ((path, extra), item) in enumerate(single.items()):
+        if extra:
+            unknown.append(path)
+        else:
+            _finding(model, item, layered, findings, advise=number < _MOST_ADVICE)
+    middle = len(findings.items)
+    for number, path in enumerate(unknown):
+        _unknown(model, path, layered, findings, advise=number < _MOST_ADVICE)
+    _drop_explained(findings, start, middle)
+    return None
+
+
+def _drop_explained(findings: Findings, start: int, middle: int) -> None:
+    """A key that is missing because it is there under another name is not reported twice.
+
+    The unknown keys begin at ``middle``.
+    """
+    hints = [(each.key.rpartition(".")[0], each.hint) for each in findings.items[middle:]]
+    findings.items[start:] = [
+        each for each in findings.items[start:] if each.code != "IB112" or not _explained(each.key, hints)
+    ]
+
+
+def _explained(missing: str, hints: Sequence[tuple[str, str]]) -> bool:
+    above, _, word = missing.rpartition(".")
+    names = re.compile(rf"\b{re.escape(word)}\b")
+    return any(
+        where == above and names.search(hint) is not None for where, hint in hints if not hint.startswith("known here")
+    )
+
+
+def _unknown(model: type[BaseModel], path: Path, layered: Layered, findings: Findings, *, advise: bool) -> None:
+    named = not issubclass(model, SecretModel)
+    key = format_path(shown_path(path) if named else (*path[:-1], NOT_SHOWN))
+    mark = layered.key_marks.get(path) or layered.mark(path)
+    hint = ""
+    if named and advise:
+        hint = misplaced.advice(model, path, layered.data) or closest(str(path[-1]), _fields_at(model, path[:-1]))
+    hint = hint or _quoting(model, path, layered.mark(path)) or _known_here(model, path)
+    findings.add("IB111", f"there is no key {key}", hint=hint, key=key, mark=mark)
+
+
+def _known_here(model: type[BaseModel], path: Path) -> str:
+    return f"known here: {', '.join(_fields_at(model, path[:-1])) or 'nothing'}"
+
+
+def _fields_at(model: type[BaseModel], path: Path) -> Sequence[str]:
+    """The keys that a model takes at ``path``, through lists and mappings of models."""
+    here = declared.place(model, path)
+    return list(here.model.model_fields) if here is not None and here.model is not None else []
+
+
+def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findings: Findings, *, advise: bool) -> None:
+    path = real_path(item, layered)
+    key = format_path(shown_path(path))
+    if item["type"] == "missing":
+        mark = layered.mark(path[:-1])
+        hint = _quoting(model, path, mark) or misplaced.missing(model, path, layered.data) or "add it"
+        findings.add("IB112", f"{key} is missing", key=key, mark=mark, hint=hint)
+        return
+    mark, private = layered.mark(path), is_private(path)
+    of_key = item["loc"][-1] == "[key]"  # it is the key that does not fit
+    if of_key:
+        mark = layered.key_marks.get(path) or mark
+    message, hint = wording(item, mark, private=private)
+    advice = _advice(model, path, item, mark, of_key=of_key) if advise and not private else ""
+    if advice and item["type"] == "value_error" and advice != hint:
+        message = f"{message}: {hint}"  # what a value of this kind is
+    hint = advice or hint
+    if isinstance(item["input"], dict):
+        hint = _quoting(model, path, mark) or hint
+    if not _told(findings, mark, hint):
+        findings.add("IB113", f"{key}: {message}", hint=hint, key=key, mark=mark)
+
+
+def _advice(model: type[BaseModel], path: Path, item: ErrorDetails, mark: Mark | None, *, of_key: bool) -> str:
+    """What fits in place of the value, or of the name of the user's own that is a key."""
+    value = item["input"]
+    if of_key:
+        name = replacement.find_key(declared.place(model, path[:-1]), str(path[-1]))
+        return f"write {flow(name)}" if name is not None else ""
+    place = declared.place(model, path)
+    written = as_written(mark) or str(value)
+    found = replacement.find(place, value, written)
+    if found is not None:
+        return _told_apart(found, value, place)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and (reason := replacement.reason(place, written)):
+        return reason  # in quotes it would be refused as well
+    shape = replacement.section(place, value)
+    if shape:
+        return f"write {shape}"
+    shape = replacement.listed(place, value)
+    return f"write a list: {shape}" if shape else ""
+
+
+def _told_apart(found: replacement.Replacement, value: Any, place: Place | None) -> str:
+    if isinstance(found.value, str) and isinstance(value, bool | int | float) and not found.note:
+        same = found.value.lower() == str(value).lower() or found.text.startswith('"')
+        quoted = found.text if found.text.startswith('"') else f'"{found.text}"'
+        return f"write it in quotes: {quoted}" if same else f"write {found.text}"
+    if isinstance(value, str) and str(found.value) == value and isinstance(found.value, int | float):
+        return f"write it without quotes: {found.text}"
+    if found.value == [value]:
+        return f"put it in square brackets: {found.text}"
+    nested = place is not None and get_origin(place.type) is list and isinstance(value, dict)
+    return f"write a list: {found.text}" if nested else f"write {found.text}"
+
+
+def _told(findings: Findings, mark: Mark | None, hint: str) -> bool:
+    """Whether it is reported already that this value cannot be read; of a leading zero both have one fix."""
+    for number, other in enumerate(findings.items):
+        if mark is not None and other.mark == mark and other.code in ("IB103", "IB104", "IB105"):
+            if other.code == "IB105":
+                findings.items[number] = replace(other, hint=hint)
+            return True
+    return False
+
+
+def _quoting(model: type[BaseModel], path: Path, mark: Mark | None) -> str:
+    """The hint for a --set that took a dot inside a name (``docker.io``, ``vm.swappiness``) for one between names."""
+    if mark is None or mark.file != "--set":
+        return ""
+    for end in range(1, len(path)):
+        here = declared.place(model, path[:end])
+        if here is not None and get_origin(here.type) is dict:
+            head = format_path(path[:end])
+            return f"a name that holds a dot stands in quotes: --set '{head}.\"{_EXAMPLES.get(head, 'a.b')}\"=…'"
+    return ""
+
+
+_EXAMPLES = {"kernel.sysctl": "vm.swappiness", "containerd.registries": "docker.io"}
+
+
+def real_path(item: ErrorDetails, layered: Layered) -> Path:
+    """pydantic's place without its own additions (union members, "[key]"); a missing key is its last part."""
+    path: Path = ()
+    here: Any = layered.data
+    loc = item["loc"]
+    for position, part in enumerate(loc):
+        if isinstance(here, dict) and part in here:
+            here = here[part]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        elif item["type"] != "missing" or position + 1 < len(loc):
+            continue
+        path = (*path, part)
+    return path

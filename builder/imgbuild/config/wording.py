@@ -1,0 +1,85 @@
+"""What is wrong with a value, in imgbuild's words; and a fix in general where nothing nearer is known."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from imgbuild.config import characters
+from imgbuild.config.layers import closest
+from imgbuild.diagnostics.findings import Mark
+from imgbuild.diagnostics.mask import NOT_SHOWN, mask
+
+_WANTED = {
+    "string_type": "expected text",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "bool_type": "expected true or false",
+    "list_type": "expected a list",
+    "dict_type": "expected a mapping of keys to values",
+    "model_type": "expected a mapping of keys to values",
+    "model_attributes_type": "expected a mapping of keys to values",
+}
+_FIXES = {
+    "expected text": "write one line of text, in quotes if YAML takes it for something else",
+    "expected a whole number": "write decimal digits alone, without quotes",
+    "expected true or false": "write true or false",
+    "expected a list": "write it in square brackets, or one item a line behind a dash; [] for none",
+    "expected a mapping of keys to values": "write its keys below it, or take it out: the defaults then hold",
+}
+_BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
+
+
+def as_written(mark: Mark | None) -> str:
+    """The number's own text (1.30, which YAML makes 1.3); nothing where the mark is not at the number."""
+    if mark is None:
+        return ""
+    text = mark.text.partition("=")[2] if mark.file == "--set" else mark.text[mark.column - 1 :]
+    found = re.match(r"[-+0-9.eE]+", text.strip())
+    return found[0] if found else ""
+
+
+def _as_yaml(value: Any) -> str:
+    """A value as messages call it: in YAML's words, not Python's, and never long."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    text = mask(text)  # before it is cut: what is cut off may be what tells a login
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def wording(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[str, str]:
+    """What is wrong with a value, and how to fix it."""
+    kind, value = item["type"], item["input"]
+    shown = _as_yaml(value)
+    if private or "PRIVATE KEY" in shown:
+        value, shown = "" if isinstance(value, str) else None, f"this value {NOT_SHOWN}"
+    found = characters.first(value) if isinstance(value, str) else None
+    if found is not None:
+        shown = f"{shown}, with the character {characters.described(found[0])}"
+    if kind == "value_error":
+        return f"invalid value {shown}", str(item["ctx"]["error"])
+    if kind == "too_short":
+        return "must not be empty", "add one"
+    if kind == "string_too_short":
+        return "must not be empty", "write something, or take it out"
+    if kind in _BOUNDS:
+        word, bound = _BOUNDS[kind]
+        return f"{shown} is out of range", f"write a number of {word} {item['ctx'][bound]}"
+    if kind in ("literal_error", "enum"):
+        expected = item["ctx"]["expected"]
+        choices = [c.strip("'") for c in expected.replace(" or ", ", ").split(", ")]
+        return f"{shown} is none of {expected}", closest(str(value), choices) or f"write one of {expected}"
+    wanted = _WANTED.get(kind)
+    if wanted is None:
+        return f"{item['msg']} (found {shown})", "see docs/reference/profile.md"
+    if kind == "string_type" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        written = as_written(mark) or str(value)
+        return f"{wanted}, but YAML reads {written} as the number {value}", f'write it in quotes: "{written}"'
+    if found is not None:
+        return f"{wanted}, not {shown}", characters.instead(found[0])
+    return f"{wanted}, not {shown}", _FIXES[wanted]

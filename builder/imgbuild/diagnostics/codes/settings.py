@@ -1,0 +1,117 @@
+"""Settings of single nodes."""
+
+from __future__ import annotations
+
+from imgbuild.diagnostics.codes.row import Code
+from imgbuild.diagnostics.severity import Severity
+
+ERROR = Severity.ERROR
+
+CODES = (
+    Code(
+        "IB440",
+        ERROR,
+        "A node's settings hold what cannot differ between nodes",
+        why="One run makes one cluster: its version, networks and chart are the same for all nodes.",
+        fix=(
+            "Set it in the profile; or build these nodes from another profile, with the same cluster file and "
+            "`--secrets`."
+        ),
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker, settings: {kubernetes: {version: 1.35.7}}}
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker, settings: {kubernetes: {schedulable_control_plane: true}}}
+        """,
+    ),
+    Code(
+        "IB441",
+        ERROR,
+        "A node's settings change what is in the image",
+        why="In baked mode one image serves all nodes.",
+        fix="Set it in the profile, use `--mode stock`, or build these nodes from another profile.",
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker, settings: {kernel: {sysctl: {vm.swappiness: 10}}}}
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker, settings: {run: [echo hello]}}
+        """,
+    ),
+    Code(
+        "IB442",
+        ERROR,
+        "Nodes with other files fetch them from the same address",
+        why="With `cloud.include_url` a node fetches its files from there, and checks their sha256.",
+        fix="Give these nodes an address of their own in their settings.",
+        bad="""
+            extends: debian12-efi
+            mode: stock
+            cloud: {include_url: 'http://10.0.0.1/files.tar.gz'}
+        """,
+        good="""
+            extends: debian12-efi
+            mode: stock
+            cloud: {include_url: 'http://10.0.0.1/files.tar.gz'}
+        """,
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker, settings: {time: {zone: Asia/Tokyo}}}
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker, settings: {time: {zone: Asia/Tokyo}, cloud: {include_url: 'http://10.0.0.1/w1.tar.gz'}}}
+        """,
+        rendered=True,
+    ),
+    Code(
+        "IB443",
+        ERROR,
+        "A node on cgroup v1 in a cluster whose kubelets refuse it",
+        why=(
+            "kubeadm gives every kubelet the configuration that the first control plane made, and its "
+            "`failCgroupV1` with it."
+        ),
+        fix="Use cgroup v2 for this node, or Kubernetes 1.34 and older.",
+        bad="""
+            extends: centos8-efi
+            mode: stock
+            kubernetes: {cgroup_v1: accept}
+            cilium: {values: {enableIPv4BIGTCP: false, bandwidthManager: {bbr: false}}}
+        """,
+        good="""
+            extends: centos8-efi
+            mode: stock
+            kubernetes: {cgroup_v1: accept}
+            cilium: {values: {enableIPv4BIGTCP: false, bandwidthManager: {bbr: false}}}
+        """,
+        bad_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker, settings: {kernel: {flavour: kernel-lt, cgroup: v1}}}
+        """,
+        good_cluster="""
+            endpoint: api.lan:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker, settings: {kernel: {flavour: kernel-lt, cgroup: v2}}}
+        """,
+    ),
+)
+"""The rows of this family."""

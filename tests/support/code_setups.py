@@ -1,0 +1,172 @@
+"""What makes the codes that no pair of files can make: an old secrets file, a damaged installation."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imgbuild.checks import check
+from imgbuild.cli.token import renew
+from imgbuild.config import renamed
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.kept_secrets import load_secrets
+from imgbuild.config.load import load
+from imgbuild.config.moment import read_moment
+from imgbuild.config.renamed import Renamed
+from imgbuild.config.target import load_target
+from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.facts.resolved import resolve
+from imgbuild.pipeline import Request, prepare
+from tests.support.checking import ADMIN, look
+
+SetUp = Callable[[Path, pytest.MonkeyPatch], tuple[Sequence[Finding], Sequence[Finding]]]
+"""In an empty folder: the findings with the code, and those without it."""
+_CLUSTER = "name: lab\nnodes: [{name: cp1, role: control-plane}]\n"
+_DAY = 86400
+
+
+def _said(request: Request) -> list[Finding]:
+    findings = Findings()
+    try:
+        prepare(request, findings)
+    except InvalidInput as error:
+        return error.findings.items
+    return findings.items
+
+
+def _with_secrets(
+    folder: Path, change: Callable[[Path], None], *, days: float = 0
+) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    """A run with good secrets, and one after ``change`` and so many days."""
+    (folder / "lab.yaml").write_text(_CLUSTER)
+    path, now = folder / "lab.secrets.yaml", int(time.time())
+    kept = load_secrets(path, "lab", now, Findings())
+    assert kept is not None
+    kept.save()
+    request = Request("debian12-efi", (), [ADMIN], None, folder / "lab.yaml")
+    good = _said(request)
+    change(path)
+    moment = read_moment()
+    return _said(replace(request, moment=replace(moment, now=moment.now + int(days * _DAY)))), good
+
+
+def _text(change: Callable[[str], str]) -> Callable[[Path], None]:
+    def to(path: Path) -> None:
+        path.write_text(change(path.read_text()))
+
+    return to
+
+
+def _swapped(text: str) -> str:
+    """The keys of two authorities in each other's place."""
+    first, second, third = text.partition("front_proxy_ca:")
+    mine = first[first.index("private_key: |") :]
+    after = third.index("private_key: |")
+    end = third.index("etcd_ca:")
+    other = third[after:end]
+    return first.replace(mine, other) + second + third[:after] + mine + third[end:]
+
+
+def _expired_token(text: str) -> str:
+    line = next(line for line in text.splitlines() if line.startswith("bootstrap_token_expires"))
+    before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    return text.replace(line, f"bootstrap_token_expires: {before:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _nothing(path: Path) -> None:
+    """As it was made."""
+
+
+def _unreadable(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    (folder / "lab.yaml").write_text(_CLUSTER)
+    request = Request("debian12-efi", (), [ADMIN], None, folder / "lab.yaml")
+    return _said(replace(request, secrets=folder / ("x" * 300) / "s.yaml")), _said(request)
+
+
+def _no_token(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    (folder / "lab.yaml").write_text(_CLUSTER)
+    findings = Findings()
+    try:
+        renew(folder / "lab.yaml", None, findings, keep=False)
+    except InvalidInput as error:
+        findings = error.findings
+    return findings.items, []
+
+
+def _damaged_target(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    (folder / "targets").mkdir()
+    (folder / "targets/mine.yaml").write_text("name: 5\n")
+    patch.setattr("imgbuild.config.target.data_dir", lambda room: folder)
+    with pytest.raises(InvalidInput) as caught:
+        load_target.__wrapped__("mine")
+    return caught.value.findings.items, []
+
+
+def _beside(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    good, bad = Findings(), Findings()
+    load("debian12-efi", (), (), None, good)
+    (folder / "debian12-efi.yaml").write_text("extends: debian12-efi\n")
+    load("debian12-efi", (), (), None, bad)
+    return bad.items, good.items
+
+
+def _renamed(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    patch.setattr(renamed, "PROFILE", (Renamed(("swap", "on"), ("swap", "enabled"), "9.9"),))
+    found = []
+    for key in ("on", "enabled"):
+        (folder / "node.yaml").write_text(f"extends: centos7-efi\nswap: {{{key}: false}}\n")
+        findings = Findings()
+        look(Request("node.yaml"), findings)
+        found.append(findings.items)
+    return found[0], found[1]
+
+
+def _no_key(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    loaded = load("centos7-efi", (), (), None, Findings())
+    assert loaded is not None
+    target = loaded.target.model_copy(deep=True)
+    for keys in target.repositories.key_files.values():
+        for key in keys:
+            object.__setattr__(key, "shipped", False)
+            object.__setattr__(key, "sources", [])
+    found = []
+    for each in (replace(loaded, target=target), loaded):
+        findings = Findings()
+        check(resolve(each), DEFAULT, None, findings, read_moment())
+        found.append(findings.items)
+    return found[0], found[1]
+
+
+def _many_routes(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    found = []
+    for count in (250, 2):
+        routes = ", ".join(f"{{to: 10.{n}.0.0/16, via: 192.168.1.{n}}}" for n in range(1, count))
+        (folder / "lab.yaml").write_text(
+            "name: lab\nnodes:\n  - name: cp1\n    role: control-plane\n    network: {dns: [1.1.1.1], "
+            "interfaces: [{name: eth0, "
+            f"mac: '52:54:00:00:00:01', addresses: [192.168.1.254/24], gateway: 192.168.1.1, routes: [{routes}]}}]}}\n"
+        )
+        found.append(_said(Request("centos7-efi", (), [ADMIN], None, folder / "lab.yaml")))
+    return found[0], found[1]
+
+
+SETUPS: dict[str, SetUp] = {
+    "IB110": _damaged_target,
+    "IB114": _beside,
+    "IB115": _renamed,
+    "IB437": _no_key,
+    "IB804": _many_routes,
+    "IB901": _unreadable,
+    "IB902": lambda folder, _: _with_secrets(folder, lambda path: path.chmod(0o644)),
+    "IB903": lambda folder, _: _with_secrets(folder, _text(lambda text: text.replace("cluster: lab", "cluster: prod"))),
+    "IB904": lambda folder, _: _with_secrets(folder, _text(_swapped)),
+    "IB905": lambda folder, _: _with_secrets(folder, _nothing, days=11 * 365),
+    "IB906": lambda folder, _: _with_secrets(folder, _text(_expired_token)),
+    "IB910": _no_token,
+}
+"""By the codes whose rows have a ``setup``."""

@@ -1,0 +1,114 @@
+"""No fix leads into the next error: what a finding says to write is written, and the file is read again."""
+
+# ruff: noqa: E501  (tables)
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from imgbuild.config.cluster_file import load_cluster
+from imgbuild.config.load import load
+from imgbuild.config.source import parse
+from imgbuild.diagnostics.findings import Finding, Findings
+
+_WRITE = re.compile(
+    r"(?:write(?: it in quotes:| it without quotes:)?|put it in square brackets:|write a list:) (.+?)(?: \(the .*\))?"
+)
+WRONG = [
+    ("image", "size_mib", "04096"), ("image", "size_mib", "20G"), ("image", "size_mib", "'8192'"),
+    ("image", "size_mib", "8 GiB"), ("image", "size_mib", "４０９６"), ("image", "size_mib", "1e4"),
+    ("kubernetes", "version", "1.30"), ("kubernetes", "version", "1.34"), ("kubernetes", "version", "v1.34.11"),
+    ("kubernetes", "version", "V1.34"), ("kubernetes", "version", "1.35.x"), ("cilium", "version", "1.19"),
+    ("kubernetes", "pod_cidr", "10.244.1.0/16"), ("kubernetes", "pod_cidr", "10.244.0.0/255.255.0.0"),
+    ("kubernetes", "api_port", "'6443'"), ("kubernetes", "enabled", "yes"), ("kubernetes", "enabled", "1"),
+    ("kubernetes", "certificate_validity", "1y"), ("kubernetes", "certificate_validity", "90d"),
+    ("kubernetes", "image_repository", "https://registry.example.com/k8s/"),
+    ("kubernetes", "advertise_address", "10.0.0.5/24"), ("swap", "enabled", "off"), ("time", "zone", "'Asia/Tokyo '"),
+    ("kernel", "modules", "br_netfilter"), ("kernel", "modules", "'overlay, br_netfilter'"), ("kernel", "cgroup", "cgroup2"),
+    ("kernel", "sysctl", "{vm.swappiness: true}"), ("helm", "version", "4.3"), ("helm", "version", "v4.3.0"),
+    ("base", "sha256", f"sha256:{'F8' * 32}"), ("base", "sha256", f"'{'f8' * 32}  image.qcow2'"),
+    ("cloud", "providers", "aws"), ("cloud", "include_url", "files.example.com/x"), ("crictl", "timeout", "30s"),
+    ("cilium", "repository", "charts.example.com"), ("repositories", "region", "CN"), ("repositories", "elrepo", "a.org"),
+]  # fmt: skip
+NODES = [
+    "{name: CP1, role: control-plane}", "{name: cp1, role: master}", "{name: cp1, role: Control-Plane}",
+    "{name: cp1, role: worker, labels: {ssd: true}}", "{name: cp1, role: worker, labels: {rack: 1}}",
+    "{name: cp1, role: worker, taints: ['a=b:NoSchedule']}",
+    "{name: cp1, role: worker, network: {interfaces: [{name: e, mac: '52:54:00:00:00:01', addresses: 10.0.0.5/24}]}}",
+    "{name: cp1, role: worker, network: {interfaces: [{name: e, mac: '52:54:00:00:00:01', mtu: '9000', dhcp: yes}]}}",
+    "{name: c, role: worker, network: {interfaces: [{name: e, mac: '52:54:00:00:00:01'}], bonds: [{name: b, interfaces: e, mode: 4}]}}",
+    "{name: c, role: worker, network: {interfaces: [{name: e, mac: '52:54:00:00:00:01'}], bonds: [{name: b, interfaces: [e], mode: lacp}]}}",
+]  # fmt: skip
+
+
+def _what_to_write(finding: Finding) -> str | None:
+    found = _WRITE.fullmatch(finding.hint)
+    return found[1] if found is not None and "…" not in found[1] else None
+
+
+def _fixed(text: str, findings: Findings) -> str:
+    """The text with every simple fix at its place, the last first."""
+    lines = text.split("\n")
+    for each in sorted(findings.items, key=lambda one: -(one.mark.column if one.mark else 0)):
+        word = _what_to_write(each)
+        if word is not None and each.mark is not None and each.mark.end:
+            line = lines[each.mark.line - 1]
+            lines[each.mark.line - 1] = f"{line[: each.mark.column - 1]}{word}{line[each.mark.end - 1 :]}"
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("section", "key", "value"), WRONG, ids=[f"{k}={v}"[:40] for _, k, v in WRONG])
+def test_a_profile_with_the_fix_is_read_without_a_finding(section: str, key: str, value: str, tmp_path: Path) -> None:
+    file, findings = tmp_path / "p.yaml", Findings()
+    file.write_text(f"extends: centos7-efi\n{section}:\n  {key}: {value}\n")
+    load(str(file), (), (), None, findings)
+    assert [each.code for each in findings.items] in (["IB113"], ["IB105"]), findings.items
+    if (section, key, value) == ("helm", "version", "v4.3.0") or _what_to_write(findings.items[0]) is not None:
+        text = _fixed(file.read_text(), findings)
+        assert text != file.read_text()
+        file.write_text(text)
+        again = Findings()
+        load(str(file), (), (), None, again)
+        assert again.items == [], (text, again.items)
+    else:
+        pytest.fail(f"no literal fix: {findings.items[0].hint}")
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_cluster_file_with_the_fix_is_read_without_a_finding(node: str, tmp_path: Path) -> None:
+    file, findings = tmp_path / "lab.yaml", Findings()
+    file.write_text(f"name: lab\nnodes:\n  - {node}\n")
+    load_cluster(file, findings)
+    assert findings.items and all(_what_to_write(each) for each in findings.items), findings.items
+    file.write_text(_fixed(file.read_text(), findings))
+    again = Findings()
+    load_cluster(file, again)
+    assert again.items == [], (file.read_text(), again.items)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("zone： UTC\n", "U+FF1A"), ("a： 1\nb: 2\n", "U+FF1A"), ("run: [“echo”]\n", "U+201C"), ("a: [1， 2]\n", "U+FF0C"),
+        ("time:\n\u3000zone: UTC\n", "U+3000"), ("time:\n\u00a0zone: UTC\n", "U+00A0"), ("run:\n－ echo\n", "U+FF0D"),
+        ("a: ［1］\n", "U+FF3B"), ("ｔime: 1\n", "U+FF54"), ("a: {b： 1}\n", "U+FF1A"), ("a: 「x」\n", "U+300C"),
+        ("time:\n  zone: ‘UTC’\n", "U+2018"), ("- a\n– b\n", "U+2013"), ("a: 1\n\u200bb: 2\n", "U+200B"),
+    ],
+)  # fmt: skip
+def test_a_character_of_another_keyboard_is_named_with_what_to_type(text: str, named: str) -> None:
+    findings = Findings()
+    parse(text, "f", findings)
+    (found,) = findings.items
+    assert found.code in ("IB101", "IB117") and named in found.message
+    assert found.hint.startswith(("type ", "delete it"))
+
+
+@pytest.mark.parametrize(
+    "text", ['run: ["echo “你好”"]\n', "run:\n  - echo “你好”，世界\n", "a: 中文\n", "# ：\na: 1\n", "a: 'x：y'\n"]
+)
+def test_chinese_text_is_text(text: str) -> None:
+    findings = Findings()
+    assert parse(text, "f", findings) is not None and findings.items == []
