@@ -82,7 +82,7 @@ def _settings(layered: Layered) -> list[Path]:
         mark, value = values[-1]
         whole = not any(isinstance(part, int) for part in path)
         ours = path in ((), ("target",), ("firmware",)) or is_shipped(mark.file)
-        if whole and not ours and value != {} and _is_there(layered.data, path):
+        if whole and not ours and not isinstance(value, dict) and _is_there(layered.data, path):
             out.append(path)
     return out
 
