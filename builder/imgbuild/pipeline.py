@@ -69,8 +69,10 @@ class Input:
     own: Sequence[Own]
 
 
-def prepare(request: Request, findings: Findings) -> Input:
+def prepare(request: Request, findings: Findings, *, base: bool = False) -> Input:
     """Read, check and render; every finding is in ``findings``.
+
+    ``base``: whether the base image is looked at too. A build keeps all else where that is missing.
 
     Raises:
         InvalidInput: there are errors.
@@ -99,9 +101,9 @@ def prepare(request: Request, findings: Findings) -> Input:
     resolved = resolve(loaded)
     own = own_profiles(resolved, cluster, layered, findings)
     check(resolved, cluster, layered, findings, request.moment, kept, own, mended)
-    here.check(resolved, findings)
+    here.check(resolved, findings, base=base)
     for each in own:
-        here.check(each.resolved, said := Findings())
+        here.check(each.resolved, said := Findings(), base=False)
         each.tell(said, findings)
     if findings.errors:
         raise InvalidInput(findings)

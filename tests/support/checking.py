@@ -68,7 +68,7 @@ def look(request: Request, findings: Findings) -> None:
         given = resolve(loaded)
         own = own_profiles(given, nodes, layered, findings)
         check(given, nodes, layered, findings, request.moment, own=own, mended=mended)
-        here.check(given, findings)
+        here.check(given, findings, base=True)
 
 
 def dated(finding: Finding) -> bool:

@@ -100,6 +100,8 @@ def _without(loaded: Loaded, paths: Sequence[Path]) -> Loaded | None:
     """The profile without these settings; None: it is none without them."""
     layered = loaded.layered.copy()
     for path in paths:
+        if not _is_there(layered.data, path):
+            continue  # what it is in has gone already
         here = layered.data
         for part in path[:-1]:
             here = here[str(part)]

@@ -35,9 +35,10 @@ _WORDS = re.compile(
 )
 
 
-def check(resolved: Resolved, findings: Findings) -> None:
-    """Add all that this machine tells of the profile."""
-    _base(resolved, findings)
+def check(resolved: Resolved, findings: Findings, *, base: bool) -> None:
+    """Add all that this machine tells of the profile; ``base``: of its base image too."""
+    if base:
+        _base(resolved, findings)
     _shell(resolved, findings)
 
 

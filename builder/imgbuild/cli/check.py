@@ -17,7 +17,7 @@ from imgbuild.pipeline import prepare
 def command(says: Says, given: Given) -> None:
     """Report everything that is wrong with the input, and write nothing."""
     findings = Findings()
-    prepare(given.request(), findings)
+    prepare(given.request(), findings, base=True)
     says.findings(findings)
     if not findings.items and not says.json:
         says.out.print("no findings")

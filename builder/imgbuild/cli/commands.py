@@ -21,7 +21,7 @@ COMMANDS = {
     "init": "Write a commented profile to start from.",
     "profiles": "List the profiles, layers and targets that imgbuild ships.",
     "check": "Report everything that is wrong with the input, and write nothing.",
-    "explain": "Show what KEY means.",
+    "explain": "Show what KEY means, or what a code such as IB205 does.",
     "schema": "Print the JSON Schema of a profile or of a cluster file, for editors.",
     "images": "List the container images that the nodes pull, and where they are pulled from.",
     "diff": "Show how two profiles, or two output folders, differ.",

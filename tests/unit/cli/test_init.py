@@ -19,7 +19,7 @@ from tests.support.events import Event, findings_of
 KEY = re.search(r"ssh-ed25519 [^ ,\]}]+", ADMIN)
 ASKED = {"IB450"}  # no SSH key: only the user has one
 DATED = {"IB228", "IB436", "IB438"}  # ends of life, and keys that expire: a target's own
-INFORMS = {"IB802", "IB908"}
+INFORMS = {"IB802"}
 
 
 @pytest.fixture(autouse=True)

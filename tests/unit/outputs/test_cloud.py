@@ -81,7 +81,7 @@ def test_over_a_limit_is_an_error_for_a_cloud_that_the_profile_names(providers: 
         assert finding.message.startswith("nodes dhcp0, dhcp1, dhcp2 and 20 more: ")
         assert f"{least - 16_384} over EC2's limit of 16384" in finding.message and finding.mark == MARK
     else:
-        assert "EC2 and OpenStack and Azure" in finding.message and finding.mark is None
+        assert "EC2, OpenStack and Azure" in finding.message and finding.mark is None
 
 
 def test_a_small_form_that_fits_is_enough() -> None:

@@ -161,7 +161,7 @@ CODES = (
         ERROR,
         "An interface in Cilium's values is not on a node",
         why=(
-            "With `devices` the agent refuses to start there; for the other keys the message says what happens. "
+            "With `devices` the agent refuses to start there; for the other keys the message explains the effect. "
             "The direct routing device must be one of `devices`."
         ),
         fix="Use a name that every node has, or a pattern such as `eth+`.",

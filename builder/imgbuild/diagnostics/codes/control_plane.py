@@ -234,7 +234,7 @@ CODES = (
     Code(
         "IB461",
         ERROR,
-        "The first control plane, made anew, could not find its cluster",
+        "The first control plane, if rebuilt, could not find its cluster",
         why=(
             "The endpoint is its own address, so it has to ask another control plane whether the cluster is "
             "there, or it would make a second one."

@@ -161,7 +161,7 @@ CODES = (
     Code(
         "IB114",
         WARNING,
-        "A name stands for imgbuild's own file, and a file of that name is here too",
+        "A name means imgbuild's own file, and this folder has a file of that name",
         why="Names of shipped profiles and layers come first, so the file in this folder is not read.",
         fix="Write the path, such as ./debian12-efi.yaml, if you mean your file.",
         setup="`--profile debian12-efi` in a folder with a file debian12-efi.yaml.",
@@ -172,7 +172,7 @@ CODES = (
         "A key has been renamed",
         why=(
             "The old name is accepted until the next minor version. A file with both names is an error, because "
-            "nothing says which one is meant. See [stability](../stability.md#renamed-keys)."
+            "it is unclear which one is meant. See [stability](../stability.md#renamed-keys)."
         ),
         fix="Write the new name.",
         lesser=WARNING,
@@ -184,7 +184,7 @@ CODES = (
         ERROR,
         "The file is of another kind",
         why=(
-            "A profile says what a node is made of, a cluster file which nodes there are. The keys of one mean "
+            "A profile defines what a node is made of, a cluster file which nodes there are. The keys of one mean "
             "nothing in the other."
         ),
         fix="Name the file with the option that takes such a file.",

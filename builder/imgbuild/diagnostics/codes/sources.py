@@ -79,7 +79,7 @@ CODES = (
         "IB436",
         WARNING,
         "There is no such time zone",
-        why="Time zones are names of the IANA database, and each stands for the largest city of its zone.",
+        why="Time zones are names of the IANA database, and most are named after the largest city of the zone.",
         fix="Use the name that is given.",
         bad="time: {zone: Asia/Beijing}",
         good="time: {zone: Asia/Shanghai}",

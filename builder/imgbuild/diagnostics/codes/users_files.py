@@ -25,7 +25,7 @@ CODES = (
         "IB451",
         ERROR,
         "A user is given twice",
-        why="cloud-init would make the user once, and what the second entry says would have no effect.",
+        why="cloud-init would make the user once, and the second entry would have no effect.",
         fix="Merge the two.",
         bad="users: [{name: bob, ssh_keys: [SSH-KEY]}, {name: bob}]",
         good="users: [{name: bob, ssh_keys: [SSH-KEY]}, {name: alice}]",
@@ -92,7 +92,7 @@ CODES = (
         ERROR,
         "A file in place of one that imgbuild writes",
         why=(
-            "What the profile says about it has no effect then. Files that decide which packages are installed "
+            "The profile has no effect on it then. Files that decide which packages are installed "
             "are read before yours is there."
         ),
         fix="Use the key of the profile that does it.",
