@@ -120,7 +120,7 @@ def python_strings(source: str) -> Iterator[tuple[int, str]]:
 def pages() -> Iterator[Text]:
     """The documentation. STYLE.md names the patterns."""
     for path in [*ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("docs/**/*.md")]:
-        declared = path.parent.name == "reference" and (path.name in GENERATED or path.name.startswith("finding"))
+        declared = path.parent.name == "reference" and path.name in GENERATED
         if path.name != "STYLE.md" and not declared:
             yield Text(path, 1, prose(path.read_text()))
 
