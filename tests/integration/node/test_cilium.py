@@ -59,7 +59,7 @@ def test_two_subnets_fail(node: Node) -> None:
     node.health(BROKEN_HEALTH)
     found = failed(node)
     assert list(found) == ["cilium-health"]
-    assert found["cilium-health"].startswith("pods are not reached on worker1: Get ")
+    assert found["cilium-health"].startswith("pods cannot be reached on worker1: Get ")
     assert "no route to host" in found["cilium-health"]
     assert "cp1" not in found["cilium-health"]
 

@@ -208,7 +208,7 @@ def test_certificates_that_have_time_left(tmp_path: Path) -> None:
     for file, text in {"pki/apiserver.crt": pem(61), "pki/etcd/server.crt": pem(6, 30)}.items():
         node.write(f"/etc/kubernetes/{file}", text)
     found = node.checks("certificates")["certificates"]
-    assert found["ok"] is True and found["found"].startswith("the first, pki/etcd/server.crt ends on 2")
+    assert found["ok"] is True and found["found"].startswith("the first, pki/etcd/server.crt expires on 2")
     (node.root / "etc/kubernetes/pki/apiserver.crt").unlink()
     assert node.checks("certificates")["certificates"]["ok"] is None  # a worker
 
@@ -318,7 +318,7 @@ def test_without_a_seed_nothing_is_claimed(tmp_path: Path) -> None:
         ("${saved_entry}", "Advanced options>Debian, with Linux 3.10.0", "3.10.0"),
         ("${saved_entry}", "2", "2.6.32"),
         ("${saved_entry}", "", "R"),
-        ("nobody", "", "no entry was found"),
+        ("nobody", "", "no entry found"),
     ],
 )
 def test_default_entry_of_a_grub_menu(tmp_path: Path, default: str, saved: str, wanted: str) -> None:
@@ -396,4 +396,4 @@ def test_single_checks_by_name(tmp_path: Path) -> None:
     assert done.stdout.decode().splitlines()[-1] == "1 checks, 0 failed"
     done = node.run("verify", "no-swap", "swap", "sysctl:")
     assert done.returncode == 2
-    assert b"there is no check swap; there are: kernel boot-default" in done.stderr
+    assert b"unknown check swap; available checks: kernel boot-default" in done.stderr

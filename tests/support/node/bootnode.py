@@ -54,7 +54,7 @@ if [ -s "$WORLD/bad" ]; then
 elif [ -e "$WORLD/good" ]; then
     exit 0
 fi
-printf 'FAIL  node-ready  no\n      wanted: True\nok    kernel  6.12\nFAIL  sysctl:vm.swappiness  60\n'
+printf 'FAIL  node-ready  no\n      expected: True\nok    kernel  6.12\nFAIL  sysctl:vm.swappiness  60\n'
 exit 1
 """
 JOIN = (

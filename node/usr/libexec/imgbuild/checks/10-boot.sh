@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # kernel_*, grub_*, bls: set by verify.conf
 # Kernel, boot loader, cloud-init, root file system, systemd.
 
-# Prints the name of the package that a kernel came with: $1 its file in /boot. On EL 8 that one can be a copy.
+# Prints the name of the package that installed a kernel; $1 is its file in /boot, which on EL 8 can be a copy.
 owner_of() {
     local original=/lib/modules/${1##*/vmlinuz-}/vmlinuz
     case $packages in
@@ -17,7 +17,7 @@ check_kernel() {
     local running wanted newest='' owner='' file fix
     running=$(uname -r)
     wanted="the newest installed kernel of $kernel_owner${kernel_version:+, version $kernel_version}"
-    fix="a new kernel takes a reboot; then see the check boot-default"
+    fix="a new kernel requires a reboot; then see the check boot-default"
     while IFS= read -r file; do
         owner=$(owner_of "${file#"$R"}") || owner=''
         # shellcheck disable=SC2053 # the owner's name is a pattern
@@ -95,7 +95,7 @@ check_boot_default() {
     running=$(uname -r)
     config=$dir/grub.cfg
     environment=$dir/grubenv
-    # A grub.cfg on the ESP counts if it has a menu of its own: Debian's only goes on to the one in /boot.
+    # A grub.cfg on the ESP counts if it has its own menu: Debian's only loads the one in /boot.
     if [[ -d $R/sys/firmware/efi && -r $R$grub_efi_dir/grub.cfg ]] &&
         grep -qE '^[[:space:]]*(menuentry|blscfg)' "$R$grub_efi_dir/grub.cfg"; then
         config=$R$grub_efi_dir/grub.cfg
@@ -118,7 +118,7 @@ check_boot_default() {
     elif [[ -r $config ]]; then
         default=$(grub_cfg_default "$config" "$saved")
     fi
-    expect "$running" "${default:-no entry was found}${next:+ (once: $next)}" \
+    expect "$running" "${default:-no entry found}${next:+ (once: $next)}" \
         "set the default: grub2-set-default or grubby --set-default on CentOS, update-grub on Debian"
 }
 
@@ -195,7 +195,7 @@ check_root_grown() {
     device=$(findmnt -nro SOURCE /) || device=''
     part=${device##*/}
     if [[ ! -r $R/sys/class/block/$part/partition ]]; then
-        skip "the whole disk" "${device:-nothing} is no partition"
+        skip "the whole disk" "${device:-nothing} is not a partition"
         return
     fi
     disk=$(readlink -f "$R/sys/class/block/$part")
@@ -207,7 +207,7 @@ check_root_grown() {
     done
     partition=$(($(<"$disk/$part/size") * 512))
     size=$(df -B1 --output=size / | tail -n 1)
-    # In sectors and bytes. ext4 keeps some percent for itself.
+    # In sectors and bytes. ext4 reserves a few percent.
     if ((used * 100 < total * 95)); then
         fail "partitions on the whole disk" "$((used / 2048)) of $((total / 2048)) MiB" \
             "growpart failed: on GPT and CentOS 7 it needs gdisk"
@@ -231,14 +231,14 @@ check_failed_units() {
 
 check_ordering_cycles() {
     local lines
-    # By identifier: what PID 1 said before journald ran came through the kernel's log, without its PID.
+    # By identifier: what PID 1 logged before journald ran came through the kernel's log, without its PID.
     if ! lines=$(journalctl -b -q --no-pager -o cat SYSLOG_IDENTIFIER=systemd); then
         fail "none" "journalctl fails" "journalctl -b"
         return
     fi
-    # journalctl 219 ends with 0 without a single journal too; of a boot systemd always says something.
+    # journalctl 219 also exits with 0 if there is no journal at all; during a boot systemd always logs something.
     if [[ -z $lines ]]; then
-        fail "none" "the journal has nothing of this boot" "systemctl status systemd-journald"
+        fail "none" "the journal has no entries of this boot" "systemctl status systemd-journald"
         return
     fi
     lines=$(grep -i 'ordering cycle' <<<"$lines") || lines=''

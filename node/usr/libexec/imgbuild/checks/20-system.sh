@@ -38,7 +38,7 @@ check_clock() {
     if [[ $status == Normal ]]; then
         pass "synchronised" "synchronised"
     else
-        skip "synchronised" "${status:-chronyc does not answer} (no time source is reached)"
+        skip "synchronised" "${status:-chronyc does not answer} (no time source is reachable)"
     fi
 }
 
@@ -56,7 +56,7 @@ check_sysctl() {
     local i value
     for ((i = 0; i < ${#sysctls[@]}; i += 3)); do
         [[ ${sysctls[i]} == "$1" ]] || continue
-        # tabs and blanks alike separate the numbers of one key
+        # the numbers of a key are separated by tabs or blanks
         read -r -a value <<<"$(slurp "/proc/sys/${sysctls[i + 1]}")" || value=()
         expect "${sysctls[i + 2]}" "${value[*]-no such key}" "see systemd-sysctl and /etc/sysctl.d"
         return
@@ -71,7 +71,7 @@ check_rp_filter() {
         name=${name##*/}
         value=$(cat "$file" 2>/dev/null) || continue
         count=$((count + 1))
-        # Effective is the larger one.
+        # The larger of the two is effective.
         if ((all > value)); then
             value=$all
         fi
@@ -99,7 +99,7 @@ check_cgroup() {
         cgroup2fs) type=v2 ;;
         tmpfs) type=v1 ;;
     esac
-    expect "$cgroup" "$type" "systemd.unified_cgroup_hierarchy on the kernel's command line decides"
+    expect "$cgroup" "$type" "set by systemd.unified_cgroup_hierarchy on the kernel's command line"
 }
 
 check_no_swap() {
@@ -116,9 +116,9 @@ check_selinux() {
         running=${running,,}
     fi
     if [[ $file != "$selinux" ]]; then
-        fail "$selinux" "/etc/selinux/config says ${file:-nothing}" "set SELINUX=$selinux"
+        fail "$selinux" "/etc/selinux/config sets ${file:-nothing}" "set SELINUX=$selinux"
     else
-        expect "$selinux" "${running:-getenforce is missing}" "setenforce, or a reboot"
+        expect "$selinux" "${running:-getenforce is missing}" "run setenforce or reboot"
     fi
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # set by verify.conf
-# containerd and what belongs to it, asked and not only read.
+# containerd and its companions: their running state, not only their files.
 
 check_containerd() {
     local version
@@ -7,7 +7,7 @@ check_containerd() {
         fail "active" "$(systemctl is-active containerd.service || true)" "systemctl status containerd"
         return
     fi
-    # Read to the end, here as everywhere: gawk goes at once where it is told to, and the writer then dies of SIGPIPE.
+    # Read to the end, here as everywhere: gawk exits at once when told to, and SIGPIPE then kills the writer.
     version=$(ask ctr version | awk '/^Server:/ { server = 1 } server && $1 == "Version:" && !n++ { print $2 }') ||
         version=''
     version=${version#v}
@@ -52,7 +52,7 @@ toml_values() {
         }'
 }
 
-# Every key that imgbuild wrote, as containerd understood it: unknown ones are dropped without a word.
+# Every key that imgbuild wrote, as containerd understood it: unknown keys are silently dropped.
 check_containerd_config() {
     local dump section key value i wrong='' count=0
     local -A values=()

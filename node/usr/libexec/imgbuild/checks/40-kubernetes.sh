@@ -19,7 +19,7 @@ check_kubeadm() { program_version "$kubernetes_version" kubeadm version -o short
 check_kubectl() { program_version "$kubernetes_version" kubectl version --client; }
 check_helm() { program_version "$helm_version" helm version --short; }
 
-# It restarts until kubeadm has written its configuration: enabled is what counts here.
+# The kubelet restarts until kubeadm has written its configuration: only whether it is enabled counts here.
 check_kubelet() {
     program_version "$kubernetes_version" kubelet --version
     if [[ $verdict == true ]] && ! systemctl is-enabled --quiet kubelet.service; then

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154 # set by verify.conf and cluster.conf
-# The node in its cluster, asked on the node itself. Before first boot is done nothing of this can be said, and is no
-# failure; from then on it is.
+# The node in its cluster, checked from the node itself. Before first boot is done these checks are skipped; from then
+# on they can fail.
 
 # shellcheck source=../lib/certificates.sh
 source "$here/lib/certificates.sh"
@@ -44,7 +44,7 @@ in_cluster() {
     return 1
 }
 
-# kube WORDS...: kubectl with this node's best credentials: a worker's kubelet may look at little.
+# kube WORDS...: kubectl with this node's best credentials: a worker's kubelet may read little.
 kube() {
     local config=$R/etc/kubernetes/admin.conf
     if [[ ! -e $config ]]; then
@@ -63,13 +63,13 @@ check_node_ready() {
     ready=$(kube get node "$node_name" --output 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') ||
         ready='no answer from the API server'
     if [[ $cilium == no && $ready == False ]]; then
-        skip "Ready" "not Ready: the network is not imgbuild's (cilium.enabled is false)"
+        skip "Ready" "not Ready: imgbuild does not manage the network (cilium.enabled is false)"
     else
         expect "True" "${ready:-no such condition}" "kubectl describe node $node_name; journalctl -u kubelet"
     fi
 }
 
-# Somebody holds the virtual address, and there an API server of this cluster answers.
+# A node holds the virtual address, and an API server of this cluster answers there.
 check_vip() {
     local where=$vip words holder=''
     in_cluster "an answer at the virtual address" || return 0
@@ -93,13 +93,14 @@ check_vip() {
     pass "an answer at $where:$api_port" "$where:$api_port answers$holder"
 }
 
-# Of a control plane: kubeadm's certificates, which imgbuild-upkeep.timer renews long before, and the CAs', which nobody
-# does. From 60 days before their end, of shorter ones from a sixth of their life.
+# On a control plane: kubeadm's certificates, which imgbuild-upkeep.timer renews long before they expire, and the CAs'
+# certificates, which nothing renews. The check fails from 60 days before the end; for a life of less than 360 days,
+# from the last sixth of it.
 check_certificates() {
     local file dates name left limit first='' first_left='' late='' wanted="more than 60 days left"
     in_cluster "$wanted" || return 0
     if [[ ! -s $R/etc/kubernetes/pki/apiserver.crt ]]; then
-        skip "$wanted" "a worker has the kubelet's alone, and the kubelet renews it"
+        skip "$wanted" "a worker has only the kubelet's certificate, which the kubelet renews"
         return
     fi
     note_ca_begins "$R/etc/kubernetes"
@@ -107,7 +108,7 @@ check_certificates() {
         name=$file
         [[ -s $R/etc/kubernetes/$file ]] || continue
         if ! dates=$(dates_of "$R/etc/kubernetes/$file"); then
-            late+="$name holds no certificate; "
+            late+="$name contains no certificate; "
             continue
         fi
         left=$((${dates#* } - $(date +%s)))
@@ -116,10 +117,10 @@ check_certificates() {
             limit=$((60 * 86400))
         fi
         if ((left < limit)); then
-            late+="$name ends on $(date -u -d "@${dates#* }" +%Y-%m-%d); "
+            late+="$name expires on $(date -u -d "@${dates#* }" +%Y-%m-%d); "
         fi
         if [[ -z $first || $left -lt $first_left ]]; then
-            first="$name ends on $(date -u -d "@${dates#* }" +%Y-%m-%d)" first_left=$left
+            first="$name expires on $(date -u -d "@${dates#* }" +%Y-%m-%d)" first_left=$left
         fi
     done
     if [[ -n $late ]]; then
@@ -129,10 +130,10 @@ check_certificates() {
     fi
 }
 
-# kube-proxy's chains in both worlds of netfilter; the kubelet's own (KUBE-FIREWALL, KUBE-KUBELET-CANARY) are fine.
+# kube-proxy's chains, in nftables and in legacy iptables; the kubelet's (KUBE-FIREWALL, KUBE-KUBELET-CANARY) are fine.
 check_no_kube_proxy() {
     local rules='' more command looked=''
-    in_cluster "no chains of kube-proxy" || return 0
+    in_cluster "no kube-proxy chains" || return 0
     for command in 'nft list ruleset' iptables-save ip6tables-save iptables-legacy-save ip6tables-legacy-save; do
         # shellcheck disable=SC2086 # words
         if has ${command%% *} && more=$(ask $command); then
@@ -141,17 +142,17 @@ check_no_kube_proxy() {
         fi
     done
     if [[ -z $looked ]]; then
-        fail "no chains of kube-proxy" "neither nft nor iptables-save answers" "are nftables or iptables installed?"
+        fail "no kube-proxy chains" "neither nft nor iptables-save answers" "are nftables or iptables installed?"
         return
     fi
     rules=$(grep -oE 'KUBE-(SVC|SEP)-[A-Z0-9]+|KUBE-(SERVICES|NODEPORTS|PROXY-CANARY)' <<<"$rules" | sort -u |
         awk 'NR <= 5') || rules=''
-    expect "no chains of kube-proxy" "${rules:-no chains of kube-proxy}" \
+    expect "no kube-proxy chains" "${rules:-no kube-proxy chains}" \
         "kube-proxy ran here: delete its DaemonSet and reboot"
 }
 
-# Prints what is missing where pods, too, have no DNS server to ask: CoreDNS ends at once then (its plugins forward and
-# loop), and the reason is in its log only.
+# Prints what is missing if pods have no DNS server to ask either: CoreDNS then exits at once (its plugins forward and
+# loop), and only its log has the reason.
 without_dns() {
     local file=$R/run/systemd/resolve/resolv.conf servers
     if [[ ! -r $file ]]; then
@@ -167,7 +168,7 @@ check_coredns() {
     local count none
     in_cluster "available" || return 0
     if [[ ! -e $R/etc/kubernetes/admin.conf ]]; then
-        skip "available" "a worker may not ask; a control plane tells"
+        skip "available" "a worker may not read it; run the check on a control plane"
         return
     fi
     count=$(kube get deployment coredns --namespace kube-system --output 'jsonpath={.status.availableReplicas}') ||
@@ -175,11 +176,11 @@ check_coredns() {
     if [[ $count =~ ^[1-9][0-9]*$ ]]; then
         pass "available" "$count available"
     elif [[ $cilium == no ]]; then
-        skip "available" "${count:-none available}: the network is not imgbuild's (cilium.enabled is false)"
+        skip "available" "${count:-none available}: imgbuild does not manage the network (cilium.enabled is false)"
     else
         none=$(without_dns)
         fail "available" "${count:-none available}$none" \
-            "${none:+CoreDNS does not start without one: give the network a dns: of any address; }kubectl --namespace \
+            "${none:+CoreDNS does not start without one: set dns: of the network to any address; }kubectl --namespace \
 kube-system describe pods -l k8s-app=kube-dns"
     fi
 }

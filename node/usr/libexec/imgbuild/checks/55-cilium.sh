@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154 # set by verify.conf and cluster.conf
-# Cilium on this node: what its agent answers, and what of it can be seen on the node. The agent reports Ok as soon as it
-# runs, whether or not its data path came up.
+# Cilium on this node: what its agent reports and what is visible on the node. The agent reports Ok as soon as it runs,
+# whether or not its data path came up.
 
 # shellcheck source=../lib/json.sh
 source "$here/lib/json.sh"
@@ -18,8 +18,8 @@ check_cilium() {
     expect "Ok" "$state" "crictl ps --name cilium-agent; kubectl --namespace kube-system logs ds/cilium"
 }
 
-# Prints NAMESPACE/NAME of each service in the agent's list, one a line. Each has an entry a port, and in an entry it is
-# there twice: as it was asked for (spec) and as it is (status.realized).
+# Prints NAMESPACE/NAME of each service in the agent's list, one per line. A service has one entry per port, and each
+# entry has it twice: as requested (spec) and as it is (status.realized).
 cilium_services() {
     ask_agent service list | awk -F '[.=]' '
         $2 == "spec" && $3 == "flags" && $4 == "name" { name[$1] = $5 }
@@ -39,11 +39,11 @@ check_cilium_services() {
         count=$(wc -l <<<"$list")
         pass "default/kubernetes in the list" "default/kubernetes and $((count - 1)) more"
     else
-        fail "default/kubernetes in the list" "it is not there" "cilium-dbg service list, in the agent"
+        fail "default/kubernetes in the list" "it is not in the list" "cilium-dbg service list, in the agent"
     fi
 }
 
-# few LIST: its first five lines in one, and how many more there are.
+# few LIST: prints its first five lines as one, and how many more there are.
 few() {
     local lines text
     mapfile -t lines <<<"$1"
@@ -53,7 +53,7 @@ few() {
     printf '%s' "$text"
 }
 
-# Prints "ready" or "STATE NAME" of each endpoint, one a line. One that is being removed is left out.
+# Prints "ready" or "STATE NAME" of each endpoint, one per line. Endpoints that are being removed are left out.
 cilium_endpoints() {
     ask_agent endpoint list | awk '
         {
@@ -84,8 +84,8 @@ cilium_endpoints() {
         }' | sort
 }
 
-# An endpoint is regenerated now and then: only one that is not ready at several looks in a row counts. First boot looks
-# again by itself.
+# Endpoints are regenerated now and then: only one that is not ready in several successive looks counts. First boot
+# repeats the check itself.
 check_cilium_endpoints() {
     local list bad='' name one try tries=6 before=''
     in_cluster "all ready" || return 0
@@ -117,9 +117,9 @@ check_cilium_endpoints() {
     fail "all ready" "$(few "$bad")" "kubectl --namespace kube-system logs ds/cilium | grep -i -e endpoint -e regenerat"
 }
 
-# Prints "VERDICT NAME: WHY" of each node that the agent probes, one a line: good; bad, where the node answers and its
-# pods do not; down, where the node does not answer either; unknown, where nothing has been probed. What counts is HTTP:
-# many networks drop ICMP. The endpoint of cilium-health stands for the pods of its node; there may be none.
+# Prints "VERDICT NAME: WHY" of each node that the agent probes, one per line: good; bad, where the node answers and its
+# pods do not; down, where the node does not answer either; unknown, where nothing has been probed. Only HTTP counts:
+# many networks drop ICMP. The endpoint of cilium-health represents the pods of its node; a node may have none.
 cilium_paths() {
     in_agent cilium-health status -o json | json_lines | awk -v own="$node_name" '
         {
@@ -167,8 +167,8 @@ cilium_paths() {
         }' | sort
 }
 
-# Whether pods of this node and of each other one reach each other. What a node that was switched off does not answer is
-# nothing that first boot of another node could wait for.
+# Whether the pods of this node and those of every other node reach each other. First boot of a node must not wait for
+# another node that is switched off.
 check_cilium_health() {
     local list kind rest good=0 bad='' down='' unknown='' wanted='every node reached' told look way
     in_cluster "$wanted" || return 0
@@ -187,7 +187,7 @@ check_cilium_health() {
     look="cilium-health status, in the agent; ip route. Does something drop TCP port 4240 between the nodes? Are nodes in \
 different subnets, which autoDirectNodeRoutes cannot join?"
     if [[ -n $bad ]]; then
-        fail "$wanted" "pods are not reached on $(few "$bad")" "$look"
+        fail "$wanted" "pods cannot be reached on $(few "$bad")" "$look"
         return
     fi
     told="$good reached${unknown:+; not probed yet: $(few "$unknown")}${down:+; without any answer: $(few "$down")}"
@@ -203,14 +203,14 @@ different subnets, which autoDirectNodeRoutes cannot join?"
     elif [[ -n $down ]]; then
         fail "$wanted" "$told" "are these nodes switched on? kubectl get nodes"
     elif ((good == 0)); then
-        skip "$wanted" "no node has been probed yet: the agent reports minutes after its start"
+        skip "$wanted" "no node has been probed yet: the agent's first report takes some minutes"
     else
         pass "$wanted" "$told"
     fi
 }
 
-# row WHAT WANTED FOUND: one property of the data path; adds to wanted, there and, where they differ, to bad. What FOUND
-# has in brackets after the word is told only.
+# row WHAT WANTED FOUND: one property of the data path; adds to wanted and there, and sets bad if they differ. What
+# FOUND has in brackets after the word is only shown.
 row() {
     wanted+="${wanted:+, }$1 $2" there+="${there:+, }$1 $3"
     if [[ $2 != "$3" && $3 != "$2 ("* ]]; then
@@ -218,7 +218,7 @@ row() {
     fi
 }
 
-# XDP: the status repeats the setting only, and what is attached shows on the links.
+# XDP: the status only repeats the setting; the links show what is attached.
 xdp_row() {
     local setting=${agent_status[kube-proxy-replacement.features.nodePort.acceleration]:-unknown}
     local list='' number name mode all=yes
@@ -236,8 +236,8 @@ xdp_row() {
     row XDP "$cilium_acceleration" "$setting (${list:-no device})"
 }
 
-# Sets big_tcp to the families that have BIG TCP: IPv4, IPv6, both or off. Where a device refuses the size, the agent goes
-# back to 64 KiB on all of them and still calls it enabled (pkg/datapath/linux/bigtcp, startBIGTCP).
+# Sets big_tcp to the families that have BIG TCP: IPv4, IPv6, both or off. If a device refuses the size, the agent falls
+# back to 64 KiB on all of them and still reports it as enabled (pkg/datapath/linux/bigtcp, startBIGTCP).
 read_big_tcp() {
     local family size
     big_tcp=''
@@ -259,7 +259,7 @@ read_masquerading() {
     fi
 }
 
-# The data path in force, not the one in the values: Cilium falls back to another with one line in a log.
+# The data path in effect, not the one in the values: when Cilium falls back to another one, it only logs a line.
 check_cilium_datapath() {
     local routing host kpr=no balancer big_tcp masquerading wanted='' there='' bad='' look problems
     in_cluster "what was asked for" || return 0
@@ -307,7 +307,7 @@ check_cilium_datapath() {
     fi
 }
 
-# An agent that cannot have the bandwidth manager (no sch_fq, no net.core.default_qdisc) goes without it.
+# An agent that cannot use the bandwidth manager (no sch_fq, no net.core.default_qdisc) runs without it.
 check_cilium_bandwidth() {
     local there=off
     in_cluster "$cilium_bandwidth" || return 0
@@ -316,7 +316,7 @@ check_cilium_bandwidth() {
         return
     fi
     if [[ ${agent_status[bandwidth-manager.enabled]:-} == true ]]; then
-        # cubic is the kernel's own way
+        # cubic is the kernel's default
         there=on
         [[ ${agent_status[bandwidth-manager.congestionControl]:-} != bbr ]] || there='on, with BBR'
     fi

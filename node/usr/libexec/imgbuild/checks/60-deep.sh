@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154 # set by verify.conf and cluster.conf
-# imgbuild-verify --deep: a Service of its own, reached as pods and clients reach one. Its backend is CoreDNS, which is
-# there anyway and has an HTTP port (9153, metrics): no image is pulled for it. On a control plane only.
+# imgbuild-verify --deep: a temporary Service, reached the way pods and clients reach one. Its backend is CoreDNS, which
+# runs anyway and has an HTTP port (9153, metrics), so no image is pulled for it. On a control plane only.
 
 # shellcheck disable=SC2034 # verify adds them
 deep_checks=(deep-cluster-ip deep-node-port deep-service-list deep-dns)
@@ -11,7 +11,7 @@ deep_remove() {
     kube delete service "$deep_service" --namespace kube-system --ignore-not-found >/dev/null || true
 }
 
-# Makes the Service, and sets cluster_ip and node_port; both stay empty if that fails.
+# Creates the Service, and sets cluster_ip and node_port; both stay empty if that fails.
 deep_begin() {
     local answer=''
     cluster_ip='' node_port=''
@@ -41,16 +41,16 @@ END
 deep_ready() {
     in_cluster "$1" || return 1
     if [[ ! -e $R/etc/kubernetes/admin.conf ]]; then
-        skip "$1" "a worker may not make a Service: run it on a control plane"
+        skip "$1" "a worker may not create a Service: run it on a control plane"
         return 1
     fi
     if [[ -z $cluster_ip ]]; then
-        fail "$1" "no Service could be made" "kubectl --namespace kube-system get service $deep_service"
+        fail "$1" "the Service could not be created" "kubectl --namespace kube-system get service $deep_service"
         return 1
     fi
 }
 
-# reaches ADDRESS PORT: CoreDNS answers there, within a minute (the data path learns of a Service in its own time)
+# reaches ADDRESS PORT: CoreDNS answers there, within a minute (a new Service takes a while to reach the data path)
 reaches() {
     local address=$1 try
     [[ $address == *:* ]] && address="[$address]"
@@ -78,9 +78,9 @@ check_deep_node_port() {
         fail "an answer at the NodePort" "the node has no InternalIP" "kubectl get node $node_name --output wide"
     else
         reaches "$address" "$node_port"
-        # In the socket, on every node of the cluster: nothing of it went over the network.
+        # The socket translates the address, on every node of the cluster: nothing went over the network.
         if [[ $verdict == true && $cilium_balancer == @(dsr|hybrid) ]]; then
-            found+=", asked on this node; that DSR's answers come through shows only outside the cluster"
+            found+=", tried on this node; only a client outside the cluster shows whether DSR's answers arrive"
         fi
     fi
 }
@@ -89,17 +89,17 @@ check_deep_service_list() {
     local list
     deep_ready "the Service in Cilium's list" || return 0
     if [[ $cilium == no ]]; then
-        skip "the Service in Cilium's list" "no Cilium by imgbuild"
+        skip "the Service in Cilium's list" "imgbuild does not install Cilium"
     elif list=$(cilium_services) && [[ $'\n'$list$'\n' == *$'\n'"kube-system/$deep_service"$'\n'* ]]; then
-        pass "the Service in Cilium's list" "it is there"
+        pass "the Service in Cilium's list" "it is in the list"
     else
-        fail "the Service in Cilium's list" "it is not, or cilium-agent does not answer" \
+        fail "the Service in Cilium's list" "it is not in the list, or cilium-agent does not answer" \
             "cilium-dbg service list, in the agent"
     fi
 }
 
-# dns_query SERVER NAME: prints the answer to a question for an A record, byte by byte in hex. By TCP, with bash's own
-# means: a node need not have dig.
+# dns_query SERVER NAME: prints the answer to a question for an A record, byte by byte in hex. Over TCP with bash alone:
+# a node may lack dig.
 dns_query() {
     local label part query='' size=17
     for label in ${2//./ }; do
@@ -108,7 +108,7 @@ dns_query() {
         size=$((size + ${#label} + 1))
     done
     printf -v part '\\x00\\x%02x\\x00\\x2a\\x01\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00' "$size"
-    # shellcheck disable=SC2016 # it is the other bash's
+    # shellcheck disable=SC2016 # the inner bash expands it
     ask bash -c 'exec 3<>"/dev/tcp/$1/53" && printf "$2" >&3 &&
         size=$(dd bs=1 count=2 status=none <&3 | od -An -tu1) && set -- $size &&
         dd bs=1 count=$(($1 * 256 + $2)) status=none <&3 | od -An -v -tx1' dns "$1" "$part$query\\x00\\x00\\x01\\x00\\x01"
@@ -127,7 +127,7 @@ check_deep_dns() {
         return
     fi
     if [[ $wanted == *:* ]]; then
-        skip "kubernetes.default resolved" "asked for IPv4 only"
+        skip "kubernetes.default resolved" "this check supports IPv4 only"
         return
     fi
     read -r -d '' -a bytes < <(dns_query "$server" "kubernetes.default.svc.$domain") || true
