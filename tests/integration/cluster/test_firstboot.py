@@ -160,7 +160,7 @@ def test_a_worker_that_was_booted_first_waits_and_joins(make_node: MakeNode, sec
     # Cut off after its join and before the mark: it finds itself whole, and joins no second time.
     worker.ok("rm", "/var/lib/imgbuild/firstboot.done", "/var/lib/imgbuild/firstboot/kubeadm")
     uid = first.ok(*ADMIN, "get", "node", "node2", "-o", "jsonpath={.metadata.uid}")
-    assert "the try that was cut off is whole" in worker.ok(FIRSTBOOT)
+    assert "the interrupted attempt is complete" in worker.ok(FIRSTBOOT)
     assert first.ok(*ADMIN, "get", "node", "node2", "-o", "jsonpath={.metadata.uid}") == uid
 
 
@@ -264,7 +264,7 @@ def test_a_join_that_is_cut_off_and_a_reset_cost_the_cluster_nothing(make_node: 
     boot(second)
     said = second.ok(FIRSTBOOT, IMGBUILD_PAUSE="1")
     finished(second)
-    assert "undoing a try of kubeadm" in said
+    assert "undoing an attempt of kubeadm" in said
     assert nodes(first) == nodes(second) == ["node/node1", "node/node2"]
     assert set(members(first)) == {first.address, second.address}
     # Taken out by hand, it is gone from both lists, and may come again.

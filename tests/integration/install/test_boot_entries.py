@@ -180,7 +180,7 @@ def test_a_bios_image_whose_grubenv_leads_nowhere(room: Room) -> None:
 def test_a_machine_without_an_id(room: Room, text: str) -> None:
     make(room)
     room.write("/etc/machine-id", text)
-    assert "holds no machine id" in run(room).stderr
+    assert "contains no machine id" in run(room).stderr
     assert names(room) == [f"{BUILD}-{NEW}.conf"]
 
 

@@ -1,7 +1,7 @@
 # Cilium's agent on this node: what it answers, and what its container sees of the node. Sourced by verify, with json.sh.
 # shellcheck shell=bash
 
-# Sets agent to the container of the agent, once; fails where there is none.
+# Sets agent to the container of the agent, once; fails if there is none.
 agent=''
 find_agent() {
     if [[ -z $agent ]]; then
@@ -11,10 +11,10 @@ find_agent() {
     [[ -n $agent ]]
 }
 
-# in_agent WORDS...: run WORDS in its container, which is in the host's network and has an iproute of its own.
+# in_agent WORDS...: run WORDS in its container, which is in the host's network and has its own iproute.
 in_agent() { find_agent && ask crictl exec "$agent" "$@"; }
 
-# ask_agent WORDS...: prints what it answers to WORDS, by json_lines.
+# ask_agent WORDS...: prints its answer to WORDS, as json_lines formats it.
 ask_agent() {
     local program answer
     find_agent || return 1
@@ -33,7 +33,7 @@ declare -A agent_status=()
 read_status() {
     local lines path value
     if ((${#agent_status[@]} == 0)); then
-        # Here and not in a subshell, which would forget it
+        # Not in a subshell, which would lose the variable
         find_agent && lines=$(ask_agent status) || return 1
         while IFS='=' read -r path value; do
             agent_status[$path]=$value

@@ -1,7 +1,8 @@
-# When kubeadm's certificates on a control plane end. Sourced by upkeep and by imgbuild-verify. Bash 4.2, openssl.
+# When kubeadm's certificates on a control plane expire. Sourced by upkeep and by imgbuild-verify. Bash 4.2, openssl.
 # shellcheck shell=bash disable=SC2034 # upkeep and verify use them
 
-# What `kubeadm certs renew all` renews, below /etc/kubernetes; super-admin.conf is on the node that made the cluster only.
+# What `kubeadm certs renew all` renews, below /etc/kubernetes; only the node that created the cluster has
+# super-admin.conf.
 leaf_certificates=(
     pki/apiserver.crt pki/apiserver-kubelet-client.crt pki/apiserver-etcd-client.crt pki/front-proxy-client.crt
     pki/etcd/server.crt pki/etcd/peer.crt pki/etcd/healthcheck-client.crt
@@ -11,9 +12,9 @@ ca_certificates=(pki/ca.crt pki/front-proxy-ca.crt pki/etcd/ca.crt)
 
 # dates_of FILE: prints begin and end of the certificate in a PEM file or a kubeconfig, in seconds since 1970.
 #
-# Many of kubeadm's certificates begin on the day on which their CA did (kubernetes#113618; those in kubeconfigs do in 1.36
-# too): after three years one that is valid for a year seems to be valid for four, and a quarter of that is a year. The
-# life of such a one is counted from when its file was written; ca_begins, which note_ca_begins sets, tells them.
+# Many of kubeadm's certificates have the start date of their CA (kubernetes#113618; in 1.36 those in kubeconfigs too):
+# after three years a certificate of one year seems to be valid for four, and a quarter of that is a year. The life of
+# such a certificate is counted from when its file was written; ca_begins, which note_ca_begins sets, identifies them.
 dates_of() {
     local start end written
     read -r start end < <(certificate_dates "$1") || return 1
@@ -26,7 +27,7 @@ dates_of() {
     printf '%s %s\n' "$start" "$end"
 }
 
-# note_ca_begins FOLDER: of the CAs in FOLDER, /etc/kubernetes.
+# note_ca_begins FOLDER: sets ca_begins to the start dates of the CAs in FOLDER, /etc/kubernetes.
 note_ca_begins() {
     local file dates
     ca_begins=''

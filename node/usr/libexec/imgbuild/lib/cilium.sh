@@ -1,8 +1,8 @@
-# What Cilium's agent leaves on a node when its pod is gone: links, programs, rules. Sourced by imgbuild-reset, which has say
-# and wrong. Whatever is not recognised as the agent's own stays.
+# What Cilium's agent leaves on a node when its pod is gone: links, programs, rules. Sourced by imgbuild-reset, which
+# defines say and wrong. What is not recognised as the agent's own stays.
 # shellcheck shell=bash disable=SC2154 # R and cluster.conf
 
-# Each iptables that this node has, of both families. Where iptables is one of the two others, what it does is done twice.
+# Each iptables that this node has, of both families. If iptables is one of the two others, its work is done twice.
 cilium_iptables() {
     local name
     for name in iptables iptables-nft iptables-legacy ip6tables ip6tables-nft ip6tables-legacy; do
@@ -12,8 +12,8 @@ cilium_iptables() {
     done
 }
 
-# jumps CHAIN: prints the numbers of the rules on stdin (iptables --list-rules CHAIN) that go to a chain of Cilium's, the
-# last first. What a comment says does not count.
+# jumps CHAIN: prints the numbers of the rules on stdin (iptables --list-rules CHAIN) that jump to one of Cilium's
+# chains, the last first. The text of comments does not count.
 jumps() {
     awk -v chain="$1" '
         { gsub(/"([^"\\]|\\.)*"/, "") }
@@ -26,8 +26,8 @@ jumps() {
         }' | sort -rn
 }
 
-# Chains CILIUM_* and OLD_CILIUM_* of all tables, and the rules that go there: by number, because a rule's own words (its
-# comment has quotes) cannot be given back without a shell's eyes.
+# Removes the chains CILIUM_* and OLD_CILIUM_* of all tables, and the rules that jump to them: by number, because the
+# text of a rule (its comment has quotes) cannot be passed back without parsing it as a shell does.
 drop_iptables() {
     local tables table chain chains number rules way
     tables=$("$1-save" 2>/dev/null | awk '
@@ -41,7 +41,7 @@ drop_iptables() {
                 "$1" --wait 10 --table "$table" --delete "$chain" "$number" || return 1
             done
         done
-        # All of them are emptied first: one may go to another.
+        # All of them are emptied first: one may jump to another.
         chains=$(awk '$1 == "-N" && $2 ~ /^(OLD_)?CILIUM_/ { print $2 }' <<<"$rules")
         for way in --flush --delete-chain; do
             for chain in $chains; do
@@ -101,12 +101,13 @@ drop_filters() {
     done <<<"$filters"
     [[ -n $found ]] || return 0
     if [[ -z "$(tc filter show dev "$1" ingress 2>/dev/null)$(tc filter show dev "$1" egress 2>/dev/null)" ]]; then
-        tc qdisc delete dev "$1" clsact 2>/dev/null || true # somebody else has an ingress qdisc
+        tc qdisc delete dev "$1" clsact 2>/dev/null || true # another program has an ingress qdisc
     fi
 }
 
-# drop_xdp LINK: a program that the agent attached without a pin, as before kernel 5.7. Old iproutes don't print its name:
-# then it is the agent's where XDP was asked for. One whose pin is just gone may be there for a moment.
+# drop_xdp LINK: removes a program that the agent attached without a pin, as before kernel 5.7. Old iproute versions do
+# not print its name: then it counts as the agent's if XDP was requested. A program may remain for a moment after its
+# pin.
 drop_xdp() {
     local shown try
     for ((try = 0; try < 5; try++)); do
@@ -126,20 +127,20 @@ forget_cilium() {
     if [[ -d $R/run/cilium/cgroupv2 ]]; then
         umount "$R/run/cilium/cgroupv2" 2>/dev/null || true # not mounted, or gone with the next boot
     fi
-    # Pinned maps and links first: without its pin the kernel lets go of a program, and a link that is pinned lets nobody
-    # else take its program off.
+    # Pinned maps and links first: without its pin the kernel releases a program, and as long as a link is pinned
+    # nothing else can detach its program.
     for path in "$R"/sys/fs/bpf/tc/globals/cilium_* "$R"/sys/fs/bpf/cilium; do
         if [[ -e $path ]]; then
-            rm -rf "$path" || wrong "$path stays"
+            rm -rf "$path" || wrong "$path remains"
         fi
     done
     rmdir "$R/sys/fs/bpf/tc/globals" "$R/sys/fs/bpf/tc" 2>/dev/null || true # not there, or others' are in it
     for path in "$R"/sys/class/net/*; do
         link=${path##*/}
         case $link in
-            # cilium_net goes along with cilium_host: they are a pair.
+            # cilium_net is deleted together with cilium_host: they are a pair.
             cilium_* | lxc*)
-                ip link delete dev "$link" 2>/dev/null || [[ ! -e $path ]] || wrong "the interface $link stays"
+                ip link delete dev "$link" 2>/dev/null || [[ ! -e $path ]] || wrong "the interface $link remains"
                 continue
                 ;;
         esac
@@ -148,14 +149,14 @@ forget_cilium() {
         fi
         drop_xdp "$link" || wrong "$link keeps Cilium's XDP program"
     done
-    drop_routes || wrong "routing rules or routes of Cilium's stay: ip rule; ip route show table all"
+    drop_routes || wrong "Cilium's routing rules or routes remain: ip rule; ip route show table all"
     for name in $(cilium_iptables); do
-        drop_iptables "$name" || wrong "$name keeps chains of Cilium's"
+        drop_iptables "$name" || wrong "$name keeps Cilium's chains"
     done
     if [[ $(type -t ipset) == file ]]; then
         for name in cilium_node_set_v4 cilium_node_set_v6; do
             if ipset list -name "$name" >/dev/null 2>&1; then
-                ipset destroy "$name" || wrong "the ipset $name stays"
+                ipset destroy "$name" || wrong "the ipset $name remains"
             fi
         done
     fi

@@ -1,4 +1,4 @@
-# Is chrony in step? For the stages of first boot that care for the clock. Sourced, after cluster.sh. Bash 4.2.
+# Is chrony synchronised? For the stages of first boot that depend on the clock. Sourced, after cluster.sh. Bash 4.2.
 # shellcheck shell=bash
 
 in_step() { [[ "$(chronyc -n tracking 2> /dev/null || true)" =~ Leap\ status\ *:\ Normal ]]; }
@@ -13,8 +13,8 @@ asked_for() {
     echo "${age:-0}"
 }
 
-# Give chrony the seconds that it takes to set a clock that may be right; where no time server has answered they are in
-# vain. Ends with 1 if it is not in step.
+# Gives chrony the seconds it needs to set a plausible clock, unless no time server has answered. Fails if the clock is
+# not synchronised.
 settle_clock() {
     local try
     for ((try = 0; try < 15; try++)); do

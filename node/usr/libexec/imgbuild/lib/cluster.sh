@@ -7,17 +7,17 @@ program=firstboot
 # shellcheck source=leave.sh
 . "${BASH_SOURCE[0]%/*}/leave.sh"
 
-# A command that fails without a word of its own is named, with its line.
+# Name a command that fails silently, with its line.
 set -E
 trap 'printf "imgbuild: error: %s, line %s: %s\n" "${0##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
-# die TEXT...: for good: nothing changes until somebody does something.
+# die TEXT...: fails for good: without a change by the user a retry would fail, too.
 die() {
     trap - ERR
     printf 'imgbuild: error: %s\n' "$*" >&2
     exit 1
 }
-# later TEXT...: what is missing may come back by itself: the stage is tried again.
+# later TEXT...: fails for now: what is missing may come back by itself, so the stage is retried.
 later() {
     trap - ERR
     printf 'imgbuild: error: %s\n' "$*" >&2
@@ -32,11 +32,11 @@ cilium='' cilium_version='' cilium_repository='' cilium_acceleration='' cilium_d
 
 pki=$R/etc/imgbuild/pki
 kubernetes=$R/etc/kubernetes
-way_file=$state/kubeadm.way # init or join: written before each try of kubeadm, and kept
+way_file=$state/kubeadm.way # init or join: written before each attempt of kubeadm, and kept
 stage_name=${0##*/}
 stage_name=${stage_name#??-}
 
-# api_answers KUBECONFIG: within three minutes; after a reboot the control plane takes its time.
+# api_answers KUBECONFIG: within three minutes; after a reboot the control plane needs some time.
 api_answers() { other apiserver wait_for_api "$1"; }
 wait_for_api() {
     local try
@@ -49,7 +49,7 @@ wait_for_api() {
     return 1
 }
 
-# waiting TEXT: state and reason for whoever watches; a line only when it changes.
+# waiting TEXT: reports state and reason; prints a line only when the reason changes.
 waiting_for=''
 waiting() {
     status "$stage_name" waiting "$1"
@@ -61,7 +61,7 @@ waiting() {
 }
 
 # Sets address: the seed's, else the source address of the default route. A network without a router has none: after
-# half a minute, once a boot, this node's only address does as well.
+# half a minute, once per boot, this node's only address is used instead.
 find_address() {
     local try words only target=192.0.2.1
     address=$node_ip
@@ -91,7 +91,8 @@ find_address() {
         "${only:-no address}. Give the node an address in the cluster file, or a network whose DHCP server sends a gateway"
 }
 
-# The addresses of this node's cards, a line each: the virtual one and those of pods and bridges are no node's address.
+# Prints the addresses of this node's interfaces, one per line, without the virtual address and those of pods and
+# bridges.
 own_addresses() {
     local link word
     ip -o "-$node_family" address show scope global | while read -r _ link _ word _; do
@@ -104,11 +105,11 @@ own_addresses() {
     done
 }
 
-# lay NAME: /run/imgbuild/NAME becomes /etc/imgbuild/NAME with this node's address in it, for root alone.
+# lay NAME: writes /etc/imgbuild/NAME, with this node's address in it, to /run/imgbuild/NAME, for root only.
 lay() {
     local source=$R/etc/imgbuild/$1 text left
     if [ ! -r "$source" ]; then
-        die "/etc/imgbuild/$1 is missing: this node's seed should have brought it"
+        die "/etc/imgbuild/$1 is missing: this node's seed should contain it"
     fi
     text=$(cat "$source" && printf .)
     text=${text%.}
@@ -117,7 +118,7 @@ lay() {
         text=${text//@NODE_IP@/$address}
     fi
     if [[ $text == *@TOKEN_TTL@* ]]; then
-        # At least a second: kubeadm takes 0 and less for a token that never ends.
+        # At least a second: for kubeadm 0 and less mean a token that never expires.
         left=$((token_expires - $(date +%s)))
         text=${text//@TOKEN_TTL@/$((left > 0 ? left : 1))s}
     fi
@@ -127,33 +128,33 @@ lay() {
     fi
 }
 
-# api_version URL MORE...: what a server there answers, if its certificate is of our CA.
+# api_version URL MORE...: prints what a server there answers, if our CA signed its certificate.
 api_version() {
     curl --silent --show-error --noproxy '*' --max-time 5 --cacert "$pki/ca.crt" --output /dev/null "${@:2}" \
         "$1/version" 2>&1
 }
 
-# ask_cluster HOST:PORT: sets answer to ours (a cluster of our CA), misnamed (the same, and its certificate is not for this
-# host), untimely (its certificate is not valid at this time), foreign, nobody, silent (packets are lost there) or unknown
-# (there is no such name); words says more.
+# ask_cluster HOST:PORT: sets answer to ours (a cluster of our CA), misnamed (the same, but its certificate is not for
+# this host), untimely (its certificate is not valid at this time), foreign, nobody, silent (packets are lost there) or
+# unknown (there is no such name); words has the details.
 ask_cluster() {
     local code=0
     words=$(api_version "https://$1") || code=$?
-    # Without curl's milliseconds: what is the same is to be said once.
+    # Without curl's milliseconds, so that the same message is printed once.
     words=$(sed -E 's/ after [0-9]+ (ms|milliseconds)//' <<< "${words//$'\n'/ }")
     case $code in
         0) answer=ours ;;
         51 | 60) ask_whose "$1" ;;
-        6) answer=unknown ;; # the name is not resolved: nobody was asked
+        6) answer=unknown ;; # the name is not resolved: no server was asked
         28) answer=silent ;;
         77 | 127) die "cannot ask the cluster at $1: $words" ;;
         *) answer=nobody ;;
     esac
 }
 
-# ask_whose HOST:PORT: why is its certificate refused? curl has 51 for a name that is missing only where it is built with
-# NSS, or older than 7.62; all others have 60 for that and for another CA. Every API server's certificate is for the name
-# kubernetes (kubeadm, GetAPIServerAltNames): asked by that name, the CA alone counts.
+# ask_whose HOST:PORT: why is its certificate refused? For a name that is missing, curl exits with 51 only if it is
+# built with NSS or older than 7.62, else with 60, as for another CA. Every API server's certificate is for the name
+# kubernetes (kubeadm, GetAPIServerAltNames): asked by that name, only the CA counts.
 ask_whose() {
     local host=${1%:*} port=${1##*:} at=''
     host=${host#[}
@@ -162,15 +163,15 @@ ask_whose() {
     answer=foreign
     if [ -n "$at" ] && api_version "https://kubernetes:$port" --resolve "kubernetes:$port:$at" > /dev/null; then
         answer=misnamed
-        words="the certificate of the API server at $1 is of this cluster's CA, and is not for the name $host"
+        words="the certificate of the API server at $1 is signed by this cluster's CA, but is not for the name $host"
     elif [[ $words == *expired* || $words == *'not yet valid'* ]]; then
-        # Said of a certificate of our CA only: a foreign one is refused for its CA before.
+        # Reported of a certificate of our CA only: a foreign one is refused for its CA first.
         answer=untimely
-        words="the certificate of the API server at $1 is not valid at the time that this node has, $(stamp now): $words"
+        words="the certificate of the API server at $1 is not valid at this node's time, $(stamp now): $words"
     fi
 }
 
-# own_address HOST: is it one of this machine's?
+# own_address HOST: is it an address of this machine?
 own_address() {
     local host=${1#[}
     host=${host%]}

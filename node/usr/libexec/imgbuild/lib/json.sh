@@ -3,7 +3,7 @@
 
 # json_lines: prints the JSON on stdin as lines PATH=VALUE in its own order, one for each value that is neither an object
 # nor a list: nodes.0.name=cp1. A line break in a string becomes a blank. Fails where stdin is not one whole document.
-# Any awk will do: with a quote as the separator of records, what is outside of strings and what is inside take turns.
+# Works with any awk: with a quote as the record separator, records are in turn outside and inside of strings.
 json_lines() {
     awk '
         function path(    at, text) {

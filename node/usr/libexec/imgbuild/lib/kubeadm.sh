@@ -1,9 +1,9 @@
-# What 50-kubeadm does: try, look whether a try is whole, undo one. Sourced after cluster.sh.
+# What 50-kubeadm does: attempt, check whether an attempt is complete, undo one. Sourced after cluster.sh.
 # shellcheck shell=bash disable=SC2154 # cluster.sh sets them
 
 manifests=$kubernetes/manifests
 said=$run/kubeadm.said
-admin=$run/admin # holds keys for a moment; in memory, as all of /run
+admin=$run/admin # has keys for a moment; in memory, like all of /run
 
 # Sets endpoint: where a joiner finds the API server.
 find_endpoint() {
@@ -18,8 +18,8 @@ find_endpoint() {
     fi
 }
 
-# Modes matter: keys are root's alone. A worker gets none; its ca.crt comes from the cluster, and kubeadm refuses one
-# that is there.
+# Modes matter: keys are for root only. A worker gets none; its ca.crt comes from the cluster, and kubeadm refuses an
+# existing one.
 copy_keys() {
     local file mode
     if [ "$node_role" = worker ] || [ ! -d "$pki" ]; then
@@ -32,9 +32,9 @@ copy_keys() {
     done < <(cd "$pki" && find . -type f)
 }
 
-# place_vip CONFIG: kube-vip is a static pod, with the kubeconfig super-admin.conf while an init makes the cluster (1.29
-# and on: it alone has rights then, and only an init makes it), with admin.conf from then on. kubeadm minds its own four
-# manifests only (InitNodeChecks: FileAvailable).
+# place_vip CONFIG: installs kube-vip as a static pod, with the kubeconfig super-admin.conf while an init creates the
+# cluster (from 1.29 on only that one has rights then, and only an init makes it), with admin.conf from then on. kubeadm
+# checks only its own four manifests (InitNodeChecks: FileAvailable).
 place_vip() {
     if [ "$node_role" = worker ] || [ -z "$vip" ]; then
         return 0
@@ -50,18 +50,18 @@ place_vip() {
     if [ -e "$manifests/kube-vip.yaml" ]; then
         before=$(kube_vip_container)
     fi
-    # The kubelet may be reading it; it passes over names that begin with a dot.
+    # The kubelet may be reading it; it ignores names that begin with a dot.
     install -D -m 0600 "$run/kube-vip.yaml" "$manifests/.kube-vip.new"
     mv -f "$manifests/.kube-vip.new" "$manifests/kube-vip.yaml"
     if [ -n "$before" ]; then
-        other kube-vip await_new_vip "$before" || echo "imgbuild: notice: kube-vip has not been started anew in 2 minutes"
+        other kube-vip await_new_vip "$before" || echo "imgbuild: notice: kube-vip was not restarted within 2 minutes"
     fi
 }
 
 kube_vip_container() { crictl ps --name '^kube-vip$' --state Running --quiet 2> /dev/null || true; }
 
-# await_new_vip CONTAINER: the kubelet makes the pod anew, and the address is gone for some seconds. What comes next goes
-# to the API server by that address.
+# await_new_vip CONTAINER: waits for the kubelet to recreate the pod: the address is gone for some seconds, and the next
+# step reaches the API server by that address.
 await_new_vip() {
     local try now
     for ((try = 0; try < 24; try++)); do
@@ -74,7 +74,7 @@ await_new_vip() {
     return 1
 }
 
-# run_kubeadm WORDS...: what it says goes to the log; sets error to what it calls an error.
+# run_kubeadm WORDS...: its output goes to the log; sets error to the errors in it.
 run_kubeadm() {
     local code=0
     (umask 077 && : >> "$said")
@@ -83,15 +83,15 @@ run_kubeadm() {
     error=${error%"${error##*[! ]}"}
     error=${error:-$(grep -v '^To see the stack trace of this error' "$said" | tail -n 1 || true)}
     if [ "$code" = 124 ] || [ "$code" = 137 ]; then
-        error="error execution phase unknown: it was ended after 30 minutes: $error"
+        error="error execution phase unknown: it was stopped after 30 minutes: $error"
     fi
     return "$code"
 }
 
-# for_good: does kubeadm's error stay as it is, however often it is tried? So does a configuration that it does not take, a
-# machine that does not meet its preflight checks (an image that cannot be pulled may come back), another CA, and keys that
-# do not fit. What all else misses is somebody's answer: the kubelet's, the API server's, etcd's
-# (cmd/kubeadm/app/cmd/phases/workflow, Runner.Run: "error execution phase").
+# for_good: true if a retry of kubeadm would give the same error: for a configuration that it refuses, a machine that
+# fails its preflight checks (an image that cannot be pulled may come back), another CA, and keys that do not match. All
+# other errors are missing answers: the kubelet's, the API server's, etcd's (cmd/kubeadm/app/cmd/phases/workflow,
+# Runner.Run: "error execution phase").
 for_good() {
     local text=${error//'[ERROR ImagePull]'/}
     if [[ $text == *'[ERROR '* || $text == *'none of the public keys'* ]]; then
@@ -105,28 +105,28 @@ for_good() {
 }
 
 undo() {
-    echo "undoing a try of kubeadm"
+    echo "undoing an attempt of kubeadm"
     if [ "$way" = join ] && [ -e "$manifests/etcd.yaml" ]; then
         leave_etcd
     fi
-    # It asks the kubelet, containerd and, of a node that is known, the API server.
+    # It calls the kubelet, containerd and, for a node that the cluster knows, the API server.
     run_kubeadm reset --force --cri-socket "$cri_socket" || later "kubeadm reset failed: $error"
-    # A reset that was cut short, too, took etcd's manifest with it, by which older kubeadm finds the data.
+    # Even an interrupted reset removes etcd's manifest, by which older kubeadm finds the data.
     if [ -d "$R/var/lib/etcd" ]; then
         find "$R/var/lib/etcd" -mindepth 1 -delete
     fi
-    drop_vip || die "the virtual address $vip cannot be taken off this node"
+    drop_vip || die "the virtual address $vip cannot be removed from this node"
 }
 
-# This node's member of etcd may vote by now, and the others need its vote to let it go: it stays up until they have.
-# Without limit, as joining is.
+# This node's etcd member may vote by now, and the others need its vote to remove it: it stays up until they have.
+# Without limit, like joining.
 leave_etcd() {
     find_endpoint
     while true; do
         ask_endpoint
         if [ "$answer" = foreign ]; then
-            die "the server at $endpoint is not of this cluster's CA ($words): a join of this node that was cut off has to" \
-                "leave etcd before the next one, and nobody there knows it"
+            die "the server at $endpoint is not of this cluster's CA ($words): an interrupted join of this node must" \
+                "leave etcd before the next one, and the server there does not know it"
         elif [ "$answer" != ours ]; then
             waiting "to leave etcd: the cluster does not answer at $endpoint: $words"
         else
@@ -135,14 +135,14 @@ leave_etcd() {
                 rm -rf "$admin"
                 return 0
             fi
-            waiting "to leave etcd, with which a cut-off join has begun: $words"
+            waiting "to leave etcd, which an interrupted join has entered: $words"
         fi
         rm -rf "$admin"
         other waiting pause 10
     done
 }
 
-# The API answers, and kubeadm has left what it makes last: of CoreDNS the Service, of kube-proxy its rights
+# The API answers, and kubeadm has created what it creates last: CoreDNS's Service, kube-proxy's rights
 # (cmd/kubeadm/app/phases/addons).
 init_is_whole() {
     local config=$kubernetes/admin.conf
@@ -155,7 +155,7 @@ init_is_whole() {
         kube "$config" get daemonset/kube-proxy rolebinding/kube-proxy --namespace kube-system --output name > /dev/null
 }
 
-# The kubelet's own certificate is good and the cluster knows the node; a control plane's label comes last.
+# The kubelet's own certificate is valid and the cluster knows the node; a control plane's label comes last.
 join_is_whole() {
     local config=$kubernetes/kubelet.conf labels
     if [ ! -s "$config" ]; then
@@ -163,13 +163,13 @@ join_is_whole() {
     fi
     find_endpoint
     take_detour
-    # Without an answer nothing can be said, and nothing must be undone.
+    # Without an answer the state is unknown, and nothing may be undone.
     while ! labels=$(kube "$config" --server "https://$endpoint" get node "$node_name" \
         --output 'jsonpath={.metadata.labels}' 2>&1); do
         case $labels in
             *NotFound* | *Unauthorized* | *Forbidden* | *'must be logged in'* | *'unknown authority'*) return 1 ;;
-            # A kubelet writes its kubeconfig before it has a certificate, and gets none where the API server is to be
-            # this node's own and etcd here is not whole (1.33 and on).
+            # A kubelet writes its kubeconfig before it has a certificate, and gets none if the API server is this
+            # node's own and etcd here is incomplete (from 1.33 on).
             *'unable to read client-'*) return 1 ;;
         esac
         waiting "whether this node has joined: ${labels##*$'\n'}"
@@ -179,9 +179,9 @@ join_is_whole() {
     [ "$node_role" = worker ] || [[ $labels == *'"node-role.kubernetes.io/control-plane"'* ]]
 }
 
-# Before an init: has somebody made this cluster already? One that was re-imaged must not make a second. The endpoint is
-# asked, and each of the other control planes: the endpoint may be this very node's address, or a load balancer that
-# forgot the others.
+# Before an init: does this cluster exist already? A re-imaged node must not create a second one. The endpoint is asked,
+# and each of the other control planes: the endpoint may be this node's own address, or a load balancer that no longer
+# knows the others.
 cluster_is_there() {
     local try at open mute='' unheard='' asked=()
     if [ -z "$ca_hash" ] || [ -z "$endpoint" ]; then
@@ -190,7 +190,7 @@ cluster_is_there() {
     if ! is_own_endpoint; then
         asked=("$endpoint")
     elif [ -n "$others$others_unknown" ] && [ "$single_endpoint" != yes ] && is_bound_endpoint; then
-        # imgbuild refuses it where it knows this node's address.
+        # imgbuild refuses this if it knows the node's address.
         die "the cluster's endpoint $endpoint is this node's own address, and there are other control planes: set vip:," \
             "or endpoint: to a load balancer, in the cluster file (single_endpoint: true accepts it)"
     fi
@@ -206,10 +206,10 @@ cluster_is_there() {
                     return 0
                     ;;
                 foreign)
-                    die "at $at there is a server whose certificate is not of this cluster's CA ($words): another" \
+                    die "the certificate of the server at $at is not of this cluster's CA ($words): another" \
                         "cluster has this address, or this seed was rendered with other secrets"
                     ;;
-                untimely) later "$at cannot be asked whether the cluster is there already: $words" ;;
+                untimely) later "$at cannot be asked whether the cluster exists already: $words" ;;
                 # Three times: a load balancer may only be starting.
                 nobody) [ "$try" -ge 2 ] || open=yes ;;
                 silent) open=yes mute+=${mute:+, }$at ;;
@@ -222,17 +222,17 @@ cluster_is_there() {
         pause 5
     done
     if [ -n "$unheard" ]; then
-        later "it cannot be asked whether the cluster is there already: $unheard"
+        later "no server can be asked whether the cluster exists already: $unheard"
     fi
-    # Two minutes outlast a load balancer that is started anew. One without a backend may drop packets for ever: so it is
+    # Two minutes outlast a load balancer that restarts. One without a backend may drop packets indefinitely, as it does
     # before the first start of every cluster behind it; and the other control planes may not be switched on yet.
     if [ -n "$mute" ]; then
-        echo "imgbuild: notice: nothing came back from $mute in two minutes: no cluster is there"
+        echo "imgbuild: notice: no answer from $mute in two minutes: no cluster exists there"
     fi
     return 1
 }
 
-# Is the endpoint the address that this node has for good? One that moves between the nodes is an address beside that.
+# Is the endpoint this node's permanent address? One that moves between the nodes is an additional address.
 is_bound_endpoint() {
     local host=${endpoint%:*}
     host=${host#[}
@@ -240,14 +240,14 @@ is_bound_endpoint() {
     [ "$address" = "${host%]}" ]
 }
 
-# The virtual address is nobody's own: the others may have it by now.
+# The virtual address belongs to no single node: another may have it by now.
 is_own_endpoint() { [ "${endpoint%:*}" != "$vip" ] && own_address "${endpoint%:*}"; }
 
 # join_instead HOST:PORT: the cluster answers there.
 join_instead() {
     if [ ! -e "$R/etc/imgbuild/kubeadm-join.yaml" ]; then
-        die "the cluster answers at $1 already, and this node has no kubeadm-join.yaml to join it; first boot never makes" \
-            "a second one"
+        die "the cluster answers at $1 already, and this node has no kubeadm-join.yaml to join it; first boot" \
+            "never creates a second one"
     fi
     echo "the cluster answers at $1 already: this node joins it"
 }
@@ -258,10 +258,10 @@ ask_endpoint() {
     ask_cluster "$endpoint"
 }
 
-# Where the endpoint is this node's own address and the cluster is there, everything in it looks for the API server here:
-# kubeadm join and the kubelet, too, which take that address from the cluster. Until this node has an API server again, what
-# it sends to the endpoint goes to that of another control plane, whose certificate is for the endpoint as well (kubeadm,
-# GetAPIServerAltNames). Sets through to the other one's host:port, or to nothing.
+# If the endpoint is this node's own address and the cluster exists, everything in it looks for the API server here,
+# including kubeadm join and the kubelet, which get that address from the cluster. Until this node has an API server
+# again, its packets to the endpoint go to that of another control plane, whose certificate is for the endpoint as well
+# (kubeadm, GetAPIServerAltNames). Sets through to the other one's host:port, or to nothing.
 through=''
 take_detour() {
     local at host=${endpoint%:*} tables=iptables rule
@@ -271,7 +271,7 @@ take_detour() {
     # An address that moves between the nodes may have moved on.
     if ! is_own_endpoint || own_api_answers; then
         through=''
-        end_detour || later "the detour to another API server cannot be taken off this node"
+        end_detour || later "the detour to another API server cannot be removed from this node"
         return 0
     fi
     for at in $others; do
@@ -286,7 +286,7 @@ take_detour() {
         host=${host#[}
         rule=(OUTPUT -d "${host%]}" -p tcp --dport "${endpoint##*:}" -m comment --comment "$detour" -j DNAT --to-destination "$at")
         if ! end_detour || ! "$tables" -w -t nat -A "${rule[@]}"; then
-            later "what this node sends to its endpoint $endpoint cannot be led to $at, where the cluster answers"
+            later "packets of this node to its endpoint $endpoint cannot go to $at instead, where the cluster answers"
         fi
         through=$at
         echo "nothing answers at the cluster's endpoint $endpoint, which is this node's own address: it joins through $at"
@@ -303,7 +303,7 @@ own_api_answers() {
     api_version "https://kubernetes:$api_port" --resolve "kubernetes:$api_port:$at" > /dev/null
 }
 
-# The node is whole: from now on its own API server is at the endpoint.
+# The node is complete: from now on its own API server is at the endpoint.
 leave_detour() {
     local try
     for ((try = 0; try < 36; try++)); do
@@ -321,7 +321,7 @@ init() {
     set_mark "$way_file" init || die "$way_file cannot be written (free: $(free_space))"
     copy_keys
     place_vip super-admin.conf
-    # At its end kubeadm prints the token otherwise.
+    # Otherwise kubeadm prints the token at its end.
     run_kubeadm init --config "$run/kubeadm-init.yaml" --skip-token-print && return
     if for_good; then
         die "kubeadm init failed: $error"
@@ -329,7 +329,7 @@ init() {
     later "kubeadm init failed: $error"
 }
 
-# Without limit: another node must come up first, and nobody knows when.
+# Without limit: another node must come up first, at an unknown time.
 join() {
     find_endpoint
     while true; do
@@ -377,20 +377,21 @@ try_to_join() {
     return 1
 }
 
-# An administrator's kubeconfig and a client's certificate for etcd, made of the cluster's keys.
+# An administrator's kubeconfig and a client certificate for etcd, made with the cluster's keys.
 make_admin() {
     find_address
     rm -rf "$admin"
     (umask 077 && mkdir -p "$admin/etcd" && cp "$pki"/etcd/ca.* "$admin/etcd/") || die "$admin cannot be written"
     run_kubeadm init phase kubeconfig admin --cert-dir "$pki" --kubeconfig-dir "$admin" \
         --control-plane-endpoint "$endpoint" --apiserver-advertise-address "$address" \
-        --kubernetes-version "v$kubernetes_version" || die "kubeadm cannot make a kubeconfig: $error"
+        --kubernetes-version "v$kubernetes_version" || die "kubeadm cannot create a kubeconfig: $error"
     run_kubeadm init phase certs etcd-healthcheck-client --cert-dir "$admin" \
-        --kubernetes-version "v$kubernetes_version" || die "kubeadm cannot make a certificate for etcd: $error"
+        --kubernetes-version "v$kubernetes_version" || die "kubeadm cannot create a certificate for etcd: $error"
 }
 
-# A control plane of this name or address that the cluster knows was re-imaged: its member of etcd is dead, and with it
-# among the members another cannot join. What this machine itself left behind goes; all else is for somebody to decide.
+# If the cluster knows a control plane of this name or address, that one was re-imaged: its etcd member is dead, and as
+# long as it is a member no other can join. What this machine itself left behind is removed; all else is the user's
+# decision.
 name_is_free() {
     local code=0
     if [ "$node_role" = worker ]; then
@@ -405,11 +406,11 @@ name_is_free() {
 let_go() {
     local found
     if ! find_member "$1" "$2" "$address"; then
-        waiting "etcd does not say whether it knows this node: $words"
+        waiting "etcd does not report whether it knows this node: $words"
         return 1
     fi
     if ! found=$(kube "$1" get node "$node_name" --ignore-not-found --output name 2>&1); then
-        waiting "the cluster does not say whether it knows $node_name: ${found##*$'\n'}"
+        waiting "the cluster does not report whether it knows $node_name: ${found##*$'\n'}"
         return 1
     fi
     if [ -z "$found$member" ]; then
@@ -420,11 +421,11 @@ let_go() {
         return 1
     fi
     if ! remove_member "$2"; then
-        waiting "etcd does not let go of a member that an earlier try left there: $words"
+        waiting "etcd does not remove a member that an earlier attempt left there: $words"
         return 1
     fi
     if ! kube "$1" delete node "$node_name" --ignore-not-found; then
-        waiting "the cluster does not let go of $node_name, which an earlier try left there"
+        waiting "the cluster does not remove $node_name, which an earlier attempt left there"
         return 1
     fi
 }
@@ -432,8 +433,8 @@ let_go() {
 re_imaged() {
     local server=${through:+ --server https://$through} etcdctl='etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/server.crt'
     etcdctl+=' --key /etc/kubernetes/pki/etcd/server.key'
-    printf '%s' "the cluster at $endpoint knows $node_name or $address already, and this is not it: was it re-imaged? " \
-        "On another control plane run: kubectl$server --namespace kube-system exec etcd-\$(hostname) -- $etcdctl member list; " \
+    printf '%s' "the cluster at $endpoint knows $node_name or $address already, and it is not this machine: was it " \
+        "re-imaged? On another control plane run: kubectl$server --namespace kube-system exec etcd-\$(hostname) -- $etcdctl member list; " \
         "the same with 'member remove ID', with the ID in the line of https://$address:2380; " \
-        "kubectl$server delete node $node_name. This node goes on by itself then"
+        "kubectl$server delete node $node_name. This node then continues automatically"
 }

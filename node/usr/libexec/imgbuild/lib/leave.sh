@@ -1,5 +1,5 @@
-# What `kubeadm reset` may leave of a control plane: its member of etcd, the virtual address, the detour to another API
-# server. Sourced by first boot, which undoes a try, and by imgbuild-reset.
+# What `kubeadm reset` may leave of a control plane: its etcd member, the virtual address, the detour to another API
+# server. Sourced by first boot, which undoes an attempt, and by imgbuild-reset.
 # shellcheck shell=bash disable=SC2154 # cluster.conf sets them
 
 # kube KUBECONFIG WORDS...
@@ -9,7 +9,7 @@ kube() {
     kubectl --kubeconfig "$config" --request-timeout 10s "$@"
 }
 
-# etcd URL CERTIFICATES CALL JSON: sets answer; fails without one, and words says why. By etcd's JSON gateway
+# etcd URL CERTIFICATES CALL JSON: sets answer; fails without one, and words has the reason. Uses etcd's JSON gateway
 # (etcd.io/docs, dev-guide/api_grpc_gateway): a node has curl, and etcdctl is in etcd's image only.
 etcd() {
     answer=$(curl --silent --show-error --noproxy '*' --max-time 10 --cacert "$2/ca.crt" \
@@ -22,8 +22,8 @@ etcd() {
 }
 
 # find_member KUBECONFIG CERTIFICATES ADDRESS: sets member to the ID of etcd's member at ADDRESS, or to nothing, and other
-# to the URL of another member that was asked (nothing: there is none). Fails where nobody can be asked; words says why.
-# kubeadm knows its members by the peers' URL, too.
+# to the URL of another member that was asked (nothing: there is none). Fails if no member can be asked; words has the
+# reason. kubeadm identifies its members by the peer URL, too.
 find_member() {
     local host=$3 urls url path='{range .items[*]}{.metadata.annotations.kubeadm\.kubernetes\.io/etcd\.advertise-client-urls}{" "}{end}'
     member='' other='' words=''
@@ -41,7 +41,7 @@ find_member() {
         fi
         if etcd "$url" "$2" list '{}'; then
             other=$url
-            # No brace is in a member's own words.
+            # No brace is inside of a member.
             if [[ $answer =~ \"ID\":\"([0-9]+)\"[^{}]*\"peerURLs\":\[\"https://"$host":2380\" ]]; then
                 member=${BASH_REMATCH[1]}
             fi
@@ -52,11 +52,12 @@ find_member() {
     [ -z "$words" ]
 }
 
-# remove_member CERTIFICATES: what find_member found, if it found one. Fails where etcd refuses; words says why.
+# remove_member CERTIFICATES: removes the member that find_member found, if any. Fails if etcd refuses; words has the
+# reason.
 #
-# kubeadm reset does so only where the API server knows the Node and its static pods: not before a join is nearly done,
-# and it ends well all the same. A member that votes and whose data are gone is missed for ever: of two, the other loses
-# the quorum, and the cluster is dead.
+# kubeadm reset does so only if the API server knows the Node and its static pods, which it does not before a join is
+# nearly done; otherwise reset still succeeds. A voting member without its data never comes back: of two members, the
+# other loses the quorum, and the cluster is dead.
 remove_member() {
     if [ -n "$member" ]; then
         etcd "$other" "$1" remove "{\"ID\": \"$member\"}"
@@ -76,7 +77,7 @@ drop_vip() {
     done <<< "$(ip -o address show)"
 }
 
-# The detour of first boot (kubeadm.sh): a rule of this node's own packets, known by its comment.
+# The detour of first boot (kubeadm.sh): a rule for this node's own packets, identified by its comment.
 detour=imgbuild_endpoint
 end_detour() {
     local tables rule

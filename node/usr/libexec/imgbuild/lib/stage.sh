@@ -1,5 +1,5 @@
-# Stages: each runs once, is marked when done, and is said in the log and in status.json. Sourced by setup, by firstboot
-# and by firstboot's stages; $program is the one or the other. Bash 4.2, no jq, no Python.
+# Stages: each runs once, is marked when done, and is reported in the log and in status.json. Sourced by setup, by
+# firstboot and by firstboot's stages; $program is the one or the other. Bash 4.2, no jq, no Python.
 # shellcheck shell=bash disable=SC2154 # program
 
 # shellcheck source=path.sh
@@ -14,14 +14,14 @@ case $program in
     *) marks=$state/firstboot/ ;;
 esac
 mkdir -p "$run" "${marks%/*}"
-# What tools print may hold what is root's alone: an address with a password, a configuration.
+# The output of tools may have what only root may read: an address with a password, a configuration.
 mkdir -p "${log%/*}"
 chmod 0700 "${log%/*}"
 # For a stage's own calls of status.
 export stages_done=${stages_done:-} attempt=${attempt:-1}
-again=75 # EX_TEMPFAIL (sysexits.h): it may come back by itself, and is tried again
+again=75 # EX_TEMPFAIL (sysexits.h): the failure may be temporary, so the stage is retried
 
-# lock NAME: opens it as descriptor 9, for root alone: whoever can open a file can lock it, and keep us from our work.
+# lock NAME: opens it as descriptor 9, for root only: anyone who can open a file can lock it and block imgbuild.
 lock() {
     local file=$run/$1.lock
     (umask 077 && : >> "$file")
@@ -32,15 +32,15 @@ lock() {
 # stamp WHEN: a time as date takes it, in UTC.
 stamp() { date -u -d "$1" +%Y-%m-%dT%H:%M:%SZ; }
 
-# JSON's own characters only: text of tools may hold anything.
+# Only characters that JSON allows: the output of tools may contain anything.
 json() {
     local text=${1//\\/\\\\}
     text=${text//\"/\\\"}
     printf '"%s"' "${text//[[:cntrl:]]/ }"
 }
 
-# status STAGE STATE [ERROR [NEXT]]: for whoever watches; NEXT: when it is tried again. imgbuild-status reads this very
-# form, one line.
+# status STAGE STATE [ERROR [NEXT]]: writes status.json; NEXT: when it is tried again. imgbuild-status reads exactly
+# this form, one line.
 status() {
     local name list=''
     for name in $stages_done; do
@@ -54,19 +54,19 @@ status() {
 
 say() { printf 'imgbuild: %s\n' "$*" | tee -a "$log" >&2 || true; }
 
-# console TEXT...: one line for whoever looks at the screen or the serial line, if there is one.
+# console TEXT...: prints one line to the screen or the serial line, if there is one.
 console() {
     if [ -w "$R/dev/console" ]; then
         printf 'imgbuild: %s\n' "${*//[[:cntrl:]]/ }" >> "$R/dev/console" || true
     fi
 }
 
-# set_mark FILE TEXT: there whole or not at all, and what was done before it is on the disk first.
+# set_mark FILE TEXT: writes it completely or not at all, after everything done before it is on the disk.
 set_mark() {
     printf '%s\n' "$2" > "$1.new" && sync && mv -f "$1.new" "$1" && sync
 }
 
-# put_mark FILE TEXT: the same where nothing was done before it; a power cut may take it back.
+# put_mark FILE TEXT: the same if nothing was done before it; a power cut may undo it.
 put_mark() { printf '%s\n' "$2" > "$1.new" && mv -f "$1.new" "$1"; }
 
 # marked FILE TEXT
@@ -81,9 +81,10 @@ uptime() {
     printf '%s' "$first"
 }
 
-# other NAME COMMAND...: run what is not imgbuild's own work (kubeadm, helm, images, waiting for those). Ends with its code.
+# other NAME COMMAND...: runs what is not imgbuild's own work (kubeadm, helm, images, waiting for those). Returns its
+# code.
 other() {
-    # Of these names, because a function that is called sees them.
+    # With these names, because a function that is called sees them.
     local other_name=$1 other_from other_code=0
     other_from=$(uptime)
     shift
@@ -92,10 +93,10 @@ other() {
     return "$other_code"
 }
 
-# pause SECONDS: between two looks at something.
+# pause SECONDS: between two checks of something.
 pause() { sleep "${IMGBUILD_PAUSE:-$1}"; }
 
-# free_space: of each file system that a stage writes to.
+# free_space: prints that of each file system that a stage writes to.
 free_space() {
     local folder row found='' root
     root=$(sed -n 's/^root *= *"\(.*\)"/\1/p' "$R/etc/containerd/config.toml" 2> /dev/null || true)
@@ -110,7 +111,7 @@ free_space() {
     printf '%s' "$found"
 }
 
-# no_room FILE: it has a word of a full disk, or something cannot be written where every stage writes.
+# no_room FILE: it mentions a full disk, or something cannot be written where every stage writes.
 no_room() {
     local folder
     if grep -qi 'no space left on device\|disk quota exceeded' "$1"; then
@@ -126,9 +127,9 @@ no_room() {
     return 1
 }
 
-# stage NAME SETTINGS SECONDS COMMAND...: run, unless done before with the same settings; 0 seconds: without a limit. It is
-# marked by $marking. Ends with the command's code: $again where it may come back by itself, as does what ran out of
-# time; $stage_error then says what went wrong.
+# stage NAME SETTINGS SECONDS COMMAND...: runs it, unless done before with the same settings; 0 seconds: without a
+# limit. $marking marks it. Returns the command's code: $again if the failure may be temporary, which includes running
+# out of time; $stage_error then has the reason.
 stage() {
     local name=$1 settings=$2 limit=$3 mark=$marks$1 from code=0 last=$run/$program.last bounded=()
     shift 3
@@ -142,13 +143,14 @@ stage() {
     if [ "$limit" != 0 ]; then
         bounded=(timeout --kill-after=30 "$limit")
     fi
-    # What is tried again stays so for whoever watches until it is done.
+    # A stage that is retried keeps its state and error in status.json until it is done.
     status "$name" "${stage_state:-running}" "${stage_error:-}"
     say "$name"
     from=$(uptime)
     rm -f "$last"
     (umask 077 && : > "$last")
-    # The lock is not for children: a service that one starts would keep it. The log may have no room; /run has.
+    # Children must not inherit the lock: a service that one starts would keep it. The log's disk may be full; /run is
+    # not.
     ${bounded[@]+"${bounded[@]}"} "$@" 9>&- 2>&1 | tee -a "$last" "$log" >&2 || code=${PIPESTATUS[0]}
     printf 'stage %s %s %s\n' "$name" "$from" "$(uptime)" >> "$times" || true
     if [ "$code" -eq 0 ] && ! "${marking:-set_mark}" "$mark" "$settings"; then
@@ -159,7 +161,7 @@ stage() {
         stages_done+=" $name"
         return 0
     fi
-    # What comes first is the cause, the rest follows from it.
+    # The first error is the cause, the rest follows from it.
     stage_error=$(awk '/^imgbuild: error: / && !n++' "$last")
     stage_error=${stage_error#imgbuild: error: }
     stage_error=${stage_error:-$(tail -n 1 "$last")}
@@ -179,8 +181,8 @@ stage() {
     return "$code"
 }
 
-# keep_trying NAME SETTINGS SECONDS COMMAND...: a stage, tried again for as long as it may come back: after 10 s, then
-# after twice as long each time, 5 minutes at most. Ends with the code of any other failure.
+# keep_trying NAME SETTINGS SECONDS COMMAND...: a stage, retried as long as the failure may be temporary: after 10 s,
+# then after twice as long each time, 5 minutes at most. Returns the code of any other failure.
 keep_trying() {
     local delay=10 code
     stage_state=running stage_error=''
@@ -192,9 +194,9 @@ keep_trying() {
         fi
         stage_state=retrying
         status "$1" retrying "$stage_error" "$(stamp "+$delay seconds")"
-        console "$1 failed, again in $delay s: $stage_error"
-        say "$1 failed, again in $delay s: $stage_error"
-        # The lock is not for children: one that outlives us would keep it.
+        console "$1 failed, retrying in $delay s: $stage_error"
+        say "$1 failed, retrying in $delay s: $stage_error"
+        # Children must not inherit the lock: one that outlives us would keep it.
         pause "$delay" 9>&-
         delay=$((delay < 150 ? delay * 2 : 300))
     done

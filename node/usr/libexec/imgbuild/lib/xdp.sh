@@ -1,9 +1,9 @@
-# Which devices Cilium takes on this node, and whether they can do native XDP (loadBalancer.acceleration). Sourced by
+# Which devices Cilium uses on this node, and whether they support native XDP (loadBalancer.acceleration). Sourced by
 # first boot and by verify, after cluster.conf. ethtool may be missing: sysfs knows the driver.
 # shellcheck shell=bash disable=SC2154 # R, cilium_devices
 
-# Prints the kernel from which on DRIVER has native XDP; nothing: no kernel is known to. The names are sysfs's, of what
-# there is on x86-64 (docs.cilium.io, "Drivers supporting native XDP").
+# Prints the first kernel in which DRIVER has native XDP; nothing: no such kernel is known. The names are sysfs's, of
+# the drivers on x86-64 (docs.cilium.io, "Drivers supporting native XDP").
 xdp_since() {
     case $1 in
         mlx4_core) echo 4.8 ;;
@@ -28,7 +28,7 @@ xdp_since() {
     esac
 }
 
-# xdp_driver DEVICE: bonding, vlan, bridge, what sysfs calls the card's driver, or nothing.
+# xdp_driver DEVICE: prints bonding, vlan, bridge, the driver's name in sysfs, or nothing.
 xdp_driver() {
     local class=$R/sys/class/net/$1 driver=''
     if [[ -d $class/bonding ]]; then
@@ -51,7 +51,7 @@ xdp_problem() {
         printf '%s (%s) has no native XDP' "$1" "${driver:-no driver}"
         return
     fi
-    # Enterprise Linux carries the drivers of later kernels back to its own 4.18.
+    # Enterprise Linux backports the drivers of later kernels to its own 4.18.
     if [[ $release != *.el[0-9]* || $release == *.elrepo.* ]] &&
         [[ $(printf '%s\n' "$since" "$release" | sort -V | tail -n 1) != "$release" ]]; then
         printf '%s (%s) has native XDP from kernel %s on, this is %s' "$1" "$driver" "$since" "$release"
@@ -74,10 +74,10 @@ xdp_problem() {
     fi
 }
 
-# Prints the interfaces that Cilium takes by itself, one a line: those that are up and have an address and a route to a
-# global unicast address, in any table; each address has one in the table "local". Not the ports of a bond or bridge, not
-# bridges, and a veth only with the default route (pkg/datapath/linux/devices_controller.go, isSelectedDevice, alike
-# from 1.14 to 1.20).
+# Prints the interfaces that Cilium selects by itself, one per line: those that are up and have an address and a route
+# to a global unicast address, in any table; each address has one in the table "local". Not the ports of a bond or
+# bridge, not bridges, and a veth only with the default route (pkg/datapath/linux/devices_controller.go,
+# isSelectedDevice, the same from 1.14 to 1.20).
 xdp_detected() {
     {
         ip -o link show | sed 's/^/link /'
@@ -136,8 +136,8 @@ xdp_detected() {
         }' | sort
 }
 
-# Prints the devices that Cilium takes, one a line: those that cilium_devices names (eth+ is a pattern), which must be up
-# and have an address; or else those that it finds. Where it is given names it looks for no others.
+# Prints the devices that Cilium uses, one per line: those that cilium_devices names (eth+ is a pattern), which must be
+# up and have an address; or else those that it selects. If it is given names it looks for no others.
 xdp_devices() {
     local pattern patterns link
     read -ra patterns <<< "$cilium_devices"
