@@ -129,7 +129,7 @@ def test_an_expired_key(room: Room, mirror: Mirror, keys: dict[str, Signer], tmp
     else:
         assert done.returncode == 1
         assert f"{url}/k8s/Release.key has no valid key {old.fingerprint}" in done.stderr
-        assert f"Get a newer copy with the fingerprint {old.fingerprint} and give it in the profile" in done.stderr
+        assert f"Download a newer copy with the fingerprint {old.fingerprint} and set it in the profile" in done.stderr
 
 
 @pytest.mark.parametrize("newer", [36, 39])

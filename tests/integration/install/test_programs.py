@@ -85,7 +85,7 @@ def test_programs_that_start_and_are_what_was_asked_for(way: str, room: Room, mi
     assert done.returncode == 0, done.stdout + done.stderr
     folder = "/usr/local/bin" if way == "binaries" else "/usr/bin"
     for name in NAMES[:3]:
-        assert f"{folder}/{name} starts and is of 1.35.8" in done.stdout
+        assert f"{folder}/{name} starts and has version 1.35.8" in done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES[:3])
@@ -103,14 +103,14 @@ def test_a_program_of_another_version(way: str, room: Room, mirror: Mirror) -> N
     WAYS[way](room, mirror, {**real("1.35.8"), "kubectl": says("1.35.7", "version", "--client")})
     done = room.step("50-kubernetes")
     assert done.returncode == 1
-    assert "bin/kubectl is of 1.35.7, not of 1.35.8" in done.stderr
+    assert "bin/kubectl has version 1.35.7, not 1.35.8" in done.stderr
 
 
 CASES = {
-    "another loader": ("#!/lib/ld-of-another-libc.so\n", "is there and cannot be started"),
-    "another machine": ("\x7fELF\x02\x01\x01", "is there and cannot be started"),
+    "another loader": ("#!/lib/ld-of-another-libc.so\n", "exists but cannot start"),
+    "another machine": ("\x7fELF\x02\x01\x01", "exists but cannot start"),
     "it fails": ("#!/bin/sh\necho no such disk >&2\nexit 3\n", "does not run here (exit status 3): no such disk"),
-    "no version": ("#!/bin/sh\necho hello\n", "tells no version"),
+    "no version": ("#!/bin/sh\necho hello\n", "prints no version"),
 }
 
 

@@ -3,11 +3,11 @@
 
 right_sum() { [ -f "$1" ] && sha256sum --check --status <<< "$2  $1"; }
 
-# No archive that is fetched has more, and a server that never ends must not fill the disk. In KiB.
+# In KiB. No archive that is fetched is larger, and a server that never stops must not fill the disk.
 LARGEST=$((16 << 20))
 
-# download PART URL: what is there already is gone on with, and then $pieced is 1. Ends with 1, at once, where another try
-# would change nothing, and with 75 where a later one may.
+# download PART URL: continues a partial file, and sets $pieced to 1 then. Fails with 1, at once, if another attempt
+# would change nothing, and with 75 if a later one may succeed.
 download() {
     local part=$1 url=$2 try code status
     pieced=0
@@ -28,11 +28,11 @@ download() {
                 rm -f "$part"
                 return 1
                 ;;
-            # This part and this server do not fit: from the start.
+            # The server cannot continue this part: start again.
             22:416 | 33:* | 36:*) rm -f "$part" ;;
         esac
         if [ "$try" -lt "$RETRIES" ]; then
-            notice "$url failed (try $try of $RETRIES), again in $RETRY_SECONDS s"
+            notice "$url failed (attempt $try of $RETRIES), retrying in $RETRY_SECONDS s"
             sleep "$RETRY_SECONDS"
         fi
     done
@@ -40,7 +40,7 @@ download() {
     return 75
 }
 
-# fetch FILE SHA256 URL...: the first address that gives the right file. The sum is looked at before anyone else sees it.
+# fetch FILE SHA256 URL...: from the first address that has the right file. FILE exists only once its checksum is right.
 fetch() {
     local file=$1 sum=$2 url part=$1.part found pieced again code silent='' tried=()
     shift 2
@@ -66,9 +66,9 @@ fetch() {
             fi
             found=$(sha256sum < "$part")
             rm -f "$part"
-            # A power failure leaves a tail of zeros, and a file can change between two tries.
+            # A power failure leaves a tail of zeros, and a file can change between two attempts.
             if [ "$pieced" = 1 ] && [ "$again" = 0 ]; then
-                notice "$url: what was put together of several tries has another sum, fetching it from its first byte"
+                notice "$url: the parts of several attempts have a wrong checksum, fetching it from its first byte"
                 continue
             fi
             tried+=("$url: the file there has sha256 ${found%% *}")
@@ -83,9 +83,9 @@ fetch() {
     die "${file##*/} with sha256 $sum is at none of its addresses"
 }
 
-# safe_archive FILE: no name and no link leads out of the folder that it is unpacked in, and nothing is a device.
-# The list is made twice: of the names alone, one a line, and the long one. Only who knows the name can tell where it
-# ends in the long one, for a name may hold " -> " and an owner's name spaces.
+# safe_archive FILE: no name and no link leads out of the folder that it is unpacked in, and nothing is a device. The
+# archive is listed twice: the names alone, one per line, and the long form. Only with the name known is it clear where
+# it ends in the long form: a name may contain " -> " and an owner's name spaces.
 safe_archive() {
     local bad list
     list=$(mktemp -d)
@@ -93,7 +93,7 @@ safe_archive() {
         ! tar --list --verbose --numeric-owner --gzip --absolute-names --quoting-style=escape --file "$1" \
             > "$list/long"; then
         rm -rf "$list"
-        die "$1 is not a whole archive"
+        die "$1 is not a complete archive"
     fi
     bad=$(awk '
         function no(what) { if (!said++) print name[i] what }
@@ -153,8 +153,8 @@ safe_archive() {
     [ -z "$bad" ] || die "$1 is refused: $bad"
 }
 
-# unpack FILE FOLDER [MEMBER]: as root's own files, without setuid bits and not writable by others; folders that are
-# there keep their mode.
+# unpack FILE FOLDER [MEMBER]: as root's own files, without setuid bits and not writable by others; existing folders
+# keep their mode.
 unpack() {
     safe_archive "$1"
     mkdir -p "$2"
@@ -169,7 +169,7 @@ unpack() {
 done_mark() { [ "$(cat "$STATE/installed-$1" 2> /dev/null || true)" = "$2" ]; }
 set_mark() { write "$STATE/installed-$1" <<< "$2"; }
 
-# Permissive today, enforcing tomorrow: files that no package brought get their label too.
+# Files that no package installed get their SELinux label too: permissive mode may become enforcing later.
 label() {
     if ! in_image && command -v selinuxenabled > /dev/null && selinuxenabled; then
         restorecon -R "$@"

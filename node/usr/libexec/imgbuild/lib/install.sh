@@ -7,7 +7,7 @@ PATH=''
 # shellcheck source=lib/path.sh
 . /usr/libexec/imgbuild/lib/path.sh
 
-# What imgbuild keeps on the node: which archives are unpacked, how far setup came.
+# imgbuild's state on the node: which archives are unpacked, how far setup is.
 STATE=/var/lib/imgbuild
 # What others may read: the kernel that was installed.
 SHARE=/usr/share/imgbuild
@@ -16,7 +16,8 @@ RETRY_SECONDS=${IMGBUILD_RETRY_SECONDS:-10}
 
 log() { printf 'imgbuild: %s\n' "$*"; }
 notice() { printf 'imgbuild: notice: %s\n' "$*" >&2; }
-# die TEXT...: for good. later TEXT...: a mirror or the network may come back: setup tries again (75: EX_TEMPFAIL).
+# die TEXT...: a permanent failure. later TEXT...: a temporary one (a mirror, the network): setup retries (75:
+# EX_TEMPFAIL).
 die() {
     printf 'imgbuild: error: %s\n' "$*" >&2
     exit 1
@@ -29,11 +30,11 @@ later() {
 # True in the chroot of an image build, where services must not start and traces of the build are removed.
 in_image() { [ "${IMGBUILD_IN_IMAGE:-0}" = 1 ]; }
 
-# A command that fails without a word of its own is named, with its line.
+# Name a command that fails silently, with its line.
 set -E
 trap 'printf "imgbuild: error: %s, line %s: %s\n" "$0" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
-# retry WHAT COMMAND...: for what needs the network. Bounded; says each failure.
+# retry WHAT COMMAND...: for what needs the network. Bounded; reports each failure.
 retry() {
     local what=$1 try
     shift
@@ -42,7 +43,7 @@ retry() {
             return 0
         fi
         if [ "$try" -lt "$RETRIES" ]; then
-            notice "$what failed (try $try of $RETRIES), again in $RETRY_SECONDS s"
+            notice "$what failed (attempt $try of $RETRIES), retrying in $RETRY_SECONDS s"
             sleep "$RETRY_SECONDS"
         fi
     done
@@ -59,7 +60,7 @@ write() {
 }
 
 # has_modules RELEASE LIST: each driver of the settings is in LIST (the initramfs's files) or built into the kernel; of
-# INITRAMFS_DRIVERS_WHERE_BUILT those that the kernel has at all.
+# INITRAMFS_DRIVERS_WHERE_BUILT only those that the kernel has at all are required.
 has_modules() {
     local release=$1 list=$2 driver name missing=() wanted=("${INITRAMFS_DRIVERS[@]}")
     for driver in "${INITRAMFS_DRIVERS_WHERE_BUILT[@]}"; do
@@ -75,7 +76,7 @@ has_modules() {
         fi
     done
     if [ "${#missing[@]}" -gt 0 ]; then
-        die "the initramfs of $release lacks ${missing[*]}: it is made for the machine that built it and" \
+        die "the initramfs of $release lacks ${missing[*]}: it was made for the machine that built it and" \
             "would not boot elsewhere"
     fi
 }

@@ -1,20 +1,20 @@
-# Keys that packages are checked with. Sourced by lib/install.sh's users after it.
+# The keys that verify packages. Sourced by lib/install.sh's users after it.
 # shellcheck shell=bash
 
-# key_ready PATH|FINGERPRINT|ORIGIN|EXPIRES...: each key file lies there and is the one that it should be.
+# key_ready PATH|FINGERPRINT|ORIGIN|EXPIRES...: each key file exists and is the right one.
 key_ready() {
     local key path fingerprint origin found home
     for key in "$@"; do
         IFS='|' read -r path fingerprint origin _ <<< "$key"
         [ -s "$path" ] ||
-            die "the key $path is missing. Get it from $origin${fingerprint:+, fingerprint $fingerprint}, check it," \
-                "and give it in the profile (repositories.keys)"
+            die "the key $path is missing. Download it from $origin${fingerprint:+, fingerprint $fingerprint}, verify" \
+                "it, and set it in the profile (repositories.keys)"
         if [ -z "$fingerprint" ]; then
-            notice "$path is taken as it is: imgbuild knows no fingerprint of it"
+            notice "$path is used unverified: imgbuild knows no fingerprint for it"
             continue
         fi
         if ! command -v gpg > /dev/null; then
-            notice "there is no gpg here: $path is taken without a look at its fingerprint"
+            notice "gpg is missing: $path is used without a check of its fingerprint"
             continue
         fi
         home=$(mktemp -d)
@@ -26,9 +26,9 @@ key_ready() {
     done
 }
 
-# key_places ORIGIN URL...: where a repository's key may lie, an address a line: its origin, the mirrors, and the same
-# places for newer minor versions. Repositories of a minor that has ended keep the old copy of their key for good
-# (kubernetes/release#3818), while those of newer ones have the same key with a later date.
+# key_places ORIGIN URL...: prints where a repository's key may be, one address per line: its origin, the mirrors, and
+# the same places for newer minor versions. Repositories of a minor that has ended keep the old copy of their key for
+# good (kubernetes/release#3818), while those of newer ones have the same key with a later date.
 key_places() {
     local place places=("$1") step
     shift
@@ -53,9 +53,9 @@ key_valid() {
     grep -q '^pub:[^er]:' <<< "$rows"
 }
 
-# key_renew PATH|FINGERPRINT|ORIGIN|EXPIRES URL...: an expired key gives way to the same key, extended by its owner: from
-# its origin, or from a mirror at URL, for its own or a newer minor version. gpg takes an extension only if the key itself
-# has signed it. Only apt looks at the date.
+# key_renew PATH|FINGERPRINT|ORIGIN|EXPIRES URL...: replaces an expired key by the same key, extended by its owner: from
+# its origin, or from a mirror at URL, for its own or a newer minor version. gpg accepts an extension only if the key
+# itself has signed it. Only apt checks the date.
 key_renew() {
     local path fingerprint origin expires url host home places code dead=' '
     IFS='|' read -r path fingerprint origin expires <<< "$1"
@@ -87,5 +87,5 @@ key_renew() {
         notice "$url has no valid key $fingerprint"
     done <<< "$places"
     die "the key $path expired on $(date -u -d "@$expires" +%F), and none of these addresses has it with a later date." \
-        "Get a newer copy with the fingerprint $fingerprint and give it in the profile (repositories.keys)"
+        "Download a newer copy with the fingerprint $fingerprint and set it in the profile (repositories.keys)"
 }

@@ -1,14 +1,14 @@
-# Programs that were just installed: each starts here and is what was asked for. Sourced after install.sh.
+# Checks of programs that were just installed: each starts here and has the requested version. Sourced after install.sh.
 # shellcheck shell=bash
 
 # A program that is linked against a newer glibc than this system's has the right checksum, installs from its package
-# without a complaint, and cannot start. So it is started, once, while somebody is watching.
+# without an error, and cannot start. So each is started once, during the installation.
 
 # starts VERSION PROGRAM ARGUMENT...: it starts, and the first version that it prints is VERSION (empty: any).
 starts() {
     local wanted=$1 program=$2 said errors status=0 needs have
     shift 2
-    [ -x "$program" ] || die "$program is missing, or may not be run: nothing has installed it"
+    [ -x "$program" ] || die "$program is missing or not executable: nothing has installed it"
     errors=$(mktemp)
     said=$(timeout 60 "$program" "$@" 2> "$errors") || status=$?
     if [ "$status" -ne 0 ]; then
@@ -17,20 +17,20 @@ starts() {
         if [ -n "$needs" ]; then
             have=$(getconf GNU_LIBC_VERSION 2> /dev/null) || have='glibc of an unknown version'
             die "$program${wanted:+ $wanted} needs glibc $needs, and this system has ${have#glibc }: it cannot start here." \
-                "Take a version of it that was built on an older system, or a target with a newer glibc"
+                "Use a version of it that was built on an older system, or a target with a newer glibc"
         fi
         case $status in
-            124) die "$program did not end within a minute: $program $*" ;;
-            126 | 127) die "$program is there and cannot be started: it is made for another system:" "$(cat "$errors")" ;;
+            124) die "$program did not exit within a minute: $program $*" ;;
+            126 | 127) die "$program exists but cannot start: it was built for another system:" "$(cat "$errors")" ;;
         esac
         die "$program does not run here (exit status $status):" "$(tail -n 3 "$errors")"
     fi
     rm -f "$errors"
     if [ -n "$wanted" ]; then
-        [[ $said =~ ([0-9]+\.[0-9]+\.[0-9]+([-+~][0-9A-Za-z.~+-]+)?) ]] || die "$program tells no version: $program $*"
-        [ "${BASH_REMATCH[1]}" = "$wanted" ] || die "$program is of ${BASH_REMATCH[1]}, not of $wanted"
+        [[ $said =~ ([0-9]+\.[0-9]+\.[0-9]+([-+~][0-9A-Za-z.~+-]+)?) ]] || die "$program prints no version: $program $*"
+        [ "${BASH_REMATCH[1]}" = "$wanted" ] || die "$program has version ${BASH_REMATCH[1]}, not $wanted"
     fi
-    log "$program starts${wanted:+ and is of $wanted}"
+    log "$program starts${wanted:+ and has version $wanted}"
 }
 
 # kubernetes_starts FOLDER: the three programs that first boot relies on.

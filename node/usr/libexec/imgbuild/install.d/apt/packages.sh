@@ -1,4 +1,4 @@
-# Packages by apt: what the steps need of a package manager. Sourced by lib/install.sh.
+# Packages by apt: what the steps need from a package manager. Sourced by lib/install.sh.
 # shellcheck shell=bash
 
 export DEBIAN_FRONTEND=noninteractive
@@ -8,21 +8,21 @@ apt_get() {
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 
-# apt-get update ends with 0 when a mirror is dead; with Error-Mode=any it does not.
+# apt-get update exits with 0 when a mirror is dead; with Error-Mode=any it does not.
 pm_refresh() {
     retry "reading the package lists" apt_get -o APT::Update::Error-Mode=any update ||
         later "no package list: the mirrors named above do not answer; see /etc/apt/sources.list and sources.list.d"
 }
 
 # pm_install NAME...: from the package lists (NAME=VERSION and -t SUITE work as with apt-get), without recommends.
-# What apt cannot resolve is final; only the download is tried again.
+# What apt cannot resolve is final; only the download is retried.
 pm_install() {
     apt_get --no-install-recommends --simulate install "$@" > /dev/null ||
-        die "apt cannot install: $* (its own words stand above)"
+        die "apt cannot install: $* (see its own errors above)"
     retry "the download of packages" apt_get --no-install-recommends --download-only install "$@" ||
         later "packages could not be downloaded: $*"
     apt_get --no-install-recommends install "$@"
-    # apt's archives are of no use once installed, and fill a small disk.
+    # apt's archives are useless once installed, and fill a small disk.
     apt-get clean
     keep_names
 }
@@ -35,7 +35,7 @@ keep_names() {
     fi
 }
 
-# pm_version NAME: the version of an installed package; nothing and 1 where it is not installed.
+# pm_version NAME: prints the version of an installed package; fails if it is not installed.
 pm_version() {
     local status
     # shellcheck disable=SC2016 # dpkg-query expands these
@@ -58,10 +58,10 @@ pm_verify() {
             *) missing+=("$name (installed: $version)") ;;
         esac
     done
-    [ "${#missing[@]}" -eq 0 ] || die "not installed although apt ended well: ${missing[*]}"
+    [ "${#missing[@]}" -eq 0 ] || die "not installed although apt succeeded: ${missing[*]}"
 }
 
-# pm_pinned VERSION NAME...: install just that version and hold it.
+# pm_pinned VERSION NAME...: installs exactly that version and holds it.
 pm_pinned() {
     local version=$1 name names=()
     shift
@@ -73,7 +73,7 @@ pm_pinned() {
     pm_hold "$@"
 }
 
-# pm_hold NAME...: an upgrade of everything leaves these alone.
+# pm_hold NAME...: a full upgrade leaves these alone.
 pm_hold() { apt-mark hold "$@" > /dev/null; }
 
 pm_remove() { apt_get purge "$@"; }
@@ -85,9 +85,9 @@ pm_installed() {
         sed -n 's/^[ih]i \t//p' | sort
 }
 
-# pm_names NAME...: the installed packages that these names stand for.
+# pm_names NAME...: the installed packages that these names mean.
 pm_names() {
-    # shellcheck disable=SC2016 # dpkg-query expands these; a virtual name stands for none
+    # shellcheck disable=SC2016 # dpkg-query expands these; a virtual name has none
     dpkg-query --show --showformat='${Package}\n' "${@%%=*}" 2> /dev/null || :
 }
 

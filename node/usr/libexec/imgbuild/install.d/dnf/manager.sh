@@ -3,13 +3,13 @@
 
 manager() { dnf -y --setopt=strict=1 --setopt=best=1 --setopt=install_weak_deps=0 "$@"; }
 
-# Left to itself dnf goes from a dead address to the next without a word; with -v it says so, once for each file.
+# By default dnf silently goes from a dead address to the next; with -v it reports that, once for each file.
 manager_refresh() {
     manager -v "$@" makecache 2>&1 | awk '
         /^error: .*\/repodata\/repomd\.xml/ {
             sub(/^error: /, "")
             sub(/ \([a-z]*:[^ ]*\)\.$/, "")
-            if (!said[$0]++) print "imgbuild: notice: an address is passed over: " $0
+            if (!said[$0]++) print "imgbuild: notice: skipping an address: " $0
             next
         }
         /^(error: |DNF version|cachedir:|User-Agent:|Loaded plugins:|repo: )/ { next }
@@ -17,11 +17,11 @@ manager_refresh() {
 }
 
 # kernel_default RELEASE: there is an entry for this kernel, and the boot loader starts it. kernel-install writes none
-# where /etc/machine-id is empty, and ends with 0.
+# if /etc/machine-id is empty, and exits with 0.
 kernel_default() {
     local release=$1 entry environment=/boot/grub2/grubenv
     entry=$(find /boot/loader/entries -name "*-$release.conf" 2> /dev/null || true)
-    [ -n "$entry" ] || die "installing $release made no entry in /boot/loader/entries"
+    [ -n "$entry" ] || die "installing $release created no entry in /boot/loader/entries"
     [ "$(wc -l <<< "$entry")" -eq 1 ] || die "there are several entries for $release: ${entry//$'\n'/, }"
     entry=${entry##*/}
     entry=${entry%.conf}

@@ -1,4 +1,4 @@
-# Packages by yum or dnf: what the steps need of a package manager. Sourced by lib/install.sh.
+# Packages by yum or dnf: what the steps need from a package manager. Sourced by lib/install.sh.
 # shellcheck shell=bash
 
 # shellcheck source=lib/manager.sh
@@ -8,7 +8,7 @@
 
 REPO_FILE=/etc/yum.repos.d/imgbuild.repo
 
-# The distribution's own repository files name mirrors that are gone: each of their repositories is switched off.
+# The distribution's own repository files name mirrors that are gone: each of their repositories is disabled.
 # The files stay, changed, so that an update of the package that owns them leaves them alone.
 only_our_repositories() {
     local file
@@ -19,7 +19,7 @@ only_our_repositories() {
     done
 }
 
-# The kernel's repository is switched off outside of its own step: whether it answers is to be known now.
+# The kernel's repository is disabled outside of its own step: whether it answers must be known now.
 pm_refresh() {
     if ! retry "reading the package lists" manager_refresh ${KERNEL_REPOSITORY:+"--enablerepo=$KERNEL_REPOSITORY"}; then
         awk '/^[^ ]/ { on = sub(/^baseurl=/, "") } on && NF { print "imgbuild: tried " $1 }' "$REPO_FILE" >&2
@@ -39,12 +39,13 @@ pm_install() {
     local errors why='' fail=later
     errors=$(mktemp)
     if ! retry "the installation of packages" manager_install "$errors" "$@"; then
-        # AppStream's packages belong to modules, and dnf takes none of them where the repository does not describe these.
+        # AppStream's packages belong to modules, and dnf installs none of them if the repository does not describe
+        # these.
         if grep -Eqi 'modular (metadata|filtering)' "$errors"; then
-            why='. The mirror has packages of modules and no modules.yaml beside them: mirror AppStream with reposync'
+            why='. The mirror has packages of modules but no modules.yaml: mirror AppStream with reposync'
             why+=' --download-metadata (docs/how-to/mirrors.md)'
         fi
-        # What cannot be resolved, is not signed by a known key or has no room stays so.
+        # Permanent: what cannot be resolved, is not signed by a known key or has no space.
         if [ -n "$why" ] || grep -Eqif - "$errors" << 'END'; then
 no package .* available|not tolerating missing|unable to find a match|no match for argument|nothing to do
 nothing provides|requires:|conflict
@@ -59,7 +60,7 @@ END
     rm -f "$errors"
 }
 
-# pm_query FORMAT NAME: what is installed by that name, or provides it; nothing and 1 where there is none.
+# pm_query FORMAT NAME: what is installed by that name, or provides it; fails if there is nothing.
 pm_query() {
     case $2 in
         *'*'*)
@@ -71,7 +72,7 @@ pm_query() {
         rpm -q --whatprovides --qf "$1" "$2" 2> /dev/null | grep -v 'no package provides'
 }
 
-# pm_version NAME: the version of an installed package, or of what provides it; nothing and 1 where there is none.
+# pm_version NAME: the version of an installed package, or of what provides it; fails if there is none.
 pm_version() { pm_query '%{VERSION}-%{RELEASE}\n' "$1"; }
 
 # pm_verify NAME...: each is really installed, at the version that its name may hold; the version is printed.
@@ -85,12 +86,12 @@ pm_verify() {
             log "installed: $name ${version//$'\n'/, }"
         fi
     done
-    [ "${#missing[@]}" -eq 0 ] || die "not installed although the package manager ended well: ${missing[*]}"
+    [ "${#missing[@]}" -eq 0 ] || die "not installed although the package manager succeeded: ${missing[*]}"
 }
 
 pm_remove() { manager remove "$@"; }
 
-# pm_pinned VERSION NAME...: install just that version. The repository file excludes them from every other update.
+# pm_pinned VERSION NAME...: installs exactly that version. The repository file excludes them from every other update.
 pm_pinned() {
     local version=$1 name names=()
     shift
@@ -110,7 +111,7 @@ pm_installed() {
         sed -e '/^gpg-pubkey\t/d' -e 's/\t0:/\t/' | sort
 }
 
-# pm_names NAME...: the installed packages that these names stand for.
+# pm_names NAME...: the installed packages that these names mean.
 pm_names() {
     local name
     for name in "$@"; do

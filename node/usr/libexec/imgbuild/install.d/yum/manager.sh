@@ -1,7 +1,7 @@
 # yum 3.4.3 and GRUB 2.02 with grubby: what differs on CentOS 7. Sourced by lib/packages.sh.
 # shellcheck shell=bash
 
-# Left to itself yum skips names that it does not know and ends with 0, and tries mirrors in an order of its own.
+# By default yum skips names that it does not know and exits with 0, and tries mirrors in an order of its own.
 manager() {
     yum -y --disableplugin=fastestmirror --setopt=skip_missing_names_on_install=0 --setopt=skip_missing_names_on_update=0 "$@"
 }
@@ -18,13 +18,13 @@ menu_of() {
     done
 }
 
-# kernel_default RELEASE: the boot menu has this kernel, and starts it. new-kernel-pkg ends with 0 without an entry.
+# kernel_default RELEASE: the boot menu has this kernel, and starts it. new-kernel-pkg exits with 0 without an entry.
 kernel_default() {
     local release=$1 menu
     menu=$(menu_of)
     if [ -z "$menu" ]; then
         in_image || die "there is no boot menu: neither /boot/grub2/grub.cfg nor one on the ESP"
-        log "the base has no boot menu: it is written when the disk is put together"
+        log "the base has no boot menu: it is written when the disk is assembled"
         return 0
     fi
     if ! grep -q "vmlinuz-$release " "$menu"; then
