@@ -16,7 +16,7 @@ fetch() (
 right() {
   found=$(sha256sum <"$work/files" | cut -d' ' -f1)
   [ "$found" = "$sha256" ] || {
-    echo "imgbuild: $url has sha256 $found, not $sha256: nothing of it is used" >&2
+    echo "imgbuild: $url has sha256 $found, not $sha256: it is not used" >&2
     return 1
   }
 }

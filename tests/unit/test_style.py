@@ -132,9 +132,13 @@ def examples() -> Iterator[Text]:
 
 
 def comments() -> Iterator[Text]:
-    """The comments and docstrings of the package, and those of the node's files and of the data."""
+    """The comments and docstrings of the package."""
     for path in ROOT.glob("builder/**/*.py"):
         yield Text(path, 1, python_comments(path.read_text()))
+
+
+def node_files() -> Iterator[Text]:
+    """The comments of the node's files and of the data."""
     for folder in ("node", "elements", "cloudinit", "profiles"):
         for path in sorted(p for p in (ROOT / folder).rglob("*") if p.is_file() and not p.is_symlink()):
             yield Text(path, 1, hash_comments(path.read_text()))
@@ -146,7 +150,7 @@ def messages() -> Iterator[Text]:
         yield from (Text(path, line, text) for line, text in python_strings(path.read_text()))
 
 
-SCOPE: tuple[Callable[[], Iterator[Text]], ...] = (pages, examples)
+SCOPE: tuple[Callable[[], Iterator[Text]], ...] = (pages, examples, node_files)
 """Add ``comments`` and ``messages`` once they have been edited."""
 
 

@@ -5,10 +5,10 @@ export DIB_INIT_SYSTEM=systemd
 export EFI_BOOT_DIR="EFI/debian"
 export DIB_DISTRIBUTION_MIRROR
 export DIB_APT_SOURCES_CONF
-# cloud-init writes the network configuration, nothing else may.
+# Only cloud-init may write the network configuration.
 export DIB_APT_MINIMAL_CREATE_INTERFACES=0
 # A named script keeps diskimage-builder from switching to mmdebstrap where that is installed.
 export DIB_DEBIAN_DEBOOTSTRAP_SCRIPT=${DIB_DEBIAN_DEBOOTSTRAP_SCRIPT:-/usr/share/debootstrap/scripts/${DIB_RELEASE}}
-# Without the first debootstrap goes on, with a warning, where the archive's keyring is missing;
+# Without the first debootstrap only warns if the archive's keyring is missing and continues;
 # without the second apt in the chroot could not speak https to a mirror.
 export DIB_DEBOOTSTRAP_EXTRA_ARGS=${DIB_DEBOOTSTRAP_EXTRA_ARGS:---force-check-gpg --include=ca-certificates}

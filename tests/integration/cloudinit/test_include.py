@@ -107,4 +107,4 @@ def test_a_server_that_misbehaves(kind: str, tool: str, tmp_path: Path) -> None:
     if code:
         assert f"imgbuild: cannot fetch {server.url}" in done.stderr
     if "another" in kind:
-        assert f"not {SUM}: nothing of it is used" in done.stderr
+        assert f"not {SUM}: it is not used" in done.stderr

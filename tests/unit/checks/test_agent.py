@@ -72,7 +72,7 @@ CASES = [
     # Masquerading
     Case(PROXY, "IB633", "Falling back to iptables", until="1.14", kube_proxy=True),
     Case(PROXY, "IB633", "BPF masquerade requires NodePort", "1.15", "1.18", kube_proxy=True),
-    Case(PROXY, "IB633", "starts and says nothing", "1.19", kube_proxy=True),
+    Case(PROXY, "IB633", "starts and reports nothing", "1.19", kube_proxy=True),
     Case(("enableIPv4Masquerade=false",), "IB646", "Auto-disabling", until="1.14"),
     Case(("enableIPv4Masquerade=false",), "IB646", "BPF masquerade requires", "1.15"),
     Case(("ipv4.enabled=false", "installNoConntrackIptablesRules=false", "enableIPv6Masquerade=false", *SIX), "IB646",
