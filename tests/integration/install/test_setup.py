@@ -152,7 +152,8 @@ echo 'imgbuild: error: no mirror answers' >&2
     done = node.run("bash", SETUP, image=False, IMGBUILD_PAUSE="0")
     assert done.returncode == 0, done.stderr
     assert ran(node) == ["step"] * 4 + ["boot-arguments", "apply"]
-    pauses = [line.split(" in ")[1].partition(":")[0] for line in done.stderr.splitlines() if "failed, again" in line]
+    lines = [line for line in done.stderr.splitlines() if "failed, retrying" in line]
+    pauses = [line.split(" in ")[1].partition(":")[0] for line in lines]
     assert pauses == ["10 s", "20 s", "40 s"]
     seen = json.loads(node.read("/standin/seen"))
     assert (seen["stage"], seen["state"], seen["attempt"], seen["error"]) == (
