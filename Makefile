@@ -33,7 +33,7 @@ demo: packages $(VENV)/.run
 	$(IMGBUILD) boot out/$(DEMO) --check
 
 check: $(VENV)/.dev lint
-	$(VENV)/bin/pytest -n 2 --cov tests/unit
+	$(VENV)/bin/pytest -n 2 tests/unit --cov --cov-report term
 
 # Three workers on two cores: one of them waits for an image most of the time.
 test: test-packages $(VENV)/.dev lint
