@@ -1,4 +1,4 @@
-"""Checks: everything about the input that a typed profile cannot say, all at once, before anything is written.
+"""Checks: what the types of a profile cannot express, all at once, before anything is written.
 
 Pure. Each finding has a stable code (docs/reference/findings.md), the key, its place and the fix.
 """
@@ -35,7 +35,7 @@ from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (kubernetes, kernel, containerd, cilium, images, network, users_files, repositories, addresses)
-"""What a profile decides: for nodes with settings of their own once more."""
+"""What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, roles)
 
 
@@ -49,11 +49,11 @@ def check(
     own: Sequence[Own] = (),
     mended: frozenset[Path] = frozenset(),
 ) -> None:
-    """Add to ``findings`` all that is wrong with this profile on this target with these nodes and their secrets.
+    """Add to ``findings`` every error in this profile, for this target, these nodes and their secrets.
 
-    ``moment`` is when the run happens: a check has no clock of its own. ``own`` are the profiles of the nodes that
-    have settings of their own; ``mended`` are the places in the cluster file where something stands in for what does
-    not fit.
+    ``moment`` is when the run happens: checks do not read the clock. ``own`` holds the profiles of the nodes that
+    have their own settings; ``mended`` holds the places in the cluster file where a default replaces an invalid
+    value.
     """
     others = {number for each in own for number in each.numbers}
     numbers = [number for number in range(len(cluster.nodes)) if number not in others]
@@ -69,7 +69,7 @@ def check(
     start = len(findings.items)
     of_all(resolved, findings)
     cause.place(resolved, findings, start, lambda other: of_all(other, Findings()))
-    dates.check(context)  # what a date says of the versions is the same for every node
+    dates.check(context)  # end-of-life dates are the same for every node
     for each in own:
 
         def of_some(other: Resolved, numbers: Sequence[int] = each.numbers) -> Findings:

@@ -1,6 +1,6 @@
-"""Addresses that cannot be right: gone or frozen, of another release or version, for another machine.
+"""Addresses that cannot be right: gone or frozen, for another release or version, or for another architecture.
 
-profiles/versions/addresses.yaml has those that are known to be gone.
+profiles/versions/addresses.yaml lists those that are known to be gone.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _key(path: Path) -> str:
 
 
 def _own_release(context: Context) -> str:
-    """As the target's own archive has it: 7.9.2009."""
+    """In the form that the target's own archive uses: 7.9.2009."""
     found = re.search(r"[0-9]+(\.[0-9]+)+", context.target.name)
     return found[0] if found else context.target.os_release.version_id
 
@@ -91,7 +91,7 @@ def _mismatch(context: Context, path: Path, kind: str, url: str) -> None:
     other = _DISTRIBUTIONS["debian" if target.package_manager == "apt" else "el"].search(f"{parts.netloc}{parts.path}")
     if other is not None:
         context.report(
-            "IB445", path, f"this repository is of {other[1]}, and the target is {target.name}",
+            "IB445", path, f"this repository is for {other[1]}, but the target is {target.name}",
             f"set {_key(path)} to a repository of {target.name}, or null for the target's own",
         )  # fmt: skip
         return
@@ -102,7 +102,7 @@ def _mismatch(context: Context, path: Path, kind: str, url: str) -> None:
     found += [value.partition(".")[0] for value in parse_qs(parts.query).get("release", [])]
     if found and found[0] != own:
         context.report(
-            "IB445", path, f"this repository is of release {found[0]}, and the target is {target.name}",
+            "IB445", path, f"this repository is for release {found[0]}, but the target is {target.name}",
             f"set {_key(path)} to a repository of {target.name}, or null for the target's own",
         )  # fmt: skip
 
@@ -112,14 +112,14 @@ def _kubernetes(context: Context, path: Path, where: str, segments: list[str]) -
     found = _MINOR.search(f"{where}/")
     if found is not None and version(found[1]) != version(minor(release)):
         context.report(
-            "IB445", path, f"this repository holds Kubernetes {found[1]}, and kubernetes.version is {release}",
-            f"put v{minor(release)} into the address, or {{minor}}, which stands for it",
+            "IB445", path, f"this repository has Kubernetes {found[1]}, but kubernetes.version is {release}",
+            f"put v{minor(release)} into the address, or the placeholder {{minor}}",
         )  # fmt: skip
     wanted, other = ("deb", "rpm") if context.target.package_manager == "apt" else ("rpm", "deb")
     if other in segments:
         context.report(
-            "IB445", path, f"this repository holds {other} packages, and {context.target.name} takes {wanted}",
-            f"write {wanted} in place of {other} in the address",
+            "IB445", path, f"this repository has {other} packages, but {context.target.name} needs {wanted}",
+            f"replace {other} with {wanted} in the address",
         )  # fmt: skip
 
 
@@ -134,8 +134,8 @@ def _machine(context: Context, path: Path, kind: str, url: str) -> None:
         found = _MACHINES.search(text)
         if found is not None:
             context.report(
-                "IB446", path, f"this is for {found[1]}, and imgbuild builds x86_64 nodes with Linux",
+                "IB446", path, f"this is for {found[1]}, but imgbuild builds x86_64 Linux nodes",
                 "give the address for x86_64 (amd64), with its sha256" if kind in ("helm", "binary", "base")
-                else "write $basearch or x86_64 in its place",
+                else "write $basearch or x86_64 instead",
             )  # fmt: skip
             return

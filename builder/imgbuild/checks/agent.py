@@ -1,6 +1,6 @@
 """What Cilium's agent requires of its configuration: the rules of profiles/versions/cilium-agent.yaml.
 
-The agent prints one line and ends, minutes after the node came up; charts render all of it. A rule looks at the values
+The agent prints one line and exits, minutes after the node came up; charts render all of it. A rule looks at the values
 that the agent would get: the chart's defaults, what imgbuild adds, and the user's.
 """
 
@@ -59,7 +59,7 @@ def _message(rule: Mapping[str, str]) -> str:
 
 
 def _place(keys: list[str], agent: Configuration, leaves: Mapping[Path, object]) -> Path | None:
-    """The first key that is on, else the first that the profile has; None: it has none of them."""
+    """The first key that is on, else the first that the profile has; None if it has none of them."""
     there = [path for key in keys if (path := tuple(key.split("."))) in leaves]
     on = [path for path in there if agent.value(".".join(path)) not in (None, False)]
     return next(iter([*on, *there]), None)

@@ -1,7 +1,7 @@
-"""Whose line it is: a value of imgbuild's own is often wrong only beside one that the user has set.
+"""Find the user's line that causes a finding: a default is often wrong only in combination with a user's setting.
 
-Which one that is nobody has to declare: the checks are made again without one of the user's settings at a time, and the
-setting without which the finding is gone is its cause.
+The cause does not have to be declared: the checks run again with one of the user's settings removed at a time, and the
+setting without which the finding disappears is its cause.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from imgbuild.diagnostics.findings import Finding, Findings, Path, format_path
 from imgbuild.facts.resolved import Resolved, resolve
 
 _MOST = 200
-"""Checks that are made again at most: beyond that a finding stays where it is."""
+"""The most checks to run again: beyond that a finding keeps its place."""
 _OWN_REASON = frozenset({"IB228", "IB438"})
-"""What the day makes of our own values."""
+"""Codes by which imgbuild's own values are reported because of the date."""
 
 Again = Callable[[Resolved], Findings]
 
 
 def place(resolved: Resolved, findings: Findings, start: int, again: Again) -> None:
-    """Move the findings from ``start`` on that are at a value of ours to the user's line that causes them."""
+    """Move the findings from ``start`` on that are at one of imgbuild's values to the user's line that causes them."""
     moved = [
         number
         for number, each in enumerate(findings.items[start:], start)
@@ -76,7 +76,7 @@ class _Search:
 
 
 def _settings(layered: Layered) -> list[Path]:
-    """What the user has set: the paths of values, a list being one."""
+    """What the user has set: the paths of values; a list counts as one value."""
     out = []
     for path, values in layered.history.items():
         mark, value = values[-1]
@@ -88,7 +88,7 @@ def _settings(layered: Layered) -> list[Path]:
 
 
 def _is_there(data: object, path: Path) -> bool:
-    """Whether a value is in force: one whose section was replaced has a history only."""
+    """Whether a value is in effect: if its section was replaced, only its history is left."""
     for part in path:
         if not isinstance(data, dict) or part not in data:
             return False
@@ -97,11 +97,11 @@ def _is_there(data: object, path: Path) -> bool:
 
 
 def _without(loaded: Loaded, paths: Sequence[Path]) -> Loaded | None:
-    """The profile without these settings; None: it is none without them."""
+    """The profile without these settings; None if it is not valid without them."""
     layered = loaded.layered.copy()
     for path in paths:
         if not _is_there(layered.data, path):
-            continue  # what it is in has gone already
+            continue  # its parent has been removed already
         here = layered.data
         for part in path[:-1]:
             here = here[str(part)]

@@ -1,7 +1,7 @@
-"""Cilium: the chart against kernel and Helm, its keys and words, and what goes with what.
+"""Cilium: the chart against kernel and Helm, its keys and values, and their combinations.
 
-Charts refuse next to nothing: an unknown key, a wrong word and a combination that the agent dies
-of all render. The tables are in profiles/versions/cilium.yaml.
+Charts refuse almost nothing: an unknown key, a wrong value and a combination on which the agent exits
+all render. The tables are in profiles/versions/cilium.yaml.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check(context: Context) -> None:
         if chart is not None and not context.shipped("cilium", "chart", "sha256"):
             context.report(
                 "IB622", ("cilium", "chart"), "this chart is not used: cilium.enabled is false",
-                "set cilium.enabled: true, or take the chart out",
+                "set cilium.enabled: true, or remove the chart",
             )  # fmt: skip
         return
     if not profile.kubernetes.enabled:
@@ -55,7 +55,7 @@ def check(context: Context) -> None:
         context.report(
             "IB604", ("cilium", "version"),
             f"the charts {charts['first']} to {charts['last']} were tried, not {profile.cilium.version}",
-            f"take one of those; the keys below are checked as if it were {release}",
+            f"use one of those; the keys below are checked as if it were {release}",
         )  # fmt: skip
     _helm(context, str(release))
     _kernel(context, str(release))
@@ -72,7 +72,7 @@ def check(context: Context) -> None:
 
 
 def flat(values: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Path, object]]:
-    """Every mapping, list and plain value with its path; null takes a key out, as in Helm."""
+    """Every mapping, list and plain value with its path; null removes a key, as in Helm."""
     for key, value in values.items():
         path = (*above, key)
         if value is None:
@@ -88,7 +88,7 @@ def _helm(context: Context, chart: str) -> None:
     if oldest is not None and helm.enabled and version(helm.version) < version(oldest):
         context.report(
             "IB605", ("helm", "version"), f"helm {helm.version} cannot render the chart of Cilium {chart}",
-            f"take helm {oldest} or later, with its URL and sha256 (3.16.4 and later were tried)",
+            f"use helm {oldest} or later, with its URL and sha256 (3.16.4 and later were tried)",
         )  # fmt: skip
 
 
@@ -103,8 +103,9 @@ def _kernel(context: Context, chart: str) -> None:
     oldest = version(wanted["enterprise"] if patched else wanted["upstream"])
     if release < oldest:
         context.report(
-            "IB606", ("cilium", "version"), f"Cilium {chart} wants kernel {oldest} or later, this node has {release}",
-            "take a newer kernel.flavour, or an older cilium.version",
+            "IB606", ("cilium", "version"),
+            f"Cilium {chart} requires kernel {oldest} or later, this node has {release}",
+            "use a newer kernel.flavour, or an older cilium.version",
         )  # fmt: skip
     for key, feature in versions("cilium")["features"].items():
         if _at(profile.cilium.values, tuple(key.split("."))) is True:
@@ -115,8 +116,8 @@ def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Ve
     path = (*_VALUES, *key.split("."))
     if release < version(feature["kernel"]):
         context.report(
-            "IB607", path, f"{key} needs kernel {feature['kernel']}, this node has {release}: "
-            f"the agent {feature['without']}", f"set {key}: false, or take a newer kernel",
+            "IB607", path, f"{key} requires kernel {feature['kernel']}, this node has {release}: "
+            f"the agent {feature['without']}", f"set {key}: false, or use a newer kernel",
         )  # fmt: skip
     unless = feature.get("unless")
     if unless is None or _at(context.profile.cilium.values, tuple(unless.split("."))) is True:
@@ -124,8 +125,8 @@ def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Ve
     for first, cured in feature["broken"]:
         if version(first) <= release < version(cured):
             context.report(
-                "IB607", path, f"{key} does nothing on kernel {release}, nor on any from {first} to before {cured} "
-                "(cilium#32942)", f"set {key}: false, or {unless}: true too, or take another kernel",
+                "IB607", path, f"{key} has no effect on kernel {release}, nor on any from {first} to before {cured} "
+                "(cilium#32942)", f"set {key}: false, or {unless}: true too, or use another kernel",
             )  # fmt: skip
 
 
@@ -141,12 +142,12 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
     for path, value in leaves.items():
         name, where = ".".join(map(str, path)), (*_VALUES, *path)
         allowed = table["enums"].get(name)
-        if isinstance(allowed, dict):  # by the first minor that has these words
+        if isinstance(allowed, dict):  # by the first minor that has these values
             allowed = allowed[max((m for m in allowed if Version(m) <= release), key=Version, default=min(allowed))]
         if allowed is not None and value not in allowed:
             words = ", ".join(a for a in allowed if a)
             context.report(
-                "IB615", where, f"{value!r:.60} is not a value of {name}: the chart takes any word, the agent does not",
+                "IB615", where, f"{value!r:.60} is not a valid {name}: the chart accepts any value, the agent does not",
                 closest(str(value), allowed) or f"write one of {words}",
             )  # fmt: skip
         for kind, fits in (
@@ -165,7 +166,7 @@ def _ranges(context: Context, leaves: Mapping[Path, object]) -> None:
             fits = f"from {least} to {most}" if most else f"{least} or more"
             context.report(
                 "IB625", (*_VALUES, *key.split(".")), f"{key} is {value}, and the agent refuses to start",
-                f"write {fits}, or take it out",
+                f"write {fits}, or remove it",
             )  # fmt: skip
 
 
@@ -175,16 +176,16 @@ def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
         value = leaves.get((key,))
         if value is None:
             continue
-        fix = "take it out: imgbuild sets it to kubernetes.pod_cidr"
+        fix = "remove it: imgbuild sets it to kubernetes.pod_cidr"
         try:
             native = ipaddress.ip_network(str(value), strict=False)
         except ValueError:
-            context.report("IB617", (*_VALUES, key), f"{value!r:.60} is no network", fix)
+            context.report("IB617", (*_VALUES, key), f"{value!r:.60} is not a network", fix)
             continue
         if native.version == pods.version and not pods.subnet_of(native):  # type: ignore[arg-type]
             context.report(
                 "IB617", (*_VALUES, key),
-                f"{native} does not hold the pods' {pods}: traffic between pods would be masqueraded", fix,
+                f"{native} does not contain the pods' {pods}: traffic between pods would be masqueraded", fix,
             )  # fmt: skip
     path = ("ipam", "operator", "clusterPoolIPv4PodCIDRList")
     pool = leaves.get(path)
@@ -193,7 +194,7 @@ def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
         if str(pods) not in listed:
             context.report(
                 "IB618", (*_VALUES, *path), f"the pool {', '.join(map(str, listed))} is not kubernetes.pod_cidr {pods}",
-                "take it out: imgbuild sets it to kubernetes.pod_cidr",
+                "remove it: imgbuild sets it to kubernetes.pod_cidr",
             )  # fmt: skip
 
 
@@ -202,15 +203,15 @@ def _images(context: Context, leaves: Mapping[Path, object]) -> None:
     name = leaves.get(path)
     if isinstance(name, str) and name.endswith("-generic"):
         context.report(
-            "IB619", (*_VALUES, *path), f"the chart adds -generic itself: it would pull {name}-generic",
+            "IB619", (*_VALUES, *path), f"the chart appends -generic itself: it would pull {name}-generic",
             f"write {name.removesuffix('-generic')}",
         )  # fmt: skip
-    # The digests in a chart are those of quay.io's images; a mirror that repacks them has others.
+    # The digests in a chart are those of quay.io's images; a mirror that repacks them has different ones.
     for above in ((), ("operator",)):
         repository, digest = leaves.get((*above, "image", "repository")), leaves.get((*above, "image", "useDigest"))
         if isinstance(repository, str) and not repository.startswith("quay.io/cilium/") and digest is not False:
             context.report(
                 "IB620", (*_VALUES, *above, "image", "repository"),
-                f"{repository} is a mirror, and the chart asks for quay.io's digest",
+                f"{repository} is a mirror, but the chart requests quay.io's digest",
                 f"set cilium.values.{'.'.join((*above, 'image', 'useDigest'))}: false unless the mirror keeps digests",
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """Keys below ``cilium.values`` that this chart refuses, ignores or knows under another name.
 
-helm takes any key. profiles/versions/cilium.yaml has the keys whose story is known, profiles/versions/cilium-keys.yaml
-every key that a chart reads, by the first and the last minor that does.
+helm accepts any key. profiles/versions/cilium.yaml has the keys whose history is known,
+profiles/versions/cilium-keys.yaml every key that a chart reads, with the first and the last minor that read it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from imgbuild.facts.derive import versions
 
 _VALUES: Path = ("cilium", "values")
 _MOST = 20
-"""Unknown keys that are findings of their own: the nearest known one is looked for, which takes time."""
+"""Unknown keys that get their own finding: searching for the nearest known key takes time."""
 
 
 def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
@@ -31,7 +31,7 @@ def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> N
     for path in leaves:
         name = ".".join(map(str, path))
         if any(path[:length] in said for length in range(1, len(path))):
-            continue  # its parent is said already
+            continue  # its parent is reported already
         if name in rows:
             _row(context, release, path, rows[name])
             said.add(path)
@@ -96,7 +96,7 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
     if len(path) == 1 and "." in name and (name.split(".")[0],) in known:
         first, _, rest = name.partition(".")
         context.report(
-            "IB610", where, f"{name} is no key: only helm's --set takes dots apart",
+            "IB610", where, f"{name} is not a key: only helm's --set splits at dots",
             f"write {first}: {{{rest}: …}}, nested", of_key=True,
         )  # fmt: skip
         return
@@ -104,13 +104,14 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
     if spans:
         since, until = min(f for f, _ in spans), max(t for _, t in spans)
         context.report(
-            "IB611", where, f"the chart {context.profile.cilium.version} does not read {name}, and helm says nothing",
-            f"the charts {since} to {until} do; take it out (null), or take one of those", of_key=True,
+            "IB611", where,
+            f"the chart {context.profile.cilium.version} does not read {name}, and helm ignores it silently",
+            f"the charts {since} to {until} do; remove it (null), or use one of those", of_key=True,
         )  # fmt: skip
         return
     siblings = [str(other[-1]) for other in known if len(other) == len(path) and other[:-1] == path[:-1]]
     context.report(
-        "IB611", where, f"no key {name} is known in Cilium's charts; helm says nothing",
+        "IB611", where, f"no key {name} is known in Cilium's charts; helm ignores it silently",
         closest(str(path[-1]), siblings) or "look it up in the chart's values.yaml", of_key=True,
     )  # fmt: skip
 
@@ -118,15 +119,15 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
 def _row(context: Context, release: Version, path: Path, row: Mapping[str, str]) -> None:
     name, where = ".".join(map(str, path)), (*_VALUES, *path)
     chart, use = context.profile.cilium.version, row.get("use")
-    out = f"set cilium.values.{name} to null to take it out"
+    out = f"set cilium.values.{name} to null to remove it"
     if "since" in row and release < Version(row["since"]):
         if "before" in row:
             return  # render.cilium writes it under the name that this chart has
-        hint = f"{out}, or take a later chart"
+        hint = f"{out}, or use a later chart"
         context.report("IB612", where, f"the chart {chart} does not know {name} yet, and ignores it", hint)
     elif "until" in row and release > Version(row["until"]):
         if row["after"] == "redundant":
-            context.report("IB614", where, f"{name} does nothing in the chart {chart}", out)
+            context.report("IB614", where, f"{name} has no effect in the chart {chart}", out)
         else:
             end = "refuses" if row["after"] == "fails" else "ignores"
             context.report("IB613", where, f"the chart {chart} {end} {name}", f"write {use} instead" if use else out)

@@ -1,4 +1,4 @@
-"""Values of Cilium's chart that do not go together, as the chart, the kernel or the recipe sees it.
+"""Values of Cilium's chart that the chart, the kernel or imgbuild does not allow together.
 
 What the agent itself requires is a table (builder/imgbuild/checks/agent.py).
 """
@@ -20,7 +20,7 @@ _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
 def combinations(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
-    """All findings about values that fight each other. ``leaves``: the chart's values by path."""
+    """All findings about values that conflict with each other. ``leaves``: the chart's values by path."""
 
     def on(*path: str) -> bool:
         return leaves.get(path) is True
@@ -31,43 +31,43 @@ def combinations(context: Context, release: Version, leaves: Mapping[Path, objec
     if str(leaves.get(("bpf", "datapathMode"), "")).startswith("netkit"):
         _netkit(context, leaves, release)
     if leaves.get(("k8sServiceHostRef",)) and leaves.get(("k8sServiceHost",)):
-        say("IB638", ("k8sServiceHostRef",), "the chart refuses both this and k8sServiceHost", "take one out")
-    # imgbuild sets ipv6NativeRoutingCIDR from kubernetes.pod_cidr unless it is said.
+        say("IB638", ("k8sServiceHostRef",), "the chart refuses both this and k8sServiceHost", "remove one of them")
+    # imgbuild sets ipv6NativeRoutingCIDR from kubernetes.pod_cidr unless the user sets it.
     pods6 = ":" in context.profile.kubernetes.pod_cidr
     given6 = pods6 or leaves.get(("ipv6NativeRoutingCIDR",)) or on("nativeRoutingCIDRFromClusterPool")
     native = leaves.get(("routingMode",)) == "native"
     if on("ipv6", "enabled") and native and release >= since("cilium", "ipv6_native_cidr") and not given6:
-        say("IB639", ("ipv6", "enabled"), "native routing with IPv6 needs ipv6NativeRoutingCIDR",
-            "give the pods' IPv6 network")  # fmt: skip
+        say("IB639", ("ipv6", "enabled"), "native routing with IPv6 requires ipv6NativeRoutingCIDR",
+            "set it to the pods' IPv6 network")  # fmt: skip
     _idle(context, leaves, release, replaces=replaces_kube_proxy(context.profile))
     _cluster(context, leaves, release)
 
 
 def _cluster(context: Context, leaves: Mapping[Path, object], release: Version) -> None:
-    """The cluster's name, which is the cluster file's unless it is said, and its id (pkg/clustermesh/types)."""
+    """The cluster's name, by default the cluster file's, and its id (pkg/clustermesh/types)."""
     name = leaves.get(("cluster", "name"))
     if release >= since("cilium", "cluster_name"):
         if name is not None and not _CLUSTER.fullmatch(str(name)):
             context.report(
                 "IB640", (*_VALUES, "cluster", "name"), f"{name!r:.60} is not a cluster name for Cilium since 1.16",
-                "take at most 32 of a-z, 0-9 and -, with a letter or digit at each end",
+                "use at most 32 of a-z, 0-9 and -, with a letter or digit at each end",
             )  # fmt: skip
         elif name is None and not _CLUSTER.fullmatch(context.cluster.name):
             context.cluster_finding(
                 "IB640", ("name",), f"{context.cluster.name!r:.60} is not a cluster name for Cilium since 1.16",
-                "take at most 32 of a-z, 0-9 and -, with a letter or digit at each end; or give Cilium a name of its "
-                "own in cilium.values.cluster.name",
+                "use at most 32 of a-z, 0-9 and -, with a letter or digit at each end; or give Cilium its own "
+                "name in cilium.values.cluster.name",
             )  # fmt: skip
     number, most = leaves.get(("cluster", "id")), leaves.get(("clustermesh", "maxConnectedClusters"), 255)
     if isinstance(number, int) and isinstance(most, int) and not 0 <= number <= most:
         context.report(
-            "IB624", (*_VALUES, "cluster", "id"), f"the agent takes a cluster id from 0 to {most}, not {number}",
-            "give each cluster of the mesh its own from 1 on; 0 without a mesh",
+            "IB624", (*_VALUES, "cluster", "id"), f"the agent accepts a cluster id from 0 to {most}, not {number}",
+            "give each cluster of the mesh its own id, starting at 1; use 0 without a mesh",
         )  # fmt: skip
 
 
 def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, replaces: bool) -> None:
-    """What does nothing, or is refused, because of another value."""
+    """Values that have no effect, or are refused, because of another value."""
     pairs: tuple[tuple[Path, Path], ...] = (
         (("hubble", "relay", "enabled"), ("hubble", "enabled")),
         (("hubble", "ui", "enabled"), ("hubble", "relay", "enabled")),
@@ -82,13 +82,13 @@ def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, 
             )  # fmt: skip
     idle: list[tuple[Path, str]] = []
     if leaves.get(("l2podAnnouncements", "enabled")) is not True:
-        # interface is no key from 1.19 on, which is said already.
+        # interface is not a key from 1.19 on, which is reported already.
         idle += [(("l2podAnnouncements", "interfacePattern"), "without l2podAnnouncements.enabled")]
         if release <= since("cilium", "last_l2_interface"):
             idle += [(("l2podAnnouncements", "interface"), "without l2podAnnouncements.enabled")]
     if replaces:
         idle += [
-            ((key, "enabled"), "with kubeProxyReplacement: true, which has it on")
+            ((key, "enabled"), "with kubeProxyReplacement: true, which enables it")
             for key in ("externalIPs", "hostPort", "nodePort")
             if release <= since("cilium", f"last_own_{key}")
         ]
@@ -104,8 +104,8 @@ def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, 
     for path, why in idle:
         if leaves.get(path) is not None:
             context.report(
-                "IB614", (*_VALUES, *path), f"{_name(path)} does nothing {why}", f"set {_name(path)} to null to take "
-                "it out, or change the other",
+                "IB614", (*_VALUES, *path), f"{_name(path)} has no effect {why}", f"set {_name(path)} to null to "
+                "remove it, or change the other",
             )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The container runtime: who brings it, whether it starts here, snapshotters, registries."""
+"""The container runtime: where it comes from, whether it starts here, snapshotters, registries."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def _distribution(context: Context) -> None:
     if context.target.packages.containerd is None:
         context.report(
             "IB501", path, f"{context.target.name} has no containerd package that is new enough",
-            "set containerd.source: nerdctl-full (take the layer distro-containerd out)",
+            "set containerd.source: nerdctl-full (remove the layer distro-containerd)",
         )  # fmt: skip
     for name, enabled in (("buildkit", containerd.buildkit.enabled), ("stargz", containerd.stargz.enabled)):
         if enabled:
             context.report(
-                "IB504", ("containerd", name, "enabled"), f"{name} comes with nerdctl-full only",
+                "IB504", ("containerd", name, "enabled"), f"{name} is part of nerdctl-full only",
                 f"set containerd.{name}.enabled: false, as the layer distro-containerd does",
             )  # fmt: skip
 
@@ -48,14 +48,14 @@ def _archive(context: Context) -> None:
     row = versions("nerdctl-full")["versions"].get(archive.version)
     if row is None and archive.containerd is None:
         context.report(
-            "IB502", (*path, "version"), f"which containerd is in nerdctl-full {archive.version} is not known",
-            "say it: containerd.nerdctl_full.containerd (the archive's README lists it)",
+            "IB502", (*path, "version"), f"it is not known which containerd is in nerdctl-full {archive.version}",
+            "set containerd.nerdctl_full.containerd (the archive's README lists it)",
         )  # fmt: skip
     if row is not None and row["libc"] != "static" and version(row["libc"]) > version(context.target.glibc):
         context.report(
             "IB503", (*path, "version"),
-            f"the containerd of nerdctl-full {archive.version} wants glibc {row['libc']}, {context.target.name} has "
-            f"{context.target.glibc}: it would not start", "take 1.7.7 or later: those are linked statically",
+            f"the containerd of nerdctl-full {archive.version} requires glibc {row['libc']}, {context.target.name} has "
+            f"{context.target.glibc}: it would not start", "use 1.7.7 or later: those are linked statically",
         )  # fmt: skip
     pinned(context, "IB505", path, archive.version, archive.urls, "nerdctl-full")
     for index, url in enumerate(archive.urls):
@@ -63,10 +63,12 @@ def _archive(context: Context) -> None:
         if name.startswith("nerdctl-") and not name.startswith("nerdctl-full-"):
             context.report(
                 "IB506", (*path, "urls", index), f"{name} is nerdctl alone, without containerd",
-                f"take nerdctl-full-{archive.version}-linux-amd64.tar.gz",
+                f"use nerdctl-full-{archive.version}-linux-amd64.tar.gz",
             )  # fmt: skip
         if any(arch in name for arch in ("arm64", "aarch64", "s390x", "ppc64le", "riscv64", "arm-v7")):
-            context.report("IB506", (*path, "urls", index), f"{name} is for another machine", "take the amd64 archive")
+            context.report(
+                "IB506", (*path, "urls", index), f"{name} is for another architecture", "use the amd64 archive"
+            )
 
 
 def _kernel(context: Context) -> None:
@@ -76,7 +78,7 @@ def _kernel(context: Context) -> None:
     release = context.profile.kernel.version or facts.version
     if version(release) < since("kernel", "containerd"):
         context.report(
-            "IB514", ("kernel", "flavour"), f"containerd wants kernel 4 or later, this node has {release}",
+            "IB514", ("kernel", "flavour"), f"containerd requires kernel 4 or later, this node has {release}",
             "set kernel.flavour: kernel-ml",
         )  # fmt: skip
 
@@ -87,10 +89,10 @@ def _snapshotters(context: Context) -> None:
         return
     fix = "set it to overlayfs, or containerd.stargz.enabled: true"
     if containerd.snapshotter == "stargz":
-        context.report("IB507", ("containerd", "snapshotter"), "stargz is asked for and containerd.stargz is off", fix)
+        context.report("IB507", ("containerd", "snapshotter"), "stargz is selected, but containerd.stargz is off", fix)
     if containerd.buildkit.enabled and containerd.buildkit.snapshotter == "stargz":
         context.report(
-            "IB507", ("containerd", "buildkit", "snapshotter"), "stargz is asked for and containerd.stargz is off", fix
+            "IB507", ("containerd", "buildkit", "snapshotter"), "stargz is selected, but containerd.stargz is off", fix
         )
 
 
@@ -107,12 +109,12 @@ def _folders(context: Context) -> None:
             context.report(
                 "IB508",
                 path,
-                f"{value} is {'.'.join(map(str, folders[value]))} already",
-                "give each a folder of its own",
+                f"{value} is already used by {'.'.join(map(str, folders[value]))}",
+                "give each its own folder",
             )
         folders[value] = path
         if used and path[-1] == "root" and value.split("/")[1] in ("run", "tmp", "dev", "proc", "sys"):
-            context.report("IB508", path, f"{value} is gone after a reboot", "take a folder below /var/lib or /opt")
+            context.report("IB508", path, f"{value} is gone after a reboot", "use a folder below /var/lib or /opt")
 
 
 _PACKED = (".zst", ".zstd", ".xz", ".txz", ".bz2", ".tbz", ".lz4", ".zip", ".7z")
@@ -122,13 +124,15 @@ def _images(context: Context) -> None:
     images, path = context.profile.containerd.images, ("containerd", "images")
     if images and not context.profile.kubernetes.enabled:
         context.report(
-            "IB517", path, "nothing loads these images: first boot does, and kubernetes.enabled is false",
-            "take them out, or load them with run: [ctr images import /usr/share/imgbuild/images/NAME.tar]",
+            "IB517", path, "nothing loads these images: only first boot does, and kubernetes.enabled is false",
+            "remove them, or load them with run: [ctr images import /usr/share/imgbuild/images/NAME.tar]",
         )  # fmt: skip
     seen: set[str] = set()
     for number, archive in enumerate(images):
         if archive.name in seen:
-            context.report("IB515", (*path, number, "name"), f"{archive.name} stands twice", "give each its own name")
+            context.report(
+                "IB515", (*path, number, "name"), f"duplicate archive name {archive.name}", "give each its own name"
+            )
         seen.add(archive.name)
         for index, url in enumerate(archive.urls):
             packed = next((end for end in _PACKED if url.split("?")[0].endswith(end)), None)
@@ -148,7 +152,7 @@ def _registry(context: Context, name: str, registry: Registry) -> None:
         )  # fmt: skip
     port = name.partition(":")[2]
     if port and not 0 < int(port) < 65536:
-        context.report("IB509", path, f"{port} is no port", "ports are 1 to 65535")
+        context.report("IB509", path, f"{port} is not a valid port", "use a port from 1 to 65535")
     places = [((*path, "server"), registry.server)]
     places += [((*path, "mirrors", i), url) for i, url in enumerate(registry.mirrors)]
     for place, url in places:
@@ -157,18 +161,18 @@ def _registry(context: Context, name: str, registry: Registry) -> None:
             context.report("IB510", place, "a registry is reached over http or https", "write https://HOST")
         elif parts.path.rstrip("/") == "/v2" or parts.path.startswith("/v2/"):
             context.report(
-                "IB510", place, "containerd adds /v2 itself: this would ask for /v2/v2, and fall back without a word",
+                "IB510", place, "containerd adds /v2 itself: this would request /v2/v2, and silently fall back",
                 f"write {parts.scheme}://{parts.netloc}",
             )  # fmt: skip
         elif parts.path.strip("/") or parts.query or parts.fragment:
             context.report(
-                "IB511", place, "a registry's URL is a host; containerd puts /v2 behind this path",
+                "IB511", place, "a registry's URL is a host; containerd appends /v2 to this path",
                 f"write {parts.scheme}://{parts.netloc}, unless that mirror documents the path",
             )  # fmt: skip
         if parts.scheme == "http":
             context.report(
-                "IB512", place, "images come over http: who sits on the way can change what a tag means",
-                "take https, or pin images by digest",
+                "IB512", place, "images come over http: anyone on the network path can replace them",
+                "use https, or pin images by digest",
             )  # fmt: skip
     if len(set(registry.mirrors)) != len(registry.mirrors):
-        context.report("IB513", (*path, "mirrors"), "a mirror stands twice", "take one out")
+        context.report("IB513", (*path, "mirrors"), "duplicate mirror", "remove one of them")

@@ -1,4 +1,4 @@
-"""What every check sees, and the short way to say a finding."""
+"""What every check sees, and short ways to report a finding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class Context:
-    """A profile with its target, the cluster, and where findings go."""
+    """A profile with its target, the cluster, and the list of findings."""
 
     resolved: Resolved
     cluster: Cluster
@@ -28,9 +28,9 @@ class Context:
     numbers: Sequence[int]
     """The nodes that this profile is for, by their places in the cluster file."""
     moment: Moment
-    """When the run happens: no check asks the clock."""
+    """When the run happens: checks do not read the clock."""
     cluster_mended: frozenset[Path] = frozenset()
-    """Where in the cluster file something stands in for what does not fit."""
+    """Places in the cluster file where a default replaces an invalid value."""
 
     @property
     def nodes(self) -> list[tuple[int, Node]]:
@@ -76,7 +76,7 @@ class Context:
         self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark)
 
     def _stands_in(self, path: Path) -> bool:
-        """Whether a default stands there for a value that does not fit, which is said already."""
+        """Whether a default replaces an invalid value there, which is reported already."""
         return any(path[: len(place)] == place for place in self.resolved.loaded.mended)
 
     def cluster_finding(
@@ -91,8 +91,8 @@ class Context:
     ) -> None:
         """A finding about a key of the cluster file. ``lesser``: the milder case of a code that has two.
 
-        Below a node the message begins with the node's name by itself, and is one for all nodes that it holds for;
-        ``who`` names others.
+        Below a node the message automatically begins with the node's name, and one finding covers all nodes
+        it applies to; ``who`` names others.
         """
         if any(path[: len(place)] == place for place in self.cluster_mended):
             return
@@ -116,7 +116,7 @@ def parts(node: Node) -> Iterator[tuple[Path, str, Addresses]]:
 
 
 def node_networks(nodes: Iterable[tuple[int, Node]]) -> Iterator[tuple[Path, Network]]:
-    """Every network that one of these nodes stands in, with its path in the cluster file."""
+    """Every network that one of these nodes is in, with its path in the cluster file."""
     for number, node in nodes:
         for place, _, carried in parts(node):
             for index, address in enumerate(carried.addresses):
@@ -130,6 +130,6 @@ def overlap(a: Network, b: Network) -> bool:
 
 
 def inside(address: str, network: Network) -> bool:
-    """Whether an address lies in a network."""
+    """Whether an address is in a network."""
     parsed = ipaddress.ip_address(address)
     return parsed.version == network.version and parsed in network

@@ -1,4 +1,4 @@
-"""What a date decides: versions past their end of life, and whether this machine's clock can be right."""
+"""Checks against dates: versions past their end of life, and whether this machine's clock can be right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SOON = datetime.timedelta(days=60)
 
 @dataclass(frozen=True)
 class _Chosen:
-    """A version that the profile chooses: where, what it is called, its last day, what to take, and what it lacks."""
+    """A version that the profile chooses: its path, name, last day, fix, and what it lacks."""
 
     path: Path
     name: str
@@ -28,7 +28,7 @@ class _Chosen:
 
 
 def check(context: Context) -> None:
-    """One warning for each version that gets no fixes any more, or will not within 60 days."""
+    """One warning for each version that no longer gets fixes, or will stop getting them within 60 days."""
     today = context.moment.today
     for chosen in _chosen(context):
         if chosen.end is None and not chosen.lacks:
@@ -46,7 +46,7 @@ def check(context: Context) -> None:
 
 
 def check_clock(context: Context, *, makes_keys: bool) -> None:
-    """A finding where the run goes by a clock that is certainly wrong: keys would be made for the past."""
+    """A finding if the clock is certainly wrong: keys would be made for the past."""
     moment = context.moment
     if moment.now >= RELEASED or (moment.epoch is not None and not makes_keys):
         return
@@ -67,7 +67,7 @@ def _chosen(context: Context) -> Iterator[_Chosen]:
     if profile.kubernetes.enabled:
         line = minor(profile.kubernetes.version)
         ends = {name: row["end_of_life"] for name, row in versions("kubernetes")["minors"].items()}
-        # The newest rows without a date are not released yet.
+        # The newest rows, which have no date, are not released yet.
         fix = _later(line, {name: end for name, end in ends.items() if end is not None}, today)
         yield _Chosen(
             ("kubernetes", "version"),
@@ -81,16 +81,16 @@ def _chosen(context: Context) -> Iterator[_Chosen]:
             yield _Chosen(("cilium", "version"), f"Cilium {line}", ends.get(line), fix)
     if profile.helm.enabled:
         yield _helm(context)
-    if profile.containerd.source == "nerdctl-full":  # the distribution's package is the distribution's to maintain
+    if profile.containerd.source == "nerdctl-full":  # the distribution maintains its own package
         yield from _containerd(context)
     yield from _kernel(context)
 
 
 def _later(line: str, ends: Mapping[str, str | None], today: datetime.date) -> str:
-    """The lines after this one that have more than 60 days before them, each with its last day."""
+    """The later release lines that last for more than 60 days, each with its last day."""
     lasting = {name: end for name, end in ends.items() if _lasts(end, today) and Version(name) > Version(line)}
     said = [f"{name} (until {end})" if end else name for name, end in lasting.items()]
-    return " or ".join(said) or "a later line, if there is one by now"
+    return " or ".join(said) or "a later release line, if there is one by now"
 
 
 def _lasts(end: str | None, today: datetime.date) -> bool:
@@ -124,7 +124,9 @@ def _containerd(context: Context) -> Iterator[_Chosen]:
     newest = max(known, key=version)
     inside = known[newest]["containerd"]
     lasting = containerd_line(inside)[1]["end_of_life"]
-    fix = f"take a later nerdctl-full, such as {newest} with containerd {inside} (until {lasting}): its URL and sha256"
+    fix = (
+        f"use a later nerdctl-full, for example {newest} with containerd {inside} (until {lasting}): its URL and sha256"
+    )
     yield _Chosen(path, f"containerd {line}", row["end_of_life"] if line == minor(release) else None, fix)
 
 
@@ -136,7 +138,7 @@ def _kernel(context: Context) -> Iterator[_Chosen]:
     fix = (
         f"set kernel.flavour to {' or '.join(others)}"
         if others
-        else f"{context.target.name} has no kernel that is still maintained: take another target when you can"
+        else f"{context.target.name} has no kernel that is still maintained: use another target when you can"
     )
     name = f"{context.profile.kernel.flavour} of {context.target.name}"
     yield _Chosen(("kernel", "flavour"), name, facts.end_of_life, fix)

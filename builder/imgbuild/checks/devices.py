@@ -1,9 +1,9 @@
-"""The interfaces that Cilium's values and kube-vip name: are they on every node, and can they do native XDP?
+"""Whether every node has the interfaces that Cilium's values and kube-vip name, and whether they support native XDP.
 
-Where ``devices`` names none, the agent takes every interface that is up and has a global address, the node's own among
-them; where it names some, it takes those alone, and none of them on a node is its end (pkg/datapath/linux/
-devices_controller.go, pkg/datapath/tables/direct_routing_device.go). What a machine really has shows on the machine:
-first boot looks once more (lib/xdp.sh).
+Where ``devices`` is empty, the agent uses every interface that is up and has a global address, that of the node too;
+where it names some, it uses only those, and exits on a node that has none of them (pkg/datapath/linux/
+devices_controller.go, pkg/datapath/tables/direct_routing_device.go). The real interfaces are known on the machine only:
+first boot checks again (lib/xdp.sh).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _VALUES: Path = ("cilium", "values")
 _DEVICES: Path = ("devices",)
 _MISSING: Mapping[Path, str] = {
     _DEVICES: "the agent refuses to start there (“unable to determine direct routing device”)",
-    ("nodePort", "directRoutingDevice"): "the agent silently takes the interface with the node's address there",
+    ("nodePort", "directRoutingDevice"): "the agent silently uses the interface with the node's address there",
     ("egressMasqueradeInterfaces",): "what leaves that node is not masqueraded",
     ("encryption", "ipsec", "interface"): "IPsec has no interface there",
 }
-"""The keys that name interfaces, and what comes of a node that has none of those named."""
+"""The keys that name interfaces, and the effect on a node that has none of those named."""
 _EXCLUDED = ("cilium_", "lo", "lxc", "cni", "docker")
-"""Interfaces that the agent never takes by itself (pkg/defaults/node.go)."""
+"""Interfaces that the agent never selects by itself (pkg/defaults/node.go)."""
 _PAGE = 3498
-"""Bytes: XDP's buffers are one page, and a driver keeps some of it (docs.cilium.io, "NodePort XDP on AWS")."""
+"""Bytes: XDP's buffers are one page, and a driver reserves some of it (docs.cilium.io, "NodePort XDP on AWS")."""
 _BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "802.3ad")
 """drivers/net/bonding/bond_main.c: bond_xdp_check."""
 
 
 _BY_DHCP = tuple(f"eth{number}" for number in range(16))
-"""What a node by DHCP may have with net.ifnames=0: nobody knows how many."""
+"""The names that a node with DHCP may have with net.ifnames=0; their number is not known."""
 
 
 def check(context: Context, leaves: Mapping[Path, object]) -> None:
@@ -44,7 +44,7 @@ def check(context: Context, leaves: Mapping[Path, object]) -> None:
     taken = _patterns(leaves.get(_DEVICES))
     for key, end in _MISSING.items():
         value = leaves.get(key)
-        # The direct routing device is looked for among the devices.
+        # The direct routing device must be one of the devices.
         among = taken if key == ("nodePort", "directRoutingDevice") else []
         there = {number: _among(names, among) for number, names in has.items()}
         for index, name in enumerate(device_names(value)):
@@ -63,13 +63,14 @@ def check_vip(context: Context) -> None:
         names = _names(context, number, node)
         if name is not None and node.role == "control-plane" and names and name not in names:
             context.cluster_finding(
-                "IB427", ("vip", "interface"), f"{_where(context, number)} has no interface {name}, but {_said(names)}",
-                closest(name, names) or "name one that every control plane has, or null: that of the default route",
+                "IB427", ("vip", "interface"),
+                f"{_where(context, number)} has no interface {name} (it has {_said(names)})",
+                closest(name, names) or "name one that every control plane has, or null for the default route's",
             )  # fmt: skip
 
 
 def _names(context: Context, number: int, node: Node) -> Sequence[str]:
-    """The names of a node's interfaces; empty: nobody knows, a node by DHCP may get them from systemd."""
+    """The names of a node's interfaces; empty if unknown, because with DHCP systemd may name them."""
     if ("nodes", number, "network") in context.cluster_mended:
         return ()
     if node.network is not None:
@@ -78,27 +79,31 @@ def _names(context: Context, number: int, node: Node) -> Sequence[str]:
 
 
 def _patterns(value: object) -> list[str]:
-    """The interfaces that a value names; !eth1 takes one out, and is none of them."""
+    """The interfaces that a value names; !eth1 excludes one and is not among them."""
     return [name for name in device_names(value) if not name.startswith("!")]
 
 
 def _among(names: Sequence[str], patterns: Sequence[str]) -> Sequence[str]:
-    """Those of a node's interfaces that are named; all where none is."""
+    """Those of a node's interfaces that are named; all of them if none is named."""
     return [name for name in names if any(_matches(pattern, [name]) for pattern in patterns)] if patterns else names
 
 
 def _said(names: Sequence[str]) -> str:
-    return "eth0 and so on, by net.ifnames=0" if names is _BY_DHCP else ", ".join(names[:6]) or "none that counts"
+    return (
+        "eth0, eth1…, because of net.ifnames=0"
+        if names is _BY_DHCP
+        else ", ".join(names[:6]) or "none that Cilium would use"
+    )
 
 
 def _matches(pattern: str, names: Sequence[str]) -> bool:
-    """eth+ is every name that begins with eth."""
+    """``eth+`` matches every name that begins with eth."""
     head = pattern.removesuffix("+")
     return pattern in names or (head != pattern and any(name.startswith(head) for name in names))
 
 
 def _where(context: Context, number: int, *place: str | int) -> str:
-    """A node as messages call it, with its place in the cluster file."""
+    """A node as messages name it, with its place in the cluster file."""
     node = context.cluster.nodes[number]
     path: Path = ("nodes", number, *(("network", *place) if node.network is not None else ()))
     mark = context.cluster_layered.mark(path) if context.cluster_layered is not None else None
@@ -113,13 +118,13 @@ def _named(
     context: Context, path: Path, name: str, others: Sequence[str], has: Mapping[int, Sequence[str]], end: str
 ) -> None:
     without = [number for number, names in has.items() if not _matches(name, names)]
-    # With another of the names the agent does its work there, on fewer devices.
+    # If another of the names matches, the agent works there, on fewer devices.
     bare = [number for number in without if not any(_matches(other, has[number]) for other in others)]
     if not without:
         return
     first, *rest = bare or without
     hint = closest(name, has[first]) or "name one that every node has, or a pattern such as eth+"
-    message = f"no interface {name} on {_where(context, first)}{_more(len(rest))}, but {_said(has[first])}"
+    message = f"no interface {name} on {_where(context, first)}{_more(len(rest))} (it has {_said(has[first])})"
     if bare:
         context.report("IB642", path, f"{message}: {end}", hint)
     elif chart_release(context.profile) < since("cilium", "device_optional"):
@@ -134,7 +139,9 @@ def _xdp(context: Context) -> None:
     path = (*_VALUES, "loadBalancer", "acceleration")
     fix = "write best-effort or disabled, or name other devices in cilium.values.devices"
     if "gcp" in context.profile.cloud.providers:
-        context.report("IB644", path, "neither virtio-net nor gVNIC of Google's cloud does native XDP in Cilium", fix)
+        context.report(
+            "IB644", path, "neither virtio-net nor gVNIC in Google's cloud supports native XDP in Cilium", fix
+        )
     without: dict[str, list[str]] = {}
     large: list[str] = []
     for number, node in context.nodes:
@@ -150,13 +157,14 @@ def _xdp(context: Context) -> None:
         context.report("IB644", path, message, fix)
     if large:
         context.report(
-            "IB645", path, f"{large[0]}{_more(len(large) - 1)}: native XDP wants a packet in one page, with most "
+            "IB645", path,
+            f"{large[0]}{_more(len(large) - 1)}: native XDP requires a packet to fit in one page: with most "
             f"drivers an MTU of at most {_PAGE}", f"set mtu: {_PAGE} there, or {fix}",
         )  # fmt: skip
 
 
 def _taken(context: Context, node: Node) -> list[tuple[Path, str, Addresses]]:
-    """The interfaces of the cluster file that Cilium takes on a node: those named, else each that has an address."""
+    """The interfaces of the cluster file that Cilium uses on a node: those named, else each that has an address."""
     value = context.profile.cilium.values.get("devices")
     every = [
         one
@@ -174,7 +182,7 @@ def _taken(context: Context, node: Node) -> list[tuple[Path, str, Addresses]]:
 
 
 def _no_xdp(context: Context, carried: Addresses) -> str:
-    """Why it has no native XDP; empty: it depends on the card."""
+    """Why it has no native XDP; empty if it depends on the card."""
     if isinstance(carried, Vlan):
         return "a VLAN has no native XDP"
     if isinstance(carried, Bond):

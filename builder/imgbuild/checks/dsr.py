@@ -1,9 +1,9 @@
-"""Direct server return in clouds: an answer comes from a node with another node's address.
+"""Direct server return in clouds: a node answers with another node's address.
 
-A cloud's network drops what a machine sends under an address that is not its own (EC2's source/destination check,
+A cloud's network drops what a machine sends from an address that is not its own (EC2's source/destination check,
 OpenStack's port security, Azure's and Google's), and may drop packets with IP options, by which DSR tells the second
-node whom to answer. Nothing in the cluster sees it: on a node a Service is answered in the socket already (Cilium's
-bpf/bpf_sock.c), whichever node's address is asked.
+node which client to answer. No check in the cluster can see it: on a node, Cilium answers for a Service in the socket
+(bpf/bpf_sock.c), whichever node's address is used.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def check(context: Context, leaves: Mapping[Path, object]) -> None:
             "IB670", ("cilium", "values", *_MODE),
             f"{mode}: a node answers with another node's address, which the network of {', '.join(providers)} drops: "
             "clients outside the cluster would get no answer from NodePort and LoadBalancer Services",
-            "set cilium.values.loadBalancer.mode: snat; or turn off the check of source addresses for them (EC2: "
-            "source/destination check; OpenStack: port security) and try it from outside (docs/reference/node.md, DSR)",
+            "set cilium.values.loadBalancer.mode: snat; or turn off the check of source addresses on the nodes (EC2: "
+            "source/destination check; OpenStack: port security) and test it from outside "
+        "(docs/reference/node.md, DSR)",
         )  # fmt: skip

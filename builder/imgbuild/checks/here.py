@@ -1,6 +1,6 @@
-"""What only this machine can tell, so that it is said before a build: whether the base image is there and can be read.
+"""Checks that need this machine, made before a build: whether the base image is there and can be read.
 
-Also whether bash can read the user's shell, if this machine has bash. The checks beside this one are pure.
+Also whether bash can parse the user's shell, if this machine has bash. The other checks are pure.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WORDS = re.compile(
 
 
 def check(resolved: Resolved, findings: Findings, *, base: bool) -> None:
-    """Add all that this machine tells of the profile; ``base``: of its base image too."""
+    """Add the findings of these checks about the profile; ``base``: about its base image too."""
     if base:
         _base(resolved, findings)
     _shell(resolved, findings)
@@ -51,7 +51,7 @@ def _base(resolved: Resolved, findings: Findings) -> None:
     source, place = resolved.profile.base.source, ("base", "source")
     used = resolved.profile.mode == "baked" and resolved.target.image.base is not None
     source = source.removeprefix("file://") if source is not None else None
-    if any(each.code == "IB448" for each in findings.items):  # its name tells enough
+    if any(each.code == "IB448" for each in findings.items):  # its name is enough
         return
     if not used or source is None or "://" in source or "\0" in source or not source.strip():
         return
@@ -73,18 +73,18 @@ def _missing(path: FilePath) -> tuple[str, str]:
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
     what = f"{path} is neither a file nor a folder" if path.exists() else f"there is no file {path}"
-    fix = "correct the path" if path.is_absolute() else f"correct the path, which counts from {FilePath.cwd()}"
+    fix = "correct the path" if path.is_absolute() else f"correct the path, which is relative to {FilePath.cwd()}"
     return what, f"did you mean {path.parent / near[0]}?" if near else fix
 
 
 def _unreadable(path: FilePath) -> tuple[str, str] | None:
-    """Why no root file system can be read from this file, and the fix; None: it looks right."""
+    """Why no root file system can be read from this file, and the fix; None if it looks right."""
     with path.open("rb") as stream:
         head = stream.read(512)
         stream.seek(32769)
         if stream.read(5) == b"CD001":
             fix = "give the distribution's cloud image (qcow2), an archive of its root file system or a folder"
-            return f"{path} is the ISO image of a CD or an installer, which holds no installed system", fix
+            return f"{path} is the ISO image of a CD or an installer, which has no installed system", fix
     if not head:
         return f"{path} is empty", "copy it again"
     packed = next((both for magic, both in _PACKED.items() if head.startswith(magic)), None)
@@ -99,7 +99,7 @@ def _unreadable(path: FilePath) -> tuple[str, str] | None:
     disk = next((name for magic, name in _DISKS.items() if inside.startswith(magic)), None)
     if inside[257:262] == b"ustar":
         return None
-    what = f"a packed {disk} disk image" if disk else "packed, and holds no tar archive"
+    what = f"a packed {disk} disk image" if disk else "packed, and not a tar archive"
     return f"{path} is {what}", f"unpack it first ({tool} -k {path}), and give that file and its sha256"
 
 
@@ -111,13 +111,13 @@ def _shell(resolved: Resolved, findings: Findings) -> None:
         said = _syntax(bash, text)
         if said:
             _report(
-                resolved, findings, "IB463", path, f"bash cannot read this shell: {said}",
+                resolved, findings, "IB463", path, f"bash cannot parse this shell script: {said}",
                 "correct it; `bash -n FILE` checks a script without running it",
             )  # fmt: skip
 
 
 def _scripts(profile: Profile) -> Iterator[tuple[Path, str]]:
-    """The commands, and the files that are shell by their first line or their name."""
+    """The commands, and the files that are shell scripts by their first line or their name."""
     for index, line in enumerate(profile.run):
         yield ("run", index), line
     for index, file in enumerate(profile.files):
@@ -128,7 +128,7 @@ def _scripts(profile: Profile) -> Iterator[tuple[Path, str]]:
 
 
 def _syntax(bash: str, text: str) -> str:
-    """Bash's own words on what it cannot read; empty: it can."""
+    """Bash's own message about what it cannot parse; empty if it can."""
     if "\0" in text or "\r" in text:
         return ""  # IB457
     try:

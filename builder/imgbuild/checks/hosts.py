@@ -1,4 +1,4 @@
-"""The cluster file's nodes: names, MACs, addresses, how interfaces, bonds and VLANs hang together."""
+"""The cluster file's nodes: names, MACs, addresses, how interfaces, bonds and VLANs are connected."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def _unique(context: Context, code: str, what: str, found: Iterator[tuple[Path, 
         if value in seen:
             first = context.cluster_layered.mark(seen[value]) if context.cluster_layered is not None else None
             context.cluster_finding(
-                code, path, f"the {what} {value} is taken already{f' ({first})' if first else ''}", "give each its own"
+                code,
+                path,
+                f"duplicate {what} {value}{f' (first used by {first})' if first else ''}",
+                "give each its own",
             )
         seen.setdefault(value, path)
 
@@ -64,9 +67,9 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
     names: set[str] = set()
     for place, name, _ in parts(Node(name="x", role="worker", network=network)):
         if name in names:
-            say("IB404", (*path, *place, "name"), f"{name} stands twice", "give each a name of its own")
+            say("IB404", (*path, *place, "name"), f"duplicate interface name {name}", "give each its own name")
         if name == "lo":
-            say("IB404", (*path, *place, "name"), "lo is the loopback interface", "take another name")
+            say("IB404", (*path, *place, "name"), "lo is the loopback interface", "use another name")
         names.add(name)
     ports: dict[str, str] = {}
     for number, bond in enumerate(network.bonds):
@@ -74,15 +77,16 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
             here = (*path, "bonds", number, "interfaces", index)
             if port not in interfaces:
                 hint = closest(port, list(interfaces)) or f"this node has {', '.join(interfaces)}"
-                say("IB405", here, f"{bond.name} wants {port}, which is no interface of this node", hint)
+                say("IB405", here, f"{bond.name} uses {port}, which is not an interface of this node", hint)
                 continue
             if port in ports:
-                say("IB406", here, f"{port} is a port of {ports[port]} already", "an interface is in one bond only")
+                say("IB406", here, f"{port} is already a port of {ports[port]}", "keep it in one bond only")
             ports[port] = bond.name
             carried = network.interfaces[interfaces[port]]
             if carried.addresses or carried.dhcp or carried.gateway or carried.routes:
                 say(
-                    "IB407", (*path, "interfaces", interfaces[port]), f"{port} is in {bond.name} and has addresses",
+                    "IB407", (*path, "interfaces", interfaces[port]),
+                    f"{port} is in {bond.name}, but has its own addresses",
                     f"move them to {bond.name}",
                 )  # fmt: skip
     tags: dict[tuple[str, int], str] = {}
@@ -90,7 +94,12 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
         here = (*path, "vlans", number)
         if vlan.link not in below:
             hint = closest(vlan.link, list(below)) or f"this node has {', '.join(below)}"
-            say("IB405", (*here, "link"), f"{vlan.name} wants {vlan.link}, no interface or bond of this node", hint)
+            say(
+                "IB405",
+                (*here, "link"),
+                f"{vlan.name} uses {vlan.link}, which is not an interface or bond of this node",
+                hint,
+            )
             continue
         if vlan.link in ports:
             say("IB406", (*here, "link"), f"{vlan.link} is a port of {ports[vlan.link]}", f"link: {ports[vlan.link]}")
@@ -98,8 +107,8 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
             say(
                 "IB404",
                 (*here, "id"),
-                f"VLAN {vlan.id} on {vlan.link} is {tags[vlan.link, vlan.id]} already",
-                "keep one",
+                f"duplicate VLAN {vlan.id} on {vlan.link}: {tags[vlan.link, vlan.id]} has it already",
+                "keep one of them",
             )
         else:
             _vlan_name(context, (*here, "name"), vlan)
@@ -109,13 +118,13 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
             say(
                 "IB408",
                 (*here, "mtu"),
-                f"{vlan.mtu} is more than {vlan.link} carries ({limit})",
+                f"{vlan.mtu} is more than the MTU of {vlan.link} ({limit})",
                 f"raise {vlan.link}'s mtu",
             )
 
 
 def _vlan_name(context: Context, path: Path, vlan: Vlan) -> None:
-    """Enterprise Linux knows a VLAN's id by its name alone; cloud-init's sysconfig writes no VLAN_ID for it."""
+    """Enterprise Linux takes a VLAN's id from its name; cloud-init's sysconfig renderer writes no VLAN_ID."""
     if context.target.family != "el":
         return
     good = [f"{vlan.link}.{vlan.id}"]
@@ -125,7 +134,7 @@ def _vlan_name(context: Context, path: Path, vlan: Vlan) -> None:
     if vlan.name not in good:
         context.cluster_finding(
             "IB409", path,
-            f"{context.target.name} with cloud-init {release} takes link and id of a VLAN from its name, "
+            f"{context.target.name} with cloud-init {release} takes the link and the id of a VLAN from its name, "
             f"and {vlan.name} is not {' or '.join(good)}", f"name it {good[0]}",
         )  # fmt: skip
 
@@ -140,7 +149,7 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
             "IB420",
             path,
             "a static network without any address",
-            "give one, or take network: out for DHCP",
+            "give one, or remove network: for DHCP",
         )
         return
     gateways = {4: 0, 6: 0}
@@ -148,20 +157,20 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
         here = (*path, *place)
         if not carried.dhcp and not carried.addresses and name not in used:
             say(
-                "IB421", here, f"{name} has no address, no DHCP, and nothing uses it", "give it one, or take it out",
+                "IB421", here, f"{name} has no address, no DHCP, and nothing uses it", "give it one, or remove it",
             )  # fmt: skip
         networks = [ipaddress.ip_interface(a).network for a in carried.addresses]
         ways = [((*here, "gateway"), carried.gateway)] if carried.gateway else []
         ways += [((*here, "routes", n, "via"), route.via) for n, route in enumerate(carried.routes)]
         for where, address in ways:
-            assert address is not None  # noqa: S101  (a gateway that is there)
+            assert address is not None  # noqa: S101  (a gateway is set)
             if not any(inside(address, n) for n in networks) and not carried.dhcp:
                 said = ", ".join(map(str, networks)) or "none"
                 say(
                     "IB422",
                     where,
-                    f"{address} is in no network of {name} ({said})",
-                    "give an address next to the node's own",
+                    f"{address} is not in a network of {name} ({said})",
+                    "give an address in the same network as the node's own",
                 )
             elif any(str(ipaddress.ip_interface(a).ip) == address for a in carried.addresses):
                 say("IB422", where, f"{address} is the node's own address", "give the router's")
@@ -175,13 +184,13 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
         if count > 1:
             say(
                 "IB424", path,
-                f"{count} default gateways (IPv{family}): which one wins is left to chance",
-                "keep one; reach other networks by routes:",
+                f"{count} default gateways (IPv{family}): which one is used is left to chance",
+                "keep one of them; reach other networks by routes:",
             )  # fmt: skip
     if not dhcp and not network.dns:
         say(
             "IB425", path, "no DNS server; CoreDNS, where it runs there, does not start without one",
-            "set dns: on it, to any address where there is no server",
+            "set dns: on it; any address will do where there is no server",
         )  # fmt: skip
 
 
@@ -198,7 +207,7 @@ def _host_part(context: Context, path: Path, written: str) -> None:
     ip = interface.ip
     if ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
         context.cluster_finding(
-            "IB426", path, f"{written} is no address for an interface", "give the node's own address"
+            "IB426", path, f"{written} is not a valid address for an interface", "give the node's own address"
         )
     elif not narrow and ip == network.network_address:
         context.cluster_finding("IB426", path, f"{written} is the network itself", "give an address in it")

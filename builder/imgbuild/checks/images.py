@@ -1,4 +1,4 @@
-"""Images and charts that still come from upstream on a site that has mirrors for the others."""
+"""Images and charts that still come from upstream at a site that has mirrors for the others."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from imgbuild.facts.images import Image, images, mirrored
 
 _UPSTREAM_IMAGES = "registry.k8s.io"
 _PUBLIC = frozenset({"registry.k8s.io", "quay.io", "ghcr.io", "gcr.io", "docker.io"})
-"""Registries that a site has mirrors for; any other one is the site's own choice."""
+"""Registries that a site would mirror; any other one is the site's own choice."""
 _UPSTREAM_CHARTS = "https://helm.cilium.io"
 
 
 def check(context: Context) -> None:
-    """All findings about where images come from. A site without any mirror is taken to reach them all."""
+    """All findings about where images come from. A site without any mirror is assumed to reach them all."""
     profile = context.profile
     if not profile.kubernetes.enabled:
         return
     found = images(context.resolved, context.cluster)
     if profile.containerd.images:
         _archives(context, [image for image in found if image.by_digest])
-        return  # what an archive holds is not known: it may well be all of them
+        return  # the content of an archive is not known: it may have all of them
     cause = _mirrors_are_used(context, {image.registry for image in found})
     if cause is None:
         return
@@ -51,13 +51,13 @@ def _archives(context: Context, by_digest: Sequence[Image]) -> None:
         settings = ", ".join(f"{format_path((*image.key[:-1], 'useDigest'))}: false" for image in by_digest)
         context.report(
             "IB520", ("containerd", "images"),
-            f"the chart asks for {few([image.part for image in by_digest], 4)} by digest: an image that was loaded "
-            "from an archive has its tag only, so that the node pulls it again", f"set {settings}",
+            f"the chart requests {few([image.part for image in by_digest], 4)} by digest: an image that was loaded "
+            "from an archive has its tag only, so the node pulls it again", f"set {settings}",
         )  # fmt: skip
 
 
 def _mirrors_are_used(context: Context, registries: Set[str]) -> Path | None:
-    """The setting that shows that this site has mirrors for the images of nodes; None: it has none."""
+    """The setting that shows that this site has mirrors for the images of nodes; None if it has none."""
     profile = context.profile
     if profile.kubernetes.image_repository != _UPSTREAM_IMAGES:
         return ("kubernetes", "image_repository")

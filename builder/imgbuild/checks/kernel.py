@@ -1,4 +1,4 @@
-"""Kernel, boot and firmware: flavours, cgroup hierarchies, Secure Boot, sysctls and arguments that fight ours."""
+"""Kernel, boot and firmware: flavours, cgroup hierarchies, Secure Boot, conflicting sysctls and arguments."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from imgbuild.checks.context import Context
 from imgbuild.config.layers import closest
 from imgbuild.facts.derive import since, sysctl_name, version, versions
 
-# Arguments that imgbuild or the boot loader sets, and the key that sets them.
+# Arguments that imgbuild or the boot loader sets, and the key to use instead.
 _OURS = {
-    "root": "imgbuild sets root= from the image's own file system",
+    "root": "remove it: imgbuild sets root= from the image's own file system",
     "ro": "",
     "rw": "",
-    "BOOT_IMAGE": "the boot loader sets it",
-    "initrd": "the boot loader sets it",
+    "BOOT_IMAGE": "remove it: the boot loader sets it",
+    "initrd": "remove it: the boot loader sets it",
     "systemd.unified_cgroup_hierarchy": "set kernel.cgroup",
     "systemd.legacy_systemd_cgroup_controller": "set kernel.cgroup",
     "cgroup_no_v1": "set kernel.cgroup",
@@ -22,8 +22,8 @@ _OURS = {
     "biosdevname": "set kernel.interface_names",
     "selinux": "set selinux.mode",
     "enforcing": "set selinux.mode",
-    "ds": "the seed says where it is",
-    "ip": "give the node's addresses in the cluster file",
+    "ds": "remove it: cloud-init finds the seed by its label",
+    "ip": "set the node's addresses in the cluster file",
 }
 
 
@@ -44,7 +44,7 @@ def _flavour(context: Context) -> None:
     if facts is None:
         context.report(
             "IB301", ("kernel", "flavour"), f'{context.target.name} has no kernel "{kernel.flavour}"',
-            closest(kernel.flavour, known) or f"take one of {', '.join(known)}",
+            closest(kernel.flavour, known) or f"use one of {', '.join(known)}",
         )  # fmt: skip
         return
     if kernel.version is None:
@@ -79,7 +79,7 @@ def _cgroup(context: Context) -> None:
         context.report(
             "IB304", ("kernel", "cgroup"),
             f"{profile.kernel.flavour} {pinned or facts.version} has no cpuset controller on cgroup v1: "
-            "the kubelet would have nothing to stand on",
+            "the kubelet cannot start without it",
             f"set kernel.cgroup: {'v2' if has_v2 else 'auto'}{', or kernel.flavour: ' + have[0] if have else ''}",
         )  # fmt: skip
 
@@ -95,8 +95,8 @@ def _secure_boot(context: Context) -> None:
     if facts is not None and not facts.signed:
         signed = [n for n, k in context.target.kernels.items() if k.signed]
         context.report(
-            "IB305", path, f"{profile.kernel.flavour} is not signed: with Secure Boot the machine stops before it",
-            f"set kernel.flavour: {signed[0] if signed else 'a signed one'}; or sign the kernel with a key of your own "
+            "IB305", path, f"{profile.kernel.flavour} is not signed: with Secure Boot the machine refuses to boot it",
+            f"set kernel.flavour: {signed[0] if signed else 'a signed one'}; or sign the kernel with your own key "
             "and enrol it on each machine (mokutil --import), then set secure_boot: false here",
         )  # fmt: skip
 
@@ -109,7 +109,7 @@ def _sysctl(context: Context) -> None:
         name = sysctl_name(key)
         if name in seen:
             context.report(
-                "IB307", path, f"{key} and {seen[name]} are the same setting", "keep one of them; null takes one out"
+                "IB307", path, f"{key} and {seen[name]} are the same setting", "keep one of them; null removes one"
             )
         seen[name] = key
         if value is None:
@@ -118,13 +118,13 @@ def _sysctl(context: Context) -> None:
         if name.startswith("net.ipv4.conf.") and ending == "rp_filter" and str(value) != str(profile.network.rp_filter):
             context.report(
                 "IB308", path, f"{key} is {value} and network.rp_filter is {profile.network.rp_filter}: "
-                "the kernel takes the higher of all and an interface", "set network.rp_filter alone",
+                "the kernel uses the higher of all and an interface's own value", "set network.rp_filter alone",
             )  # fmt: skip
         _needs(context, key, name)
 
 
 def _needs(context: Context, key: str, name: str) -> None:
-    """A module makes some sysctls exist, and one that loads another brings that one's, too: ip_vs_rr loads ip_vs."""
+    """Some sysctls exist only once a module is loaded, or another module that loads it: ip_vs_rr loads ip_vs."""
     loaded = [module.replace("-", "_") for module in context.profile.kernel.modules]
     for row in versions("kernel")["needs"]:
         brings = row["modules"]
@@ -150,7 +150,7 @@ def _gone(context: Context) -> None:
         row = modules.get(module.replace("-", "_"))
         if row is not None and (why := _absent(row, release)):
             instead = row.get("instead")
-            fix = f"write {instead}" if instead else "remove it, or take a newer kernel.flavour"
+            fix = f"write {instead}" if instead else "remove it, or use a newer kernel.flavour"
             if instead in profile.kernel.modules:
                 fix = f"remove it: {instead} is there already"
             context.report("IB240", ("kernel", "modules", index), f"the module {module} {why}", fix)
@@ -171,7 +171,7 @@ def _gone(context: Context) -> None:
 
 
 def _absent(row: dict[str, str], release: Version) -> str:
-    """Why a kernel of that release does not have it; empty: it has."""
+    """Why a kernel of that release does not have it; empty if it does."""
     if "never" in row:
         return f"does not exist: {row['never']}"
     if "until" in row and release >= Version(row["until"]):
@@ -188,10 +188,13 @@ def _arguments(context: Context) -> None:
         path = ("kernel", "arguments", index)
         if name in _OURS:
             context.report(
-                "IB310", path, f"{argument} fights what imgbuild sets", _OURS[name] or "take it out: imgbuild sets it"
+                "IB310",
+                path,
+                f"{argument} conflicts with an argument that imgbuild manages",
+                _OURS[name] or "remove it: imgbuild sets it",
             )
         if argument in seen:
-            context.report("IB311", path, f"{argument} stands twice", "take one out")
+            context.report("IB311", path, f"duplicate argument {argument}", "remove one of them")
         seen.add(argument)
 
 
@@ -199,13 +202,13 @@ def _rest(context: Context) -> None:
     profile, target = context.profile, context.target
     if profile.selinux.mode is not None and not target.selinux:
         context.report(
-            "IB312", ("selinux", "mode"), f"{target.name} has no SELinux policy of ours", "set selinux.mode: null"
+            "IB312", ("selinux", "mode"), f"imgbuild has no SELinux policy for {target.name}", "set selinux.mode: null"
         )
-    # A root file system of less than 1.5 GiB holds no node (measured: the packages alone).
+    # A root file system of less than 1.5 GiB is too small for a node (measured: the packages alone).
     if profile.image.size_mib < profile.image.esp_mib + 1536:
         context.report(
-            "IB313", ("image", "size_mib"), f"{profile.image.size_mib} MiB leave no room for a node",
-            "take 4096; the image grows to its disk anyway, and qcow2 stores no empty blocks",
+            "IB313", ("image", "size_mib"), f"{profile.image.size_mib} MiB is too small for a node",
+            "use 4096; the image grows to its disk anyway, and qcow2 stores no empty blocks",
         )  # fmt: skip
     if "overlay" not in profile.kernel.modules:
         context.report(

@@ -1,4 +1,4 @@
-"""Kubernetes: versions against target, kernel, cgroups and containerd; networks; what kubeadm's preflight wants."""
+"""Kubernetes: versions against target, kernel, cgroups and containerd; networks; what kubeadm's preflight requires."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def _version(context: Context) -> None:
     if version(release) < Version(known[0]):
         context.report(
             "IB201", path, f"Kubernetes {release} is older than {known[0]}, the first in the package repositories",
-            f"take {known[0]} or later; {context.target.name} does well with "
+            f"use {known[0]} or later; the default of {context.target.name} is "
             f"{context.target.defaults.get('kubernetes', {}).get('version', known[-1])}",
         )  # fmt: skip
     elif context.resolved.kubernetes is None:
         context.report(
             "IB202", path, f"imgbuild knows Kubernetes {known[0]} to {known[-1]}, not {minor(release)}",
-            "take a known one, or try its pause image and kubeadm's API for yourself",
+            "use a known one, or check its pause image and kubeadm's API yourself",
         )  # fmt: skip
     mirrors = context.profile.repositories
     if (
@@ -56,7 +56,7 @@ def _version(context: Context) -> None:
     ):
         context.report(
             "IB203", path, f"the mirrors in China were seen with Kubernetes from 1.28 on, not {minor(release)}",
-            "set repositories.kubernetes to a repository that has it, or take a later one",
+            "set repositories.kubernetes to a repository that has it, or use a later version",
         )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def _glibc(context: Context) -> None:
         "IB229", ("kubernetes", "version"),
         f"it is not known whether the kubelet of {release} starts on {target.name}, with glibc {target.glibc}: {seen} "
         f"Debian 12, which makes a kubelet that needs glibc {newer}",
-        "the installation starts it and ends with an error if it cannot; to be sure, take "
+        "the installation starts it and exits with an error if it does not run; to be sure, use "
         f"{_known_to_start(release)}, or a target with glibc {newer} or later",
     )  # fmt: skip
 
@@ -99,18 +99,18 @@ def _cgroup(context: Context) -> None:
     known = [Version(m) for m in versions("kubernetes")["minors"]]
     verdict = facts.cgroup_v1 if facts else "never" if version(release) > max(known) else "yes"
     can_v2 = context.target.cgroup.default == "v2" or context.target.cgroup.v2_arguments is not None
-    way = "set kernel.cgroup: v2" if can_v2 else "take a target with systemd 226 or later"
+    way = "set kernel.cgroup: v2" if can_v2 else "use a target with systemd 226 or later"
     path = ("kubernetes", "version")
     if verdict == "never":
         context.report(
             "IB204", path, f"Kubernetes {release} does not run on cgroup v1, with which {context.target.name} boots",
-            f"{way}, or take Kubernetes 1.37 or older with kubernetes.cgroup_v1: accept",
+            f"{way}, or use Kubernetes 1.37 or older with kubernetes.cgroup_v1: accept",
         )  # fmt: skip
     elif verdict == "override" and profile.kubernetes.cgroup_v1 == "refuse":
         context.report(
             "IB205", path,
             f"the kubelet of {release} refuses cgroup v1, with which {context.target.name} boots",
-            f"set kubernetes.cgroup_v1: accept (failCgroupV1: false), {way}, or take Kubernetes 1.34 or older",
+            f"set kubernetes.cgroup_v1: accept (failCgroupV1: false), {way}, or use Kubernetes 1.34 or older",
         )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _kernel(context: Context) -> None:
         context.report(
             "IB206", ("kernel", "version" if profile.kernel.version else "flavour"),
             f"kubeadm of {profile.kubernetes.version} {does} kernel {release}: it knows {taken}",
-            f"set kernel.flavour to {' or '.join(others) or 'a newer kernel'}, or take Kubernetes 1.31 or older",
+            f"set kernel.flavour to {' or '.join(others) or 'a newer kernel'}, or use Kubernetes 1.31 or older",
             lesser=milder,
         )  # fmt: skip
 
@@ -143,23 +143,23 @@ def _containerd(context: Context) -> None:
     profile = context.profile
     release, running = profile.kubernetes.version, context.resolved.containerd
     if running is None:
-        return  # IB502 or IB503 says so
+        return  # reported by IB502 or IB503
     path: Path = ("containerd", "source")
     if profile.containerd.source == "nerdctl-full":
         path = ("containerd", "nerdctl_full", "containerd" if profile.containerd.nerdctl_full.containerd else "version")
     fix = (
-        "take a later nerdctl-full, such as the default"
+        "use a later nerdctl-full, for example the default"
         if path[-1] != "source"
         else "set containerd.source: nerdctl-full"
     )
     wanted, have = version(release), version(running)
     if wanted >= since("kubernetes", "needs_runtime_config") and have < since("containerd", "runtime_config"):
         context.report(
-            "IB207", path, f"Kubernetes {release} needs CRI's RuntimeConfig: containerd {running} has none", fix
+            "IB207", path, f"Kubernetes {release} needs CRI's RuntimeConfig: containerd {running} does not have it", fix
         )
         return
     if wanted >= since("kubernetes", "cri_v1") and have < since("containerd", "cri_v1"):
-        context.report("IB207", path, f"Kubernetes {release} needs CRI v1: containerd {running} has none", fix)
+        context.report("IB207", path, f"Kubernetes {release} needs CRI v1: containerd {running} does not have it", fix)
         return
     if wanted >= since("kubernetes", "warns_without_runtime_config") and have < since("containerd", "runtime_config"):
         context.report(
@@ -184,13 +184,13 @@ def _binaries(context: Context) -> None:
         if kubernetes.binaries:
             context.report(
                 "IB211", path, "these binaries are not used: kubernetes.source is packages",
-                "set kubernetes.source: binaries, or take them out",
+                "set kubernetes.source: binaries, or remove them",
             )  # fmt: skip
         return
     absent = [b for b in ("kubeadm", "kubelet", "kubectl", "crictl") if b not in kubernetes.binaries]
     if absent:
         context.report(
-            "IB210", ("kubernetes", "source"), f"kubernetes.source is binaries, without {', '.join(absent)}",
+            "IB210", ("kubernetes", "source"), f"kubernetes.source is binaries, but {', '.join(absent)} is missing",
             f"give urls and sha256 for kubernetes.binaries.{absent[0]}",
         )  # fmt: skip
 
@@ -208,7 +208,7 @@ def _sysctls(context: Context) -> None:
         if name.startswith("net.bridge."):
             context.report(
                 "IB213", path, f"kubeadm up to 1.29 refuses {name} other than {wanted}",
-                f'set kernel.sysctl."{name}": {wanted} (Cilium has no Linux bridge to mind it)',
+                f'set kernel.sysctl."{name}": {wanted} (Cilium uses no Linux bridge, so it has no other effect)',
             )  # fmt: skip
         else:
             context.report(
@@ -221,13 +221,13 @@ def _sysctls(context: Context) -> None:
         if str(values.get(name, "0")).strip() != "0":
             context.report(
                 "IB218", ("kernel", "sysctl", spelled[name]),
-                f"{name} switches IPv6 off, and the cluster's networks are IPv6", f'set kernel.sysctl."{name}": null',
+                f"{name} turns IPv6 off, but the cluster's networks are IPv6", f'set kernel.sysctl."{name}": null',
             )  # fmt: skip
     for index, argument in enumerate(profile.kernel.arguments):
         if argument in ("ipv6.disable=1", "ipv6.disable_ipv6=1"):
             context.report(
                 "IB218", ("kernel", "arguments", index),
-                f"{argument} switches IPv6 off, and the cluster's networks are IPv6", "remove it",
+                f"{argument} turns IPv6 off, but the cluster's networks are IPv6", "remove it",
             )  # fmt: skip
 
 
@@ -237,8 +237,8 @@ def _node(context: Context) -> None:
     if profile.kubernetes.certificate_validity is not None and facts is not None and facts.kubeadm_api == "v1beta3":
         context.report(
             "IB219", ("kubernetes", "certificate_validity"),
-            f"kubeadm of {profile.kubernetes.version} cannot be told how long certificates are valid: from 1.31 on",
-            "set it to null (365 days), or take Kubernetes 1.31 or later",
+            f"kubeadm {profile.kubernetes.version} cannot set how long certificates are valid: it can from 1.31 on",
+            "set it to null (365 days), or use Kubernetes 1.31 or later",
         )  # fmt: skip
     if profile.swap.enabled:
         context.report(
@@ -247,7 +247,7 @@ def _node(context: Context) -> None:
     if profile.containerd.cgroup_driver == "cgroupfs":
         context.report(
             "IB215", ("containerd", "cgroup_driver"),
-            "two managers of cgroups: systemd runs the node, and cgroupfs works beside it, unstable under load",
+            "two managers of cgroups: systemd and, beside it, cgroupfs, which is unstable under load",
             "set containerd.cgroup_driver: systemd",
         )  # fmt: skip
 
@@ -265,11 +265,11 @@ def _services(context: Context) -> None:
         context.report(
             "IB216", ("cilium", "values", "kubeProxyReplacement"),
             "kube-proxy runs as well (kubernetes.kube_proxy): both would serve each Service",
-            "set kubernetes.kube_proxy: false, or take kubeProxyReplacement out: imgbuild sets it",
+            "set kubernetes.kube_proxy: false, or remove kubeProxyReplacement: imgbuild sets it",
         )  # fmt: skip
     elif not profile.kubernetes.kube_proxy and explicit in (False, "false", "disabled"):
         context.report(
             "IB216", ("cilium", "values", "kubeProxyReplacement"),
-            "kube-proxy is left out (kubernetes.kube_proxy) and Cilium is told not to take its place",
-            "take kubeProxyReplacement out: imgbuild sets it",
+            "kube-proxy is not installed (kubernetes.kube_proxy), and Cilium is set not to replace it",
+            "remove kubeProxyReplacement: imgbuild sets it",
         )  # fmt: skip

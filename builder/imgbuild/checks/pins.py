@@ -1,4 +1,4 @@
-"""A version, its URLs and its checksum belong together: whoever changes one and not the others is told."""
+"""A version, its URLs and its checksum belong together: changing one without the others is reported."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def pinned(
 ) -> None:
     """Findings about an archive at ``path`` that has urls and sha256; its version is at ``at``, or beside them."""
     at = at or (*path, "version")
-    if at in context.resolved.loaded.mended:  # it is said already that this is no version
+    if at in context.resolved.loaded.mended:  # reported already as an invalid version
         return
     others: set[str] = set()
     for index, url in enumerate(urls):
         found = _VERSION.findall(url)
         if found and version not in url:
             others.add(found[-1])
-            # A layer of ours brought the URL, the user's own file another version: that is the line to look at.
+            # One of imgbuild's layers set the URL, the user's own file another version: that is the line to report.
             ours = context.shipped(*path, "urls", index) and not context.shipped(*at)
             context.report(
                 code, at if ours else (*path, "urls", index),
@@ -37,13 +37,13 @@ def pinned(
     if context.shipped(*path, "sha256") and not context.shipped(*at) and _changed(context, at):
         context.report(
             code, at,
-            f"{what}: version is {version}, but {format_path(path)}.sha256 ({sum_mark}) is of another version",
+            f"{what}: version is {version}, but {format_path(path)}.sha256 ({sum_mark}) is for another version",
             f"set {format_path(path)}.sha256 to that of {version}, beside its URLs",
         )  # fmt: skip
 
 
 def _where(context: Context, path: Path, index: int) -> str:
-    """The URL and the sha256 that are still there, with their place."""
+    """The URL and the sha256 that are unchanged, with their place."""
     return f"{format_path(path)}.urls and .sha256 ({context.mark(*path, 'urls', index)}) are still those"
 
 

@@ -10,6 +10,6 @@ def check(context: Context) -> None:
     url = context.profile.pxe.url
     if url is not None and not url.startswith(("http://", "https://")):
         context.report(
-            "IB805", ("pxe", "url"), f"pxe.url is {url}: a node that boots over the network has no such file",
+            "IB805", ("pxe", "url"), f"pxe.url is {url}: a node that boots over the network does not have this file",
             "give the http:// address where pxe/ will be served",
         )  # fmt: skip

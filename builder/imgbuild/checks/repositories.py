@@ -36,12 +36,15 @@ def _base(context: Context) -> None:
     if base.source is None:
         if base.sha256 is not None:
             context.report(
-                "IB431", ("base", "sha256"), "a sha256 without base.source: the target's own image has its own",
+                "IB431", ("base", "sha256"),
+                "a sha256 without base.source: the target's own image has its own checksum",
                 "set base.source as well, or base.sha256: null",
             )  # fmt: skip
         return
     if any(ord(c) < 32 for c in base.source) or not base.source.strip():
-        context.report("IB430", ("base", "source"), "this is no path and no URL", "give a folder, a file or a URL")
+        context.report(
+            "IB430", ("base", "source"), "this is neither a path nor a URL", "give a folder, a file or a URL"
+        )
     elif found := _FORM.search(base.source):
         what = "an installer's ISO image" if found[1].lower() == ".iso" else f"packed ({found[1]})"
         unpacked = base.source.rpartition("/")[2].removesuffix(found[2] or "")
@@ -53,7 +56,7 @@ def _base(context: Context) -> None:
     elif base.sha256 is None and ("://" in base.source or base.source.lower().endswith(_ARCHIVES)):
         context.report(
             "IB430", ("base", "source"), "a base image without a checksum: its content may change",
-            "set base.sha256 (sha256sum FILE); only a folder goes without",
+            "set base.sha256 (sha256sum FILE); only a folder needs none",
         )  # fmt: skip
     if context.target.image.base is None:
         context.report(
@@ -67,7 +70,7 @@ def _repositories(context: Context) -> None:
     for name in ("elrepo", "epel"):
         if getattr(repositories, name) is not None and getattr(target.repositories, name) is None:
             context.report(
-                "IB433", ("repositories", name), f"{target.name} does not use {name}: this is not read",
+                "IB433", ("repositories", name), f"{target.name} does not use {name}: this setting is ignored",
                 f"set repositories.{name}: null",
                 lesser=True,
             )  # fmt: skip
@@ -80,14 +83,14 @@ def _repositories(context: Context) -> None:
         if urls is not None and not urls:
             context.report(
                 "IB434", ("repositories", name), "an empty list: there would be no repository at all",
-                "set it to null for the target's own, or give a URL",
+                "set it to null for the target's own repositories, or give a URL",
             )  # fmt: skip
         if urls and len(set(urls)) != len(urls):
-            context.report("IB435", ("repositories", name), "a repository stands twice", "take one out")
+            context.report("IB435", ("repositories", name), "duplicate repository", "remove one of them")
 
 
 def _keys(context: Context) -> None:
-    """Without its key no package of a repository is installed: that must not come to light on the node."""
+    """Without its key no package of a repository is installed: that must show before the build, not on the node."""
     own = context.profile.repositories.keys
     used = context.resolved.repository_keys
     for kind in RepositoryKeys.model_fields:
@@ -95,20 +98,20 @@ def _keys(context: Context) -> None:
         if given is None:
             continue
         if kind not in map(key_kind, used):
-            context.report("IB439", path, f"no address of {kind} is in use, so its keys are not read", "set it to null")
+            context.report("IB439", path, f"no address of {kind} is in use, so its keys are ignored", "set it to null")
         if len(set(given)) != len(given):
-            context.report("IB435", path, "a key stands twice", "take one out")
+            context.report("IB435", path, "duplicate key", "remove one of them")
         for index, text in enumerate(given):
             _own_expiry(context, (*path, index), key_facts(dearmour(text)).expires)
     for name, keys in used.items():
-        # The distribution's own key comes with its base image.
+        # The distribution's own key is in its base image.
         for key in keys if name not in ("distribution", "security") else ():
             if key.content is None:
                 context.report(
                     "IB437", ("repositories", "keys", name),
-                    f"imgbuild ships no key for {name}, and no base image has one: its packages could not be checked",
+                    f"imgbuild ships no key for {name}, and no base image has one: its packages could not be verified",
                     f"get it from {key.origin}{f', fingerprint {key.fingerprint},' if key.fingerprint else ''} "
-                    f"and give its text in repositories.keys.{name}",
+                    f"and put its text in repositories.keys.{name}",
                 )  # fmt: skip
         if getattr(own, key_kind(name)) is None:
             _shipped_expiry(context, name, [key.expires for key in keys if key.content is not None])
@@ -118,9 +121,9 @@ _SOON = timedelta(days=60)
 
 
 def _expiry(context: Context, expires: int | None) -> tuple[date, bool] | None:
-    """The day on which a key expires and whether that is over; None: not within 60 days, or nobody looks at it.
+    """The day on which a key expires and whether it has passed; None if not within 60 days or not checked.
 
-    rpm does not look at the date: 4.11 and 4.14 of CentOS take packages that an expired key has signed.
+    rpm does not check the date: 4.11 and 4.14 of CentOS accept packages that an expired key has signed.
     """
     if expires is None or context.target.package_manager != "apt":
         return None
@@ -150,7 +153,8 @@ def _shipped_expiry(context: Context, name: str, ends: Sequence[int | None]) -> 
         f"the key of {name} that imgbuild ships {'expired' if over else 'expires'} on {day}: "
         f"{'apt' if over else 'from then on apt'} refuses what it signed, and each installation has to find the same "
         "key with a later date in the repositories of its own or a newer minor version",
-        "nothing, if the nodes (baked: the build host) reach them; else give a newer copy with the same fingerprint in "
+        "nothing to do if the nodes (baked: the build host) reach them; else put a newer copy with the same "
+        "fingerprint in "
         f"repositories.keys.{name} (docs/how-to/mirrors.md, An expired key)",
         lesser=True,
     )  # fmt: skip
@@ -166,20 +170,20 @@ def _time(context: Context) -> None:
     try:
         zoneinfo.ZoneInfo(zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        # A host without tzdata knows no zone at all: then nothing can be said.
+        # A host without tzdata knows no zone at all: then nothing can be checked.
         if _zones():
             context.report(
                 "IB436", ("time", "zone"), f"there is no time zone {zone}",
-                _meant(zone) or closest(zone, sorted(_zones())) or "take a name of the IANA database: Asia/Shanghai",
+                _meant(zone) or closest(zone, sorted(_zones())) or "use an IANA name, for example Asia/Shanghai",
             )  # fmt: skip
 
 
 def _meant(zone: str) -> str:
-    """The database's zone for a city or a short form that it does not have; GMT+8 has a sign of its own."""
+    """The database's zone for a city or a short form that it does not have; the sign of Etc/GMT zones is inverted."""
     offset = re.fullmatch(r"(?:Etc/)?(?:UTC|GMT)([+-])0?([0-9]{1,2})(?::?00)?", zone, re.IGNORECASE)
     if offset is not None and 0 < int(offset[2]) <= 12:
         sign = "-" if offset[1] == "+" else "+"
-        return f"write Etc/GMT{sign}{int(offset[2])}, whose sign is the other way round, or the zone of a city"
+        return f"write Etc/GMT{sign}{int(offset[2])}, whose sign is inverted, or the zone of a city"
     city = zone.rpartition("/")[2].replace(" ", "_").lower()
     for name, words in versions("zones").items():
         if city in words.lower().split():

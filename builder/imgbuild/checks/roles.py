@@ -1,4 +1,4 @@
-"""Which nodes make the control plane, how the others reach it, and what they are labelled with."""
+"""Which nodes make the control plane, how the others reach it, and their labels and taints."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def _roles(context: Context) -> None:
         other = next(n for n in range(len(cluster.nodes)) if n != masters[0])
         say(
             "IB411", ("nodes", other),
-            "could never join: nobody knows the address of the control plane",
+            "could never join: the address of the control plane is not known",
             f"set endpoint: HOST:PORT, a vip, or a static address on {cluster.nodes[masters[0]].name}",
         )  # fmt: skip
     if len(masters) > 1 and len(masters) % 2 == 0:
         say(
             "IB412", ("nodes", masters[-1], "role"),
-            f"{len(masters)} control planes: etcd bears no more losses with them than with {len(masters) - 1}",
-            "take an odd number",
+            f"{len(masters)} control planes tolerate no more failures than {len(masters) - 1}",
+            "use an odd number",
         )  # fmt: skip
     if cluster.endpoint is not None and not 0 < int(cluster.endpoint.rpartition(":")[2]) < 65536:
-        say("IB413", ("endpoint",), f"{cluster.endpoint} has no port", "ports are 1 to 65535")
+        say("IB413", ("endpoint",), f"{cluster.endpoint} has no valid port", "use a port from 1 to 65535")
     if len(masters) > 1 and where is not None:
         _single(context, masters, where, unknown)
 
@@ -53,8 +53,8 @@ def _roles(context: Context) -> None:
 def _single(context: Context, masters: list[int], where: str, unknown: set[str | int]) -> None:
     """One node's address as the endpoint of several control planes.
 
-    Without that node nobody reaches the API; made anew, it finds nobody at the endpoint and has to ask the others
-    whether the cluster is there, or it would make a second one.
+    Without that node the API cannot be reached. If it is rebuilt, nothing answers at the endpoint, and it has to ask
+    the others whether the cluster is there, or it would make a second one.
     """
     cluster, say = context.cluster, context.cluster_finding
     host = where.rpartition(":")[0].strip("[]")
@@ -63,11 +63,12 @@ def _single(context: Context, masters: list[int], where: str, unknown: set[str |
     fix = "set vip:, or endpoint: to a load balancer"
     if cluster.single_endpoint and cluster.vip is not None:
         say(
-            "IB462", ("single_endpoint",), f"the endpoint is the vip {cluster.vip.address}, no single node's address",
+            "IB462", ("single_endpoint",),
+            f"the endpoint is the vip {cluster.vip.address}, not a single node's address",
             "remove single_endpoint",
         )  # fmt: skip
     elif cluster.single_endpoint:
-        # Where the endpoint is the address of nobody in the file, it is that of one who gets it from DHCP.
+        # If no node in the file has the endpoint's address, a node gets it from DHCP.
         holder = own if own is not None else next(iter(nameless), masters[0])
         for number in nameless:
             if number != holder and "network" not in unknown:
@@ -75,7 +76,7 @@ def _single(context: Context, masters: list[int], where: str, unknown: set[str |
                 say(
                     "IB461", ("nodes", number),
                     f"the address of {name} is not known: if {cluster.nodes[holder].name}, whose address is the "
-                    f"endpoint, is made anew, it cannot ask {name} whether the cluster is there",
+                    f"endpoint, is rebuilt, it cannot ask {name} whether the cluster is there",
                     f"give {name} a static address, or settings: {{kubernetes: {{advertise_address: ADDRESS}}}} with "
                     f"the one that DHCP gives it; or {fix}",
                 )  # fmt: skip
@@ -84,7 +85,7 @@ def _single(context: Context, masters: list[int], where: str, unknown: set[str |
         also = f" (with a static address for {few(known, 3)})" if known else ""
         say(
             "IB414", ("endpoint",) if cluster.endpoint else ("nodes", own),
-            f"the endpoint {where} is {cluster.nodes[own].name}'s own address: nobody reaches the API without it",
+            f"the endpoint {where} is {cluster.nodes[own].name}'s own address: the API cannot be reached without it",
             f"{fix}; single_endpoint: true accepts it{also}",
         )  # fmt: skip
 
@@ -97,7 +98,7 @@ def _own(context: Context, node: Node) -> list[str]:
 
 
 def _reaches(node: Node, address: str) -> bool:
-    """Whether a node has a network with that address; what it gets by DHCP nobody knows."""
+    """Whether a node has a network with that address; what it gets from DHCP is not known."""
     carriers = [carried for _, _, carried in parts(node)]
     return any(carried.dhcp for carried in carriers) or not carriers or any(
         inside(address, ipaddress.ip_interface(own).network) for carried in carriers for own in carried.addresses
@@ -115,7 +116,7 @@ def _vip(context: Context) -> None:
     for node in cluster.nodes:
         if node.role == "control-plane" and not _reaches(node, vip.address):
             say(
-                "IB416", path, f"{vip.address} is in no network of the control plane {node.name}",
+                "IB416", path, f"{vip.address} is not in a network of the control plane {node.name}",
                 "give a free address of a network that all control planes are in",
             )  # fmt: skip
             break
@@ -126,13 +127,13 @@ def _vip(context: Context) -> None:
     if cluster.endpoint is not None and cluster.endpoint.rpartition(":")[0].strip("[]") != vip.address:
         host = cluster.endpoint.rpartition(":")[0]
         say(
-            "IB417", ("endpoint",), f"the nodes go to {host}, not to the vip {vip.address}",
-            "take endpoint: out, or let that name resolve to the vip",
+            "IB417", ("endpoint",), f"the nodes connect to {host}, not to the vip {vip.address}",
+            "remove endpoint:, or let that name resolve to the vip",
             lesser=host[-1].isalpha(),
         )  # fmt: skip
 
 
-# What the kubelet lets itself be labelled with below kubernetes.io and k8s.io
+# The labels below kubernetes.io and k8s.io that the kubelet may give itself
 # (staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go).
 _OWN_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _KNOWN_LABELS = frozenset(
@@ -156,11 +157,13 @@ def _labels(context: Context) -> None:
             if reserved and not ours and label not in _KNOWN_LABELS:
                 context.cluster_finding(
                     "IB418", ("nodes", number, "labels", label), f"the kubelet refuses to start with the label {label}",
-                    "take a domain of your own; node-role… is set with kubectl label when the node is there",
+                    "use your own domain; set node-role… with kubectl label once the node has joined",
                 )  # fmt: skip
         seen: set[tuple[str, str]] = set()
         for index, taint in enumerate(node.taints):
             if (taint.key, taint.effect) in seen:
                 path: Path = ("nodes", number, "taints", index)
-                context.cluster_finding("IB419", path, f"{taint.key}:{taint.effect} stands twice", "keep one")
+                context.cluster_finding(
+                    "IB419", path, f"duplicate taint {taint.key}:{taint.effect}", "keep one of them"
+                )
             seen.add((taint.key, taint.effect))

@@ -1,8 +1,8 @@
-"""Direct routes between nodes: Cilium's autoDirectNodeRoutes needs every node on a network of every other one.
+"""Direct routes between nodes: Cilium's autoDirectNodeRoutes requires all nodes to be in one network.
 
-The agent asks its kernel for the route to another node's address. Where that leads through a gateway it does not
-install the route to that node's pods, and the endpoints never come up while the agent reports Ok (pkg/datapath/linux/
-node.go, "must be directly reachable").
+The agent looks up the route to another node's address in its kernel. If it leads through a gateway, the agent does not
+install the route to that node's pods, and the endpoints never become ready while the agent reports Ok
+(pkg/datapath/linux/node.go, "must be directly reachable").
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from imgbuild.facts.node_settings import Own
 Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 _KEY: Path = ("cilium", "values", "autoDirectNodeRoutes")
 _OUT = (
-    "add the layer tunnel (routingMode: tunnel and what goes with it), or set "
+    "add the layer tunnel (routingMode: tunnel and related values), or set "
     "cilium.values.directRoutingSkipUnreachable: true (charts from 1.16 on) and route the pods' networks yourself"
 )
 _WANTED: Condition = [{"autoDirectNodeRoutes": True}, "native", {"not": {"directRoutingSkipUnreachable": True}}]
@@ -31,7 +31,7 @@ _WANTED: Condition = [{"autoDirectNodeRoutes": True}, "native", {"not": {"direct
 def check(context: Context, own: Sequence[Own]) -> None:
     """All findings about nodes that do not reach each other without a gateway.
 
-    A node whose address or networks nobody knows (DHCP) gives none.
+    A node whose address or networks are not known (DHCP) gives none.
     """
     profile, nodes = context.profile, context.cluster.nodes
     if not (
@@ -57,7 +57,7 @@ def check(context: Context, own: Sequence[Own]) -> None:
 
 @dataclass(frozen=True)
 class _Routes:
-    """What a node's kernel knows. Nodes of one network share it, so that 5,000 of them are not 25 million questions."""
+    """What a node's kernel knows. Nodes of one network share it, so that 5,000 of them need no 25 million lookups."""
 
     connected: frozenset[Net]
     routes: tuple[tuple[Net, str], ...]
@@ -72,7 +72,7 @@ class _Routes:
         best = max((net for net in known if there in net), key=lambda net: net.prefixlen, default=None)
         if best is not None and best.prefixlen:
             return known[best]
-        return not self.dhcp  # which may bring that network
+        return not self.dhcp  # which may provide that network
 
 
 def _routes(node: Node) -> _Routes:
@@ -126,7 +126,7 @@ def _apart(context: Context, apart: _Apart, addresses: Mapping[int, str]) -> Non
 
 
 def _place(context: Context, number: int, address: str) -> Path | None:
-    """Where the cluster file gives a node this address; None: it does not, or what it gives does not fit."""
+    """Where the cluster file gives a node this address; None if it does not, or if its value is invalid."""
     if ("nodes", number, "network") in context.cluster_mended:
         return None
     for place, _, carried in parts(context.cluster.nodes[number]):

@@ -1,4 +1,4 @@
-"""The cluster's secrets: whose they are, whether keys and certificates belong together, what has expired or will."""
+"""The cluster's secrets: whose they are, whether keys and certificates match, what has expired or will soon."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ def check(context: Context, kept: Kept) -> None:
 
 
 def check_keys(cluster: Cluster, kept: Kept, findings: Findings) -> None:
-    """Whose secrets they are, whether they belong together, and whether the authorities are valid."""
+    """Whose secrets they are, whether they match, and whether the authorities are valid."""
     secrets = kept.secrets
     if secrets.cluster != cluster.name:
         _say(
             findings, kept, "IB903", ("cluster",),
             f"these are the secrets of the cluster {secrets.cluster}, not of {cluster.name}",
-            "give each cluster a file of its own: --secrets FILE",
+            "give each cluster its own file: --secrets FILE",
         )  # fmt: skip
     for name, authority in secrets.authorities.items():
         if not authority.matches:
             _say(
-                findings, kept, "IB904", (name, "private_key"), f"the key of {name} is not that of its certificate",
-                "put back the file as imgbuild wrote it",
+                findings, kept, "IB904", (name, "private_key"), f"the key of {name} does not match its certificate",
+                "restore the file as imgbuild wrote it",
             )  # fmt: skip
     since, until = secrets.valid
     if not since <= kept.now < until:
-        when = "no longer valid" if kept.now >= until else "not valid yet: look at this machine's clock"
-        hint = "a cluster cannot outlive its CA: renew it there, and make new secrets with another --secrets FILE"
+        when = "no longer valid" if kept.now >= until else "not valid yet: check this machine's clock"
+        hint = (
+            "a cluster cannot outlive its CA: renew it in the cluster, and make new secrets with another --secrets FILE"
+        )
         _say(findings, kept, "IB905", ("ca",), f"a certificate authority of the cluster is {when}", hint)
 
 
@@ -79,10 +81,10 @@ def _metadata(context: Context) -> None:
     gives = "gives" if len(providers) == 1 else "give"
     context.report(
         "IB911", ("cloud", "providers"),
-        f"{names} {gives} user-data to whatever asks for it on the machine, pods too: on a control plane that is the "
-        "keys of the cluster's CAs, on a worker the bootstrap token",
-        'keep pods from the instance metadata: docs/how-to/clouds.md, "Keep pods from the keys"; and let the token end '
-        "soon (token_ttl in the cluster file)",
+        f"{names} {gives} user-data to anything that requests it on the machine, pods included: on a control plane "
+        "that is the keys of the cluster's CAs, on a worker the bootstrap token",
+        'keep pods from the instance metadata: docs/how-to/clouds.md, "Keep pods from the keys"; and let the token '
+        "expire soon (token_ttl in the cluster file)",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Users who can log in, and files of the user's own that do not fight ours."""
+"""Users who can log in, and the user's own files that must not conflict with imgbuild's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from imgbuild.checks.context import Context
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import version
 
-# Accounts and groups that a distribution has: cloud-init would change them, or useradd fails on them without a word
-# to the user. "default" is cloud-init's word for the image's own user.
+# Accounts and groups that a distribution has: cloud-init would change them, or useradd silently fails
+# on them. "default" is cloud-init's name for the image's own user.
 _SYSTEM = (
     "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody adm shutdown halt "
     "operator ftp dbus sshd systemd-network systemd-resolve systemd-timesync messagebus chrony polkitd tss "
@@ -20,18 +20,18 @@ _SYSTEM = (
 )
 _VOLATILE = ("/run/", "/proc/", "/sys/", "/dev/", "/tmp/")  # noqa: S108
 _CLOUD_INIT = ("/var/lib/cloud/", "/etc/cloud/")
-# Files that others write: path, whose it is, what to do instead.
+# Files that other programs write: path, owner, what to do instead.
 _OWNED = (
     (
         ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/sudoers"),
         "the system's accounts",
-        "say it with users:",
+        "use users: instead",
     ),
     (("/etc/hostname", "/etc/hosts"), "cloud-init's own", "the host name is the node's name in the cluster file"),
     (
         ("/etc/fstab", "/etc/machine-id", "/boot", "/etc/default/grub", "/etc/resolv.conf"),
         "the image's own",
-        "leave it out",
+        "remove it",
     ),
 )
 
@@ -43,7 +43,7 @@ def check(context: Context) -> None:
     for index, line in enumerate(context.profile.run):
         if "\x00" in line or "\r" in line:
             context.report(
-                "IB457", ("run", index), "a carriage return in a command becomes a part of its last word",
+                "IB457", ("run", index), "a carriage return in a command becomes part of its last word",
                 "save the file with LF line ends",
             )  # fmt: skip
 
@@ -52,30 +52,30 @@ def _users(context: Context) -> None:
     users = context.profile.users
     if not any(user.ssh_keys or user.hashed_password for user in users):
         context.report_whole(
-            "IB450", ("users",), "no user has an SSH key or a password: nobody will be able to log in",
+            "IB450", ("users",), "no user has an SSH key or a password: you will not be able to log in",
             "give one in users: [{name: admin, sudo: true, ssh_keys: [ssh-ed25519 AAAA…]}]",
         )  # fmt: skip
     seen: set[str] = set()
     for index, user in enumerate(users):
         path: Path = ("users", index, "name")
         if user.name in seen:
-            context.report("IB451", path, f"the user {user.name} stands twice", "merge the two")
+            context.report("IB451", path, f"duplicate user {user.name}", "merge the two")
         seen.add(user.name)
         if user.name in _SYSTEM.split():
             context.report(
-                "IB452", path, f"{user.name} is an account or a group of the system's own",
-                "take another name, with sudo: true where it shall rule",
+                "IB452", path, f"{user.name} is one of the system's own accounts or groups",
+                "use another name, and set sudo: true if the account needs root",
             )  # fmt: skip
         kind = (user.hashed_password or "$6$").split("$")[1]
         if kind not in ("5", "6") and version(context.target.glibc) < Version("2.28"):
             # Later distributions have libxcrypt; glibc's own crypt knows $5$ and $6$ of these.
             context.report(
                 "IB459", ("users", index, "hashed_password"),
-                f"{context.target.name} cannot check a hash that begins with ${kind}$: {user.name} could not log in",
+                f"{context.target.name} cannot verify a hash that begins with ${kind}$: {user.name} could not log in",
                 "make one with `openssl passwd -6`",
             )  # fmt: skip
         if len(set(user.ssh_keys)) != len(user.ssh_keys):
-            context.report("IB453", ("users", index, "ssh_keys"), "a key stands twice", "take one out")
+            context.report("IB453", ("users", index, "ssh_keys"), "duplicate key", "remove one of them")
 
 
 def _files(context: Context) -> None:
@@ -84,35 +84,36 @@ def _files(context: Context) -> None:
     for index, file in enumerate(context.profile.files):
         path: Path = ("files", index, "path")
         if file.path in seen:
-            context.report("IB454", path, f"{file.path} stands twice: the last would win", "keep one")
+            context.report("IB454", path, f"duplicate file {file.path}: the last one would win", "keep one of them")
         above = [str(folder) for folder in PurePosixPath(file.path).parents]
         for both in [folder for folder in above if folder in seen] + [file.path] * (file.path in folders):
-            context.report("IB454", path, f"{both} cannot be a file and a folder", "move one")
+            context.report("IB454", path, f"{both} cannot be both a file and a folder", "move one of them")
         seen.add(file.path)
         folders.update(above)
         if file.path.startswith(_VOLATILE):
             context.report(
-                "IB455", path, f"{file.path} is gone after a reboot", "take a place below /etc, /opt or /var/lib"
+                "IB455", path, f"{file.path} is gone after a reboot", "use a path below /etc, /opt or /var/lib"
             )
         elif file.path.startswith(_CLOUD_INIT):
             context.report(
-                "IB455", path, f"{file.path} is cloud-init's own: it has read it before the file is there",
-                "say it in the profile, or take another place",
+                "IB455", path, f"{file.path} belongs to cloud-init, which reads it before the file is there",
+                "set it in the profile, or use another path",
             )  # fmt: skip
         for paths, whose, fix in _OWNED:
             if any(file.path == owned or file.path.startswith(f"{owned}/") for owned in paths):
-                context.report("IB460", path, f"{file.path} is {whose}: the node might not come up with yours", fix)
+                context.report("IB460", path, f"{file.path} is {whose}: the node might not come up with your file", fix)
         mode = int(file.mode, 8)
         if mode & 0o6000:
             context.report(
-                "IB456", ("files", index, "mode"), f"{file.mode} is setuid or setgid", "take 0755 if it need not"
+                "IB456", ("files", index, "mode"), f"{file.mode} is setuid or setgid", "use 0755 unless it has to be"
             )
         if mode & 0o002:
             context.report(
-                "IB456", ("files", index, "mode"), f"{file.mode}: anybody may change it", "take 0644 or 0755"
+                "IB456", ("files", index, "mode"), f"{file.mode}: any account can change it", "use 0644 or 0755"
             )
         if file.content.startswith("#!") and "\r" in file.content:
             context.report(
-                "IB457", ("files", index, "content"), "a script with carriage returns: no such interpreter",
+                "IB457", ("files", index, "content"),
+                "a script with carriage returns: its interpreter would not be found",
                 "save it with LF line ends",
             )  # fmt: skip

@@ -27,7 +27,7 @@ _FIXES = {
     "expected a whole number": "write decimal digits alone, without quotes",
     "expected true or false": "write true or false",
     "expected a list": "write it in square brackets, or one item a line behind a dash; [] for none",
-    "expected a mapping of keys to values": "write its keys below it, or take it out: the defaults then hold",
+    "expected a mapping of keys to values": "write its keys below it, or remove it: the defaults then hold",
 }
 _BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 
@@ -66,7 +66,7 @@ def wording(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[st
     if kind == "too_short":
         return "must not be empty", "add one"
     if kind == "string_too_short":
-        return "must not be empty", "write something, or take it out"
+        return "must not be empty", "write something, or remove it"
     if kind in _BOUNDS:
         word, bound = _BOUNDS[kind]
         return f"{shown} is out of range", f"write a number of {word} {item['ctx'][bound]}"

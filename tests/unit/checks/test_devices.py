@@ -70,7 +70,7 @@ def test_each_name_is_on_every_node(tmp_path: Path, nodes: str, value: str, want
 
 def test_the_node_and_its_place_are_said_once_for_all_nodes(tmp_path: Path) -> None:
     (found,) = told(tmp_path, CP + node("n2", "lan0") + node("n3", "lan0") + node("n4", "lan0"), V + "devices=[eth0]")
-    assert f"no interface eth0 on n2 ({tmp_path / 'c.yaml'}:12:7) and 2 more nodes, but lan0" in found.message
+    assert f"no interface eth0 on n2 ({tmp_path / 'c.yaml'}:12:7) and 2 more nodes (it has lan0)" in found.message
     lines = (tmp_path / "c.yaml").read_text().splitlines()
     assert "dns" in lines[11] and lines[8].endswith("n2")
     assert found.key == "cilium.values.devices[0]"
