@@ -1,6 +1,6 @@
-"""One build from start to end: read, check, render, write; then the disk image. The order is the promise:
+"""One build from start to end: read, check, render, write; then the disk image. The order guarantees that
 
-nothing is written before all findings are known, and what needs no root is on disk before the image starts.
+nothing is written before all findings are known, and what needs no root is on disk before the image build starts.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from imgbuild.outputs.tree import OutFile, output_folder, swap_group
 from imgbuild.render.verify import check_names
 
 EPOCH = 1_700_000_000
-"""The time that rendered archives carry unless SOURCE_DATE_EPOCH says otherwise: any fixed second does."""
+"""The timestamp in rendered archives unless SOURCE_DATE_EPOCH is set: any fixed second will do."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """What the command line requests."""
 
     profile: str
     layers: Sequence[str] = ()
@@ -50,9 +50,9 @@ class Request:
     cluster: Path | None = None
     secrets: Path | None = None
     renew_token: bool = False
-    """Whether the cluster's bootstrap token is made anew."""
+    """Whether to make a new bootstrap token."""
     name: str | None = None
-    """The output folder's name, where it is not the profile's."""
+    """The output folder's name, if it is not the profile's."""
     moment: Moment = field(default_factory=read_moment)
 
 
@@ -72,7 +72,7 @@ class Input:
 def prepare(request: Request, findings: Findings, *, base: bool = False) -> Input:
     """Read, check and render; every finding is in ``findings``.
 
-    ``base``: whether the base image is looked at too. A build keeps all else where that is missing.
+    ``base``: whether the base image is checked too. A build writes everything else if it is missing.
 
     Raises:
         InvalidInput: there are errors.
@@ -93,7 +93,7 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
             if kept is not None and request.renew_token:
                 kept = with_new_token(kept, cluster, findings)
     elif request.secrets is not None:
-        hint = "say --cluster FILE as well: without a cluster file there are no secrets"
+        hint = "pass --cluster FILE as well: without a cluster file there are no secrets"
         findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
     if loaded is None:
         raise InvalidInput(findings)
@@ -115,18 +115,18 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
 
 
 def with_new_token(kept: Kept, cluster: Cluster, findings: Findings) -> Kept:
-    """``kept`` with a token that is valid from now on. It is an error if there are no keys of this cluster yet."""
+    """``kept`` with a token that is valid from now on. It is an error if this cluster has no keys yet."""
     if kept.layered is None:
-        hint = "build first, which makes it with a token: imgbuild --profile … --cluster …; or give it with --secrets"
+        hint = "build first, which makes it with a token: imgbuild --profile … --cluster …; or pass it with --secrets"
         findings.add("IB910", f"there is no secrets file {kept.path}", hint=hint, mark=Mark(str(kept.path), 1, 1))
     return kept.renew(duration_seconds(cluster.token_ttl))
 
 
 def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path, fresh: bool) -> Path:
-    """Write everything to ``output``/NAME and give that folder.
+    """Write everything to ``output``/NAME and return that folder.
 
     Raises:
-        HostError: the host cannot; the image's problems come after all else is written.
+        HostError: the host cannot do it; problems of the image are raised after everything else is written.
         UsageError: the folder was made from another profile; nothing is written.
     """
     resolved, rendered = ready.resolved, ready.rendered
@@ -136,7 +136,7 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
     image = image and resolved.profile.mode == "baked"
     problems = host_problems(resolved, place, cache) if image else []
     for problem in problems:
-        steps.note(f"there will be no disk image: {problem.what}")
+        steps.note(f"no disk image will be built: {problem.what}")
     wanted = image_id(resolved, rendered.install, rendered.node)
     made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:
@@ -158,7 +158,7 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
         if problems:
             why = "; ".join(p.what for p in problems)
             hints = "\n".join(dict.fromkeys(p.hint for p in problems))
-            raise HostError(f"the disk image was not built, all else is in {place}: {why}", hints)
+            raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
         record = build_image(resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh)
         _add_boot_files(folder, ready, record)
         groups["image"] = GroupRecord(wanted, record.described())
@@ -168,9 +168,9 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
 
 
 def _with_kept_keys(ready: Input, steps: Steps) -> Input:
-    """The input with keys that are on the disk, before the first node can have them.
+    """The input with keys that are on the disk, before the first node can get them.
 
-    Of several first runs of one cluster, for several profiles, one makes the keys and the others take them.
+    Of several first runs of one cluster, for several profiles, one makes the keys and the others use them.
     """
     kept = ready.kept
     if kept is None:
@@ -178,19 +178,19 @@ def _with_kept_keys(ready: Input, steps: Steps) -> Input:
     try:
         kept.save()
     except MadeMeanwhile as error:
-        steps.note(f"{error}: its keys are taken")
+        steps.note(f"{error}: using its keys")
         return _with_kept_keys(prepare(ready.request, Findings()), steps)
     if kept.layered is None:
-        steps.note(f"the cluster's new keys are in {kept.path}: keep it, nodes that join later need it")
+        steps.note(f"the cluster's new keys are in {kept.path}: keep this file, nodes that join later need it")
         steps.note(
-            "seeds and PXE files of control planes hold the private keys of the cluster's CAs, those of workers the "
-            "bootstrap token: keep them where only the nodes can read them"
+            "seeds and PXE files of control planes have the private keys of the cluster's CAs, those of workers the "
+            "bootstrap token: store them where only the nodes can read them"
         )
     return ready
 
 
 def _tell_owner(ready: Input, place: Path, steps: Steps) -> None:
-    """Under sudo: whose the files are."""
+    """Under sudo: report who owns the files."""
     whose = caller()
     if whose is not None:
         keys = f" and {ready.kept.path}" if ready.kept is not None and ready.kept.layered is None else ""
@@ -198,9 +198,9 @@ def _tell_owner(ready: Input, place: Path, steps: Steps) -> None:
 
 
 def _described(ready: Input) -> dict[str, Any]:
-    """What `boot` and `serve` must know of the nodes: their MACs in order, and the checks a node must report.
+    """What `boot` and `serve` must know about the nodes: their MACs in order, and the checks a node must report.
 
-    And what some of them have for themselves.
+    And what some of them have individually.
     """
     settings = [
         {"nodes": list(own.names), "values": manifest.values(own.resolved.layered, own.file)} for own in ready.own
@@ -216,7 +216,7 @@ def _described(ready: Input) -> dict[str, Any]:
 
 
 def _kept_image(folder: Path) -> dict[str, GroupRecord]:
-    """The image of an earlier run stays, and the manifest says what it was made from."""
+    """Keep the image of an earlier run; the manifest records what it was made from."""
     try:
         old = manifest.read_manifest(folder)["groups"]["image"]
     except (HostError, KeyError):
@@ -226,7 +226,7 @@ def _kept_image(folder: Path) -> dict[str, GroupRecord]:
 
 
 def _kept_boot_files(folder: Path) -> dict[str, OutFile]:
-    """Kernel and initramfs of the image that stays: without them no machine boots over PXE."""
+    """Kernel and initramfs of the kept image: without them no machine boots over PXE."""
     if not _kept_image(folder):
         return {}
     found = {name: folder / "pxe" / name for name in (KERNEL, INITRD)}
@@ -234,6 +234,6 @@ def _kept_boot_files(folder: Path) -> dict[str, OutFile]:
 
 
 def _add_boot_files(folder: Path, ready: Input, record: ImageRecord) -> None:
-    """Kernel and initramfs of the image go to pxe/, which is swapped in whole like any group."""
+    """Copy the image's kernel and initramfs to pxe/, which is replaced as a whole like any group."""
     group = {**ready.rendered.groups["pxe"], **record.boot_files()}
     swap_group(folder, "pxe", group, ready.rendered.run)

@@ -84,13 +84,13 @@ def boot_folder(
     """Boot the image in ``folder``.
 
     Raises:
-        HostError: nothing to boot, QEMU is missing, or groups of different runs (unless ``mixed_runs``).
+        HostError: there is nothing to boot, QEMU is missing, or groups are from different runs (unless ``mixed_runs``).
         UsageError: the folder has no such node.
     """
     manifest = read_manifest(folder)
     reasons = mixed(folder, manifest)
     if reasons and not mixed_runs:
-        raise HostError(f"{folder} is a mixed tree: {'; '.join(reasons)}", "build it again, or boot it with --mixed")
+        raise HostError(f"{folder} is a mixed tree: {'; '.join(reasons)}", "build it again, or pass --mixed")
     spec, name = spec_of(folder, manifest, node, memory_mib, accel)
     kept = spec.disk.with_suffix(".boot")
     try:
@@ -115,11 +115,11 @@ def spec_of(
     image = manifest["groups"].get("image")
     disks = sorted(path for path in (image or {}).get("files", {}) if path.endswith(".qcow2"))
     if not disks:
-        raise HostError(f"{folder} holds no disk image", "build it without --no-image (as root, on a supported target)")
+        raise HostError(f"{folder} has no disk image", "build it without --no-image (as root, on a supported target)")
     nodes: Mapping[str, Any] = manifest["groups"]["nodes"].get("nodes", {})
     name = node or next(iter(nodes), "")
     if name not in nodes:
-        raise UsageError(f"{folder} has no node {name!r}", f"its nodes: {', '.join(nodes) or 'none'}")
+        raise UsageError(f"{folder} has no node {name!r}", f"use one of its nodes: {', '.join(nodes) or 'none'}")
     macs = tuple(nodes[name])
     spec = MachineSpec(
         firmware=manifest["firmware"],

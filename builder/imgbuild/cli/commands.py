@@ -1,6 +1,6 @@
-"""The table of commands: each is a file of this package, which is imported when that command is called.
+"""The table of commands: each is a module of this package, imported when the command is called.
 
-Imports take half the run time. A new command is a row here and a file with ``command`` in it.
+Imports take half the run time. A new command is a row here and a module with ``command`` in it.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def load_command(name: str) -> click.Command:
 
 
 class Commands(Group):
-    """The group of these commands. It says more than "no such command" where it is known what was meant."""
+    """The group of these commands. It suggests a command where it is known what was meant."""
 
     def main(
         self, args: Sequence[str] | None = None, prog_name: str | None = None, *rest: Any, **more: Any
     ) -> Any:  # fmt: skip
-        """click's, but a usage error is an event too where events were asked for."""
+        """Like click's, but with --format json a usage error is an event too."""
         words = list(sys.argv[1:] if args is None else args)
         if not _wants_json(words):
             return super().main(words, prog_name, *rest, **more)
@@ -72,12 +72,12 @@ class Commands(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the words name."""
+        """The command that the arguments name."""
         name = args[0]
         if name in LATER:
-            ctx.fail(f"`imgbuild {name}` comes with a later release; this one has {', '.join(COMMANDS)}")
+            ctx.fail(f"`imgbuild {name}` is not in this release, which has {', '.join(COMMANDS)}")
         if names_a_profile(name):
-            ctx.fail(f"a profile is named with an option: imgbuild --profile {name}")
+            ctx.fail(f"pass a profile with an option: imgbuild --profile {name}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -87,5 +87,5 @@ class Commands(Group):
 
 
 def _wants_json(words: Sequence[str]) -> bool:
-    """Whether the words say --format json; they are not parsed yet."""
+    """Whether the unparsed arguments have --format json."""
     return "--format=json" in words or ("--format", "json") in pairwise(words)

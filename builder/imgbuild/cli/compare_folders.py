@@ -1,4 +1,4 @@
-"""How two output folders differ: by their manifests, and by the text of what is not secret."""
+"""How two output folders differ: their manifests, and the text of files that are not secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST = 1 << 20  # bytes of a file that are compared line by line
 def folder_differences(a: Path, b: Path) -> Iterator[Difference]:
     """What was built, the values it was built from, then the files.
 
-    Files for their owner only hold secrets: they are compared by their sums and never shown.
+    Files that only their owner can read have secrets: they are compared by checksum and never shown.
 
     Raises:
         HostError: one of them is not an output folder.
@@ -61,14 +61,14 @@ def _file(
 
 
 def _values(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Key -> value; the manifest holds no secret."""
+    """Key -> value; the manifest has no secrets."""
     values = manifest.get("values")
     found = values.items() if isinstance(values, dict) else ()
     return {name: entry.get("value") for name, entry in found if isinstance(entry, dict)}
 
 
 def _files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Name -> place and record of every file. An image has the folder's name, which need not be the other's."""
+    """Name -> place and record of every file. An image has the folder's name, which may differ between the two."""
     out: dict[str, tuple[Path, dict[str, Any]]] = {}
     for group in manifest["groups"].values():
         for path, about in group.get("files", {}).items():
@@ -80,7 +80,7 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[Path, d
 
 
 def _private(about: Mapping[str, Any]) -> bool:
-    """By its mode in the manifest; what cannot be read as a mode is taken for private."""
+    """By its mode in the manifest; an unreadable mode counts as private."""
     try:
         return is_private(int(str(about.get("mode")), 8))
     except ValueError:

@@ -14,7 +14,7 @@ from imgbuild.render.nodefile import NodeFile
 
 
 def profile_differences(a: Request, b: Request) -> Iterator[Difference]:
-    """Values first, then facts, then the node's files as a unified diff; a secret's content is left out.
+    """Values first, then facts, then the node's files as a unified diff; a secret's content is omitted.
 
     Raises:
         InvalidInput: one of them has errors.
@@ -29,7 +29,7 @@ def profile_differences(a: Request, b: Request) -> Iterator[Difference]:
 
 
 def _values(a: Resolved, b: Resolved) -> Iterator[Difference]:
-    """Keys whose values differ; a section is named by its keys."""
+    """Keys whose values differ; sections are listed by their keys."""
     old, new = a.layered.history, b.layered.history
     for path in sorted({*old, *new}, key=lambda path: [str(part) for part in path]):
         before, after = (history[path][-1][1] if path in history else None for history in (old, new))
@@ -43,7 +43,7 @@ def _shown(path: tuple[str | int, ...], value: Any) -> Any:
 
 
 def _facts(resolved: Resolved) -> dict[str, str]:
-    """What follows from the values and is in no file of the node."""
+    """What follows from the values but is not in a file on the node."""
     profile = resolved.profile
     efi = f"GPT with an EFI system partition of {profile.image.esp_mib} MiB"
     disk = efi if profile.firmware == "efi" else "GPT with a BIOS boot partition"

@@ -1,4 +1,4 @@
-"""What a shell completes: names of profiles and layers, and the keys of a profile."""
+"""Shell completion: names of profiles and layers, and the keys of a profile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def layer_names(context: click.Context, parameter: click.Parameter, incomplete: 
 
 
 def keys_to_set(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The profile's keys that hold a value, as --set wants them: ``time.zone=``."""
+    """The profile's keys that have a value, in the form for --set: ``time.zone=``."""
     return [CompletionItem(f"{key}=") for key, leaf in profile_keys() if leaf and key.startswith(incomplete)]
 
 
@@ -34,8 +34,8 @@ def keys_to_explain(context: click.Context, parameter: click.Parameter, incomple
 
 
 def profile_keys() -> Iterator[tuple[str, bool]]:
-    """Every key of a profile that has a name of its own, and whether it holds a value rather than more keys."""
-    from imgbuild.config.profile import Profile  # it takes a tenth of a second, and most completions need none
+    """Every key of a profile with its own name, and whether it has a value rather than more keys."""
+    from imgbuild.config.profile import Profile  # it takes 100 ms, and most completions do not need it
 
     yield from _keys(Profile, "")
 
@@ -55,7 +55,7 @@ def _names_and_files(kind: str, incomplete: str) -> list[CompletionItem]:
 
 
 def _yaml_files(incomplete: str) -> Iterator[str]:
-    """Files that end in .yaml or .yml, and folders, which end in a slash: they go on."""
+    """Files that end in .yaml or .yml, and folders, which end in a slash so that completion continues."""
     folder, start = os.path.split(incomplete)
     try:
         found = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
@@ -72,7 +72,7 @@ def _yaml_files(incomplete: str) -> Iterator[str]:
 
 @add_completion_class
 class _Bash(BashComplete):
-    """click's, without a space after what goes on: a folder, and a key that waits for its value."""
+    """Like click's, without a space after a folder or a key, where completion continues."""
 
     source_template = BashComplete.source_template.replace(
         "COMPREPLY+=($value)", 'COMPREPLY+=("$value"); [[ $value == *[=/] ]] && compopt -o nospace'

@@ -19,7 +19,7 @@ from imgbuild.diagnostics.errors import UsageError
 from imgbuild.diagnostics.findings import InvalidInput
 from imgbuild.pipeline import Request
 
-_TROUBLE = 2  # as diff(1): with --exit-code, 1 means that they differ
+_TROUBLE = 2  # like diff(1): with --exit-code, 1 means that they differ
 
 
 @click.command("diff", cls=Command)
@@ -35,7 +35,7 @@ def command(says: Says, a: str, b: str, layers: tuple[str, ...], mode: str | Non
     """Show how two profiles, or two output folders, differ.
 
     For profiles: keys, kernel arguments, disk layout, and a unified diff of the files on the node. For folders, such
-    as out/a out/b: what their manifests say, and a unified diff of text files. Secrets are never shown.
+    as out/a out/b: what their manifests record, and a unified diff of text files. Secrets are never shown.
     """
     try:
         found = list(_differences(a, b, layers, mode))
@@ -64,10 +64,10 @@ def _differences(a: str, b: str, layers: tuple[str, ...], mode: str | None) -> I
         folder, other = (a, b) if folders[0] else (b, a)
         raise UsageError(f"{folder} is a folder and {other} is not", "give two profiles, or two output folders")
     if layers or mode is not None:
-        raise UsageError("--layer and --mode apply to profiles, not to output folders", "leave them out")
+        raise UsageError("--layer and --mode apply to profiles, not to output folders", "remove them")
     return folder_differences(Path(a), Path(b))
 
 
 def _is_folder(name: str) -> bool:
-    """Whether an output folder is meant: a shipped profile's name is the profile, ./NAME the folder."""
+    """Whether an output folder is meant: a shipped profile's name means the profile, ./NAME the folder."""
     return name not in shipped("profiles") and Path(name).is_dir()

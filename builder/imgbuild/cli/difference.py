@@ -15,17 +15,17 @@ MISSING = "(not set)"
 
 @dataclass(frozen=True)
 class Difference:
-    """A fact (a key or what follows from the keys), or a file; ``lines`` is how it is shown."""
+    """A fact (a key or what follows from the keys), or a file; ``lines`` is its text form."""
 
     kind: Literal["value", "fact", "file"]
     name: str
     lines: Sequence[str]
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """What the JSON event has besides."""
+    """Additional fields of the JSON event."""
 
 
 def value_difference(name: str, a: Any, b: Any, *, kind: Literal["value", "fact"] = "value") -> Difference:
-    """Two values; a missing one is None. Both are fit to be shown."""
+    """Two values; a missing one is None. Both may be shown."""
     if a == b:  # secrets
         return Difference(kind, name, [f"{name}: differs, {a}"], {"a": a, "b": b})
     return Difference(kind, name, [f"{name}: {_text(a)} -> {_text(b)}"], {"a": a, "b": b})
@@ -44,7 +44,7 @@ def text_difference(name: str, a: tuple[str, Sequence[str]], b: tuple[str, Seque
 
 
 def value_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Difference]:
-    """What two mappings of key to value differ in; a missing key counts as None."""
+    """How two mappings of key to value differ; a missing key counts as None."""
     for name in sorted({*a, *b}):
         if a.get(name) != b.get(name):
             yield value_difference(name, a.get(name), b.get(name))

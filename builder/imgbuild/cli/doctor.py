@@ -31,7 +31,7 @@ def command(says: Says) -> int:
 
 @dataclass(frozen=True)
 class Row:
-    """One line: a task of imgbuild, whether it can be done here, and what to do if not."""
+    """One line: one of imgbuild's tasks, whether it can be done here, and what to do if not."""
 
     task: str
     ok: bool
@@ -40,7 +40,7 @@ class Row:
 
 
 def examine(cache: Path) -> list[Row]:
-    """Everything at once; nothing is changed."""
+    """All tasks; nothing is changed."""
     rows = []
     for task, lacking in (
         ("build a disk image", lacks(cache, Path.cwd())),
@@ -51,7 +51,7 @@ def examine(cache: Path) -> list[Row]:
 
 
 def print_rows(console: Console, rows: Sequence[Row]) -> None:
-    """One line a row, the fix below."""
+    """One line per row, with the fix below."""
     for row in rows:
         console.print(f"{'ok     ' if row.ok else 'MISSING'} {row.task}{': ' if row.what else ''}{row.what}")
         if row.hint:

@@ -29,7 +29,7 @@ def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None
 
     With --profile: its value, every file and line that set it, and what follows from it.
 
-    Errors in the input stop nothing: that is when one wants to know where a value comes from.
+    Errors in the input do not stop it, because that is when you need to know where a value comes from.
     """
     if explain_code.is_code(key):
         row = explain_code.code(key)
@@ -46,7 +46,7 @@ def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None
         if loaded is None:
             raise InvalidInput(findings)
     elif given.layers or given.sets or given.mode:
-        raise click.UsageError("--layer, --set and --mode need --profile: what they are laid over")
+        raise click.UsageError("--layer, --set and --mode require --profile, which they are applied on top of")
     nodes = load_cluster(nodes_file, findings) if nodes_file is not None else None
     found = explain(key, loaded, nodes.layered if nodes is not None else None, render=not findings.errors)
     if says.json:

@@ -16,7 +16,7 @@ _CODE = re.compile(r"(?i)ib[0-9]{1,4}")
 
 
 def is_code(word: str) -> bool:
-    """Whether a word means a code: ``IB205``, ``ib205``."""
+    """Whether a word is a code: ``IB205``, ``ib205``."""
     return _CODE.fullmatch(word) is not None
 
 
@@ -28,15 +28,15 @@ def code(word: str) -> Code:
     """
     name = word.upper()
     if name in RETIRED:
-        raise UsageError(f"{name} is not reported any more", "docs/reference/findings.md lists the codes")
+        raise UsageError(f"{name} is no longer reported", "see the list of codes in docs/reference/findings.md")
     if name not in CODES:
-        hint = closest(name, sorted(CODES)) or "docs/reference/findings.md lists the codes"
+        hint = closest(name, sorted(CODES)) or "see the list of codes in docs/reference/findings.md"
         raise UsageError(f"there is no code {name}", hint)
     return CODES[name]
 
 
 def as_json(row: Code) -> dict[str, object]:
-    """For machines."""
+    """As JSON."""
     return {
         "code": row.code,
         "severity": str(row.severity),
@@ -61,7 +61,7 @@ def _files(profile: str, cluster: str, options: tuple[str, ...], row: Code) -> d
 
 
 def lines(row: Code, width: int) -> Iterator[str]:
-    """For people."""
+    """As text."""
     both = f"{row.severity}; {row.lesser} if {row.when}" if row.lesser is not None else str(row.severity)
     yield f"{row.code}: {_plain(row.title)} ({both})"
     yield ""

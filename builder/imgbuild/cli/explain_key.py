@@ -1,4 +1,4 @@
-"""What a key means, by its declaration; and in a profile: its value, every place that set it, what follows from it."""
+"""What a key means, from its declaration; in a profile also its value, every place that set it, and what follows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imgbuild.outputs.follow import Follows, follows
 
 _SCOPES: Mapping[Scope, str] = {
     "image": "image: part of the disk image, which all nodes share",
-    "seed": "seed: travels in the seed, so each node may have its own",
+    "seed": "seed: part of the seed, so each node may have its own",
     "cluster": "cluster: the same for all nodes of one run",
 }
 
@@ -37,13 +37,13 @@ class Value:
 
 @dataclass(frozen=True)
 class Explained:
-    """All that is known of a key."""
+    """Everything known about a key."""
 
     key: str
     place: Place | None
-    """What is declared there; None: nothing is, in an input with errors."""
+    """The declaration; None if there is none, in an input with errors."""
     exact: bool
-    """Whether it is declared itself; else ``place`` is what it is below: it is one of the chart's values."""
+    """Whether the key itself is declared; else ``place`` is its parent: it is one of the chart's values."""
     below: tuple[Place, ...]
     """The settings of a section."""
     values: tuple[Value, ...]
@@ -51,7 +51,7 @@ class Explained:
 
 
 def explain(key: str, loaded: Loaded | None, nodes: Layered | None = None, *, render: bool) -> Explained:
-    """What is known of ``key``: of a profile if it is ``loaded``, of a cluster file (``nodes``) if there is one.
+    """What is known about ``key``: in a profile if it is ``loaded``, in a cluster file (``nodes``) if there is one.
 
     ``render``: whether the profile can be rendered, to find the files that follow from it.
 
@@ -66,7 +66,7 @@ def explain(key: str, loaded: Loaded | None, nodes: Layered | None = None, *, re
     below = sorted(name for name in history if name.startswith((f"{key}.", f"{key}[")))
     if place is None and key not in history and not below:
         known = {*history, *(found.key for model in documents().values() for found in places(model))}
-        hint = closest(key, sorted(known)) or "imgbuild explain kernel lists a part"
+        hint = closest(key, sorted(known)) or "list the keys of a section, for example with imgbuild explain kernel"
         raise UsageError(f"there is no key {key}", hint)
     names = [key] if key in history and not below else below
     names += sorted(name for name in history if name.startswith("nodes[") and name.endswith(f"].settings.{key}"))
@@ -80,7 +80,7 @@ def explain(key: str, loaded: Loaded | None, nodes: Layered | None = None, *, re
 
 
 def _declared(path: Path) -> tuple[Place | None, bool]:
-    """What is declared at a key, and whether it is the key's own: the chart's values are declared as a whole."""
+    """What is declared at a key, and whether for this key itself: the chart's values are declared as a whole."""
     model = next((model for model in documents().values() if path[0] in model.model_fields), None)
     here = root(model) if model is not None else None
     for number, part in enumerate(path):
@@ -104,7 +104,7 @@ def _values(name: str, path: Path, layered: Layered) -> Iterator[Value]:
 
 
 def lines(found: Explained, width: int) -> Iterator[str]:
-    """For people."""
+    """As text."""
     place = found.place
     if place is not None and place.setting is not None:
         said = place.setting.description if found.exact else f"Below {place.key}: {place.setting.description}"
@@ -129,7 +129,7 @@ def lines(found: Explained, width: int) -> Iterator[str]:
 
 
 def _facts(place: Place, width: int) -> Iterator[str]:
-    assert place.setting is not None  # noqa: S101 - looked at by the caller
+    assert place.setting is not None  # noqa: S101 - checked by the caller
     facts = {
         "type": type_words(place),
         "default": default_words(place),
@@ -147,12 +147,12 @@ def _facts(place: Place, width: int) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Markdown as one reads it on a terminal."""
+    """Markdown as plain text for a terminal."""
     return re.sub(r"`([^`]*)`", r"\1", without_links(text))
 
 
 def as_json(found: Explained) -> dict[str, Any]:
-    """For machines."""
+    """As JSON."""
     place = found.place
     out: dict[str, Any] = {"key": found.key}
     if place is not None and place.setting is not None:

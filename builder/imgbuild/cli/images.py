@@ -1,4 +1,4 @@
-"""`imgbuild images`: every container image that the nodes pull, with the addresses at which it is asked for."""
+"""`imgbuild images`: every container image that the nodes pull, with the addresses it is pulled from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from imgbuild.pipeline import prepare
 def command(says: Says, given: Given, names: bool, digests: bool) -> int:
     """List the container images that the nodes pull, and where they are pulled from."""
     if names and says.json:
-        raise click.UsageError("--names and --format json exclude each other")
+        raise click.UsageError("--names and --format json cannot be used together")
     ready = prepare(given.request(), Findings())
     lines = listed([ready.resolved, *(own.resolved for own in ready.own)], ready.cluster)
     if digests:
@@ -50,7 +50,7 @@ def command(says: Says, given: Given, names: bool, digests: bool) -> int:
 
 @dataclass(frozen=True)
 class Line:
-    """One image. ``digest`` is the registry's, where it was asked; ``problem`` why it gave none."""
+    """One image. ``digest`` is the registry's, if it was queried; ``problem`` is why there is none."""
 
     image: Image
     addresses: Sequence[str]
@@ -59,7 +59,7 @@ class Line:
 
 
 def listed(profiles: Iterable[Resolved], cluster: Cluster) -> list[Line]:
-    """The images of these profiles (nodes with settings of their own have one each), every name once."""
+    """The images of these profiles (nodes with their own settings have one each), without duplicates."""
     found: dict[str, Line] = {}
     for resolved in profiles:
         for image in images(resolved, cluster):
@@ -68,14 +68,14 @@ def listed(profiles: Iterable[Resolved], cluster: Cluster) -> list[Line]:
 
 
 def with_digests(lines: Iterable[Line], steps: Steps) -> list[Line]:
-    """The same with what the registries answer.
+    """The same with the digests from the registries.
 
     Raises:
         HostError: skopeo is not installed.
     """
     asked = []
     for line in lines:
-        with steps.step(f"Ask for {line.image.name}"):
+        with steps.step(f"Look up {line.image.name}"):
             try:
                 found, _ = digest(line.image.name, line.addresses)
                 asked.append(Line(line.image, line.addresses, digest=found))
@@ -85,7 +85,7 @@ def with_digests(lines: Iterable[Line], steps: Steps) -> list[Line]:
 
 
 def notes(resolved: Resolved) -> list[str]:
-    """What the tables do not know about these versions, and which archives come before any registry."""
+    """What the tables do not know about these versions, and which archives are used before any registry."""
     profile = resolved.profile
     out: list[str] = []
     if not profile.kubernetes.enabled:
@@ -96,21 +96,21 @@ def notes(resolved: Resolved) -> list[str]:
     ):
         known = known_until(table, release) if release else None
         if known is not None:
-            out.append(f"{what} {release} are listed as in {known}, the newest that was looked at")
+            out.append(f"{what} {release} are listed as in {known}, the newest known version")
     if profile.containerd.images:
         names = ", ".join(archive.name for archive in profile.containerd.images)
-        out.append(f"loaded from archives first, and pulled only where those lack them: {names}")
+        out.append(f"images in these archives are loaded from them, only others are pulled: {names}")
     return out
 
 
 def print_names(console: Console, lines: Sequence[Line]) -> None:
-    """One name a line, with its digest where it was asked for."""
+    """One name per line, with its digest if it was looked up."""
     for line in lines:
         console.print(line.image.name if line.digest is None else f"{line.image.name}@{line.digest}")
 
 
 def print_lines(console: Console, lines: Sequence[Line], remarks: Sequence[str]) -> None:
-    """Below each address the images that are asked for there."""
+    """Below each address the images that are pulled from there."""
     width = max((len(line.image.name) for line in lines), default=0)
     for asked in dict.fromkeys(tuple(line.addresses) for line in lines):
         console.print(f"from {', then '.join(asked)}")
@@ -122,7 +122,7 @@ def print_lines(console: Console, lines: Sequence[Line], remarks: Sequence[str])
 
 
 def _print_line(console: Console, line: Line, width: int) -> None:
-    by_digest = ", asked for by digest" if line.image.by_digest else ""
+    by_digest = ", pulled by digest" if line.image.by_digest else ""
     console.print(f"    {line.image.name:{width}}  {line.image.part}{by_digest}")
     if line.digest is not None:
         console.print(f"        {line.digest}")

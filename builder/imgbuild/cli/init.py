@@ -28,7 +28,7 @@ extends: {profile}
 users:
   - name: admin
     sudo: true
-    ssh_keys: []    # your public key, the line in ~/.ssh/id_ed25519.pub: without one nobody can log in
+    ssh_keys: []    # your public key, the line in ~/.ssh/id_ed25519.pub: without one you cannot log in
 
 time:
   zone: UTC         # a name such as Europe/Berlin
@@ -52,7 +52,7 @@ CLUSTER = """\
 #   imgbuild check --profile {profile} --cluster {file}    shows what is wrong or missing
 #   imgbuild --profile {profile} --cluster {file}          builds a seed for each node
 #
-# Replace names and addresses by your own.
+# Replace names and addresses with your own.
 name: lab
 endpoint: 10.0.0.11:6443    # where the nodes reach the API server: the first control plane here
 
@@ -90,8 +90,8 @@ def command(says: Says, place: Path, profile: str, cluster: bool) -> None:  # fm
     """
     path = place if place.suffix in (".yaml", ".yml") else place / "node.yaml"
     if not NAME.fullmatch(path.stem):
-        hint = "letters, digits, dots, dashes and underscores; it also becomes the name of the output folder"
-        raise UsageError(f"{path.stem!r} is not a name for a profile", hint)
+        hint = "use letters, digits, dots, dashes and underscores; it also becomes the name of the output folder"
+        raise UsageError(f"{path.stem!r} is not a valid profile name", hint)
     shown = shlex.quote(str(path))
     files = {path: PROFILE.format(file=shown, profile=profile)}
     words = f"--profile {shown}"
@@ -111,10 +111,10 @@ def command(says: Says, place: Path, profile: str, cluster: bool) -> None:  # fm
 
 
 def write_new(files: dict[Path, str]) -> None:
-    """Write files that are not there yet, all of them or none.
+    """Write files that do not exist yet, all of them or none.
 
     Raises:
-        UsageError: one of them is there. HostError: they cannot be written.
+        UsageError: one of them exists. HostError: they cannot be written.
     """
     for path in files:
         if os.path.lexists(path):

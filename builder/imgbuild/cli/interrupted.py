@@ -1,17 +1,17 @@
-"""Ctrl-C and too little memory, in plain words at any moment: also while imgbuild is still importing."""
+"""Short messages for Ctrl-C and too little memory at any moment, also while imgbuild is still importing."""
 
 from __future__ import annotations
 
 import os
 from types import FrameType
 
-# Made beforehand: with no memory left there is none for a message either.
-_INTERRUPTED = b"error: interrupted\n  fix: nothing was changed; run it again\n"
+# Created beforehand: without free memory, a message cannot be created either.
+_INTERRUPTED = b"error: interrupted\n  fix: run it again; nothing was changed\n"
 _NO_MEMORY = b"error: not enough memory\n  fix: free some, or raise the limit (ulimit -v), and run it again\n"
 
 
 def early(_number: int, _frame: FrameType | None) -> None:
-    """SIGINT before the command itself takes care of it, and after it has ended."""
+    """SIGINT before the command handles it itself, and after it has ended."""
     _end(_INTERRUPTED)
 
 

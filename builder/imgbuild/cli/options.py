@@ -1,4 +1,4 @@
-"""Options that several commands have, declared once. What they give arrives as one `Given`."""
+"""Options that several commands share, declared once. Their values arrive as one `Given`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")  # as a profile's (config/
 
 
 class Place(click.Path):
-    """A path that says something: `--output "$UNSET"` is not the folder one happens to stand in."""
+    """A path that is not empty: `--output "$UNSET"` must not mean the current folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -30,13 +30,13 @@ class Place(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path; a usage error for an empty one."""
         if value == "":
-            self.fail("it is empty", param, ctx)
+            self.fail("must not be empty", param, ctx)
         return super().convert(value, param, ctx)
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the shared options gave: which profile, what is laid over it, for which cluster."""
+    """The values of the shared options: which profile, what is applied on top of it, for which cluster."""
 
     profile: str | None
     layers: Sequence[str] = ()
@@ -46,9 +46,9 @@ class Given:
     secrets: Path | None = None
 
     def request(self, name: str | None = None) -> Request:
-        """The same for the pipeline, which is imported only now: that takes half of a run.
+        """The same for the pipeline, which is imported only now: that takes half the run time.
 
-        ``name`` is the output folder's, where it is not the profile's.
+        ``name`` is the output folder's, if it is not the profile's.
 
         Raises:
             click.UsageError: no profile was named.
@@ -61,7 +61,7 @@ class Given:
 
 
 def layer_option(text: str) -> Callable[[Command], Command]:
-    """`--layer`, any number of times; ``text`` says on top of what."""
+    """`--layer`, repeatable; ``text`` is its help."""
     return click.option(
         "--layer", "-l", "layers", metavar="NAME|FILE", multiple=True, shell_complete=layer_names, help=text
     )
@@ -89,7 +89,7 @@ _CLUSTER = (
 
 
 def input_options(*, required: bool = True, cluster: bool = True) -> Callable[[Command], Command]:
-    """The options that say which profile and, with ``cluster``, which nodes; the command gets them as ``given``."""
+    """The options that select the profile and, with ``cluster``, the nodes; the command gets them as ``given``."""
     profile = click.option(
         "--profile", "-p", metavar="NAME|FILE", required=required, shell_complete=profile_names,
         help="The profile: the name of a shipped one, or a YAML file.",
@@ -117,7 +117,7 @@ def input_options(*, required: bool = True, cluster: bool = True) -> Callable[[C
 
 
 def output_option(text: str) -> Callable[[Command], Command]:
-    """`--output`, the folder that holds a folder for each profile; ``text`` says what for."""
+    """`--output`, the folder that has a folder for each profile; ``text`` is its help."""
     return click.option("--output", "-o", type=Place(), default=Path("out"), show_default=True, help=text)
 
 
@@ -130,7 +130,7 @@ def name_option(command: Command) -> Command:
 def _folder_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and not NAME.fullmatch(value):
         raise click.BadParameter(
-            f"{value!r} is not a name for a folder: use up to 61 letters, digits, dots, dashes and underscores, "
+            f"{value!r} is not a valid folder name: use up to 61 letters, digits, dots, dashes and underscores, "
             "starting with a letter or a digit",
             context,
             parameter,

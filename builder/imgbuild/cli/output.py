@@ -45,7 +45,7 @@ class Says:
         print(json_line(event, **fields), flush=True)
 
     def steps(self) -> Steps:
-        """Progress in the form asked for."""
+        """Progress in the requested format."""
         if self.json:
             return JsonSteps(sys.stdout)
         return TerminalSteps(self.err) if self.err.is_terminal else PlainSteps(sys.stderr)
@@ -59,7 +59,7 @@ class Says:
             print_findings(self.err, findings.items)
 
     def note(self, text: str) -> None:
-        """One line beside the result."""
+        """One line in addition to the result."""
         if self.json:
             self.event("note", text=mask(text))
         else:
@@ -107,9 +107,9 @@ def ends_well(command: Command) -> Command:
             if context.invoked_subcommand is None:
                 says.end(command_name(context), code)
         except BrokenPipeError:
-            _no_more_output()  # the reader has gone (imgbuild ... | head): nothing to tell
+            _no_more_output()  # the reader has closed the pipe (imgbuild ... | head): nothing to report
             code = 3
-        except OSError as error:  # standard output takes no events
+        except OSError as error:  # standard output cannot be written
             says.json = False
             code = _told(error, says)
             _no_more_output()
@@ -125,12 +125,12 @@ def ends_well(command: Command) -> Command:
 
 
 def _no_more_output() -> None:
-    """Keep Python from flushing what standard output does not take."""
+    """Prevent Python from flushing what standard output cannot take."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told(error: BaseException, says: Says) -> int:
-    """Say what ended the command; its exit code is given."""
+    """Report what ended the command; return its exit code."""
     if isinstance(error, InvalidInput):
         says.findings(error.findings)
         return error.exit_code
@@ -141,9 +141,9 @@ def _told(error: BaseException, says: Says) -> int:
         if error.errno == errno.ENOMEM:
             no_memory()
         where = f"{error.filename}: " if error.filename else "cannot write the output: "
-        says.error(ImgbuildError(f"{where}{error.strerror or error}", "fix the cause and run this again"))
+        says.error(ImgbuildError(f"{where}{error.strerror or error}", "fix the cause and retry"))
     else:
-        says.error(ImgbuildError("interrupted", "what was there before is unchanged; run it again"))
+        says.error(ImgbuildError("interrupted", "run it again; what was there before is unchanged"))
     return 3
 
 
@@ -153,10 +153,10 @@ def command_name(context: click.Context | None) -> str:
 
 
 def usage_error_events(error: click.ClickException) -> None:
-    """What click found wrong with the command line, as JSON events."""
+    """click's errors about the command line, as JSON events."""
     context = getattr(error, "ctx", None)
     says = Says("json")
-    hint = f"{context.command_path} --help lists the options" if context is not None else ""
+    hint = f"list the options with {context.command_path} --help" if context is not None else ""
     says.error(ImgbuildError(error.format_message(), hint))
     says.end(command_name(context), error.exit_code)
 
@@ -168,7 +168,7 @@ _FORMAT = click.option(
 
 
 def _last_option(option: Callable[[Command], Command], command: Command) -> Command:
-    """The command with one more option, which its help lists last. click turns the list of parameters round."""
+    """The command with one more option, which its help lists last. click reverses the list of parameters."""
     command = option(command)
     parameters: list[click.Parameter] = command.__dict__["__click_params__"]
     parameters.insert(0, parameters.pop())

@@ -1,4 +1,4 @@
-"""`imgbuild profiles`: what ships with imgbuild."""
+"""`imgbuild profiles`: the profiles, layers and targets that imgbuild ships."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The program's first lines: Ctrl-C and too little memory end it in plain words, even while it is still importing.
+"""The program's first lines: Ctrl-C and too little memory end it with a short message, even during imports.
 
-Half of a run is importing, and nothing has been changed by then.
+Imports take half the run time, and nothing has been changed by then.
 """
 
 from __future__ import annotations

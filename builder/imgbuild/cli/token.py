@@ -1,4 +1,4 @@
-"""`imgbuild token`: a new bootstrap token in the secrets file, and in the seeds if asked for; no network."""
+"""`imgbuild token`: a new bootstrap token in the secrets file, and in the seeds if requested; no network."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from imgbuild.pipeline import Request, prepare, with_new_token, write
 @click.command("token", cls=Command)
 @ends_well
 @input_options(required=False)
-@click.option("--keep", is_flag=True, help="Print the Secret of the token that the cluster has; make no new one.")
-@click.option("--render", is_flag=True, help="Also write the seeds with it; give the options of the build too.")
+@click.option("--keep", is_flag=True, help="Print the Secret of the cluster's current token, without making a new one.")
+@click.option(
+    "--render", is_flag=True, help="Also write the seeds with the new token; pass the options of the build too."
+)
 @output_option("With --render: the folder of the build.")
 @name_option
 def command(says: Says, given: Given, keep: bool, render: bool, output: Path, name: str | None) -> None:
@@ -56,14 +58,14 @@ def command(says: Says, given: Given, keep: bool, render: bool, output: Path, na
     if made.now != made.before:
         old, end = secret_name(made.before.bootstrap_token), made.before.bootstrap_token_expires
         says.err.print(
-            f"{made.path} has the new token; the cluster takes it once it has this Secret (kubectl apply -f).\n"
-            f"It takes the old one until {end}, or until: kubectl -n kube-system delete secret {old}"
+            f"{made.path} has the new token; the cluster accepts it once this Secret is applied (kubectl apply -f).\n"
+            f"It accepts the old one until {end}, or until you run: kubectl -n kube-system delete secret {old}"
         )
 
 
 @dataclass(frozen=True)
 class Renewed:
-    """The secrets that the file has now, and those that it had."""
+    """The secrets that the file has now, and its previous ones."""
 
     now: Secrets
     before: Secrets
@@ -71,7 +73,7 @@ class Renewed:
 
 
 def renew(cluster_file: Path, secrets_file: Path | None, findings: Findings, *, keep: bool) -> Renewed:
-    """A new token in the secrets file; ``keep``: the one that is there.
+    """A new token in the secrets file; ``keep``: the current one.
 
     Raises:
         InvalidInput: the cluster file or the secrets file has errors, or there is no secrets file yet.
@@ -94,7 +96,7 @@ def renew(cluster_file: Path, secrets_file: Path | None, findings: Findings, *, 
 
 
 def renew_seeds(request: Request, output: Path, steps: Steps, findings: Findings, *, keep: bool) -> Renewed:
-    """The same, and the seeds of ``output``/NAME with it; its image and its elements are as they were.
+    """The same, and the seeds of ``output``/NAME with it; image and elements are unchanged.
 
     Raises:
         InvalidInput: there are errors in the input; nothing is written.
@@ -104,14 +106,14 @@ def renew_seeds(request: Request, output: Path, steps: Steps, findings: Findings
     ready = prepare(replace(request, renew_token=not keep), findings)
     kept = ready.kept
     if kept is None:  # no Kubernetes
-        raise UsageError(f"the nodes of {request.profile} join no cluster: there is no token in their seeds")
-    if kept.layered is None:  # keys of a new cluster, which `keep` alone would make
+        raise UsageError(f"the nodes of {request.profile} do not join a cluster: there is no token in their seeds")
+    if kept.layered is None:  # keys of a new cluster, which only `keep` would make
         with_new_token(kept, ready.cluster, findings)
         raise InvalidInput(findings)
     folder = output / ready.resolved.name
     wanted = image_id(ready.resolved, ready.rendered.install, ready.rendered.node)
     if read_manifest(folder)["image_wanted"] != wanted:
-        hint = "give the --profile, --layer, --set and --mode that it was built with, or build it again"
-        raise UsageError(f"{folder} was built from something else: its seeds would not fit its image", hint)
+        hint = "pass the --profile, --layer, --set and --mode that it was built with, or build it again"
+        raise UsageError(f"{folder} was built from other input: its seeds would not match its image", hint)
     write(ready, output, steps, image=False, cache=Path(), fresh=False)
     return Renewed(kept.secrets, kept.before or kept.secrets, kept.path)

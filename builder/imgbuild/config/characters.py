@@ -1,4 +1,4 @@
-"""Characters of another keyboard, or of a text processor, that look like those YAML is written with."""
+"""Characters from another keyboard layout or a word processor that look like YAML's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 QUOTES = "“”„‟‘’‚‛「」『』«»＂＇´"
-"""What looks like a quotation mark."""
+"""Characters that look like a quotation mark."""
 
 _TYPE = {
     "：": ":", "，": ",", "；": ";", "［": "[", "］": "]", "｛": "{", "｝": "}", "【": "[", "】": "]", "（": "(",
@@ -28,7 +28,7 @@ def first(text: str) -> re.Match[str] | None:
 
 
 def starts(text: str) -> re.Match[str] | None:
-    """Such a character at a text's start, where it was meant as YAML's."""
+    """Such a character at the start of a text, where YAML's own was meant."""
     return _START.match(text)
 
 
@@ -39,8 +39,8 @@ def described(char: str) -> str:
 
 
 def instead(char: str) -> str:
-    """What to type in its place."""
+    """What to type instead."""
     wanted = _TYPE.get(char) or unicodedata.normalize("NFKC", char)
     if wanted == "nothing":
         return "delete it: it cannot be seen"
-    return f"type {wanted} in its place" if len(wanted) > 1 else f"type {wanted} in its place (half-width, ASCII)"
+    return f"type {wanted} instead" if len(wanted) > 1 else f"type {wanted} instead (half-width, ASCII)"

@@ -26,7 +26,7 @@ _MAC = "52:54:00:ab:cd:ef"
 
 
 class Route(Model):
-    """A static route; ``to`` is a network (0.0.0.0/0 for all: never the word default, cloud-init < 25.3)."""
+    """A static route; ``to`` is a network (0.0.0.0/0 for all, never the word default: cloud-init < 25.3)."""
 
     to: Annotated[
         Destination,
@@ -56,7 +56,7 @@ class Addresses(Model):
 
 
 class Interface(Addresses):
-    """A physical interface, found by its MAC and given ``name``."""
+    """A physical interface, found by its MAC and renamed to ``name``."""
 
     name: Annotated[
         InterfaceName, Setting("Name that the interface gets; the card is found by its MAC.", example="eth0")
@@ -154,7 +154,7 @@ class Node(Model):
         dict[str, object],
         Like(Profile),
         Setting(
-            "Keys of a [profile](profile.md), laid over the profile for this node alone: "
+            "Keys of a [profile](profile.md), applied on top of the profile for this node alone: "
             "[below](#settings-of-a-nodes-own).",
             example={"kubernetes": {"schedulable_control_plane": False}},
         ),
@@ -167,12 +167,12 @@ class Node(Model):
 
 
 class Vip(Model):
-    """An address that one of the control planes holds at a time, by kube-vip as a static pod."""
+    """An address that one control plane has at a time, managed by kube-vip as a static pod."""
 
     address: Annotated[
         Address,
         Setting(
-            "Free address of the nodes' network, which one control plane holds at a time, by kube-vip as a static pod.",
+            "Free address of the nodes' network. kube-vip, a static pod, gives it to one control plane at a time.",
             example="10.0.0.10",
         ),
     ]
@@ -215,8 +215,8 @@ class Cluster(Model):
     single_endpoint: Annotated[
         bool,
         Setting(
-            "Accepts an endpoint that is the address of one of several control planes: without that node nobody "
-            "reaches the API. [What happens when it is imaged again]"
+            "Accepts an endpoint that is the address of one of several control planes: without that node "
+            "the API cannot be reached. [What happens when it is imaged again]"
             "(../how-to/first-boot.md#a-control-plane-was-re-imaged).",
             scope="cluster",
         ),
@@ -248,9 +248,9 @@ class Cluster(Model):
 
     @cached_property
     def first(self) -> Node | None:
-        """The control plane that makes the cluster: the first of the file. Found once: every node asks."""
+        """The control plane that makes the cluster: the first of the file. Cached, because every node needs it."""
         return next((node for node in self.nodes if node.role == "control-plane"), None)
 
 
 DEFAULT = Cluster(name="imgbuild", nodes=[Node(name="node1", role="control-plane")])
-"""Without a cluster file: one control plane by DHCP."""
+"""Without a cluster file: one control plane that uses DHCP."""

@@ -1,4 +1,4 @@
-"""The kinds of values that only a cluster file holds: MACs, interfaces, addresses, labels, images with a tag."""
+"""The types of values that only a cluster file has: MACs, interfaces, addresses, labels, images with a tag."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _interface_address(value: str) -> str:
             raise ValueError(value)
         return str(ipaddress.ip_interface(value))
     except ValueError as error:
-        raise ValueError("an address with its prefix length is wanted, such as 192.168.1.10/24") from error
+        raise ValueError("write an address with its prefix length, such as 192.168.1.10/24") from error
 
 
 def _mac(value: str) -> str:
@@ -31,7 +31,7 @@ def _mac(value: str) -> str:
     if mac != value.lower():
         raise ValueError(f"write it {mac}")
     if int(digits[:2], 16) & 1 or digits == "0" * 12:
-        raise ValueError("give the card's own: no card has this MAC (the first pair is odd, or all are zero)")
+        raise ValueError("write the card's own MAC: no card has this one (the first pair is odd, or all are zero)")
     return mac
 
 
@@ -45,7 +45,7 @@ def _endpoint(value: str) -> str:
         else:
             dns_name(found[2])
     except ValueError as error:
-        raise ValueError("host:port is wanted: 10.0.0.10:6443, k8s.example.org:6443 or [2001:db8::10]:6443") from error
+        raise ValueError("write host:port: 10.0.0.10:6443, k8s.example.org:6443 or [2001:db8::10]:6443") from error
     return value
 
 

@@ -1,4 +1,4 @@
-"""Reading a cluster file: what is wrong with one node does not keep the others from being checked."""
+"""Read a cluster file: an error in one node does not prevent the others from being checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """A cluster file as read. ``mended``: where something stands in for what does not fit, which is said already."""
+    """A cluster file as read. ``mended``: where a default replaces an invalid value, which is already reported."""
 
     cluster: Cluster
     layered: Layered
@@ -32,7 +32,7 @@ class ClusterFile:
 def load_cluster(path: FilePath, findings: Findings) -> ClusterFile | None:
     """Read a cluster file; every problem goes to ``findings``: errors there mean that nothing may be built.
 
-    What is wrong with one node does not keep the others from being checked. None if there are no nodes to speak of.
+    An error in one node does not prevent the others from being checked. None if no nodes could be read.
     """
     before = len(findings.errors)
     document = read(path, findings)
@@ -47,7 +47,7 @@ def load_cluster(path: FilePath, findings: Findings) -> ClusterFile | None:
 
 
 def _mended(layered: Layered) -> ClusterFile | None:
-    """The cluster without what does not fit; a node keeps its name, however bad, and its place in the file."""
+    """The cluster without invalid values; a node keeps its name, even an invalid one, and its place in the file."""
     raw = layered.data.get("nodes")
     if not isinstance(raw, list) or not raw:
         return None
@@ -64,7 +64,7 @@ def _mended(layered: Layered) -> ClusterFile | None:
 
 
 def _fitting(model: type[M], raw: object, spare: Mapping[str, object], above: Path, mended: set[Path]) -> M:
-    """``raw`` as a model, without the keys that do not fit; ``spare`` has those that must be there."""
+    """``raw`` as a model, without invalid keys; ``spare`` has the required ones."""
     given = raw if isinstance(raw, dict) else {}
     try:
         return model.model_validate(given)

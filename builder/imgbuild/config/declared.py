@@ -1,7 +1,7 @@
-"""What the models declare at a key: type, limits, default, and the setting's own words (imgbuild.config.setting).
+"""What the models declare for a key: type, limits, default, and the setting's texts (imgbuild.config.setting).
 
-A key's path is that of a value (``users``, 0, ``name``) or of a pattern, in which ``[]`` stands for each item of a list
-and ``NAME`` for a name of the user's.
+A key's path is that of a value (``users``, 0, ``name``) or of a pattern, in which ``[]`` means each item of a list
+and ``NAME`` a name that the user chooses.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Place:
     hint: Any
     """The annotation in full."""
     said: tuple[object, ...]
-    """What the annotation's Annotated hold, also those of a member of a union."""
+    """What the annotation's Annotated have, including those of a member of a union."""
     above: Place | None = None
     field: FieldInfo | None = None
     """None: an item of a list, a value of a mapping, a whole file."""
 
     def find(self, kind: type[T]) -> T | None:
-        """What of this kind is said of the place itself."""
+        """The declaration of this kind for the place itself."""
         return next((word for word in self.said if isinstance(word, kind)), None)
 
     @property
@@ -47,12 +47,12 @@ class Place:
 
     @property
     def setting(self) -> Setting | None:
-        """The declaration; None: it is an item of a list or the like."""
+        """The declaration; None for an item of a list and similar places."""
         return self.find(Setting)
 
     @property
     def model(self) -> type[BaseModel] | None:
-        """The model that the value is one of."""
+        """The model that the value is an instance of."""
         return self.type if isinstance(self.type, type) and issubclass(self.type, BaseModel) else None
 
     @property
@@ -70,12 +70,12 @@ class Place:
 
     @property
     def settings(self) -> Iterator[Setting]:
-        """The declarations that hold here, the nearest first."""
+        """The declarations that apply here, the nearest first."""
         return (place.setting for place in self.line if place.setting is not None)
 
     @property
     def scope(self) -> Scope:
-        """Where a value takes effect: the nearest declaration counts; a file's own settings are for the seed."""
+        """Where a value takes effect: the nearest declaration counts; by default the seed."""
         return next((setting.scope for setting in self.settings if setting.scope is not None), "image")
 
     @property
@@ -89,7 +89,7 @@ class Place:
         return any(setting.secret for setting in self.settings)
 
     def below(self, part: str | int) -> Place | None:
-        """What is declared at a key or an index; None: nothing."""
+        """What is declared at a key or an index; None if nothing is."""
         if self.model is not None:
             field = self.model.model_fields.get(part) if isinstance(part, str) else None
             return _of_field(field, str(part), self) if field is not None else None
@@ -134,7 +134,7 @@ def _plain(hint: Any) -> Any:
 
 
 def _bare(hint: Any) -> tuple[Any, tuple[object, ...]]:
-    """A type without Annotated and "or null", and what those said of it."""
+    """A type without Annotated and "or null", and their metadata."""
     said: tuple[object, ...] = ()
     while True:
         if get_origin(hint) is Annotated:
@@ -165,7 +165,7 @@ def places(model: type[BaseModel]) -> Iterator[Place]:
 
 
 def place(model: type[BaseModel], path: Sequence[str | int]) -> Place | None:
-    """What a file's model declares at ``path``; None: nothing."""
+    """What a file's model declares at ``path``; None if nothing."""
     here: Place | None = root(model)
     for part in path:
         here = here.below(part) if here is not None else None
@@ -184,7 +184,7 @@ def nearest(model: type[BaseModel], path: Sequence[str | int]) -> Place:
 
 
 def others(place: Place, now: object) -> list[Any]:
-    """Values that a setting may have in place of what it has now: by its type, else its example."""
+    """Values that a setting may have instead of its current one: by its type, else its example."""
     if place.type is bool or isinstance(now, bool):
         return [not now]
     if get_origin(place.type) is Literal:

@@ -1,4 +1,4 @@
-"""The kinds of values that a profile and a cluster file hold: each checks its text and tells the fix.
+"""The types of values in profiles and cluster files: each validates its text and names the fix.
 
 Sources: RFC 1123 (host names), bootparam(7), sysctl.d(5), crypt(5), sshd(8) AUTHORIZED_KEYS, the distribution spec of
 image references.
@@ -36,7 +36,7 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
-        """As pydantic's, but for what is private."""
+        """Like pydantic's, without private values."""
         for name, value in super().__repr_args__():
             field = type(self).model_fields.get(name or "")
             said = field.metadata if field is not None else ()
@@ -45,7 +45,7 @@ class Model(BaseModel):
 
 
 class SecretModel(Model):
-    """A file of secrets. A key that it does not have is not even named: in a damaged file it is a piece of a value."""
+    """A file of secrets. An unknown key is not even named: in a damaged file it may be part of a value."""
 
 
 def _matcher(regex: str, what: str) -> Callable[[str], str]:
@@ -61,7 +61,7 @@ def _matcher(regex: str, what: str) -> Callable[[str], str]:
 
 @dataclass(frozen=True)
 class Matches:
-    """In a type's Annotated: the whole value matches a regular expression; ``what`` tells the fix."""
+    """In a type's Annotated: the whole value must match a regular expression; ``what`` is the fix."""
 
     regex: str
     what: str
@@ -71,12 +71,12 @@ class Matches:
         return no_info_after_validator_function(_matcher(self.regex, self.what), handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The expression, which editors check too: it has nothing that ECMAScript reads in another way."""
+        """The expression, which editors check too: it has nothing that ECMAScript reads differently."""
         return {**handler(core), "pattern": f"^(?:{self.regex})$", "patternErrorMessage": self.what}
 
 
 def pattern(regex: str, what: str) -> Matches:
-    """A validator that wants the whole value to match ``regex``; ``what`` tells the fix."""
+    """A validator that requires the whole value to match ``regex``; ``what`` is the fix."""
     return Matches(regex, what)
 
 
@@ -88,15 +88,15 @@ dns_name = _matcher(
 
 def _cidr(value: str) -> str:
     if "/" not in value:
-        raise ValueError("a network in CIDR form is wanted, with its prefix length: 10.244.0.0/16")
+        raise ValueError("write a network in CIDR form, with its prefix length: 10.244.0.0/16")
     try:
         if "%" in value:
             raise ValueError(value)
         network = ipaddress.ip_network(value, strict=False)
     except ValueError as error:
-        raise ValueError("a network in CIDR form is wanted, such as 10.244.0.0/16") from error
+        raise ValueError("write a network in CIDR form, such as 10.244.0.0/16") from error
     if str(network) != value:
-        raise ValueError(f"write it as the network itself: {network}")
+        raise ValueError(f"write the network address: {network}")
     return value
 
 
@@ -109,27 +109,27 @@ def _one_family(value: object) -> object:
 
 def _address(value: str) -> str:
     try:
-        if "%" in value:  # a zone: Python takes any text there
+        if "%" in value:  # a zone: Python accepts any text there
             raise ValueError(value)
         return str(ipaddress.ip_address(value))
     except ValueError as error:
-        raise ValueError("an IP address is wanted, such as 192.168.1.10") from error
+        raise ValueError("write an IP address, such as 192.168.1.10") from error
 
 
 def _url(value: str) -> str:
-    # RFC 3986, but for $ and the quotes, which shell, iPXE and GRUB take for their own, and # (apt: a comment).
+    # RFC 3986, but for $ and the quotes, which have a meaning in shell, iPXE and GRUB, and # (apt: a comment).
     if not re.fullmatch(r"(https?|file)://([A-Za-z0-9._~:/?\[\]@!&()*+,;=-]|%[0-9A-Fa-f]{2})+", value):
         raise ValueError(
-            "a URL is wanted: http://, https:// or file://, in ASCII, without spaces, quotes, $ and #; others as %20"
+            "write a URL: http://, https:// or file://, in ASCII, without spaces, quotes, $ and #; encode others as %20"
         )
     try:
         parts = urlsplit(value)
         if parts.port == 0 or (parts.scheme != "file" and not parts.hostname):
             raise ValueError(value)
     except ValueError as error:
-        raise ValueError("a URL is wanted with a host, such as https://example.org/path") from error
+        raise ValueError("write a URL with a host, such as https://example.org/path") from error
     if "@" in parts.netloc:
-        raise ValueError("take user and password out: they would lie readable in the image and on every node")
+        raise ValueError("remove user and password: they would be readable in the image and on every node")
     return value
 
 
@@ -149,7 +149,7 @@ def duration_seconds(value: str) -> int:
 
 
 def duration(least: str, most: str) -> AfterValidator:
-    """A validator for a duration between two, which both are taken."""
+    """A validator for a duration between two bounds, both included."""
 
     def check(value: str) -> str:
         if not duration_seconds(least) <= duration_seconds(value) <= duration_seconds(most):
@@ -160,15 +160,15 @@ def duration(least: str, most: str) -> AfterValidator:
 
 
 def no_boolean(value: object) -> object:
-    """``value``, unless it is true or false: pydantic takes true for 1 in a Literal, also in strict mode."""
+    """``value``, unless it is true or false: pydantic reads true as 1 in a Literal, also in strict mode."""
     if isinstance(value, bool):
-        raise ValueError("a number is wanted, not true or false")
+        raise ValueError("write a number, not true or false")
     return value
 
 
 def _one_line(value: str) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
-        raise ValueError("one line without control characters is wanted")
+        raise ValueError("write one line without control characters")
     return value
 
 
@@ -186,11 +186,11 @@ def _minor_url(value: str) -> str:
 
 Cidr = Annotated[str, AfterValidator(_cidr), Words("network (CIDR)")]
 ClusterCidr = Annotated[str, BeforeValidator(_one_family), AfterValidator(_cidr), Words("network (CIDR)")]
-"""The network of pods or Services. Kubernetes takes two, of either family, for dual stack; imgbuild takes one."""
+"""The network of pods or Services. Kubernetes accepts two, one of each family, for dual stack; imgbuild accepts one."""
 Address = Annotated[str, AfterValidator(_address), Words("IP address")]
 Url = Annotated[str, AfterValidator(_url), Words("URL")]
 MinorUrl = Annotated[str, AfterValidator(_minor_url), Words("URL")]
-"""A URL in which {minor} stands for Kubernetes' minor, such as 1.34."""
+"""A URL in which {minor} is replaced by Kubernetes' minor, such as 1.34."""
 Line = Annotated[str, AfterValidator(_one_line), Words("one line of text")]
 Sha256 = Annotated[str, pattern(r"[0-9a-f]{64}", "a sha256 is 64 lower-case hexadecimal digits"), Words("sha256")]
 Version = Annotated[
@@ -200,7 +200,7 @@ HostName = Annotated[
     str,
     pattern(
         r"(?=.{1,63}$)(?!localhost$|[0-9]+$)[a-z0-9]([a-z0-9-]*[a-z0-9])?",
-        "a host name has lower-case letters, digits and dashes, at most 63 (RFC 1123; Kubernetes takes no other); "
+        "a host name has lower-case letters, digits and dashes, at most 63 (RFC 1123; Kubernetes requires it); "
         "localhost and digits alone mean other addresses",
     ),
     Words("host name"),
@@ -224,7 +224,7 @@ Image = Annotated[
 AbsolutePath = Annotated[
     str,
     pattern(r"(?=.{2,1024}$)(/[A-Za-z0-9_@%+=:,-][A-Za-z0-9._@%+=:,-]{0,254}|/\.[A-Za-z0-9_-][A-Za-z0-9._-]{0,253})+",
-             "an absolute path is wanted, without spaces, .., a slash at the end and names of over 255 letters"),
+             "write an absolute path, without spaces, .., a slash at the end and names of over 255 letters"),
     Words("absolute path"),
 ]  # fmt: skip
 FileMode = Annotated[
@@ -265,7 +265,7 @@ SshKey = Annotated[
     pattern(
         r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
         r" [A-Za-z0-9+/]{40,}={0,3}( [^\x00-\x1f\x7f]*)?",
-        "a public key line is wanted, as in ~/.ssh/id_ed25519.pub",
+        "write a public key line, as in ~/.ssh/id_ed25519.pub",
     ),
     Words("public SSH key"),
 ]
@@ -275,7 +275,7 @@ PasswordHash = Annotated[
     str,
     pattern(
         r"\$(5|6|y|2[aby])\$[./A-Za-z0-9$=,]{20,}",
-        "a hash is wanted, never the password: `openssl passwd -6` makes one",
+        "write a hash, never the password: `openssl passwd -6` makes one",
     ),
     Words("password hash"),
 ]

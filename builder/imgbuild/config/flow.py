@@ -1,4 +1,4 @@
-"""Values as one writes them in YAML, on one line."""
+"""Values in YAML, on one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imgbuild.diagnostics.findings import Findings
 
 
 def flow(value: Any) -> str:
-    """A value as one writes it in YAML, on one line."""
+    """A value in YAML, on one line."""
     if isinstance(value, list):
         return f"[{', '.join(flow(item) for item in value)}]"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A cluster's secrets with the file that keeps them: read, renewed, saved."""
+"""A cluster's secrets with the file that stores them: read, renewed, saved."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Kept:
     secrets: Secrets
     path: Path
     layered: Layered | None
-    """Where each value stands; None: there is no such file yet."""
+    """Where each value is; None if there is no such file yet."""
     now: int
     """The time of the run, in seconds since 1970, for what expires."""
     before: Secrets | None = None
-    """What the file has, if the token is another one now."""
+    """The file's current text, if the token has changed."""
 
     def renew(self, seconds: int) -> Kept:
         """The same with a new token, valid for so long from now."""
@@ -35,10 +35,10 @@ class Kept:
         return replace(self, secrets=made, before=self.secrets)
 
     def save(self) -> None:
-        """Write the file if it is not there yet or its token is new, and clear away what killed runs left of it.
+        """Write the file if it does not exist yet or its token is new, and remove what killed runs left behind.
 
         Raises:
-            MadeMeanwhile: another run has made it since it was looked for.
+            MadeMeanwhile: another run has created it since this run checked.
             HostError: it cannot be written.
         """
         if self.before is not None:
@@ -63,7 +63,12 @@ def load_secrets(
     except FileNotFoundError:
         return Kept(make(cluster, now, token_seconds), path, None, now)
     except OSError as error:
-        findings.add("IB901", f"{path} cannot be read: {error.strerror}", mark=Mark(str(path), 1, 1), hint="mend that")
+        findings.add(
+            "IB901",
+            f"{path} cannot be read: {error.strerror}",
+            mark=Mark(str(path), 1, 1),
+            hint="check that the file is readable, or pass --secrets FILE",
+        )
         return None
     if stat.S_ISREG(mode) and mode & 0o077:
         findings.add(

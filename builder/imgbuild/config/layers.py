@@ -1,4 +1,4 @@
-"""Profiles, the files they extend, layers and --set: laid over each other, with where each value came from.
+"""Merge profiles, the files they extend, layers and --set, and record where each value came from.
 
 Order, later wins: base.yaml, the target's defaults, the chain of ``extends:``, each ``--layer``, each ``--set``.
 Mappings are merged key by key; a list or a plain value replaces what was there.
@@ -32,12 +32,12 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 
 @dataclass
 class Layered:
-    """Merged values; ``history`` holds, a key path, every value that was set there and its place, oldest first."""
+    """Merged values; ``history`` has, for each key path, every value that was set there and its place, oldest first."""
 
     data: dict[str, Any] = field(default_factory=dict, repr=False)
     history: dict[Path, list[tuple[Mark, Any]]] = field(default_factory=dict, repr=False)
     key_marks: dict[Path, Mark] = field(default_factory=dict)
-    root: Mark | None = None  # the start of the document laid last: the place of what is nowhere
+    root: Mark | None = None  # the start of the last document: the place for values without one
 
     def mark(self, path: Path) -> Mark | None:
         """Where the value at ``path`` (or the nearest key above it) came from."""
@@ -48,12 +48,12 @@ class Layered:
         return self.root
 
     def copy(self) -> Layered:
-        """The same, to lay more over it."""
+        """A copy, to merge more into it."""
         history = {path: list(values) for path, values in self.history.items()}
         return Layered(_copy(self.data), history, dict(self.key_marks), self.root)
 
     def lay(self, document: Document) -> None:
-        """Lay one more document over what is here."""
+        """Merge one more document on top of this one."""
         self.root = Mark(document.name, 1, 1) if document.name else self.root
         self._merge(self.data, document.data, (), document)
         self.key_marks.update(document.key_marks)
@@ -105,27 +105,27 @@ def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def shipped(kind: str) -> list[str]:
-    """The names of what imgbuild ships: kind is "profiles", "layers" or "targets"."""
+    """The names of the files that imgbuild ships: kind is "profiles", "layers" or "targets"."""
     folder = data_dir("profiles") if kind == "profiles" else data_dir("profiles") / kind
     return sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base")
 
 
 @cache
 def is_shipped(file: str) -> bool:
-    """Whether ``file``, as messages call it, is one of ours."""
+    """Whether ``file``, as messages name it, is one that imgbuild ships."""
     names = {f"profiles/{name}.yaml" for name in (*shipped("profiles"), "base")}
     below = {f"profiles/{kind}/{name}.yaml" for kind in ("layers", "targets") for name in shipped(kind)}
     return file in names | below
 
 
 _EXTENDED = {"profiles": ("profiles", "layers"), "layers": ("layers", "profiles")}
-"""What ``extends:`` may name by its name, in a file of each kind."""
+"""The kinds of files that ``extends:`` may use by name, in a file of each kind."""
 
 
 def find(kinds: Sequence[str], name: str, beside: FilePath | None = None) -> tuple[FilePath, str] | None:
-    """The file that ``name`` means, and how messages call it: one of ours by its name, else a path.
+    """The file that ``name`` means, and how messages name it: a shipped file by its name, else a path.
 
-    A relative path is taken from ``beside`` (the folder of the file that names it), else from here.
+    A relative path is relative to ``beside`` (the folder of the file that names it), else to the current folder.
     """
     kind = next((kind for kind in kinds if _NAME.match(name) and name in shipped(kind)), None)
     if kind is not None:
@@ -139,7 +139,7 @@ def find(kinds: Sequence[str], name: str, beside: FilePath | None = None) -> tup
 
 
 def is_file(path: FilePath) -> bool:
-    """Whether a path is a file; a name too long, a NUL in it, or a folder closed to us is none."""
+    """Whether a path is a file; False also for a name that is too long, a NUL, or a folder without permission."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -147,7 +147,7 @@ def is_file(path: FilePath) -> bool:
 
 
 def _real(path: FilePath) -> FilePath:
-    """One name for one file, also where symbolic links go in a circle."""
+    """One name for one file, also where symbolic links form a loop."""
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError):
@@ -162,12 +162,12 @@ def closest(word: str, known: Sequence[str]) -> str:
 
 
 def missing(kinds: Sequence[str], name: str, mark: Mark | None, key: str, findings: Findings) -> None:
-    """The finding for a profile or a layer that is not there."""
+    """The finding for a profile or a layer that does not exist."""
     known = [ours for kind in kinds for ours in shipped(kind)]
-    hint = closest(name, known) or "a path to a YAML file works too"
+    hint = closest(name, known) or "use one of these names, or the path of a YAML file"
     for kind in _EXTENDED:
         if name in shipped(kind):
-            hint = f"{name} is a {kind[:-1]}: --{kind[:-1]} {name}"
+            hint = f"{name} is a {kind[:-1]}: use --{kind[:-1]} {name}"
     folder = FilePath(mark.file).parent if mark is not None else FilePath()
     for suffix in (".yaml", ".yml"):
         if is_file(folder / f"{name}{suffix}"):
@@ -193,7 +193,7 @@ def _read(path: FilePath, findings: Findings, name: str) -> Document | None:
 
 @cache
 def _read_ours(path: FilePath, name: str) -> tuple[Document | None, Findings]:
-    """Our own files, read once a process: every profile lies on base.yaml, and `diff` loads two."""
+    """imgbuild's own files, read once per process: every profile builds on base.yaml, and `diff` loads two."""
     findings = Findings()
     return read(path, findings, name), findings
 
@@ -204,7 +204,7 @@ def _chain(
     count[0] += 1
     if count[0] > MAX_FILES:
         if count[0] == MAX_FILES + 1:
-            hint = "extend fewer files, and none of them many times over"
+            hint = "extend fewer files, and each of them once"
             findings.add(
                 "IB107", f"over {MAX_FILES} files are extended", key="extends", mark=Mark(name, 1, 1), hint=hint
             )
@@ -220,7 +220,11 @@ def _chain(
         parents = [parents]
     if not isinstance(parents, list) or not all(isinstance(p, str) for p in parents):
         findings.add(
-            "IB107", "extends names a file, or a list of files", key="extends", mark=mark, hint="extends: centos7-efi"
+            "IB107",
+            "extends must be a name, or a list of names",
+            key="extends",
+            mark=mark,
+            hint="write extends: centos7-efi",
         )
         parents = []
     out: list[Document] = []
@@ -236,8 +240,8 @@ def _chain(
         if _real(found[0]) in seen:
             ring = [n for _, n in open_files[seen.index(_real(found[0])) :]] + [found[1]]
             findings.add(
-                "IB107", f"extends goes in a circle: {' -> '.join(ring)}", key="extends", mark=here,
-                hint="take one of these extends: lines out",
+                "IB107", f"extends forms a loop: {' -> '.join(ring)}", key="extends", mark=here,
+                hint="remove one of these extends: lines",
             )  # fmt: skip
             continue
         out += _chain(found[0], found[1], kind, findings, open_files, count)
@@ -252,23 +256,21 @@ def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any,
     shown = mask(argument) if shows else f"{mask(key)}{equals}{NOT_SHOWN if equals else ''}"
     mark = Mark("--set", index, 1, shown, len(shown) + 1)
     if NOT_TEXT.search(argument):
-        findings.add(
-            "IB108", "--set holds bytes that are no UTF-8 text", mark=mark, hint="write it in UTF-8 (LANG=C.UTF-8)"
-        )
+        findings.add("IB108", "--set is not valid UTF-8 text", mark=mark, hint="write it in UTF-8 (LANG=C.UTF-8)")
         return None
     if not equals or not key:
         findings.add(
             "IB108",
-            f"--set wants KEY=VALUE, not {shown!r}",
+            f"--set requires KEY=VALUE, not {shown!r}",
             mark=mark,
-            hint="--set kubernetes.version=1.34.11",
+            hint="write --set kubernetes.version=1.34.11",
         )
         return None
     if path is None or len(path) > MAX_DEPTH:
         findings.add(
             "IB108", f"--set cannot read the key {key[:200]!r}", mark=mark,
-            hint='parts are joined by dots; quote one that holds a dot: kernel.sysctl."vm.swappiness"=0; '
-            "a list is reached by index: users[0].name=admin",
+            hint='join parts with dots; quote a part that has a dot: kernel.sysctl."vm.swappiness"=0; '
+            "use an index for a list: users[0].name=admin",
         )  # fmt: skip
         return None
     before = Findings()
@@ -276,22 +278,22 @@ def parse_set(argument: str, index: int, findings: Findings) -> tuple[Path, Any,
     lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)
     text = f"value: {text}\n" if len(lines) == 1 else "value:\n  " + "\n  ".join(lines) + "\n"
     document = parse(text, "--set", before)
-    quoted = f"text that YAML reads as something else needs quotes that reach us: --set '{key}=\"…\"'"
+    quoted = f"quote text that YAML reads as something else, and protect the quotes from the shell: --set '{key}=\"…\"'"
     for item in before.items:
         findings.add(item.code, item.message, hint=quoted if item.code == "IB101" else item.hint, key=key, mark=mark)
     if document is None or before.items:
         return None
     if len(lines) == 1 and _has_comment(text):
         findings.add(
-            "IB108", f"--set {key}: YAML takes what follows # for a comment", key=key, mark=mark,
-            hint=f"put the value in quotes that reach us: --set '{key}=\"…\"'",
+            "IB108", f"--set {key}: YAML reads what follows # as a comment", key=key, mark=mark,
+            hint=f"quote the value, and protect the quotes from the shell: --set '{key}=\"…\"'",
         )  # fmt: skip
         return None
     return path, document.data.get("value"), mark
 
 
 def key_path(key: str) -> Path | None:
-    """The parts of ``a.b[0]."dotted.key"``; None: it cannot be read."""
+    """The parts of ``a.b[0]."dotted.key"``; None if it cannot be read."""
     path: list[str | int] = []
     position = 0
     while True:
@@ -314,7 +316,7 @@ def key_path(key: str) -> Path | None:
 
 
 def _has_comment(line: str) -> bool:
-    """Whether YAML drops the end of this line ("value: a # b"), by the place where its last token ends."""
+    """Whether YAML drops the end of this line ("value: a # b"), judged by where its last token ends."""
     end = 0
     for token in yaml.scan(line, Loader=yaml.CSafeLoader):
         if not isinstance(token, (yaml.BlockEndToken, yaml.StreamEndToken)):
@@ -333,7 +335,7 @@ def _split_set(argument: str) -> tuple[str, str, str]:
 
 
 def lay_set(layered: Layered, path: Path, value: Any, mark: Mark, findings: Findings) -> None:
-    """Set one value in place of what was there, a mapping too. Lists go by index; one past the end appends."""
+    """Set one value in place of what was there, even a mapping. Lists are indexed; the index after the last appends."""
     here: Any = layered.data
     last = len(path) - 1
     for depth, part in enumerate(path):
@@ -343,10 +345,10 @@ def lay_set(layered: Layered, path: Path, value: Any, mark: Mark, findings: Find
             path = (*path[:depth], key, *path[depth + 1 :])
         elif not isinstance(here, list) or not isinstance(key, int) or key > len(here):
             what = format_path(path[:depth]) or "the profile"
-            kind = f"a list of {len(here)}" if isinstance(here, list) else "no mapping"
+            kind = f"a list of {len(here)}" if isinstance(here, list) else "not a mapping"
             findings.add(
-                "IB108", f"--set {format_path(path)}: {what} is {kind}, {part!r} is no place in it", mark=mark,
-                key=format_path(path), hint="lists are reached by index, from 0; the index after the last appends",
+                "IB108", f"--set {format_path(path)}: {what} is {kind}: {part!r} does not exist in it", mark=mark,
+                key=format_path(path), hint="use an index for a list, from 0; the index after the last appends",
             )  # fmt: skip
             return
         if isinstance(here, list) and isinstance(key, int) and key == len(here):
@@ -361,7 +363,7 @@ def lay_set(layered: Layered, path: Path, value: Any, mark: Mark, findings: Find
             return
         child = here.get(key) if isinstance(here, dict) else here[key]
         if child is None:
-            # A list that is null in the defaults, such as repositories.elrepo, is started by [0].
+            # A list that is null in the defaults, such as repositories.elrepo, is created by [0].
             child = here[key] = [] if path[depth + 1] == 0 else {}
             layered.history.setdefault(path[: depth + 1], []).append((mark, None))
         here = child

@@ -1,4 +1,4 @@
-"""From the command line's words to a typed profile: files read, laid over each other, validated, all findings kept."""
+"""From the command line's options to a typed profile: read files, merge and validate them, collect all findings."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from imgbuild.diagnostics.findings import Findings, Mark, Path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 _UNREAD = frozenset({"IB100", "IB101", "IB103", "IB104", "IB106", "IB107", "IB117"})
-"""A file of the chain that could not be read, or not in full."""
+"""A file of the chain that could not be read completely."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A profile as asked for. ``name`` is that of the output folder; ``layered`` knows where each value came from."""
+    """A profile as requested. ``name`` is that of the output folder; ``layered`` records where each value came from."""
 
     name: str
     profile: Profile
     target: Target
     layered: Layered
-    mended: frozenset[Path] = frozenset()  # where a default stands in for what does not fit
+    mended: frozenset[Path] = frozenset()  # where a default replaces an invalid value
 
 
 def load(
@@ -41,8 +41,8 @@ def load(
 ) -> Loaded | None:
     """Read and validate a profile. Every problem goes to ``findings``: errors there mean that nothing may be built.
 
-    Where only single values do not fit, the defaults stand in for them, so that all checks can be made at once.
-    None if there is no profile to speak of.
+    Where only single values are invalid, defaults replace them, so that all checks can run at once.
+    None if the profile could not be loaded.
     """
     layered = Layered()
     before = len(findings.items)
@@ -54,8 +54,8 @@ def load(
     if not documents or any(each.code == "IB116" for each in findings.items[before:]):
         return None
 
-    # Which target it is must be known before its defaults can go under the rest.
-    said = Findings() if unread else findings  # what a file that could not be read would have said is missing
+    # The target must be known before its defaults can be merged below the rest.
+    said = Findings() if unread else findings  # keys of an unreadable file would seem missing
     target, target_key = _target(documents, overlays, parsed, said)
     ground = _ground(target.id if target is not None else None, findings)
     for document in (*ground, *documents, *overlays):
@@ -65,12 +65,12 @@ def load(
     for path_, value, mark in parsed:
         lay_set(layered, path_, value, mark, findings)
     if target is None and target_key is None:
-        layered.data["target"] = ""  # already said: do not say that it is missing as well
+        layered.data["target"] = ""  # already reported: do not report it as missing too
     name = FilePath(profile).stem
     if not _NAME.fullmatch(name):
         here = Mark(profile, 1, 1)
-        hint = "rename the file: letters, digits, dots, dashes and underscores; its name becomes the output's"
-        findings.add("IB109", f"{name!r} is no name for a profile", mark=here, hint=hint)
+        hint = "rename the file: use letters, digits, dots, dashes and underscores; its name becomes the output's"
+        findings.add("IB109", f"{name!r} is not a valid profile name", mark=here, hint=hint)
     start = len(findings.items)
     typed = validate(Profile, layered.data, layered, findings)
     if unread:
@@ -86,7 +86,7 @@ def load(
 
 
 def _ground(target: str | None, findings: Findings) -> list[Document]:
-    """What every profile lies on: base.yaml, and the defaults of its target where that is known."""
+    """What every profile builds on: base.yaml, and the defaults of its target if that is known."""
     profiles = data_dir("profiles")
     base = chain(profiles / "base.yaml", "profiles/base.yaml", "profiles", findings)
     if target is None:
@@ -104,7 +104,7 @@ def defaults_of(target: str | None) -> Layered:
 
 
 def overlaid(loaded: Loaded, document: Document, findings: Findings) -> Loaded:
-    """``loaded`` with one more document over it. What does not fit goes to ``findings``, and is as it was before."""
+    """``loaded`` with one more document on top. Invalid values go to ``findings``, and keep their old value."""
     layered = loaded.layered.copy()
     layered.lay(document)
     mended = set(loaded.mended)
@@ -115,7 +115,7 @@ def overlaid(loaded: Loaded, document: Document, findings: Findings) -> Loaded:
 
 
 def _mended(layered: Layered, ground: Layered, places: set[Path]) -> Profile | None:
-    """A profile with the defaults in place of what does not fit, so that checks can speak of the rest."""
+    """A profile with defaults in place of invalid values, so that the rest can be checked."""
     data = copy.deepcopy(layered.data)
     for _ in range(3):
         try:
@@ -123,9 +123,9 @@ def _mended(layered: Layered, ground: Layered, places: set[Path]) -> Profile | N
         except ValidationError as error:
             for item in error.errors(include_url=False, include_context=False):
                 path = real_path(item, layered)
-                # A list with something wrong in it goes as a whole.
+                # A list with an invalid item is dropped as a whole.
                 end = next((n for n, part in enumerate(path) if isinstance(part, int)), len(path))
-                whole = item["type"] == "missing" and 1 < end == len(path)  # what lacks a key goes as well
+                whole = item["type"] == "missing" and 1 < end == len(path)  # an item that lacks a key is dropped too
                 place = path[: end - 1 if whole else end]
                 _put_back(data, ground.data, place)
                 places.add(place)
@@ -151,8 +151,8 @@ def _documents(name: str, kind: str, findings: Findings) -> list[Document]:
     twin = FilePath(f"{name}.yaml")
     if name in shipped(kind) and is_file(twin) and not twin.samefile(found[0]):
         findings.add(
-            "IB114", f"{name} is imgbuild's own, not the file {twin} that lies here", key=f"--{kind[:-1]}",
-            mark=Mark(str(twin), 1, 1), hint=f"say {twin} if you mean that file",
+            "IB114", f"{name} is the one that imgbuild ships, not the file {twin} in this folder", key=f"--{kind[:-1]}",
+            mark=Mark(str(twin), 1, 1), hint=f"write {twin} if you mean that file",
         )  # fmt: skip
     documents = chain(found[0], found[1], kind, findings)
     for document in documents:
@@ -188,11 +188,11 @@ def _target(
             name, mark = value, place
     if name is None:
         last = Mark(documents[-1].name, 1, 1) if documents else None
-        hint = "extend one of ours (`extends: centos7-efi`), or say `target: centos7`"
+        hint = "extend a shipped profile (`extends: centos7-efi`), or set `target: centos7`"
         findings.add("IB109", "the profile names no target", key="target", mark=last, hint=hint)
         return None, None
     if not isinstance(name, str):
-        return None, "?"  # validation says it better
+        return None, "?"  # validation reports it better
     if name not in target_names():
         findings.add("IB109", f'there is no target "{name}"', key="target", mark=mark, hint=suggest(name))
         return None, None

@@ -1,4 +1,4 @@
-"""The right thing in the wrong place: a key of another file or section, another tool's word, another kind of file."""
+"""Valid things in the wrong place: a key of another file or section, another tool's name, another kind of file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILES = {
 }
 _NAME = "the host name of a node is its name in the cluster file: nodes: [{name: cp1, …}]"
 _TABLE: Mapping[str, str] = {
-    # cloud-init, netplan, kubeadm, k3s, Talos, Kickstart: what the same thing is called here.
+    # Names in cloud-init, netplan, kubeadm, k3s, Talos and Kickstart, and what the same thing is called here.
     **dict.fromkeys(("hostname", "host_name", "hostName", "fqdn", "preserve_hostname"), _NAME),
     **dict.fromkeys(("nameservers", "dns_servers", "nameserver", "resolvers"),
                     "name servers are the node's, not an interface's: nodes[].network.dns: [ADDRESS]"),
@@ -28,7 +28,7 @@ _TABLE: Mapping[str, str] = {
     **dict.fromkeys(("macaddress", "hwaddr", "mac_address", "hardwareAddr"), "write mac: the card's MAC"),
     **dict.fromkeys(("ethernets", "nics", "ifaces"), "write interfaces: [{name: eth0, mac: …}]"),
     **dict.fromkeys(("ip", "ipaddr", "address4", "ipv4", "ip_address", "ips"), "write addresses: [ADDRESS/LENGTH]"),
-    "netmask": "write the prefix length behind the address: addresses: [10.0.0.5/24]",
+    "netmask": "write the prefix length after the address: addresses: [10.0.0.5/24]",
     **dict.fromkeys(("slaves", "ports", "members"), "write interfaces: [eth0, eth1]"),
     **dict.fromkeys(("ssh_authorized_keys", "authorized_keys", "ssh-authorized-keys", "sshAuthorizedKeys"),
                     "write ssh_keys: [ssh-ed25519 AAAA…]"),
@@ -64,7 +64,7 @@ _TABLE: Mapping[str, str] = {
 
 
 def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> str:
-    """Where an unknown key belongs, or what it is called here; empty: nobody knows."""
+    """Where an unknown key belongs, or what it is called here; empty if unknown."""
     word = str(path[-1])
     kind = next((kind for kind, other in declared.documents().items() if issubclass(other, model)), "")
     top = next(
@@ -113,11 +113,11 @@ def missing(model: type[BaseModel], path: Path, data: Any) -> str:
     setting = place.setting if place is not None else None
     if setting is None or setting.example is None:
         return ""
-    return f"add it, such as {path[-1]}: {flow(setting.example)}"
+    return f"add it, for example {path[-1]}: {flow(setting.example)}"
 
 
 def file_kind(data: Mapping[str, Any], kind: str) -> tuple[str, str] | None:
-    """What a file is instead of ``kind`` (profile, layer or cluster), and the fix; None: it is one."""
+    """What a file is instead of ``kind`` (profile, layer or cluster), and the fix; None if it is of that kind."""
     for known, (what, fix) in _kinds(data):
         if known != kind and not (known == "profile" and kind == "layer"):
             return what, fix
@@ -129,21 +129,21 @@ def _kinds(data: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
     profile, cluster = _tops("profile"), _tops("cluster")
     if {"apiVersion", "kind"} <= data.keys():
         said = f" (kind: {data['kind']})" if isinstance(data["kind"], str) and data["kind"].isalnum() else ""
-        fix = "imgbuild reads its own files; it writes kubeadm's configuration from profile and cluster file"
+        fix = "give a profile and a cluster file: imgbuild writes kubeadm's configuration from them"
         yield "kubernetes", (f"a Kubernetes manifest{said}", fix)
     if {"bootstrap_token", "ca"} & data.keys() and "service_account_private_key" in data:
-        yield "secrets", ("a file of a cluster's secrets", "name it with --secrets")
+        yield "secrets", ("a file of a cluster's secrets", "pass it with --secrets")
     network = data.get("network")
     if isinstance(network, dict) and {"ethernets", "version", "renderer"} & network.keys():
         fix = "give a node's network in the cluster file: nodes[].network (docs/reference/cluster.md)"
         yield "netplan", ("a netplan file", fix)
     cloud_config = {"runcmd", "write_files", "bootcmd", "ssh_authorized_keys"} & data.keys()
     if cloud_config and not data.keys() & _OWN:
-        yield "cloud-config", ("a cloud-config of cloud-init", "give these in a profile: users, files and run")
+        yield "cloud-config", ("a cloud-config of cloud-init", "set these in a profile: users, files and run")
     if "nodes" in data and not {"extends", "target"} & data.keys() and not data.keys() & (profile - cluster):
-        yield "cluster", ("a cluster file", "name it with --cluster")
+        yield "cluster", ("a cluster file", "pass it with --cluster")
     if "nodes" not in data and (data.keys() & (profile - cluster)):
-        yield "profile", ("a profile", "name it with --profile")
+        yield "profile", ("a profile", "pass it with --profile")
 
 
 _OWN = frozenset({"extends", "target", "firmware", "mode"})
@@ -155,7 +155,7 @@ def _tops(kind: str) -> frozenset[str]:
 
 
 def report(data: Mapping[str, Any], kind: str, file: str, findings: Findings) -> bool:
-    """Add a finding if a file is of another kind than ``kind``, and tell whether it is."""
+    """Add a finding if a file is of another kind than ``kind``; return whether it is."""
     found = file_kind(data, kind)
     if found is not None:
         what, fix = found

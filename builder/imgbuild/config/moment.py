@@ -1,8 +1,8 @@
 """When a run happens: the one place where the clock and SOURCE_DATE_EPOCH are read, once a run.
 
-Two questions have two answers. Keys and tokens are made for machines that boot by their own clocks, so they go by the
-clock. What a date decides about the input (an end of life, a key that expires) is the same for the same input: it goes
-by SOURCE_DATE_EPOCH where that is set (reproducible-builds.org/specs/source-date-epoch).
+Keys and tokens are made for machines that boot by their own clocks, so they use this machine's clock. Checks of the
+input against a date (an end of life, a key that expires) must give the same result for the same input: they
+use SOURCE_DATE_EPOCH where that is set (reproducible-builds.org/specs/source-date-epoch).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Moment:
 
     @property
     def second(self) -> int:
-        """What dates are held against.
+        """The time that dates are compared with.
 
-        A SOURCE_DATE_EPOCH from before imgbuild's release (0, or the last commit of a repository at rest) is a time for
-        archives and not a day on which this imgbuild ran.
+        A SOURCE_DATE_EPOCH from before imgbuild's release (0, or an old last commit) is meant for timestamps in
+        archives; it is not a day on which this imgbuild ran.
         """
         return self.now if self.epoch is None else max(self.epoch, RELEASED)
 

@@ -1,8 +1,8 @@
 """OpenPGP public keys as text: what a profile may give for a repository, in the form that every target reads.
 
 Sources: RFC 4880 (6.2 armour, 4.2 packet headers, 5.5.2 keys, 12.2 fingerprints, 5.2.3 signatures). rpm 4.11 refuses
-armour without a checksum, which newer programs no longer write, and takes only the first key of a block without a
-word: so a key is written anew, and one block holds one key.
+armour without a checksum, which newer programs no longer write, and silently uses only the first key of
+a block: so keys are rewritten, one key per block.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ _CREATED, _KEY_EXPIRES, _ISSUER = 2, 9, 16
 
 @dataclass(frozen=True)
 class KeyFacts:
-    """What a public key says of itself. ``expires``: seconds since 1970, null: never. No signature is checked."""
+    """A public key's own data. ``expires``: seconds since 1970, null: never. No signature is verified."""
 
     fingerprint: str
     expires: int | None
 
 
 def public_key(text: str) -> str:
-    """One ASCII-armoured public key, written anew.
+    """One ASCII-armoured public key, rewritten.
 
     Raises:
-        ValueError: it is none; the text tells the fix.
+        ValueError: it is not one; the text has the fix.
     """
     kinds = [name + block for name, block in _BEGIN.findall(text)]
     if any("PRIVATE" in kind or "SECRET" in kind for kind in kinds):
         raise ValueError(_private())
     if not kinds:
         raise ValueError(
-            "an ASCII-armoured public key is wanted, from -----BEGIN PGP PUBLIC KEY BLOCK----- to its END line, "
+            "must be an ASCII-armoured public key, from -----BEGIN PGP PUBLIC KEY BLOCK----- to its END line, "
             "as `gpg --armor --export KEY` prints it; in YAML a block scalar: `- |` and the lines below, indented"
         )
     if set(kinds) != {_PUBLIC}:
-        raise ValueError(f"a {_PUBLIC} and nothing else is wanted, not {', '.join(dict.fromkeys(kinds))}")
+        raise ValueError(f"must be a {_PUBLIC} and nothing else, not {', '.join(dict.fromkeys(kinds))}")
     if len(kinds) > 1:
-        raise ValueError("give each public key block as an item of its own: each becomes a file of its own")
+        raise ValueError("give each public key block as a separate item: each becomes a separate file")
     found = _BLOCK.search(text.replace("\r\n", "\n"))
     if found is None:
-        raise ValueError("the public key block has no END line: copy the whole of it")
+        raise ValueError("the public key block has no END line: copy the whole block")
     data = _decoded(found[2])
     key_facts(data)
     return _armoured(data)
@@ -61,7 +61,7 @@ def public_key(text: str) -> str:
 
 @cache
 def dearmour(text: str) -> bytes:
-    """The packets of one public key that ``public_key`` takes; read once a process, for it is slow in Python."""
+    """The packets of one public key that ``public_key`` accepts; cached, because reading is slow in Python."""
     found = _BLOCK.search(public_key(text))
     assert found is not None  # noqa: S101 - public_key has written it
     return _decoded(found[2])
@@ -71,7 +71,7 @@ def key_facts(data: bytes) -> KeyFacts:
     """Fingerprint and expiry of one public key.
 
     Raises:
-        ValueError: these packets are no single public key of version 4.
+        ValueError: these packets are not a single public key of version 4.
     """
     fingerprint, made, expires, newest = "", 0, None, -1
     of_primary = True
@@ -79,14 +79,14 @@ def key_facts(data: bytes) -> KeyFacts:
         if tag in _SECRET:
             raise ValueError(_private())
         if not fingerprint and tag != _PRIMARY:
-            raise ValueError("what stands in the block is no public key")
+            raise ValueError("the block does not contain a public key")
         if tag == _PRIMARY:
             if fingerprint:
                 raise ValueError(
-                    "the block holds several keys: give each as an item of its own, CentOS 7's rpm takes only the first"
+                    "the block has several keys: give each as a separate item (CentOS 7's rpm uses only the first)"
                 )
             if len(body) < 7 or body[0] != 4:
-                raise ValueError("an OpenPGP key of version 4 is wanted: rpm of CentOS 7 and 8 reads no other")
+                raise ValueError("must be an OpenPGP key of version 4: rpm of CentOS 7 and 8 reads no other")
             fingerprint = hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest()
             made = int.from_bytes(body[1:5], "big")
         elif tag == _SIGNATURE and of_primary:
@@ -103,7 +103,7 @@ def key_facts(data: bytes) -> KeyFacts:
 
 def _private() -> str:
     return (
-        "THIS IS A PRIVATE KEY: whoever reads this file can sign packages with it. Take it out, replace that key if "
+        "THIS IS A PRIVATE KEY: whoever reads this file can sign packages with it. Remove it, replace that key if "
         "the file was ever shared, and give the public key: `gpg --armor --export KEY`"
     )
 
@@ -120,7 +120,7 @@ def _decoded(block: str) -> bytes:
     except (binascii.Error, ValueError):
         data = b""
     if not data or (sums and [base64.b64encode(_crc24(data)).decode()] != [s[1:] for s in sums]):
-        raise ValueError("the key is cut short or changed: its lines do not decode; copy the whole block again")
+        raise ValueError("the key is truncated or changed: its lines do not decode; copy the whole block again")
     return data
 
 
@@ -147,34 +147,34 @@ def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
     while at < len(data):
         first, at = data[at], at + 1
         if not first & 0x80:
-            raise ValueError("what stands in the block is no OpenPGP key")
+            raise ValueError("the block does not contain an OpenPGP key")
         if first & 0x40:
             tag, (length, at) = first & 0x3F, _length(data, at)
         else:
             tag, size = first >> 2 & 0xF, 1 << (first & 3)
             if size == 8:
-                raise ValueError("what stands in the block is no OpenPGP key")
+                raise ValueError("the block does not contain an OpenPGP key")
             length, at = int.from_bytes(data[at : at + size], "big"), at + size
         if at + length > len(data):
-            raise ValueError("the key is cut short: copy the whole block again")
+            raise ValueError("the key is truncated: copy the whole block again")
         yield tag, data[at : at + length]
         at += length
 
 
 def _length(data: bytes, at: int) -> tuple[int, int]:
-    """A length in the new form, and where it ends."""
+    """A length in the new format, and the offset after it."""
     first = data[at] if at < len(data) else 255
     if first < 192:
         return first, at + 1
     if first < 224:
         return ((first - 192) << 8) + int.from_bytes(data[at + 1 : at + 2], "big") + 192, at + 2
     if first < 255:
-        raise ValueError("what stands in the block is no OpenPGP key")
+        raise ValueError("the block does not contain an OpenPGP key")
     return int.from_bytes(data[at + 1 : at + 5], "big"), at + 5
 
 
 def _self_signature(body: bytes, key_id: bytes) -> tuple[int, int] | None:
-    """When a key signed itself, and for how many seconds from its making; null for every other signature."""
+    """When a key signed itself, and for how many seconds after its creation; null for every other signature."""
     if len(body) < 6 or body[0] != 4 or body[1] not in _SELF:
         return None
     hashed = int.from_bytes(body[4:6], "big")

@@ -1,8 +1,8 @@
-"""What may be private, and what is shown in its place: in messages, by `explain` and `diff`, in the manifest, in logs.
+"""What may be private, and what is shown instead: in messages, by `explain` and `diff`, in the manifest, in logs.
 
-Two questions, one answer each. Whether a *key's value* is private follows from the models: a setting declares it
-(``secret``), and what no model declares is private, because nobody knows what it is. What a *text* holds of logins and
-signatures is found by its form (imgbuild.diagnostics.mask).
+Whether a *key's value* is private follows from the models: a setting declares it (``secret``), and what no model
+declares is private, because its meaning is unknown. Logins and signatures in a *text* are found by their form
+(imgbuild.diagnostics.mask).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def is_known(tables: Listed, path: Sequence[str | int]) -> bool:
 
 
 def _listed(tables: Listed, path: Sequence[str | int]) -> bool:
-    """Whether the tables say that the value at ``path`` may be shown. The items of a list are their key's."""
+    """Whether the tables allow the value at ``path`` to be shown. List items count as their key."""
     key = ".".join(str(part) for part in path if part != ITEM and isinstance(part, str))
     return key in _table(tables.known) and key not in _table(tables.secret)
 
 
 def _top(path: Sequence[str | int]) -> Place | None:
-    """The file that has the first key of ``path``; None: there is none."""
+    """The file that has the first key of ``path``; None if there is none."""
     models = (model for model in documents().values() if path and path[0] in model.model_fields)
     model = next(models, None)
     return root(model) if model is not None else None
@@ -74,13 +74,13 @@ def _holds_private(here: Place) -> bool:
 
 @cache
 def _public_names() -> frozenset[str]:
-    """The names that are declared, but for those that may have something private for their value anywhere."""
+    """The declared names, except those that may have a private value anywhere."""
     every = [place for model in documents().values() for place in places(model)]
     hidden = {p.path[-1] for p in every if p.secret or p.find(Listed) is not None or p.find(Like) is not None}
     return frozenset(place.path[-1] for place in every) - hidden
 
 
-# A key of YAML: at the start of a line, behind the dashes of a list, or behind a brace or a comma.
+# A key of YAML: at the start of a line, after the dashes of a list, or after a brace or a comma.
 _KEYS = re.compile(
     r"""(?m)(?:^[ \t]*(?:-[ \t]+)*|[{,][ \t]*)["']?([^\s"'{}\[\],:#-][^\s"'{}\[\],:]*)["']?[ \t]*:(?!//)"""
 )
@@ -90,9 +90,9 @@ _LINE = re.compile(
 
 
 def may_hold_private(text: str) -> bool:
-    """Whether a text that cannot be read as YAML may hold anything private.
+    """Whether a text that cannot be read as YAML may contain anything private.
 
-    It may unless each of its lines has a form that is known, and each of its keys is declared and public.
+    It may, unless each of its lines has a known form, and each of its keys is declared and public.
     """
     if "-----BEGIN" in text or not all(map(_LINE.match, text.split("\n"))):
         return True
@@ -109,9 +109,9 @@ def shown(path: Sequence[str | int], value: Any) -> Any:
 
 
 def shown_path(path: Sequence[str | int]) -> tuple[str | int, ...]:
-    """A key's path as it may be shown: a part that nobody declared, and that is not a word, may be a piece of a value.
+    """A key's path as it may be shown: an undeclared part that is not a word may be part of a value.
 
-    A file whose text has lost its indentation is read so: its lines become keys.
+    That happens to a text that has lost its indentation: its lines become keys.
     """
     out: list[str | int] = []
     for number, part in enumerate(path, 1):

@@ -1,7 +1,7 @@
-"""Renamed keys: a file with the old name works for as long as the minor version that renamed it, with a warning.
+"""Renamed keys: a file with the old name works, with a warning, until the next minor version.
 
 To rename a key, change it in the model and in ``profiles/``, and add a row here with the version that will be released
-next. The minor version after that drops the row. docs/reference/stability.md promises this to users.
+next. The minor version after that removes the row. docs/reference/stability.md promises this to users.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from imgbuild.config.source import Document
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 
 EACH = -1
-"""In a key of the table: every item of the list that is there."""
+"""In a key of the table: every item of the list at that place."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ CLUSTER: tuple[Renamed, ...] = ()
 
 
 def with_new_names(document: Document, table: Sequence[Renamed], findings: Findings) -> Document:
-    """``document`` with every renamed key under its new name, its places too, and a warning for each.
+    """``document`` with every renamed key and its places under the new name, and a warning for each.
 
-    A document that has a key under both names is an error: nothing says which of the two is meant.
+    A document that has a key under both names is an error: it is unclear which one is meant.
     """
     data: dict[str, Any] | None = None
     marks, key_marks = dict(document.marks), dict(document.key_marks)
@@ -54,7 +54,7 @@ def with_new_names(document: Document, table: Sequence[Renamed], findings: Findi
 
 
 def new_name(path: Path, table: Sequence[Renamed], mark: Mark, findings: Findings) -> Path:
-    """The place that ``--set`` means by ``path``, with a warning where that is the old name of a key."""
+    """The place that ``--set`` means by ``path``, with a warning if that is the old name of a key."""
     for row in table:
         head = path[: len(row.old)]
         if len(head) == len(row.old) and all(map(_same, head, row.old)):
@@ -86,7 +86,7 @@ def _filled(new: Path, place: Path, old: Path) -> Path:
 
 
 def _tell(data: Any, old: Path, new: Path, since: str, mark: Mark | None, findings: Findings) -> bool:
-    """Say what is found; whether the key can be moved."""
+    """Report the rename; return whether the key can be moved."""
     here = data
     for part in new:
         if isinstance(here, dict):
@@ -97,7 +97,7 @@ def _tell(data: Any, old: Path, new: Path, since: str, mark: Mark | None, findin
         elif isinstance(here, list) and isinstance(part, int):
             here = here[part]
         else:
-            return False  # validation says what is wrong with the new key's parent
+            return False  # validation reports what is wrong with the new key's parent
     findings.add(
         "IB115", f"{format_path(old)} and {format_path(new)} are the old and the new name of one key",
         key=format_path(old), mark=mark, hint=f"keep {format_path(new)}",
@@ -138,7 +138,7 @@ def _moved(marks: Mapping[Path, Mark], old: Path, new: Path) -> dict[Path, Mark]
 
 
 def _mark_parents(new: Path, mark: Mark | None, *tables: dict[Path, Mark]) -> None:
-    """Mappings that were made for the new name have the place of the old one."""
+    """Give mappings that were created for the new name the place of the old one."""
     for end in range(1, len(new)):
         for table in tables:
             if mark is not None:

@@ -1,4 +1,4 @@
-"""What to write in place of a value that does not fit: only what does fit, so that no fix leads into the next error."""
+"""What to write in place of an invalid value: only valid values, so that no fix leads to the next error."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Replacement:
-    """A value that fits, and what there is to say of it."""
+    """A valid value, and a note about it."""
 
     value: Any
     note: str = ""
@@ -67,7 +67,7 @@ class Replacement:
 
 
 def find(place: Place | None, value: Any, written: str) -> Replacement | None:
-    """The nearest value that fits at ``place``; None: nobody can tell. ``written``: the value's own text."""
+    """The nearest valid value at ``place``; None if unknown. ``written``: the value's own text."""
     if place is None:
         return None
     for candidate in _candidates(place, value, written):
@@ -78,7 +78,7 @@ def find(place: Place | None, value: Any, written: str) -> Replacement | None:
 
 
 def find_key(place: Place | None, key: str) -> str | None:
-    """The nearest name that fits in a mapping of names of the user's own."""
+    """The nearest valid name in a mapping whose names the user chooses."""
     if place is None or get_origin(place.type) is not dict:
         return None
     wanted = get_args(place.type)[0]
@@ -86,7 +86,7 @@ def find_key(place: Place | None, key: str) -> str | None:
 
 
 def fits(hint: Any, value: Any) -> bool:
-    """Whether a type takes this value as it is."""
+    """Whether a type accepts this value as it is."""
     try:
         _adapter(hint).validate_python(value, strict=True)
     except ValidationError:
@@ -98,7 +98,7 @@ _ADAPTERS: dict[int, tuple[Any, TypeAdapter[Any]]] = {}
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:
-    """Made once a type. By identity, which the entry keeps: annotations need not be hashable."""
+    """Cached per type, by identity, because annotations need not be hashable."""
     if id(hint) not in _ADAPTERS:
         _ADAPTERS[id(hint)] = (hint, TypeAdapter(hint))
     return _ADAPTERS[id(hint)][1]
@@ -129,7 +129,7 @@ def _candidates(place: Place, value: Any, written: str) -> Iterator[Replacement]
 
 
 def _texts(value: str) -> Iterator[Replacement]:
-    """The same text without what was put round it, and the words of other tools."""
+    """The same text without surrounding characters, and the names of other tools."""
     bare = value.strip().strip(QUOTES)
     for text in dict.fromkeys((bare, unicodedata.normalize("NFKC", bare))):
         yield Replacement(text)
@@ -185,7 +185,7 @@ def _newest() -> Mapping[str, Mapping[str, str]]:
 
 
 def _versions(place: Place, value: str) -> Iterator[Replacement]:
-    """A version without its patch: the newest that is known of that minor."""
+    """A version without its patch: the newest known patch of that minor."""
     found = re.fullmatch(
         r"[vV]?([0-9]+\.[0-9]+)(?:\.[xX*])?", unicodedata.normalize("NFKC", value).strip().strip(QUOTES)
     )
@@ -237,7 +237,7 @@ def _booleans(value: str) -> Iterator[Replacement]:
 
 
 def _shapes(place: Place, value: Any) -> Iterator[Replacement]:
-    """A plain value where a list or a mapping belongs, and the other way round."""
+    """A plain value where a list or a mapping belongs, and the reverse."""
     if isinstance(value, list) and len(value) == 1:
         yield Replacement(value[0])
     if isinstance(value, dict):
@@ -262,14 +262,14 @@ def _shapes(place: Place, value: Any) -> Iterator[Replacement]:
 
 
 def _first(hint: Any, value: Any) -> Any:
-    """The first text in place of this one that fits, else the value itself."""
+    """The first valid replacement for this text, else the value itself."""
     if not isinstance(value, str):
         return str(value)
     return next((each.value for each in _texts(value) if fits(hint, each.value)), value)
 
 
 def section(place: Place | None, value: Any) -> str:
-    """How a plain value is written as the mapping that belongs there; empty: nobody can tell."""
+    """How a plain value is written as the mapping that belongs there; empty if unknown."""
     if place is None or place.model is None or value is None or isinstance(value, dict):
         return ""
     fields = place.model.model_fields
@@ -277,14 +277,14 @@ def section(place: Place | None, value: Any) -> str:
         below = place.below(name) if name in fields else None
         if below is not None and fits(below.hint, value):
             more = [other for other, field in fields.items() if field.is_required() and other != name]
-            # Within a list nothing else gives the other keys; a section has defaults.
+            # In a list nothing else provides the other keys; a section has defaults.
             rest = "".join(f", {other}: …" for other in more) if "[]" in place.key else ""
             return f"{{{name}: {flow(value)}{rest}}}"
     return ""
 
 
 def reason(place: Place | None, text: str) -> str:
-    """Why this text would not fit either; empty: it would, or a type alone is wrong."""
+    """Why this text would be invalid too; empty if it is valid, or only its type is wrong."""
     if place is None:
         return ""
     try:
@@ -296,7 +296,7 @@ def reason(place: Place | None, text: str) -> str:
 
 
 def listed(place: Place | None, value: Any) -> str:
-    """How a mapping of names is written as the list that belongs there: its first item; empty: it does not help."""
+    """How a mapping of names is written as the list that belongs there: its first item; empty if it does not apply."""
     if place is None or get_origin(place.type) is not list or not isinstance(value, dict) or not value:
         return ""
     item = get_args(place.type)[0]

@@ -14,7 +14,7 @@ KINDS: tuple[Kind, ...] = ("profile", "cluster")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 WHERE = "https://raw.githubusercontent.com/imgbuild/imgbuild/main/schemas/{kind}.json"
 _ABOUT = {
-    "profile": ("imgbuild profile", "Which node to build: a profile, or a layer that is laid over one."),
+    "profile": ("imgbuild profile", "Which node to build: a profile, or a layer that is applied on top of one."),
     "cluster": ("imgbuild cluster file", "The machines of a cluster, their roles and their networks."),
 }
 Schema = dict[str, Any]
@@ -25,7 +25,7 @@ def json_schema(kind: Kind) -> Schema:
     made: Schema = documents()[kind].model_json_schema()
     parts: Schema = made.pop("$defs")
     title, description = _ABOUT[kind]
-    # A profile or a layer is laid over others, and has any part of the keys. An item of a list replaces, and is whole.
+    # A profile or a layer is merged with others and may have any subset of the keys. List items must be complete.
     whole = {name for name in parts if any(_is_item(part, name) for part in (made, *parts.values()))}
     laid = _parts_of_profile(parts)
     docstrings = {}
@@ -37,7 +37,7 @@ def json_schema(kind: Kind) -> Schema:
         made.pop("required", None)
     for here in (made, *parts.values()):
         for key in here["properties"].values():
-            if "$ref" in key:  # pydantic leaves out a description that is the docstring's text
+            if "$ref" in key:  # pydantic omits a description that equals the docstring
                 key.setdefault("description", docstrings[key["$ref"].rpartition("/")[2]])
         _finish(here)
     for here in (made, parts.get("Profile", {})):
@@ -50,7 +50,7 @@ def json_schema(kind: Kind) -> Schema:
 
 
 def _parts_of_profile(parts: Schema) -> set[str]:
-    """The parts that a node's settings have, which are laid over the profile."""
+    """The parts that a node's settings have, which are applied on top of the profile."""
     found: set[str] = set()
 
     def follow(name: str) -> None:
@@ -86,7 +86,7 @@ def _is_item(schema: Any, name: str) -> bool:
 
 
 def _finish(schema: Any) -> None:
-    """What pydantic's schema lacks or has in another form than editors read, in place and everywhere below."""
+    """Add to pydantic's schema, in place and recursively, what editors need in another form."""
     if isinstance(schema, list):
         for value in schema:
             _finish(value)

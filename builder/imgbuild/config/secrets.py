@@ -1,8 +1,8 @@
 """A cluster's own keys and its bootstrap token: made once, kept in a file of mode 0600, used by every later run.
 
-With them the nodes join without a hand: each control plane has the same CAs (kubeadm uses what it finds in
+They let nodes join without manual steps: each control plane has the same CAs (kubeadm uses what it finds in
 /etc/kubernetes/pki, "Custom certificates" of its documentation), each joining node knows the CA by its hash. Neither
-kubeadm's certificate key, which lives two hours, nor a word from a running control plane is needed.
+kubeadm's certificate key, which is valid for two hours, nor output of a running control plane is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from imgbuild.config.setting import Setting
 
 CA_DAYS = 3650  # as kubeadm's own (cmd/kubeadm/app/constants: CACertificateValidityPeriod)
 TOKEN_SECONDS = 14 * 86400
-"""Whoever has a token can join, under any node's name: it lives as long as machines take to be installed."""
+"""Whoever has a token can join, under any node's name: it is valid only as long as it takes to install machines."""
 _SET_BACK = datetime.timedelta(hours=24)  # for a node whose clock is slow
 _RSA_BITS = 2048  # kubeadm's own
 _PEM = serialization.Encoding.PEM
@@ -37,7 +37,7 @@ def _certificate(text: str) -> str:
     try:
         x509.load_pem_x509_certificate(text.encode())
     except ValueError as error:
-        raise ValueError("a certificate in PEM is wanted: take the file from where it was kept") from error
+        raise ValueError("must be a certificate in PEM: restore the file from its backup") from error
     return text
 
 
@@ -45,9 +45,9 @@ def _private(text: str) -> str:
     try:
         key = serialization.load_pem_private_key(text.encode(), None)
     except (ValueError, TypeError) as error:
-        raise ValueError("an RSA key in PEM is wanted: take the file from where it was kept") from error
+        raise ValueError("must be an RSA key in PEM: restore the file from its backup") from error
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("an RSA key in PEM is wanted")
+        raise ValueError("must be an RSA key in PEM")
     return text
 
 
@@ -63,7 +63,7 @@ def _time(value: str) -> str:
     try:
         _seconds(value)
     except ValueError as error:
-        raise ValueError("a time in UTC is wanted: 2027-01-31T00:00:00Z") from error
+        raise ValueError("must be a time in UTC: 2027-01-31T00:00:00Z") from error
     return value
 
 
@@ -95,7 +95,7 @@ class Authority(SecretModel):
 class Secrets(SecretModel):
     """What one cluster's nodes need to trust each other. Whoever has it is the cluster's administrator.
 
-    What follows from it is found once and not for every node: OpenSSL takes a twentieth of a second to read a key.
+    Derived values are cached, not computed for every node: OpenSSL takes 50 ms to read a key.
     """
 
     cluster: Annotated[DnsName, Setting("Name of the cluster that the keys belong to.", example="lab", scope="seed")]
@@ -119,7 +119,7 @@ class Secrets(SecretModel):
 
     @cached_property
     def ca_hash(self) -> str:
-        """What kubeadm's caCertHashes wants: SHA-256 of the CA's public key (RFC 7469)."""
+        """The value for kubeadm's caCertHashes: SHA-256 of the CA's public key (RFC 7469)."""
         public = self.ca.parsed.public_key()
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         return "sha256:" + sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
@@ -190,14 +190,14 @@ def _pem(key: rsa.RSAPrivateKey) -> str:
 
 
 def _load(pem: str) -> rsa.RSAPrivateKey:
-    # Checked when it was read, which takes a twentieth of a second.
+    # Checked when it was read; checking again takes 50 ms.
     key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101
     return key
 
 
 def _authority(name: str, at: datetime.datetime) -> Authority:
-    """A CA as client-go makes one for kubeadm (util/cert: NewSelfSignedCACert), valid from a day before."""
+    """A CA like those that client-go makes for kubeadm (util/cert: NewSelfSignedCACert), valid from a day before."""
     key = _new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = x509.KeyUsage(

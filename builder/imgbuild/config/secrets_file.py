@@ -1,8 +1,8 @@
-"""The file of a cluster's secrets on the disk: it appears whole or not at all, and for its owner only.
+"""The file of a cluster's secrets on the disk: it appears complete or not at all, and for its owner only.
 
-It is written under another name first. A run that is killed then leaves that name behind, with all keys in it: each
-run clears what dead ones left. Whose name it is the kernel knows: the writer holds a lock on it, which ends with the
-process, so nothing depends on process ids, which other machines and containers have too.
+It is written under another name first. A run that is killed then leaves that file behind, with all keys in it: each
+run removes what killed runs left. A file in use is locked by its writer, and the kernel releases the lock when the
+process ends, so nothing depends on process ids, which other machines and containers have too.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from pathlib import Path
 from imgbuild.diagnostics.errors import HostError
 
 HEAD = "# imgbuild: the keys of the cluster "
-"""What every such file begins with."""
+"""The first text of every such file."""
 
 
-class MadeMeanwhile(HostError):  # noqa: N818  (nothing has failed: the keys are there)
-    """Another run has made the file since it was looked for: its keys are the cluster's."""
+class MadeMeanwhile(HostError):  # noqa: N818  (nothing has failed: the keys exist)
+    """Another run has created the file since this run checked: its keys are the cluster's."""
 
 
 def create(path: Path, text: str) -> None:
-    """Write a file that is not there yet.
+    """Write a file that does not exist yet.
 
     Raises:
-        MadeMeanwhile: it is there now, made by another run or a hand; it is as it was.
+        MadeMeanwhile: it exists now, created by another run or by hand; it is left unchanged.
         HostError: it cannot be written.
     """
     with _fresh(path, text) as part:
         try:
-            os.link(part, path)  # never over a file that is there
+            os.link(part, path)  # never over an existing file
         except FileExistsError as error:
-            hint = "run this again: it takes the keys that are there"
-            raise MadeMeanwhile(f"another run has made {path} meanwhile", hint) from error
+            hint = "run this again: it uses the existing keys"
+            raise MadeMeanwhile(f"another run has created {path} in the meantime", hint) from error
 
 
 def replace(path: Path, text: str) -> None:
-    """Write the file in place of the one that is there, in one step; its owner stays, and a link to it.
+    """Replace the existing file in one step; its owner is kept, and a link to it.
 
     Raises:
-        HostError: it cannot be written; the old one is as it was.
+        HostError: it cannot be written; the old one is unchanged.
     """
     path = path.resolve()
     with _fresh(path, text) as part:
@@ -56,9 +56,9 @@ def replace(path: Path, text: str) -> None:
 
 
 def clear(path: Path) -> None:
-    """Remove what killed runs left beside ``path``: files of this user's that hold what `create` writes.
+    """Remove what killed runs left beside ``path``: this user's files with what `create` writes.
 
-    The names are those of `_fresh`, and of process ids, as they once were. Nothing else is touched, links neither.
+    The names are those of `_fresh`, and older ones with process ids. Nothing else is touched, not even links.
     """
     name = re.compile(rf"\.{re.escape(path.name)}\.(new-[a-z0-9_]{{8}}|[0-9]{{1,7}})")
     with suppress(OSError):
@@ -84,7 +84,7 @@ def _clear(left: Path) -> None:
 
 @contextmanager
 def _fresh(path: Path, text: str) -> Iterator[Path]:
-    """A file beside ``path`` that holds ``text`` and is on the disk; it is gone at the end, unless it was renamed."""
+    """A file beside ``path`` with ``text``, synced to the disk; it is removed at the end, unless it was renamed."""
     try:
         clear(path)
         while True:
@@ -105,12 +105,12 @@ def _fresh(path: Path, text: str) -> Iterator[Path]:
                         part.unlink()
                 return
     except OSError as error:
-        hint = "free some space, or give a file in another folder with --secrets"
-        raise HostError(f"cannot keep the cluster's secrets in {path}: {error.strerror}", hint) from error
+        hint = "free some space, or pass a file in another folder with --secrets"
+        raise HostError(f"cannot write the cluster's secrets to {path}: {error.strerror}", hint) from error
 
 
 def _is(path: Path, descriptor: int) -> bool:
-    """Whether ``path`` still is the open file."""
+    """Whether ``path`` is still the open file."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -118,7 +118,7 @@ def _is(path: Path, descriptor: int) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Or after a power cut a node has booted with keys that nobody else has; not every file system can."""
+    """Sync the folder, or a power failure may lose keys that a node has booted with. Not every file system can."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):

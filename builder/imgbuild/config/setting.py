@@ -1,4 +1,4 @@
-"""What a setting says of itself, in the model, once.
+"""What a setting declares about itself, in the model, once.
 
 The reference pages, the JSON Schema, `imgbuild explain`, redaction and the rule which settings a node may have for
 itself are all made from these declarations.
@@ -26,15 +26,15 @@ IN_THE_PROFILE = "set it in the profile: all nodes share it"
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """In a field's Annotated: all that is known of the setting beside its type, its limits and its default.
+    """In a field's Annotated: everything about the setting except its type, its limits and its default.
 
-    ``scope``, ``instead`` and ``secret`` hold for everything below the field too, unless it declares its own.
+    ``scope``, ``instead`` and ``secret`` apply to everything below the field too, unless it declares its own.
     """
 
     description: str
     """One or two sentences for users, as Markdown; links are relative to docs/reference."""
     example: Any = None
-    """A value that may be written, and is not the default."""
+    """A valid value that is not the default."""
     unit: str = ""
     scope: Scope | None = None
     """None: that of the field above."""
@@ -43,7 +43,7 @@ class Setting:
     secret: bool = False
     """The value is never shown, logged or put into the manifest."""
     recipe: str = ""
-    """The line of the recipe, or the part of one, that this setting answers, as docs/recipe.md quotes it."""
+    """The line of the recipe, or part of a line, that this setting replaces, as docs/recipe.md quotes it."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The field's JSON Schema with what is declared here."""
@@ -67,7 +67,7 @@ class Like:
 
 @dataclass(frozen=True)
 class Listed:
-    """In a field's Annotated: its keys are not ours, and are listed in tables of profiles/versions.
+    """In a field's Annotated: its keys are another project's, and are listed in tables of profiles/versions.
 
     Only keys of the table ``known`` may be shown, and of those not the keys of the table ``secret``. What is below a
     key is the user's own: environment, arguments, annotations.

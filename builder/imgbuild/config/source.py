@@ -1,7 +1,7 @@
 """YAML in, plain values out, each with the place it came from.
 
 Read with the YAML 1.2 core schema (``yes`` is a string, ``1:30`` is a string), without tags and merge keys.
-What YAML takes in silence and a user regrets is a finding: a key given twice, a number with a leading zero.
+Mistakes that YAML accepts silently are findings: a duplicate key, a number with a leading zero.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MAX_BYTES = 4 << 20
 MAX_VALUES = 200_000
 MAX_DEPTH = 60
 
-# Longer ones are checksums, never amounts: they stay text.
+# Longer ones are checksums, never amounts: they remain text.
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"(?=.{1,24}$)[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,2})?")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+|0[oO][0-7]+")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML's own, as PyYAML counts them; not str.splitlines'
 NOT_TEXT = re.compile("[\0\ud800-\udfff]")
-"""What no text file holds: NUL, and what stands for bytes that are no UTF-8."""
+"""What no text file has: NUL, and the replacements for bytes that are not UTF-8."""
 _TEXT = "imgbuild reads a small YAML file: save it as text in UTF-8"
 _KEYWORDS: dict[str, object] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -58,11 +58,11 @@ class _Reader:
         self.marks: dict[Path, Mark] = {}
         self.key_marks: dict[Path, Mark] = {}
         self.count = 0
-        self.misread = False  # a key is not what was meant: what else is wrong follows from that
+        self.misread = False  # a key is not what was meant: other errors follow from that
 
     def mark(self, node: yaml.Node) -> Mark:
         start, end = node.start_mark, node.end_mark
-        # What goes over several lines is underlined to the end of the first.
+        # A value of several lines is underlined to the end of the first.
         last = end.column if end.line == start.line else MAX_BYTES
         return _mark(self.file, self.lines, start.line, start.column, last)
 
@@ -96,7 +96,7 @@ class _Reader:
             here = (*path, key)
             self._refuse_tag(key_node, here)
             if NOT_TEXT.search(key):
-                self._add("IB103", "this key holds a character that no text file has", path, key_node, "take it out")
+                self._add("IB103", "this key has a character that no text file has", path, key_node, "remove it")
                 continue
             if key == "<<" and not key_node.style:
                 self._add("IB103", "merge keys (<<) are not read", here, key_node, "use extends: or a layer")
@@ -105,7 +105,7 @@ class _Reader:
                 first, shown = self.key_marks[here], format_path(shown_path(here)[-1:])
                 self._add(
                     "IB102",
-                    f"the key {shown} stands twice, first in line {first.line}: YAML would take the last",
+                    f"duplicate key: {shown}, first in line {first.line}; YAML would use the last one",
                     here, key_node, "keep one of them",
                 )  # fmt: skip
                 continue
@@ -119,7 +119,7 @@ class _Reader:
         text = str(node.value)
         self._refuse_tag(node, path)
         if NOT_TEXT.search(text):
-            self._add("IB103", "this text holds a character that no text file has", path, node, "take it out")
+            self._add("IB103", "this text has a character that no text file has", path, node, "remove it")
             return ""
         # A quoted or block scalar is text, whatever it looks like.
         if not isinstance(node, yaml.ScalarNode) or node.style:
@@ -127,15 +127,17 @@ class _Reader:
         if text in _KEYWORDS:
             return _KEYWORDS[text]
         if _LEADING_ZERO.fullmatch(text) and is_private(path):
-            self._add("IB105", "a leading zero: YAML versions disagree whether that is octal", path, node, "quote it")
+            self._add(
+                "IB105", "a leading zero: YAML versions disagree on whether that is octal", path, node, "quote it"
+            )
             return text
         if _LEADING_ZERO.fullmatch(text):
             octal = text.lower().removeprefix("0o")
             hint = f'write it in quotes: "{text}"'
             if octal != text.lower():
-                hint = f'a file\'s mode is written "0{octal}", in quotes; a number in decimal digits: {int(octal, 8)}'
+                hint = f'write a file\'s mode in quotes: "0{octal}"; write a number in decimal digits: {int(octal, 8)}'
             self._add(
-                "IB105", f"{text} has a leading zero: YAML versions disagree whether that is octal", path, node, hint
+                "IB105", f"{text} has a leading zero: YAML versions disagree on whether that is octal", path, node, hint
             )
             return text
         if _INT.fullmatch(text):
@@ -145,7 +147,7 @@ class _Reader:
         return text
 
     def _lookalike(self, node: yaml.Node, path: Path, *, flow: bool) -> bool:
-        """A character of another keyboard where YAML's own was meant: at the start of plain text, or in brackets."""
+        """A look-alike character where YAML's own was meant: at the start of plain text, or in brackets."""
         text = node.value
         if not isinstance(node, yaml.ScalarNode) or node.style or not isinstance(text, str) or text.isascii():
             return False
@@ -164,7 +166,7 @@ class _Reader:
     def _refuse_tag(self, node: yaml.Node, path: Path) -> None:
         if node.tag != _UNTAGGED:
             tag = NOT_SHOWN if is_private(path) else f"({node.tag})"
-            self._add("IB103", f"YAML tags {tag} are not read", path, node, "take the tag out")
+            self._add("IB103", f"YAML tags {tag} are not read", path, node, "remove the tag")
 
     def _add(self, code: str, message: str, path: Path, node: yaml.Node, hint: str) -> None:
         self.findings.add(code, message, hint=hint, key=format_path(shown_path(path)), mark=self.mark(node))
@@ -183,7 +185,7 @@ class _Loader(Composer, yaml.CBaseLoader):
     """libyaml's events, ten times as fast as PyYAML's own, and PyYAML's composer.
 
     libyaml's composer would overflow the C stack on deep nesting. Nodes get no types: scalars keep their text,
-    `_Reader` gives them their type.
+    `_Reader` assigns their type.
     """
 
     def __init__(self, stream: str) -> None:
@@ -192,7 +194,7 @@ class _Loader(Composer, yaml.CBaseLoader):
         self.nodes = self.depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Stop while reading, not after: aliases, brackets and braces make much of little text."""
+        """Stop while reading, not afterwards: aliases, brackets and braces expand a small text to many values."""
         self.nodes += 1
         self.depth += 1
         if self.nodes > 2 * MAX_VALUES or self.depth > MAX_DEPTH + 2:
@@ -204,12 +206,12 @@ class _Loader(Composer, yaml.CBaseLoader):
             self.depth -= 1
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        """Called for nodes that carry no tag only; so an explicit ``!!str`` is told from none."""
+        """Called only for nodes without a tag, so an explicit ``!!str`` can be distinguished."""
         return _UNTAGGED
 
 
 def _mark(file: str, lines: list[str], line: int, column: int, end: int = 0) -> Mark:
-    if line >= len(lines):  # libyaml ends a last line that has no end
+    if line >= len(lines):  # libyaml adds a missing line end to the last line
         line, column = len(lines) - 1, len(lines[-1])
     text = lines[line]
     end = min(end, len(text.rstrip()))
@@ -217,7 +219,7 @@ def _mark(file: str, lines: list[str], line: int, column: int, end: int = 0) -> 
 
 
 def _shown_mark(file: str, raw: list[str], lines: list[str], where: yaml.Mark) -> Mark:
-    """The place in the text as it is, with its line as it may be shown."""
+    """The place in the original text, with its line as it may be shown."""
     mark = _mark(file, raw, where.line, where.column)
     return Mark(file, mark.line, mark.column, lines[mark.line - 1])
 
@@ -229,7 +231,7 @@ def _place(file: str, lines: list[str], before: str) -> Mark:
 
 
 def _typed(file: str, raw: list[str], lines: list[str], first: int, last: int) -> tuple[Mark, str] | None:
-    """A character of another keyboard where text stopped being YAML, outside comments and quotes."""
+    """A look-alike character where the text stopped being YAML, outside comments and quotes."""
     for number in range(last, max(0, min(first - 1, last - 4)), -1):
         if number > len(raw):
             continue
@@ -281,10 +283,10 @@ def _shown_lines(lines: list[str], node: yaml.Node) -> list[str]:
 def parse(text: str, file: str, findings: Findings, *, private: bool = False) -> Document | None:
     """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read.
 
-    ``private``: it is a file of secrets, of which nothing is shown while it cannot be read as YAML.
+    ``private``: it is a file of secrets, of which nothing is shown unless it can be read as YAML.
     """
     raw = _LINE_BREAK.split(text)
-    # Without its structure nobody knows whose value a line is.
+    # Without its structure it is not known which key a line belongs to.
     hidden = private or may_hold_private(text)
     lines = [""] * len(raw) if hidden else [mask(line) for line in raw]
     try:
@@ -312,7 +314,7 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
         said = f"the character U+{error.character:04X}"
         findings.add(
             "IB101", f"this is not YAML: {said} is not allowed in it", mark=_place(file, lines, before),
-            hint="take it out, or write it as an escape in double quotes",
+            hint="remove it, or write it as an escape in double quotes",
         )  # fmt: skip
         return None
     except _TooMuchError as error:
@@ -321,7 +323,7 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
         return None
     except UnicodeEncodeError as error:  # half of a surrogate pair
         mark = _place(file, lines, text[: error.start])
-        findings.add("IB101", "this is not YAML: half a character is not allowed in it", hint="take it out", mark=mark)
+        findings.add("IB101", "this is not YAML: half a character is not allowed in it", hint="remove it", mark=mark)
         return None
     if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and not node.style):
         return Document({}, {(): Mark(file, 1, 1)}, {}, file)
@@ -335,7 +337,7 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
             )  # fmt: skip
             return None
         findings.add(
-            "IB103", "a file of imgbuild's is a mapping of keys to values",
+            "IB103", "an imgbuild file must be a YAML mapping",
             hint="start it with a line such as `extends: centos7-efi`", mark=reader.mark(node),
         )  # fmt: skip
         return None
@@ -346,22 +348,22 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
 
 
 def read(path: FilePath, findings: Findings, name: str | None = None, *, private: bool = False) -> Document | None:
-    """Read one YAML file; ``name`` is how messages call it. Every problem is a finding, none an exception.
+    """Read one YAML file; ``name`` is its name in messages. Every problem is a finding, none an exception.
 
     ``private``: it is a file of secrets (`parse`).
     """
     name = name or str(path)
     here = Mark(name, 1, 1)
     try:
-        # Without waiting: a pipe without a writer would hold us for ever.
+        # Without waiting: a pipe without a writer would block forever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                hint = "write it to a file first, and name that"
+                hint = "write it to a file first, and pass that file"
                 findings.add("IB100", f"{name} is a pipe or a device, not a file", mark=here, hint=hint)
                 return None
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
-        said = error.strerror if isinstance(error, OSError) else "this is no path"
+        said = error.strerror if isinstance(error, OSError) else "this is not a valid path"
         findings.add("IB100", f"cannot read {name}: {said}", mark=here, hint="check the path and its permissions")
         return None
     if len(raw) > MAX_BYTES:

@@ -24,7 +24,7 @@ class OsRelease(Model):
 
 
 class Cgroup(Model):
-    """``v2_arguments``: kernel arguments that give the unified hierarchy; null: this systemd has none."""
+    """``v2_arguments``: kernel arguments that give the unified hierarchy; null if this systemd has none."""
 
     default: Literal["v1", "v2"]
     v2_arguments: list[str] | None
@@ -38,10 +38,10 @@ class CloudImage(Model):
 
 
 class TargetImage(Model):
-    """How the disk image is made. ``base``: null where it is debootstrap.
+    """How the disk image is made. ``base``: null for debootstrap.
 
-    ``element``: our base element without ``imgbuild-``; ``environment``: what diskimage-builder is told; ``wants``:
-    what the user of an exported build.sh must set, and why.
+    ``element``: imgbuild's base element without ``imgbuild-``; ``environment``: diskimage-builder's variables;
+    ``wants``: what the user of an exported build.sh must set, and why.
     """
 
     base: CloudImage | None
@@ -51,7 +51,7 @@ class TargetImage(Model):
 
 
 class CloudInit(Model):
-    """Versions of cloud-init: in the stock cloud image, in the image we bake; ``modules`` names its module list."""
+    """Versions of cloud-init: in the stock cloud image and in the baked image; ``modules`` names its module list."""
 
     stock: str
     baked: str
@@ -59,7 +59,7 @@ class CloudInit(Model):
 
 
 class Paths(Model):
-    """Where this distribution keeps what others keep elsewhere.
+    """Paths that differ between distributions.
 
     ``timezone``: a file with the zone's name beside /etc/localtime; ``cni``: the folder of the distribution's own
     CNI plugins; ``environment``: the folder of services' variables.
@@ -72,10 +72,10 @@ class Paths(Model):
 
 
 class Services(Model):
-    """systemd units by what they do.
+    """systemd units by purpose.
 
-    ``ntp_rivals`` would set the clock beside chrony; ``updaters`` fetch from the package mirrors by themselves: they
-    fail on a node without them, and hold the package manager's lock elsewhere.
+    ``ntp_rivals`` also set the clock, against chrony; ``updaters`` fetch from the package mirrors by themselves: they
+    fail on a node without mirrors, and hold the package manager's lock on others.
     """
 
     chrony: str
@@ -88,8 +88,8 @@ class Services(Model):
 class KernelFacts(Model):
     """One kernel flavour. ``version`` is the newest known; ``cpuset_v1``: CONFIG_CPUSETS_V1 (or older than 6.12).
 
-    ``end_of_life``: the day (ISO 8601) after which this target's repository gets no fixed kernel of this flavour; null:
-    none is known.
+    ``end_of_life``: the day (ISO 8601) after which this target's repository gets no fixed kernel of this flavour; null
+    if none is known.
 
     ``owner``: the package (a shell pattern) that owns /boot/vmlinuz-* of this flavour.
     """
@@ -115,14 +115,14 @@ class TargetPackages(Model):
 
 
 class Boot(Model):
-    """Where the release keeps its boot loader, and how its GRUB wants to be spoken to. Paths are on the node.
+    """Where the release has its boot loader, and how to use its GRUB. Paths are on the node.
 
     ``linux``: GRUB's commands that load a kernel and an initramfs. ``mkimage`` is run in the target's own root.
     ``menu``: what its grub-mkconfig writes: "submenu" starts the newest kernel and keeps the others in a submenu,
     "saved" starts the one that grubenv names, "bls" the same with an entry a file in /boot/loader/entries.
     ``signed_efi``: the folder with the distribution's signed shim and GRUB; null: the EFI program is linked here.
-    ``defaults_file``: what its grub-mkconfig reads our settings from; ``distributor`` and ``title``: GRUB_DISTRIBUTOR
-    and what grub-mkconfig makes of it in the menu. ``kernel_prefix`` is followed by the version, which stands for
+    ``defaults_file``: where its grub-mkconfig reads settings from; ``distributor`` and ``title``: GRUB_DISTRIBUTOR
+    and what grub-mkconfig makes of it in the menu. ``kernel_prefix`` is followed by the version, which replaces
     ``{version}`` in ``initrd`` (and in ``title``). ``ext4_features``: everything that kernel, e2fsck and GRUB of the
     release understand; nothing comes from the build host's defaults. ``core_modules``: what is linked into core.img
     or the EFI program.
@@ -155,7 +155,7 @@ class Mirrors(Model):
 class RepositoryKey(Model):
     """A key file on the node.
 
-    ``fingerprint`` null: none that two sources agree on. ``sources``: the public repositories that do, as
+    ``fingerprint`` null: no two sources agree on one. ``sources``: the public repositories that agree, as
     OWNER/NAME[@COMMIT]:PATH. ``shipped``: whether node/ has the file; else the base image must. ``origin``: where to
     get it.
     """
@@ -168,7 +168,7 @@ class RepositoryKey(Model):
 
 
 class TargetRepositories(Model):
-    """``layout``: repository id to path below a distribution mirror. ``{minor}`` stands for Kubernetes' minor.
+    """``layout``: repository id to path below a distribution mirror. ``{minor}`` is replaced by Kubernetes' minor.
 
     ``key_files``: by repository: "distribution", "elrepo", "epel", "kubernetes".
     """
@@ -220,7 +220,7 @@ def load_target(name: str) -> Target:
     """One of the shipped targets.
 
     Raises:
-        KeyError: there is no such target (``suggest`` helps).
+        KeyError: there is no such target (see ``suggest``).
         InvalidInput: the file is broken.
     """
     path = data_dir("profiles") / "targets" / f"{name}.yaml"
@@ -247,5 +247,5 @@ def target_names() -> list[str]:
 
 
 def suggest(name: str) -> str:
-    """Help for a target that is not there."""
+    """The hint for a target that does not exist."""
     return closest(name, target_names()) or f"imgbuild ships {', '.join(target_names())}"

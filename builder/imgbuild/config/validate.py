@@ -1,4 +1,4 @@
-"""Values to a typed model; what does not fit becomes findings with their places and what to write instead."""
+"""Convert values to a typed model; invalid values become findings with their places and what to write instead."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from imgbuild.diagnostics.mask import NOT_SHOWN
 
 M = TypeVar("M", bound=BaseModel)
 _MOST_ADVICE = 50
-"""Findings that get advice: looking for it takes time, and nobody reads as many."""
+"""The most findings that get advice: finding it takes time, and users do not read more."""
 
 
 def validate(model: type[M], data: Mapping[str, Any], layered: Layered, findings: Findings) -> M | None:
-    """``data`` as a ``model``; what does not fit becomes findings with their places."""
+    """``data`` as a ``model``; invalid values become findings with their places."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    # A union complains once a member: the last word on each key is enough.
+    # pydantic reports one error per union member; keep the last per key.
     single = {(real_path(e, layered), e["type"] == "extra_forbidden"): e for e in errors}
     unknown: list[Path] = []
     start = len(findings.items)
@@ -48,7 +48,7 @@ def validate(model: type[M], data: Mapping[str, Any], layered: Layered, findings
 
 
 def _drop_explained(findings: Findings, start: int, middle: int) -> None:
-    """A key that is missing because it is there under another name is not reported twice.
+    """Do not report a missing key twice if it is there under another name.
 
     The unknown keys begin at ``middle``.
     """
@@ -96,7 +96,7 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
         findings.add("IB112", f"{key} is missing", key=key, mark=mark, hint=hint)
         return
     mark, private = layered.mark(path), is_private(path)
-    of_key = item["loc"][-1] == "[key]"  # it is the key that does not fit
+    of_key = item["loc"][-1] == "[key]"  # the key itself is invalid
     if of_key:
         mark = layered.key_marks.get(path) or mark
     message, hint = wording(item, mark, private=private)
@@ -111,7 +111,7 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
 
 
 def _advice(model: type[BaseModel], path: Path, item: ErrorDetails, mark: Mark | None, *, of_key: bool) -> str:
-    """What fits in place of the value, or of the name of the user's own that is a key."""
+    """A valid replacement for the value, or for the name that is the key."""
     value = item["input"]
     if of_key:
         name = replacement.find_key(declared.place(model, path[:-1]), str(path[-1]))
@@ -123,7 +123,7 @@ def _advice(model: type[BaseModel], path: Path, item: ErrorDetails, mark: Mark |
         return _told_apart(found, value, place)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and (reason := replacement.reason(place, written)):
-        return reason  # in quotes it would be refused as well
+        return reason  # in quotes it would be refused too
     shape = replacement.section(place, value)
     if shape:
         return f"write {shape}"
@@ -145,7 +145,7 @@ def _told_apart(found: replacement.Replacement, value: Any, place: Place | None)
 
 
 def _told(findings: Findings, mark: Mark | None, hint: str) -> bool:
-    """Whether it is reported already that this value cannot be read; of a leading zero both have one fix."""
+    """Whether it is already reported that this value cannot be read; for a leading zero both have the same fix."""
     for number, other in enumerate(findings.items):
         if mark is not None and other.mark == mark and other.code in ("IB103", "IB104", "IB105"):
             if other.code == "IB105":
@@ -155,14 +155,14 @@ def _told(findings: Findings, mark: Mark | None, hint: str) -> bool:
 
 
 def _quoting(model: type[BaseModel], path: Path, mark: Mark | None) -> str:
-    """The hint for a --set that took a dot inside a name (``docker.io``, ``vm.swappiness``) for one between names."""
+    """The hint for a --set that read a dot inside a name (``docker.io``, ``vm.swappiness``) as a separator."""
     if mark is None or mark.file != "--set":
         return ""
     for end in range(1, len(path)):
         here = declared.place(model, path[:end])
         if here is not None and get_origin(here.type) is dict:
             head = format_path(path[:end])
-            return f"a name that holds a dot stands in quotes: --set '{head}.\"{_EXAMPLES.get(head, 'a.b')}\"=…'"
+            return f"quote a name that has a dot: --set '{head}.\"{_EXAMPLES.get(head, 'a.b')}\"=…'"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in imgbuild's words; and a fix in general where nothing nearer is known."""
+"""What is wrong with a value, in imgbuild's words, and a general fix if no specific one is known."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _WANTED = {
     "model_attributes_type": "expected a mapping of keys to values",
 }
 _FIXES = {
-    "expected text": "write one line of text, in quotes if YAML takes it for something else",
+    "expected text": "write one line of text, in quotes if YAML reads it as something else",
     "expected a whole number": "write decimal digits alone, without quotes",
     "expected true or false": "write true or false",
-    "expected a list": "write it in square brackets, or one item a line behind a dash; [] for none",
-    "expected a mapping of keys to values": "write its keys below it, or remove it: the defaults then hold",
+    "expected a list": "write it in square brackets, or one item per line after a dash; [] for none",
+    "expected a mapping of keys to values": "write its keys below it, or remove it to use the defaults",
 }
 _BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 
 
 def as_written(mark: Mark | None) -> str:
-    """The number's own text (1.30, which YAML makes 1.3); nothing where the mark is not at the number."""
+    """The number's own text (1.30, which YAML reads as 1.3); empty if the mark is not at the number."""
     if mark is None:
         return ""
     text = mark.text.partition("=")[2] if mark.file == "--set" else mark.text[mark.column - 1 :]
@@ -42,13 +42,13 @@ def as_written(mark: Mark | None) -> str:
 
 
 def _as_yaml(value: Any) -> str:
-    """A value as messages call it: in YAML's words, not Python's, and never long."""
+    """A value as messages show it: in YAML's terms, not Python's, and never long."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
         return "a list"
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-    text = mask(text)  # before it is cut: what is cut off may be what tells a login
+    text = mask(text)  # before it is cut: the part that shows a login may be cut off
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -64,16 +64,16 @@ def wording(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[st
     if kind == "value_error":
         return f"invalid value {shown}", str(item["ctx"]["error"])
     if kind == "too_short":
-        return "must not be empty", "add one"
+        return "must not be empty", "add one item"
     if kind == "string_too_short":
-        return "must not be empty", "write something, or remove it"
+        return "must not be empty", "write a value, or remove the key"
     if kind in _BOUNDS:
         word, bound = _BOUNDS[kind]
         return f"{shown} is out of range", f"write a number of {word} {item['ctx'][bound]}"
     if kind in ("literal_error", "enum"):
         expected = item["ctx"]["expected"]
         choices = [c.strip("'") for c in expected.replace(" or ", ", ").split(", ")]
-        return f"{shown} is none of {expected}", closest(str(value), choices) or f"write one of {expected}"
+        return f"{shown} is not one of {expected}", closest(str(value), choices) or f"write one of {expected}"
     wanted = _WANTED.get(kind)
     if wanted is None:
         return f"{item['msg']} (found {shown})", "see docs/reference/profile.md"

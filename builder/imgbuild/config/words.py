@@ -62,7 +62,7 @@ def _model(hint: Any) -> type[BaseModel] | None:
 
 @cache
 def _defaults() -> Mapping[str, Mapping[str, Any]]:
-    """What base.yaml says, under "", and what each target says."""
+    """The defaults in base.yaml, under "", and those of each target."""
     return {name: defaults_of(name or None).data for name in ("", *target_names())}
 
 
@@ -91,12 +91,12 @@ def default_words(place: Place) -> str:
 
 
 def without_links(text: str) -> str:
-    """Markdown without its links, for where nobody can follow them."""
+    """Markdown without its links, for places where they cannot be followed."""
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
 def example_words(place: Place) -> str:
-    """A value that may be written, on one line; nothing where the type says it all or it is long."""
+    """A valid value on one line; empty if the type is enough or the value is long."""
     setting = place.setting
     if setting is None or setting.example is None or get_origin(place.type) is Literal or place.type is bool:
         return ""

@@ -1,1 +1,1 @@
-"""What imgbuild tells its user: findings about the input, errors that end a run, and progress."""
+"""What imgbuild reports to its user: findings about the input, errors that end a run, and progress."""

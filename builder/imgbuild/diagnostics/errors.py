@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class ImgbuildError(Exception):
-    """A run that cannot go on.
+    """A run that cannot continue.
 
-    ``str(error)`` says what is wrong, ``hint`` how to mend it. Neither ever holds a secret.
+    ``str(error)`` is what is wrong, ``hint`` how to fix it. Neither ever has a secret.
     """
 
     exit_code = 3
@@ -17,7 +17,7 @@ class ImgbuildError(Exception):
 
 
 class UsageError(ImgbuildError):
-    """The command line asks for something that does not exist (exit code 2)."""
+    """The command line requests something that does not exist (exit code 2)."""
 
     exit_code = 2
 

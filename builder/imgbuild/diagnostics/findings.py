@@ -1,6 +1,6 @@
-"""What imgbuild says about its input: where, how bad, what, and how to mend it.
+"""Diagnostics: location, severity, message and fix.
 
-text.py writes them for people, jsonform.py for machines; codes/ has a row for every code.
+text.py writes them as text, jsonform.py as JSON; codes/ has a row for every code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def listing(names: Sequence[str]) -> str:
 
 
 def nodes(names: Sequence[str]) -> str:
-    """Nodes as messages call them: ``node a``, ``nodes a, b, c and 20 more``."""
+    """Nodes as messages name them: ``node a``, ``nodes a, b, c and 20 more``."""
     return f"node{'s' if len(names) > 1 else ''} {few(names, 3)}"
 
 
@@ -36,7 +36,7 @@ def nodes(names: Sequence[str]) -> str:
 class Mark:
     """A place in a file. ``line`` and ``column`` count from 1; ``text`` is the whole line.
 
-    ``end`` is the column behind what is meant, 0 where only its start is known.
+    ``end`` is the column after the marked text, 0 if only its start is known.
     """
 
     file: str
@@ -62,7 +62,7 @@ class Finding:
     who: tuple[str, ...] = ()
     """The nodes that it is about; ``message`` begins with them."""
     about: str = field(default="", compare=False)
-    """Where it is about nodes, the message without them."""
+    """If it is about nodes, the message without them."""
     also: tuple[Mark, ...] = field(default=(), compare=False)
     """The places of the same finding for other nodes."""
 
@@ -77,10 +77,10 @@ def finding(
     lesser: bool = False,
     who: Sequence[str] = (),
 ) -> Finding:
-    """One finding, with the severity that the table of codes gives it. No login in an address is shown.
+    """One finding, with its severity from the table of codes. Logins in addresses are redacted.
 
-    ``lesser``: the milder case of a code that has two; ``who``: the nodes that it is about. Callers keep private
-    values out of it (imgbuild.config.redact); a mark's line has none.
+    ``lesser``: the milder case of a code that has two; ``who``: the nodes that it is about. Callers put no private
+    values in it (imgbuild.config.redact); a mark's line has none.
     """
     row = CODES[code]
     severity = row.lesser if lesser and row.lesser is not None else row.severity
@@ -108,7 +108,7 @@ class Findings:
         lesser: bool = False,
         who: Sequence[str] = (),
     ) -> None:
-        """Add one finding (`finding`); the same finding twice is kept once."""
+        """Add one finding (`finding`), unless it is there already."""
         self.extend([finding(code, message, hint=hint, key=key, mark=mark, lesser=lesser, who=who)])
 
     def extend(self, more: Iterable[Finding]) -> None:
@@ -120,11 +120,11 @@ class Findings:
 
     @property
     def errors(self) -> Sequence[Finding]:
-        """Those that stop a build."""
+        """The findings that stop a build."""
         return [f for f in self.items if f.severity is Severity.ERROR]
 
 
-class InvalidInput(Exception):  # noqa: N818  (it is the input that is wrong, not imgbuild)
+class InvalidInput(Exception):  # noqa: N818  (the input is wrong, not imgbuild)
     """The input has errors: exit code 1, nothing written."""
 
     exit_code = 1
@@ -135,7 +135,7 @@ class InvalidInput(Exception):  # noqa: N818  (it is the input that is wrong, no
 
 
 def format_path(path: Sequence[str | int]) -> str:
-    """A path as a user writes it: ``kernel.sysctl."net.ipv4.ip_forward"``, ``users[0].name``."""
+    """A path as users write it: ``kernel.sysctl."net.ipv4.ip_forward"``, ``users[0].name``."""
     out = ""
     for part in path:
         if isinstance(part, int):
@@ -147,13 +147,13 @@ def format_path(path: Sequence[str | int]) -> str:
 
 
 def arranged(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings as they are reported: in the order of file and line, and the same one for many nodes once.
+    """Findings as they are reported: ordered by file and line, and the same one for many nodes only once.
 
-    What has no place in a file comes last.
+    Findings without a place in a file come last.
     """
     out: dict[object, Finding] = {}
     for number, each in enumerate(sorted(findings, key=_place)):
-        # By its number: a finding about no node is never joined with another.
+        # By its number: a finding without nodes is never merged with another.
         alike = (each.code, each.severity, each.about, each.hint) if each.who else number
         first = out.get(alike)
         out[alike] = each if first is None else _joined(first, each)

@@ -1,4 +1,4 @@
-"""Findings for machines."""
+"""Findings as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from imgbuild.diagnostics.findings import Finding
 
 
 def finding_json(finding: Finding) -> dict[str, object]:
-    """One finding as a JSON object. ``column`` and ``end`` count from 1; ``end`` is behind what is meant."""
+    """One finding as a JSON object. ``column`` and ``end`` count from 1; ``end`` is after the marked text."""
     mark = finding.mark
     return {
         "code": finding.code,

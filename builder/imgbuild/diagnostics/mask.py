@@ -1,14 +1,14 @@
-"""Logins and signatures in a text: found by their form, and left out wherever the text is shown."""
+"""Logins and signatures in a text: found by their form, and redacted wherever the text is shown."""
 
 from __future__ import annotations
 
 import re
 
 NOT_SHOWN = "(not shown)"
-"""What is shown in place of something private."""
+"""What is shown instead of something private."""
 
-# An address, or what some programs take for one: user:password@host; an image's digest is neither. Each begins where a
-# word does, so that a text of megabytes is gone through once.
+# An address, or what some programs accept as one: user:password@host; an image's digest is neither. Each match begins
+# at the start of a word, so that a text of megabytes is scanned once.
 _ADDRESS = re.compile(
     r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z0-9+.-]+://)(?P<rest>\S+)|"
     r"(?<![^\s'\"=])[^\s:/@'\"=]+:[^\s@'\"]{1,512}+@(?!sha(?:256|512):)(?=[\w.-])"
@@ -27,7 +27,7 @@ def _masked(found: re.Match[str]) -> str:
     if scheme is None:
         return f"{NOT_SHOWN}@"
     host = rest.partition("/")[0]
-    # A password may hold what ends a host (RFC 3986); what is before the last @ then is no host.
+    # A password may have characters that end a host (RFC 3986); the text before the last @ is then not a host.
     if "@" in host or ("@" in rest and not _HOST.fullmatch(host)):
         rest = f"{NOT_SHOWN}@{rest.rpartition('@')[2]}"
     return f"{scheme}{_QUERY.sub(f'?{NOT_SHOWN}', rest)}"

@@ -29,7 +29,7 @@ from imgbuild.diagnostics.mask import mask
 
 
 class Transfer(Protocol):
-    """Told how many bytes have come, and of how many, as often as one likes."""
+    """Called with the number of bytes received and the total, any number of times."""
 
     def __call__(self, done: int, total: int | None) -> None: ...
 
@@ -48,7 +48,7 @@ class Steps(Protocol):
 
 
 class _Rate:
-    """How fast a transfer is, and when it is worth another line: each tenth of it, or every half a minute."""
+    """How fast a transfer is, and when to print another line: after each tenth, or every half a minute."""
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
@@ -128,7 +128,7 @@ class PlainSteps:
 
 
 class JsonSteps:
-    """One JSON object a line: {"event": "start"|"end"|"note", "text": …, "seconds": …}.
+    """One JSON object per line: {"event": "start"|"end"|"note", "text": …, "seconds": …}.
 
     A transfer: {"event": "transfer", "text": …, "bytes": …, "total": …, "bytes_per_second": …}.
     """
@@ -166,10 +166,10 @@ class JsonSteps:
 
 
 class _Speed(ProgressColumn):
-    """In MiB, as the sizes beside it; rich's own column has MB."""
+    """In MiB, like the sizes beside it; rich's own column has MB."""
 
     def render(self, task: Task) -> Text:
-        """The rate of this moment."""
+        """The current rate."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed / _MIB:.1f} MiB/s" if speed else "")
 
@@ -224,7 +224,7 @@ class TerminalSteps:
 
     @contextmanager
     def transfer(self) -> Iterator[Transfer]:
-        """A bar with rate and rest in place of the spinner: a console shows one thing that moves."""
+        """A bar with rate and remaining time instead of the spinner: a console shows one live display."""
         if self._status is not None:
             self._status.stop()
             self._status = None
@@ -236,7 +236,7 @@ class TerminalSteps:
         task = bar.add_task(what if len(what) <= _WIDEST else f"…{what[1 - _WIDEST :]}", total=None)
 
         def report(done: int, total: int | None) -> None:
-            if done < bar.tasks[0].completed:  # from the start again: the rate too
+            if done < bar.tasks[0].completed:  # restarted: restart the rate too
                 bar.reset(task)
             bar.update(task, completed=done, total=total)
 

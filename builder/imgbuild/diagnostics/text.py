@@ -1,6 +1,6 @@
-"""Findings for people: the place, the line with what is meant underlined, the message, the fix.
+"""Findings as text: the place, the line with the marked text underlined, the message, the fix.
 
-The layout is learnt from butane's and rustc's reports.
+The layout follows butane's and rustc's reports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from imgbuild.diagnostics.severity import Severity
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
 _MOST = 100
-_LONGEST = 400  # characters of one line: a value of megabytes says no more than its start
+_LONGEST = 400  # characters of one line: the start of a value of megabytes is enough
 _WINDOW = 100  # characters of a source line
 _NARROWEST = 20
 
@@ -26,7 +26,7 @@ _NARROWEST = 20
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Findings as text, in the order of file and line, with a blank line between them and a count at the end.
 
-    Of each severity the first hundred: nobody reads more, and a hostile file has 100,000. JSON has all of them.
+    The first hundred of each severity: a hostile file has 100,000. JSON has all of them.
     """
     every = arranged(findings)
     counts = Counter(finding.severity for finding in every)
@@ -68,11 +68,11 @@ def _print_one(console: Console, finding: Finding) -> None:
 
 
 def _excerpt(console: Console, mark: Mark, style: str, width: int | None) -> None:
-    """The source line, with the whole of what is meant underlined."""
+    """The source line, with the marked text underlined."""
     gutter = " " * len(str(mark.line))
     room = _WINDOW if width is None else min(_WINDOW, width - len(gutter) - 4)
     column = max(0, mark.column - 1)
-    # A caret under a column far to the right helps nobody: show the neighbourhood.
+    # A caret under a column far to the right does not help: show the surrounding text.
     start = max(0, column - room * 3 // 5) if len(mark.text) > room else 0
     shown, before = _clean(mark.text[start : start + room]), _clean(mark.text[start:column])
     meant = _clean(mark.text[column : min(max(mark.end - 1, column + 1), start + room)])
@@ -83,16 +83,16 @@ def _excerpt(console: Console, mark: Mark, style: str, width: int | None) -> Non
 
 
 def _width(console: Console) -> int | None:
-    """Where text wraps; None: in a pipe or a file, whose reader searches for whole lines."""
+    """The width at which text wraps; None in a pipe or a file, whose reader may search for whole lines."""
     if console.is_terminal or os.environ.get("COLUMNS", "").strip("0").isdigit():
         return max(_NARROWEST, console.width)
     return None
 
 
 def _wrapped(text: str, first: str, rest: str, width: int | None) -> list[str]:
-    """Lines of at most ``width`` cells, broken between words alone, with a hanging indent.
+    """Lines of at most ``width`` cells, broken only between words, with a hanging indent.
 
-    Each line of a text of several lines is indented too, so that none passes for a line of imgbuild's own.
+    Each line of a text of several lines is indented too, so that it cannot look like one of imgbuild's own lines.
     """
     out: list[str] = []
     for number, line in enumerate(text.split("\n", _MOST)):
@@ -114,7 +114,7 @@ def _line(console: Console, text: Text) -> None:
 
 
 def _clean(text: str) -> str:
-    """Input must not reach the terminal as control sequences, nor by the megabyte."""
+    """Input must not reach the terminal as control sequences or in full length."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text)} characters)"
     return "".join(c if c.isprintable() else " " if c == "\t" else f"\\x{ord(c):02x}" for c in text)

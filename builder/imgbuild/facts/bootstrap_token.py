@@ -1,4 +1,4 @@
-"""The bootstrap token, by which nodes join: what it may do, and the Secret that makes a cluster know it.
+"""The bootstrap token that nodes join with: its permissions, and the Secret that makes it known to a cluster.
 
 The Secret is what `kubeadm token create` writes (cmd/kubeadm/app/apis/bootstraptoken/v1, BootstrapTokenToSecret, with
 the keys of k8s.io/cluster-bootstrap, token/api), so that it can be made without a network and applied by kubectl.
@@ -13,11 +13,11 @@ from imgbuild.config.secrets import Secrets
 DESCRIPTION = "imgbuild: nodes of this cluster join by it"
 USAGES = ("signing", "authentication")
 GROUPS = ("system:bootstrappers:kubeadm:default-node-token",)
-"""kubeadm gives this group what a joining node needs: to ask for a certificate, which is then granted to any name."""
+"""kubeadm gives this group what a joining node needs: it may request a certificate, which is granted for any name."""
 
 
 def secret_name(token: str) -> str:
-    """The Secret's name in kube-system: the token authenticator looks for no other."""
+    """The Secret's name in kube-system: the token authenticator looks only for this name."""
     return f"bootstrap-token-{token.partition('.')[0]}"
 
 
@@ -42,7 +42,7 @@ def secret_document(secrets: Secrets) -> dict[str, object]:
 
 
 def secret_text(secrets: Secrets) -> str:
-    """`secret_document` as YAML. Every value is in quotes: Go's YAML takes the id 12e456 for a number."""
+    """`secret_document` as YAML. Every value is in quotes: Go's YAML reads the id 12e456 as a number."""
     lines = []
     for key, value in secret_document(secrets).items():
         if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""The values of Cilium's chart: the profile's, under the names of the chart asked for, and what follows from it.
+"""The values of Cilium's chart: the profile's, under the names of the requested chart, and what follows from it.
 
-One place, so that what is checked is what is rendered. Which chart takes which key is data
+One place, so that what is checked is what is rendered. Which chart reads which key is data
 (profiles/versions/cilium.yaml), measured by rendering real charts.
 """
 
@@ -26,10 +26,10 @@ def chart_release(profile: Profile) -> Version:
 
 
 def chart_values(profile: Profile, cluster: Cluster) -> dict[str, Any]:
-    """The values for this cluster, but for the API server's address, which only the node that installs them knows.
+    """The values for this cluster, without the API server's address, which only the node that installs them knows.
 
-    What the profile says wins over what is derived. A key that this chart knows under an older name is written
-    under that name; one that it does not know at all is left as it is: `check` reports it.
+    The profile's values override derived ones. A key that this chart knows under an older name is written
+    under that name; an unknown key is kept: `check` reports it.
     """
     values: dict[str, Any] = copy.deepcopy(dict(profile.cilium.values))
     for new, old in _older_names(derive.minor(profile.cilium.version)):
@@ -40,7 +40,7 @@ def chart_values(profile: Profile, cluster: Cluster) -> dict[str, Any]:
 
 
 def replaces_kube_proxy(profile: Profile) -> bool:
-    """Whether Cilium serves Services in kube-proxy's place. Charts up to 1.15 have a word for it, too."""
+    """Whether Cilium serves Services instead of kube-proxy. Charts up to 1.15 also accept a word for true."""
     said = profile.cilium.values.get("kubeProxyReplacement", not profile.kubernetes.kube_proxy)
     return said in (True, "true", "strict")
 
@@ -61,17 +61,17 @@ def _derived(profile: Profile, cluster: Cluster) -> dict[str, Any]:
     kubernetes = profile.kubernetes
     family = ipaddress.ip_network(kubernetes.pod_cidr).version
     derived: dict[str, Any] = {
-        # It must hold the pod network: what goes there is not masqueraded.
+        # It must contain the pod network: traffic to it is not masqueraded.
         f"ipv{family}NativeRoutingCIDR": kubernetes.pod_cidr,
         f"ipam.operator.clusterPoolIPv{family}PodCIDRList": [kubernetes.pod_cidr],
         "kubeProxyReplacement": not kubernetes.kube_proxy,
         "cluster.name": cluster.name,
     }
     if len(cluster.nodes) == 1:
-        derived["operator.replicas"] = 1  # the chart's second one would stay Pending: not two on one node
+        derived["operator.replicas"] = 1  # a second one would stay Pending: there cannot be two on one node
     if family == 6:
-        derived["ipv4.enabled"] = False  # else pods get IPv4 addresses that this cluster has no Service for
-        # The chart's 120 is more than 16 bits below any pod network that kubeadm takes: the operator would end.
+        derived["ipv4.enabled"] = False  # else pods get IPv4 addresses, but this cluster has no IPv4 Services
+        # The chart's 120 is more than 16 bits below any pod network that kubeadm accepts: the operator would exit.
         derived["ipam.operator.clusterPoolIPv6MaskSize"] = 64
     return derived
 
@@ -86,7 +86,7 @@ def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str] | None
 
 
 def set_default(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key unless it is there; a parent that is not a mapping is the user's business."""
+    """Set a dotted key unless it is set; a parent that is not a mapping is left alone."""
     *parents, last = key.split(".")
     here = values
     for part in parents:

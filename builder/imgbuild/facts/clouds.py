@@ -1,4 +1,4 @@
-"""The clouds that take user-data, and how much of it each takes. A new cloud is a row here."""
+"""The clouds that accept user-data, and their limits. A new cloud is a row here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limit:
-    """What a cloud takes: ``most`` of the bytes as sent, or of their base64."""
+    """A cloud's limit: ``most`` bytes as sent, or of their base64."""
 
     title: str
     most: int

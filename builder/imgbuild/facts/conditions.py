@@ -18,20 +18,20 @@ Condition = str | list["Condition"] | dict[str, Any]
 
 
 def same(value: object, wanted: object) -> bool:
-    """Whether a value is the one wanted; 1 is not true."""
+    """Whether a value equals the expected one; 1 is not true."""
     return value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
 
 
 def truth(value: object, wanted: object) -> bool:
-    """The same as Go's templates see it, for true and false: whatever is not empty is true."""
+    """The same as Go's templates evaluate it, for true and false: any value that is not empty is true."""
     return bool(value) is wanted if isinstance(wanted, bool) else value == wanted
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What conditions are held against.
+    """What conditions are evaluated against.
 
-    ``value`` gives what is configured at a dotted key, None where nothing is; ``release`` is what ``since`` is compared
+    ``value`` returns what is configured at a dotted key, or None; ``release`` is what ``since`` is compared
     with; ``facts`` are the conditions that have a name.
     """
 

@@ -17,7 +17,7 @@ from imgbuild.config.data import data_dir
 def versions(name: str) -> dict[str, Any]:
     """A table of profiles/versions/, by its name without .yaml.
 
-    Our own files, which need no places. A test compares with ``source.read``.
+    For imgbuild's own files, which need no places. A test compares it with ``source.read``.
     """
     text = (data_dir("profiles") / "versions" / f"{name}.yaml").read_text(encoding="utf-8")
     table: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
@@ -26,13 +26,13 @@ def versions(name: str) -> dict[str, Any]:
 
 @cache
 def since(table: str, fact: str) -> Version:
-    """The first version with a thing, from the section ``since`` of a table of profiles/versions/."""
+    """The first version with a feature, from the section ``since`` of a table of profiles/versions/."""
     return Version(str(versions(table)["since"][fact]))
 
 
 @cache
 def version(text: str) -> Version:
-    """``text`` as a comparable version; what distributions append (``~rc1``, ``+dfsg``) is cut off."""
+    """``text`` as a comparable version; suffixes of distributions (``~rc1``, ``+dfsg``) are cut off."""
     try:
         return Version(text.split("~")[0].split("+")[0])
     except InvalidVersion:  # 6.9.7-1.el7
@@ -58,13 +58,13 @@ class KubernetesFacts:
 
 
 def kubernetes_facts(release: str) -> KubernetesFacts | None:
-    """The facts of that release's minor; None: imgbuild does not know it."""
+    """The facts of that release's minor; None if imgbuild does not know it."""
     row = versions("kubernetes")["minors"].get(minor(release))
     return KubernetesFacts(**row) if row else None
 
 
 def containerd_line(release: str) -> tuple[str, dict[str, Any]]:
-    """The row of versions/containerd.yaml for this containerd: of its own release line, else of the nearest older."""
+    """The row of versions/containerd.yaml for this containerd: its own release line, else the nearest older."""
     lines: dict[str, dict[str, Any]] = versions("containerd")["lines"]
     older = [name for name in lines if Version(name) <= version(release)]
     name = max(older, key=Version) if older else min(lines, key=Version)

@@ -1,4 +1,4 @@
-"""The drivers that an initramfs must hold (profiles/versions/drivers.yaml): asked for, and proven, by the same list."""
+"""The drivers that an initramfs must have (profiles/versions/drivers.yaml): one list to request and to verify them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imgbuild.facts.derive import versions
 
 @dataclass(frozen=True)
 class BootDrivers:
-    """``always``: without one of these there is no image; ``where_built``: wherever the kernel has the module."""
+    """``always``: without one of these the build fails; ``where_built``: included if the kernel has the module."""
 
     always: tuple[str, ...]
     where_built: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Where the control plane and a node are reached."""
+"""The addresses of the control plane and of nodes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from imgbuild.config.cluster import Cluster, Node, Vip
 from imgbuild.config.profile import Profile
 
 NODE_IP = "@NODE_IP@"
-"""Stands in the seed's files for an address that only the node knows: first boot puts it in."""
+"""Placeholder in the seed's files for an address that only the node knows: first boot replaces it."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Where the nodes of a cluster find each other. One for all of them: no node's own settings change it for another.
+    """How the nodes of a cluster reach each other. One for all: a node's own settings do not change it for others.
 
-    A host of it is an address or a name, IPv6 without brackets.
+    A host is an address or a name, IPv6 without brackets.
     """
 
     endpoint: str | None
-    """The control plane's host:port; None: nobody knows it before the first control plane has got its address. It is
-    then a cluster of that node alone."""
+    """The control plane's host:port; None if it is not known before the first control plane has its address. The
+    cluster then has that node only."""
     control_planes: Mapping[str, str | None]
-    """Each control plane's address by its name; None: it has its address from DHCP."""
+    """Each control plane's address by its name; None if it comes from DHCP."""
     api_port: int
 
     def others(self, node: Node) -> tuple[list[str], list[str]]:
@@ -35,14 +35,14 @@ class Reach:
 
 
 def reach(profile: Profile, cluster: Cluster) -> Reach:
-    """Where the nodes of ``cluster`` find each other. ``profile`` is that of all nodes, without any node's settings."""
+    """How the nodes of ``cluster`` reach each other. ``profile`` is that of all nodes, without any node's settings."""
     masters = [node for node in cluster.nodes if node.role == "control-plane"]
     addresses = {node.name: own_address(profile, node) for node in masters}
     return Reach(endpoint(profile, cluster), addresses, profile.kubernetes.api_port)
 
 
 def own_address(profile: Profile, node: Node | None) -> str | None:
-    """The address that others reach a node at; None: it finds that itself.
+    """The address that others reach a node at; None if the node determines it.
 
     ``advertise_address`` in the node's own settings comes first, of a control plane also that of the profile; then the
     node's first static address. ``profile`` is that of all nodes or the node's own: both give the same.
@@ -58,7 +58,7 @@ def own_address(profile: Profile, node: Node | None) -> str | None:
 
 
 def _address(value: object) -> str | None:
-    """An address as a profile has it; None: null, or what is no address, which is a finding elsewhere."""
+    """An address from a profile; None for null and for an invalid one, which is reported elsewhere."""
     try:
         return str(ipaddress.ip_address(value)) if isinstance(value, str) else None
     except ValueError:
@@ -97,8 +97,8 @@ def host_port(host: str, port: int) -> str:
 def vip_interface(vip: Vip, node: Node) -> str | None:
     """The interface of a control plane that gets the virtual address: the one in whose network it is.
 
-    The narrowest of several networks. None: the node's addresses come by DHCP, and kube-vip takes the interface of the
-    default route.
+    The narrowest of several networks. None if the node's addresses come from DHCP: kube-vip then uses the interface of
+    the default route.
     """
     if vip.interface is not None:
         return vip.interface

@@ -39,7 +39,7 @@ class Image:
 
     @property
     def registry(self) -> str:
-        """The registry as containerd names it; what comes first in the name is one if it looks like a host."""
+        """The registry as containerd names it; the first part of the name is one if it looks like a host."""
         first, slash, _ = self.name.partition("/")
         return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
 
@@ -53,7 +53,7 @@ def images(resolved: Resolved, cluster: Cluster) -> list[Image]:
 
 
 def addresses(profile: Profile, image: Image) -> list[str]:
-    """The URLs at which containerd asks for this image, in its order: the mirrors, then the registry itself."""
+    """The URLs at which containerd requests this image, in its order: the mirrors, then the registry itself."""
     registries = profile.containerd.registries
     named = registries.get(image.registry)
     if named is not None:
@@ -63,7 +63,7 @@ def addresses(profile: Profile, image: Image) -> list[str]:
 
 
 def mirrored(profile: Profile, image: Image) -> bool:
-    """Whether something else than the registry itself is asked first."""
+    """Whether a mirror is tried before the registry itself."""
     return len(addresses(profile, image)) > 1
 
 
@@ -98,7 +98,7 @@ def _kubeadm(profile: Profile) -> Iterator[Image]:
 
 
 def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:
-    """The images of this chart with these values. ``values``: what helm is given, without the chart's own defaults."""
+    """The images of this chart with these values. ``values``: those passed to helm, without the defaults."""
     table = derive.versions("cilium-images")
     asked = _Values(chart, values, table["defaults"])
     enabled = Configuration(asked.at, derive.version(chart), matches=truth)
@@ -125,7 +125,7 @@ def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:
 
 
 def known_until(table: str, release: str) -> str | None:
-    """The last patch of this release's minor that the table was made from, where ``release`` is a later one."""
+    """The last patch of this release's minor that the table was made from, if ``release`` is later."""
     last = derive.versions(table)["last"].get(derive.minor(release))
     return str(last) if last is not None and derive.version(release) > derive.version(last) else None
 
@@ -138,7 +138,7 @@ def _since(rows: Mapping[str, Any], release: str, otherwise: Any = None) -> Any:
 
 
 class _Values:
-    """The values that a chart sees: what helm is given, over the chart's own defaults."""
+    """The values that a chart sees: those passed to helm, merged over the chart's own defaults."""
 
     def __init__(self, chart: str, values: Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> None:
         self._chart, self._values, self._defaults = chart, values, defaults
@@ -150,6 +150,6 @@ class _Values:
         return _since(self._defaults.get(key, {}), self._chart) if here is None else here
 
     def cloud(self) -> str:
-        """What the operator's name ends with (the charts' cilium-operator/_helpers.tpl)."""
+        """The suffix of the operator's name (the charts' cilium-operator/_helpers.tpl)."""
         clouds = {"eni": "aws", "azure": "azure", "alibabacloud": "alibabacloud"}
         return next((name for key, name in clouds.items() if self.at(f"{key}.enabled")), "generic")

@@ -1,7 +1,7 @@
-"""Settings that one node has for itself: a fragment of a profile, laid over the profile for that node alone.
+"""Settings of a single node: a part of a profile, applied on top of the profile for that node only.
 
-They travel in the node's seed. What is part of the image or holds for the whole cluster is refused with its place: it
-would be lost silently, or the nodes would not fit together. Each setting declares which it is (its scope).
+They are part of the node's seed. A setting for the image or for the whole cluster is refused with its place: it would
+be lost silently, or the nodes would not match. Each setting declares its scope.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Own:
     """The cluster file's name."""
 
     def tell(self, said: Findings, findings: Findings) -> None:
-        """Add what is ``said`` of this profile and not of every node, with the nodes' names."""
+        """Add the findings in ``said`` that are not about every node, with the nodes' names."""
         known = set(findings.items)
         for finding in said.items:
             if finding not in known:
@@ -54,10 +54,10 @@ class Own:
 
 
 def own_profiles(everyone: Resolved, cluster: Cluster, layered: Layered | None, findings: Findings) -> list[Own]:
-    """The profiles of the nodes that have settings, one for each different fragment.
+    """The profiles of the nodes that have settings, one for each distinct set of settings.
 
-    Every problem goes to ``findings``: what is not a profile's key, must be the same for the whole cluster or, in baked
-    mode, is part of the image.
+    Every problem goes to ``findings``: a key that a profile does not have, one that must be the same for the whole
+    cluster or, in baked mode, one that is part of the image.
     """
     groups: dict[str, list[int]] = {}
     for number, node in enumerate(cluster.nodes):
@@ -97,7 +97,7 @@ def _every(value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[Path]:
-    """Every setting: a mapping is several, a list is one."""
+    """Every setting: a mapping counts as several, a list as one."""
     for key, child in value.items():
         if isinstance(child, dict) and child:
             yield from _leaves(child, (*path, key))
@@ -106,14 +106,14 @@ def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[Path]:
 
 
 def _at(here: Any, path: Path) -> Any:
-    """What a profile has at ``path``; None: nothing."""
+    """What a profile has at ``path``; None if nothing."""
     for part in path:
         here = here.get(part) if isinstance(here, dict) else getattr(here, str(part), None)
     return here
 
 
 def _refuse(own: Own, changed: Sequence[Path], findings: Findings, *, baked: bool) -> None:
-    """What must be the same for all nodes, in the order of the file; then, if there is an image, what is part of it."""
+    """Settings that must be the same for all nodes, in file order; then, with an image, those that are part of it."""
     places = {path: nearest(Profile, path) for path in changed}
     for path, place in places.items():
         if place.scope == "cluster":
@@ -124,12 +124,12 @@ def _refuse(own: Own, changed: Sequence[Path], findings: Findings, *, baked: boo
             own.add(
                 findings, "IB441", path,
                 f"{format_path(path)} is part of the image, which all nodes share: a node's own value would be lost",
-                f"set it in the profile, take --mode stock, or {ANOTHER_PROFILE}",
+                f"set it in the profile, use --mode stock, or {ANOTHER_PROFILE}",
             )  # fmt: skip
 
 
 def _cgroups(everyone: Resolved, own: Sequence[Own], cluster: Cluster, findings: Findings) -> None:
-    """failCgroupV1 is in the kubelets' one configuration, which the first control plane makes by its own profile."""
+    """failCgroupV1 is in the configuration of all kubelets, made by the first control plane from its profile."""
     first = cluster.nodes.index(cluster.first) if cluster.first is not None else -1
     makes = next((each.resolved for each in own if first in each.numbers), everyone)
     for each in own:
@@ -137,5 +137,5 @@ def _cgroups(everyone: Resolved, own: Sequence[Own], cluster: Cluster, findings:
             each.add(
                 findings, "IB443", ("kernel", "cgroup"),
                 "runs on cgroup v1, and the kubelets' configuration, made on a node with v2, does not allow it",
-                "take v2 for this node too, or Kubernetes 1.34 or older",
+                "use cgroup v2 for this node too, or Kubernetes 1.34 or older",
             )  # fmt: skip

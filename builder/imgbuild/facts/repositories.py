@@ -1,4 +1,4 @@
-"""Package repositories: the addresses and keys of each one that a node uses. Checks and rendering go by the same."""
+"""Package repositories: the addresses and keys of each one that a node uses. Checks and rendering use the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imgbuild.facts.derive import minor
 class Key:
     """A key file on the node.
 
-    ``content`` null: the base image must have it. ``fingerprint`` null: nobody knows it. ``expires``: seconds since
+    ``content`` null: the base image must have it. ``fingerprint`` null: not known. ``expires``: seconds since
     1970; null: never, or not known.
     """
 
@@ -53,7 +53,7 @@ def repository_urls(profile: Profile, target: Target) -> dict[str, list[str]]:
 def repository_keys(profile: Profile, target: Target, urls_of: Mapping[str, list[str]]) -> dict[str, list[Key]]:
     """The keys of each repository that this node uses (`repository_urls`): the profile's own, else the target's.
 
-    A key of the profile's own has a path of its own: no package's update puts another in its place.
+    A key from the profile has its own path, so that no package update replaces it.
     """
     out: dict[str, list[Key]] = {}
     for name, urls in urls_of.items():
@@ -68,7 +68,7 @@ def repository_keys(profile: Profile, target: Target, urls_of: Mapping[str, list
 
 
 def key_kind(repository: str) -> str:
-    """The key of ``repositories.keys`` that a repository goes by."""
+    """The key below ``repositories.keys`` that a repository belongs to."""
     return "distribution" if repository == "security" else repository
 
 

@@ -34,26 +34,26 @@ Hierarchy = Literal["v1", "v2"]
 class Resolved:
     """A profile on its target, with what follows from it.
 
-    A fact is None where imgbuild does not know it: the checks report that, and nothing is rendered then (``complete``).
+    A fact is None if imgbuild does not know it: the checks report that, and nothing is rendered (``complete``).
     """
 
     loaded: Loaded
     kernel: KernelFacts | None
-    """The kernel flavour that the profile asks for; None: the target has no such flavour."""
+    """The kernel flavour that the profile requests; None if the target has no such flavour."""
     containerd: str | None
-    """The version of the containerd that will run; None: unknown, the profile must name it."""
+    """The version of the containerd that will run; None if unknown: the profile must set it."""
     kubernetes: KubernetesFacts | None
-    """The facts of the profile's Kubernetes minor; None: unknown minor."""
+    """The facts of the profile's Kubernetes minor; None for an unknown minor."""
     cgroup: Hierarchy
-    """The hierarchy that the node boots with."""
+    """The cgroup hierarchy that the node boots with."""
     cgroup_v1_override: bool
-    """Whether the kubelet must be told to run on cgroup v1, and the user accepts it."""
+    """Whether the kubelet must be configured to run on cgroup v1, and the user accepts it."""
     kernel_arguments: Sequence[str]
-    """Everything behind ``root=`` on the kernel's command line, in a fixed order."""
+    """Everything after ``root=`` on the kernel's command line, in a fixed order."""
     families: frozenset[int]
     """The address families of the cluster's networks: 4, 6 or both; none without Kubernetes."""
     sysctls: Mapping[str, str | int]
-    """What is set on the node beside rp_filter: the profile's, and what an IPv6 cluster needs unless named there."""
+    """The node's sysctls except rp_filter: the profile's, and those an IPv6 cluster needs unless set there."""
     sandbox_image: str
     """The pause image with its tag: the one that kubeadm of this Kubernetes expects, so that both agree."""
     cloud_init: Version
@@ -85,7 +85,7 @@ class Resolved:
 
     @property
     def complete(self) -> bool:
-        """Whether the profile can be rendered, whatever else is wrong with it."""
+        """Whether the profile can be rendered, whatever other errors it has."""
         return self.kernel is not None and self.containerd is not None
 
 
@@ -138,8 +138,8 @@ def _families(profile: Profile) -> frozenset[int]:
 
 
 _IPV6_FORWARDING = ("net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding")
-"""A node with IPv6 pods is a router. The first is for the interfaces that are there; the second, which kubeadm's
-preflight asks for, for those to come."""
+"""A node with IPv6 pods is a router. The first is for existing interfaces; the second, which kubeadm's
+preflight requires, for later ones."""
 
 
 def _sysctls(profile: Profile, families: frozenset[int]) -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""Addresses: how they are shown, what a redirect may lead to, who is told a login."""
+"""Addresses: how they are shown, where a redirect may lead, which host gets a login."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCHEMES = ("http", "https")
 
 
 def shown(url: str) -> str:
-    """The address as it may be printed: without login, query and fragment, which can hold keys."""
+    """The address as it may be printed: without login, query and fragment, which can have keys."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
@@ -22,7 +22,7 @@ def shown(url: str) -> str:
 
 
 def split(url: str) -> tuple[str, dict[str, str]]:
-    """The address without its login and fragment, and the header that carries the login.
+    """The address without its login and fragment, and the header with the login.
 
     Raises:
         Failure: it is not an http or https address with a host.
@@ -44,7 +44,7 @@ def split(url: str) -> tuple[str, dict[str, str]]:
         try:
             headers = dict(make_headers(basic_auth=unquote(login)))
         except UnicodeError:
-            raise Failure(f"the login for {host} has a character that HTTP cannot carry") from None
+            raise Failure(f"the login for {host} has a character that HTTP cannot transmit") from None
     return urlunsplit((parts.scheme, place, parts.path or "/", parts.query, "")), headers
 
 
@@ -52,10 +52,10 @@ def redirected(url: str, location: str | None) -> str:
     """Where a redirect from ``url`` leads. Its login, if it has one, is not used.
 
     Raises:
-        Failure: nowhere that we follow.
+        Failure: to an address that is not followed.
     """
     if not location:
-        raise Failure("the server redirects, but names no address")
+        raise Failure("the server redirects, but sends no address")
     try:
         target = urlsplit(urljoin(url, location))
         target = target._replace(netloc=target.netloc.rpartition("@")[2], fragment="")

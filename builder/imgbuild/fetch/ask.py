@@ -1,4 +1,4 @@
-"""A question to a server: a small answer, asked again where that may help."""
+"""A small request to a server, retried if that may help."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def ask(
             if not error.again or failed == limits.tries or time.monotonic() + wait >= deadline:
                 raise FetchError(str(error), _HINT) from error
             time.sleep(wait)
-    raise FetchError(f"{shown(url)} was not asked", _HINT)
+    raise FetchError(f"{shown(url)} was not requested", _HINT)
 
 
 def _once(method: str, url: str, headers: Mapping[str, str], limits: Limits, deadline: float) -> Answer:
     with exchange(method, url, headers, limits, deadline) as reply:
         if reply.status in AGAIN:
             wait = retry_after(reply.headers.get("Retry-After"))
-            raise Failure(f"the server answers {reply.status}", again=True, wait=wait)
+            raise Failure(f"the server answers with status {reply.status}", again=True, wait=wait)
         body = bytearray()
         for block in reply.blocks():
             body += block

@@ -1,4 +1,4 @@
-"""The sha256 of a file, which nobody can swap for a link or a FIFO meanwhile."""
+"""The sha256 of a file, which cannot be replaced by a link or a FIFO in the meantime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Have a file's content, or a folder's names, on the disk."""
+    """Sync a file's content, or a folder's names, to the disk."""
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(number)

@@ -1,8 +1,8 @@
-"""A file from the network: it appears whole and with the right sha256, or not at all.
+"""A file from the network: it appears complete and with the right sha256, or not at all.
 
-What has come so far is in FILE.part, and what it is a part of in FILE.part.json, so that a run that was killed is
-gone on with. Whatever the server or the disk did to a part, the sha256 decides: a file that was put together of
-several answers and has another one is fetched once more from its first byte.
+Received data is in FILE.part, and its source in FILE.part.json, so that a killed run can be resumed.
+Whatever the server or the disk did to a part, the sha256 decides: a file that was assembled from
+several answers and has a wrong one is fetched once more from its first byte.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from imgbuild.fetch.limits import Limits
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _WHOLE = re.compile(r"bytes \*/([0-9]{1,18})")
-_PIECED = "it was put together of several answers"
+_PIECED = "it was assembled from several answers"
 _SPARE = 16 << 20  # bytes that stay free on the disk
-_HINT = "check the network, and http_proxy, https_proxy and no_proxy; the next run goes on from where this one ended"
+_HINT = "check the network, and http_proxy, https_proxy and no_proxy; the next run resumes where this one ended"
 
 
 def download(url: str, file: Path, sha256: str, steps: Steps, limits: Limits | None = None) -> None:
-    """Fetch ``url`` (http or https) to ``file``. Only for one who holds a lock on it.
+    """Fetch ``url`` (http or https) to ``file``. Use it only while holding a lock on it.
 
     Raises:
-        FetchError: it cannot be had, or it has another sha256.
+        FetchError: it cannot be fetched, or its sha256 differs.
     """
     with steps.step(f"Fetch {shown(url)}"):
         try:
@@ -58,7 +58,7 @@ def _fetch(url: str, file: Path, sha256: str, steps: Steps, limits: Limits) -> N
         part.discard()
         raise FetchError(
             f"the file at {shown(url)} has the sha256 {found}, not {sha256}",
-            "the file there has changed, or the sha256 is that of another one: compare it with its publisher's",
+            "compare the sha256 with the publisher's: the file has changed, or the sha256 is that of another file",
         )
     sync(part.path)
     part.path.replace(file)
@@ -67,7 +67,7 @@ def _fetch(url: str, file: Path, sha256: str, steps: Steps, limits: Limits) -> N
 
 
 def _whole(url: str, part: _Part, limits: Limits, deadline: float, steps: Steps) -> str:
-    """Try until all of it is in ``part``; gives why it could be wrong although the server is right, or nothing."""
+    """Try until all of it is in ``part``; return why it could be wrong although the server is right, or nothing."""
     failed = 0
     most = part.size()
     with steps.transfer() as report:
@@ -75,17 +75,17 @@ def _whole(url: str, part: _Part, limits: Limits, deadline: float, steps: Steps)
             try:
                 return _piece(url, part, limits, deadline, report)
             except Failure as error:
-                # Counted from the most that ever came: a server without ranges starts again each time.
+                # Counted from the most bytes ever received: a server without ranges starts again each time.
                 failed = 1 if part.size() - most >= limits.progress_bytes else failed + 1
                 most = max(most, part.size())
                 wait = limits.pause(failed) if error.wait is None else error.wait
                 if error.wait is not None and wait > limits.max_wait_seconds:
-                    raise _gave_up(url, f"{error}, and asks to come back in {wait:.0f} s") from error
+                    raise _gave_up(url, f"{error}, and requests a pause of {wait:.0f} s") from error
                 if not error.again:
                     raise _gave_up(url, str(error)) from error
                 if failed >= limits.tries or time.monotonic() + wait >= deadline:
                     raise _gave_up(url, f"{error} (tried {failed} times)") from error
-                steps.note(f"{error}: trying again in {wait:.0f} s")
+                steps.note(f"{error}: retrying in {wait:.0f} s")
                 time.sleep(wait)
 
 
@@ -94,10 +94,10 @@ def _gave_up(url: str, why: str) -> FetchError:
 
 
 def _piece(url: str, part: _Part, limits: Limits, deadline: float, report: Transfer) -> str:
-    """One request for what is missing; gives why the whole could be wrong although the server is right, or nothing.
+    """One request for the missing part; return why the whole could be wrong although the server is right, or nothing.
 
     Raises:
-        Failure: not all of it has come.
+        Failure: not all of it was received.
     """
     there, origin = part.size(), part.origin(url)
     headers = {}
@@ -109,18 +109,18 @@ def _piece(url: str, part: _Part, limits: Limits, deadline: float, report: Trans
         if reply.status == 416 and there:
             whole = _WHOLE.fullmatch(reply.headers.get("Content-Range", ""))
             if whole and int(whole[1]) == there:
-                return _PIECED  # it was all there; the sha256 decides
+                return _PIECED  # it was complete; the sha256 decides
             part.discard()
-            raise Failure("the server does not know the rest of it", again=True)
+            raise Failure("the server does not have the rest of it", again=True)
         if reply.status in AGAIN:
             wait = retry_after(reply.headers.get("Retry-After"))
-            raise Failure(f"the server answers {reply.status}", again=True, wait=wait)
+            raise Failure(f"the server answers with status {reply.status}", again=True, wait=wait)
         if reply.status == 206 and there:
             total = _checked_range(reply, part, there, origin)
         elif reply.status == 200:
             there, total = 0, reply.length
         else:
-            raise Failure(f"the server answers {reply.status}")
+            raise Failure(f"the server answers with status {reply.status}")
         _room(part.path.parent, total, there, limits)
         part.begin(_Origin(shown(url), _validator(reply), total), again=not there)
         with part.path.open("r+b") as out:
@@ -144,7 +144,7 @@ def _copy(reply: Reply, out: BinaryIO, total: int | None, limits: Limits, report
 
 
 def _checked_range(reply: Reply, part: _Part, there: int, origin: _Origin) -> int | None:
-    """The whole file's size as a 206 tells it. A range that was not asked for must not get into the part."""
+    """The whole file's size from a 206. A range that was not requested must not get into the part."""
     found = _RANGE.fullmatch(reply.headers.get("Content-Range", "").strip())
     if found is not None:
         first, last = int(found[1]), int(found[2])
@@ -157,21 +157,21 @@ def _checked_range(reply: Reply, part: _Part, there: int, origin: _Origin) -> in
         ):
             return total
     part.discard()
-    raise Failure("the server sends another range than the one asked for", again=True)
+    raise Failure("the server sends another range than the one requested", again=True)
 
 
 def _room(folder: Path, total: int | None, there: int, limits: Limits) -> None:
     if total is None:
         return
     if total > limits.max_bytes:
-        raise Failure(f"it has {total} bytes, more than the {limits.max_bytes} that are fetched at most")
+        raise Failure(f"it has {total} bytes, more than the limit of {limits.max_bytes}")
     free = shutil.disk_usage(folder).free
     if total - there > free - _SPARE:
         raise Failure(f"it needs {(total - there) >> 20} MiB, and {folder} has {free >> 20} MiB free")
 
 
 def _validator(reply: Reply) -> str:
-    """What If-Range takes: a strong ETag, else Last-Modified; empty where there is neither."""
+    """The value for If-Range: a strong ETag, else Last-Modified; empty if there is neither."""
     tag = reply.headers.get("ETag", "")
     if re.fullmatch(r'"[\x21\x23-\x7e]{1,200}"', tag):
         return tag
@@ -181,7 +181,7 @@ def _validator(reply: Reply) -> str:
 
 @dataclass(frozen=True)
 class _Origin:
-    """What a part is a part of. ``address`` is kept without its login and query."""
+    """The source of a part. ``address`` is kept without its login and query."""
 
     address: str
     validator: str = ""
@@ -189,7 +189,7 @@ class _Origin:
 
 
 class _Part:
-    """What has come so far."""
+    """The data received so far."""
 
     def __init__(self, file: Path) -> None:
         self.path = file.with_name(f"{file.name}.part")
@@ -198,11 +198,11 @@ class _Part:
             self.discard()
 
     def size(self) -> int:
-        """Bytes; 0 where there is none."""
+        """Bytes; 0 if there is none."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def origin(self, url: str) -> _Origin:
-        """What is known of it; nothing if it came from another address, whose validators mean nothing here."""
+        """What is known about it; nothing if it came from another address, whose validators do not apply here."""
         try:
             data = json.loads(self._about.read_text())
             known = _Origin(str(data["address"]), str(data["validator"]), data["total"])
@@ -213,7 +213,7 @@ class _Part:
         return known
 
     def begin(self, origin: _Origin, *, again: bool) -> None:
-        """Write down what it is a part of; ``again``: and start it at its first byte."""
+        """Record its source; ``again``: and start it at its first byte."""
         if again:
             self.discard()
             self.path.touch(mode=0o600)
@@ -223,7 +223,7 @@ class _Part:
         new.replace(self._about)
 
     def discard(self) -> None:
-        """Remove it, and whatever else has its names."""
+        """Remove it, and anything else with its names."""
         for path in (self.path, self._about):
             try:
                 path.unlink(missing_ok=True)

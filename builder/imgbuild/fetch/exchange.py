@@ -1,4 +1,4 @@
-"""One request: through the proxy that the environment names, along redirects, with the body in blocks."""
+"""One request: through the environment's proxy, following redirects, with the body in blocks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SECRET = frozenset({"authorization", "cookie"})
 
 
 class Reply:
-    """What the last address of the redirects answered; the body is still to be read."""
+    """The answer of the last address of the redirects; the body is still to be read."""
 
     def __init__(self, response: BaseHTTPResponse, watch: Watch) -> None:
         self._response = response
@@ -40,7 +40,7 @@ class Reply:
         """Whether the body's end is marked; else it is where the connection closes, cut or not."""
 
     def blocks(self) -> Iterator[bytes]:
-        """The body as it is sent, never decoded: a sha256 is of what lies on the server.
+        """The body as it is sent, never decoded: a sha256 is that of the file on the server.
 
         Raises:
             Failure: it broke, stalled or ended early.
@@ -62,7 +62,7 @@ class Reply:
 def exchange(
     method: str, url: str, headers: Mapping[str, str], limits: Limits, deadline: float | None = None
 ) -> Iterator[Reply]:
-    """Send the request, follow redirects, and give the answer.
+    """Send the request, follow redirects, and return the answer.
 
     Raises:
         Failure: there is none.
@@ -79,7 +79,7 @@ def exchange(
                     return
                 target = redirected(here, response.headers.get("Location"))
             if target in seen:
-                raise Failure(f"the server redirects in a circle, back to {shown(target)}")
+                raise Failure(f"the server redirects in a loop, back to {shown(target)}")
             seen.add(target)
             if len(seen) > limits.redirects + 1:
                 raise Failure(f"the server redirects more than {limits.redirects} times")
@@ -108,9 +108,7 @@ def _sent(
             raise Failure("the proxy requires a login: set it in http_proxy or https_proxy")
         coding = response.headers.get("Transfer-Encoding", "chunked")
         if coding.strip().lower() != "chunked":
-            raise Failure(
-                "the answer is not valid HTTP: its transfer encoding is not one that was asked for", again=True
-            )
+            raise Failure("the answer is not valid HTTP: its transfer encoding was not requested", again=True)
         try:
             yield response
         finally:
@@ -120,7 +118,7 @@ def _sent(
 
 
 def _length(response: BaseHTTPResponse) -> int | None:
-    """Content-Length, which urllib3 and http.client ignore where it is not a number."""
+    """Content-Length, which urllib3 and http.client ignore if it is not a number."""
     text = response.headers.get("Content-Length")
     if text is None or "Transfer-Encoding" in response.headers:
         return None

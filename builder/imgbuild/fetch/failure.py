@@ -1,4 +1,4 @@
-"""Why a fetch failed, in words that a user can act on, and whether another try may help."""
+"""Why a fetch failed, in terms that a user can act on, and whether another try may help."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LONGEST = 200
 
 
 class FetchError(HostError):
-    """It could not be fetched. Neither the message nor the hint holds a login."""
+    """It could not be fetched. Neither the message nor the hint has a login."""
 
 
 class Failure(Exception):  # noqa: N818 - becomes a FetchError once the tries are used up
-    """One try that failed. ``again``: whether another one may succeed, after ``wait`` seconds if the server said so."""
+    """One try that failed. ``again``: whether another one may succeed, after ``wait`` seconds if the server set it."""
 
     def __init__(self, reason: str, *, again: bool = False, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class Failure(Exception):  # noqa: N818 - becomes a FetchError once the tries ar
 
 
 BROKEN = (exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
-"""What urllib3 and http.client raise over whatever a server sends."""
+"""What urllib3 and http.client raise for invalid responses."""
 
 
 def failure(error: Exception) -> Failure:
@@ -68,7 +68,7 @@ def failure(error: Exception) -> Failure:
 
 
 def retry_after(header: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for; None where it is missing or cannot be read."""
+    """The seconds that a Retry-After header requests; None if it is missing or cannot be read."""
     if header is None:
         return None
     text = header.strip()
@@ -81,13 +81,13 @@ def retry_after(header: str | None) -> float | None:
 
 
 def words(text: str) -> str:
-    """A server's words as they may be printed: one short line, without control characters and logins."""
+    """A server's text as it may be printed: one short line, without control characters and logins."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST]).split())
     return mask(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}...")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error and what it came of, the outermost first."""
+    """The error and its causes, the outermost first."""
     found: list[BaseException] = []
     todo: list[BaseException | None] = [error]
     while todo:

@@ -1,4 +1,4 @@
-"""What a server may cost: time, bytes, tries."""
+"""Limits for a server: time, bytes, tries."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ class Limits:
 
     connect_seconds: float = 20.0
     stall_seconds: float = 60.0
-    """A transfer that brings less than ``stall_bytes`` in this time has stalled; so has an answer that never starts."""
+    """A transfer with less than ``stall_bytes`` in this time has stalled; so has an answer that never starts."""
     stall_bytes: int = 64 << 10
     total_seconds: float = 24 * 3600.0
     max_bytes: int = 64 << 30
     redirects: int = 10
     tries: int = 5
-    """Tries in a row that bring nothing; one that brings ``progress_bytes`` starts the count again."""
+    """Tries in a row without progress; one that receives ``progress_bytes`` resets the count."""
     progress_bytes: int = 1 << 20
     pause_seconds: float = 1.0
-    """Before the second try; it doubles with each one, up to ``max_pause_seconds``."""
+    """The pause before the second try; it doubles with each one, up to ``max_pause_seconds``."""
     max_pause_seconds: float = 30.0
     max_wait_seconds: float = 300.0
-    """The longest Retry-After that is waited for."""
+    """The longest Retry-After that is honoured."""
 
     def pause(self, failed: int) -> float:
-        """Seconds to wait after ``failed`` (1, 2, ...) tries in a row that brought nothing."""
+        """Seconds to wait after ``failed`` (1, 2, ...) tries in a row without progress."""
         doubled: float = self.pause_seconds * 2 ** min(failed - 1, 30)
         return min(doubled, self.max_pause_seconds)
 
@@ -34,4 +34,4 @@ class Limits:
 QUESTION = Limits(
     connect_seconds=10.0, stall_seconds=20.0, stall_bytes=1, total_seconds=60.0, max_bytes=8 << 20, tries=3
 )
-"""Those of a question: a server that takes longer to send one small answer will not carry a build."""
+"""Those of a small request: a server that takes longer for one small answer is too slow for a build."""

@@ -1,4 +1,4 @@
-"""What a registry says of an image, asked with skopeo: it knows every registry's way to log in, proxies and own CAs."""
+"""Look up an image in a registry with skopeo, which knows every registry's logins, proxies and own CAs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from imgbuild.diagnostics.errors import HostError
 
 
 class ImageMissingError(HostError):
-    """No address has the image, or none could be asked for it."""
+    """No address has the image, or none could be reached."""
 
 
 _SECONDS = 60
-"""How long one registry may take for one manifest."""
+"""The time limit for one manifest from one registry."""
 
 
 def digest(name: str, addresses: Sequence[str]) -> tuple[str, str]:
-    """The digest of an image's manifest or index, and the address that gave it: the first that has the image.
+    """The digest of an image's manifest or index, and the first address that has the image.
 
     Args:
-        name: registry, path and tag, as containerd would be asked for it.
-        addresses: URLs of registries, in the order to ask in.
+        name: registry, path and tag, as containerd would request it.
+        addresses: URLs of registries, in the order to try them.
 
     Raises:
         ImageMissingError: no address has the image; each one's answer is in the message.
@@ -39,7 +39,7 @@ def digest(name: str, addresses: Sequence[str]) -> tuple[str, str]:
         try:
             done = subprocess.run([*command, f"docker://{place}"], capture_output=True, timeout=_SECONDS + 30)
         except FileNotFoundError as error:
-            raise HostError("skopeo is not installed", "apt-get install skopeo (or dnf install skopeo)") from error
+            raise HostError("skopeo is not installed", "run apt-get install skopeo (or dnf install skopeo)") from error
         except subprocess.TimeoutExpired:
             answers.append(f"{parts.netloc}: no answer in {_SECONDS} s")
             continue

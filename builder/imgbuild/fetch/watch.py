@@ -1,8 +1,8 @@
-"""Ends a transfer that has stalled, wherever it hangs.
+"""End a transfer that has stalled, wherever it hangs.
 
 A socket's timeout counts from the last byte: a server that sends one byte a second, a header without an end or one
-"100 Continue" after the other never reaches it. So a thread looks at how many bytes of the body came, and shuts the
-connection down. It holds a descriptor of its own, because TLS takes the first one over.
+"100 Continue" after the other never reaches it. So a thread counts the bytes of the body, and shuts the
+connection down. It has its own descriptor, because TLS takes over the first one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Watch:
             held.close()
 
     def hold(self, connection: socket.socket) -> None:
-        """Watch over this connection too."""
+        """Watch this connection too."""
         with self._lock:
             self._sockets.append(socket.socket(fileno=os.dup(connection.fileno())))
             late = bool(self._why)
@@ -53,11 +53,11 @@ class Watch:
             self._shut()
 
     def got(self, count: int) -> None:
-        """So many bytes of the body came."""
+        """Count received bytes of the body."""
         self._bytes += count
 
     def check(self) -> None:
-        """Raise the failure if the watch has ended the transfer: the reader sees no more than an end."""
+        """Raise the failure if the watch has ended the transfer: the reader only sees the end of the data."""
         if self._why:
             raise Failure(self._why, again=True)
 
@@ -69,7 +69,7 @@ class Watch:
             if self._bytes - seen >= limits.stall_bytes:
                 since, seen = now, self._bytes
             if now >= self._deadline:
-                self._why = "it took too long in all"
+                self._why = "it took too long in total"
             elif now - since >= limits.stall_seconds:
                 self._why = f"the server has stalled: {self._bytes - seen} bytes in {limits.stall_seconds:g} s"
             else:

@@ -25,7 +25,7 @@ from imgbuild.image.sizes import MIB
 from imgbuild.image.tool import no_space, run
 from imgbuild.render.nodefile import NodeTree
 
-# What must exist for the guest's first process; diskimage-builder's tar leaves proc and sys out altogether.
+# What must exist for the guest's first process; diskimage-builder's tar has no proc and sys at all.
 _MOUNT_POINTS = {
     "dev": 0o755,
     "proc": 0o555,
@@ -46,10 +46,10 @@ def assemble(
     work: Path,
     steps: Steps,
 ) -> BootProof:
-    """Write the qcow2 ``output`` and give what its boot loader was proven to start.
+    """Write the qcow2 ``output`` and return what its boot loader was proven to start.
 
-    ``work`` is a folder for what lies around meanwhile (about three times the root file system); it is cleared
-    at the end, and by the next run after a kill. ``output`` appears whole or not at all. Raises HostError: no
+    ``work`` is a folder for temporary files (about three times the root file system); it is emptied
+    at the end, and by the next run after a kill. ``output`` appears complete or not at all. Raises HostError: no
     root, no space, a unit that does not exist, a disk that would not boot.
     """
     if os.geteuid() != 0:
@@ -60,7 +60,7 @@ def assemble(
             root = folder / "root"
             with steps.step("Unpack the root file system"):
                 unpack(rootfs.tar, root)
-            with steps.step("Lay the node files over it"):
+            with steps.step("Add the node files"):
                 lay(root, tree, epoch)
                 enable_units(root, tree)
                 configure(root, layout)
@@ -99,11 +99,11 @@ def unpack(tar: Path, root: Path) -> None:
 
 
 def configure(root: Path, layout: DiskLayout) -> None:
-    """Write what depends on this disk and not on its boot loader; take out what belongs to the build host."""
+    """Write what depends on this disk and not on its boot loader; remove what belongs to the build host."""
     boot = layout.boot
     fstab = [f"UUID={layout.root_uuid}\t/\text4\t{boot.root_options}\t0 1"]
     if layout.firmware == "efi":
-        # nofail: a running node does not need it, and must come up to be mended.
+        # nofail: a running node does not need it, and must come up to be repaired.
         fstab.append(f"UUID={layout.esp_fs_uuid}\t{layout.esp_mount}\tvfat\tumask=0077,nofail\t0 0")
     _write(root, "/etc/fstab", "".join(f"{line}\n" for line in fstab).encode())
     # Empty, not "uninitialized" and not missing: those two make systemd enable every unit it knows at first boot.
@@ -116,18 +116,18 @@ def configure(root: Path, layout: DiskLayout) -> None:
 
 @dataclass(frozen=True)
 class BootFiles:
-    """What the boot loader's partition gets beside the root file system."""
+    """The content of the boot loader's partition."""
 
     kernel: str
     """The version of the kernel that the disk must start."""
     core: bytes
-    """GRUB's core image (BIOS), empty where the EFI programs are the distribution's own."""
+    """GRUB's core image (BIOS), empty if the EFI programs are the distribution's own."""
     esp: Mapping[str, bytes]
     """The ESP's files; none on BIOS."""
 
 
 def boot_files(root: Path, layout: DiskLayout, kernel_args: Sequence[str]) -> BootFiles:
-    """Write the boot menu and its settings into the root, and give what goes beside it.
+    """Write the boot menu and its settings into the root, and return what goes into the other partition.
 
     Raises:
         HostError: no kernel, no boot entry, no boot loader in the root.
@@ -137,7 +137,7 @@ def boot_files(root: Path, layout: DiskLayout, kernel_args: Sequence[str]) -> Bo
     if kernel not in versions:
         raise HostError(
             f"the kernel that was installed ({kernel}) is not among {boot.kernel_prefix}{{{','.join(versions)}}}",
-            "look at the step 30-kernel in the build log",
+            "check the step 30-kernel in the build log",
         )
     versions.remove(kernel)
     versions.insert(0, kernel)
@@ -149,7 +149,7 @@ def boot_files(root: Path, layout: DiskLayout, kernel_args: Sequence[str]) -> Bo
 
     if layout.firmware == "efi" and boot.signed_efi:
         files = esp.signed(root, layout, menu, environment)
-        # The ESP is mounted over it: what lies below would take room and be seen by nobody.
+        # The ESP is mounted over it: files below would take space and never be seen.
         mount = inside(root, f"{layout.esp_mount}/x").parent
         shutil.rmtree(mount)
         mount.mkdir(mode=0o700)
@@ -182,7 +182,7 @@ def make_disk(disk: Path, root: Path, layout: DiskLayout, boot: BootFiles, work:
 
 
 def convert(disk: Path, output: Path) -> None:
-    """Compress the raw ``disk`` to the qcow2 ``output``, which appears whole or not at all.
+    """Compress the raw ``disk`` to the qcow2 ``output``, which appears complete or not at all.
 
     zstd compresses six times faster than zlib to the same size; QEMU reads it from 5.1 on.
     """
@@ -199,7 +199,7 @@ def convert(disk: Path, output: Path) -> None:
 
 
 def _write(root: Path, path: str, content: bytes, mode: int = 0o644) -> None:
-    """Write one file of ours; a link at its place is replaced."""
+    """Write one of imgbuild's files; a link in its place is replaced."""
     place = inside(root, path)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ from imgbuild.render.nodefile import NodeTree, digest
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """What came of the image build."""
+    """The result of the image build."""
 
     proof: BootProof
     rootfs: Rootfs
@@ -53,7 +53,7 @@ class ImageRecord:
 
 
 def image_id(resolved: Resolved, install: NodeTree, node: NodeTree) -> str:
-    """The id of the image that this input wants: it depends on profile and layers, never on cluster or node."""
+    """The id of the image for this input: it depends on profile and layers, never on cluster or node."""
     profile = resolved.profile
     layout = profile.image.model_dump_json().encode()
     arguments = " ".join(resolved.kernel_arguments).encode()
@@ -61,12 +61,14 @@ def image_id(resolved: Resolved, install: NodeTree, node: NodeTree) -> str:
 
 
 def host_problems(resolved: Resolved, folder: Path, cache: Path) -> Sequence[Lack]:
-    """Everything that keeps the disk image from being built here, known before anything is written."""
+    """Everything that prevents the disk image from being built here, known before anything is written."""
     profile, target = resolved.profile, resolved.target
     found = lacks(cache, folder, profile.firmware, target.image.element, selinux=target.selinux)
     source = profile.base.source
     if source and "://" not in source and not Path(source).exists():
-        found.append(Lack(f"the base {source} is not there", "mend base.source; a path counts from the current folder"))
+        found.append(
+            Lack(f"the base {source} does not exist", "correct base.source; a path is relative to the current folder")
+        )
     return found
 
 
@@ -83,10 +85,10 @@ def build_image(
 ) -> ImageRecord:
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
-    ``fresh``: make everything anew, whatever is in the cache.
+    ``fresh``: rebuild everything, whatever is in the cache.
 
     Raises:
-        HostError: the host, a mirror or the build; the old image is as it was.
+        HostError: the host, a mirror or the build failed; the old image is unchanged.
     """
     profile, target = resolved.profile, resolved.target
     plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh)
@@ -125,14 +127,14 @@ def rootfs_plan(resolved: Resolved, install: NodeTree, cache: Path, steps: Steps
     try:
         mirrors = _answering(release, wanted, security, steps)
     except HostError:
-        # Without a network an image can still be made of a root file system that is in the cache.
+        # Without a network an image can still be made from a root file system in the cache.
         try:
             old = plan(DebianMirrors(**_read(known)))
         except (OSError, ValueError, TypeError):
             old = None
         if fresh or old is None or cached(old.key, cache) is None:
             raise
-        steps.note("the mirror does not answer: going on with the root file system in the cache")
+        steps.note("the mirror does not answer: using the root file system in the cache")
         return old
     write_record(known, asdict(mirrors))
     return plan(mirrors)
@@ -144,7 +146,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _answering(release: str, wanted: Sequence[str], security: Sequence[str], steps: Steps) -> DebianMirrors:
-    """The first pair of the listed mirrors that answers; each that does not is named.
+    """The first pair of the listed mirrors that answers; those that do not are reported.
 
     Raises:
         HostError: none does.
@@ -157,15 +159,15 @@ def _answering(release: str, wanted: Sequence[str], security: Sequence[str], ste
             said[str(error)] = error
             continue
         for words in said:
-            steps.note(f"passed over: {words}")
+            steps.note(f"skipped: {words}")
         return found
     if len(said) == 1:
         raise next(iter(said.values()))
-    raise HostError("none of the mirrors answers: " + "; ".join(said), "name another one in the profile")
+    raise HostError("none of the mirrors answers: " + "; ".join(said), "set another one in repositories.distribution")
 
 
 def _listed(own: list[str] | None, target: Target, kind: str, profile: Profile) -> list[str]:
-    """The profile's mirrors, else the target's for the region; one that is empty stands for the host's own."""
+    """The profile's mirrors, else the target's for the region; an empty one means the host's own."""
     mirrors = getattr(target.repositories, kind)
     listed: list[str] = own or (getattr(mirrors, profile.repositories.region) if mirrors else [])
     return [url.rstrip("/") for url in listed] or [""]

@@ -1,7 +1,7 @@
-"""The cache of the image build: each entry has a record with its sha256, which is compared at every use.
+"""The cache of the image build: each entry has a record with its sha256, which is verified at every use.
 
-An entry that fails is named, removed and made anew. So a disk that returns other bytes, a copy that was cut short
-and a file that somebody swapped cost minutes, and never get into an image.
+An entry that fails is reported, removed and rebuilt. So a disk that returns other bytes, a truncated copy
+and a replaced file cost minutes, and never get into an image.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _CLEARED = frozenset({"build", "dib"})
 _NAMES = _CLEARED | {"base", "lock", "logs", "mirrors", "rootfs", "work"}
 
 
-class Unfit(Exception):  # noqa: N818 - not an error: the entry is made anew
+class Unfit(Exception):  # noqa: N818 - not an error: the entry is rebuilt
     """An entry that must not be used; the text is the reason."""
 
 
 def default_cache() -> Path:
     """IMGBUILD_CACHE, else imgbuild/ in the user's cache folder (XDG base directory specification).
 
-    Under sudo in root's home, whatever HOME is: root would leave folders in the calling user's that they cannot delete.
+    Under sudo in root's home, whatever HOME is: otherwise root would leave folders that the calling user cannot delete.
     """
     own = os.environ.get("IMGBUILD_CACHE")
     if own:
@@ -51,11 +51,11 @@ def default_cache() -> Path:
 
 
 def open_cache(folder: Path) -> Path:
-    """The cache folder, made if it is not there, with links resolved.
+    """The cache folder, created if it does not exist, with links resolved.
 
     Raises:
-        HostError: another user owns it or can write to it: whoever can change an entry can change its record too.
-            Or it is a folder of other things: a build clears away all that is in some folders of the cache.
+        HostError: another user owns it or can write to it: whoever can change an entry can also change its record.
+            Or it has other files: a build removes everything in some folders of the cache.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,23 +72,23 @@ def open_cache(folder: Path) -> Path:
 
 
 def _mark(place: Path) -> None:
-    """Write the tag of a cache (the Cache Directory Tagging Specification) where it lacks; refuse other folders."""
+    """Write the tag of a cache (the Cache Directory Tagging Specification) if it is missing; refuse other folders."""
     tag = place / _TAG
     if tag.is_file() and not tag.is_symlink():
         return
     there = {path.name for path in place.iterdir()} - {"lost+found"}
     foreign = there - _NAMES or there & _CLEARED
-    if foreign and "rootfs" not in there:  # a cache from before there was a tag has that
+    if foreign and "rootfs" not in there:  # a cache from before the tag existed has that
         raise HostError(
-            f"imgbuild did not make the cache folder {place}: it holds {few(sorted(foreign), 3)}",
+            f"imgbuild did not make the cache folder {place}: it has {few(sorted(foreign), 3)}",
             "set IMGBUILD_CACHE to an empty or a new folder: imgbuild removes what is in it",
         )
     with suppress(OSError), tag.open("x") as out:
-        out.write(f"{_SIGNATURE}\n# The cache of imgbuild. Whatever is in this folder may be deleted at any time.\n")
+        out.write(f"{_SIGNATURE}\n# imgbuild's cache. Everything in this folder may be deleted at any time.\n")
 
 
 def subfolder(cache_dir: Path, name: str) -> Path:
-    """A folder of the cache, made if it is not there.
+    """A folder of the cache, created if it does not exist.
 
     Raises:
         HostError: it is a link, or another user owns it or can write to it.
@@ -107,18 +107,18 @@ def _own(folder: Path, found: os.stat_result) -> None:
     if found.st_uid not in {0, *own_users()}:
         raise HostError(
             f"the cache folder {folder} belongs to another user (uid {found.st_uid})",
-            "set IMGBUILD_CACHE to a folder of your own: what another user can write must not get into an image",
+            "set IMGBUILD_CACHE to your own folder: files that another user can change must not get into an image",
         )
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise HostError(
             f"other users can write to the cache folder {folder} (mode {stat.S_IMODE(found.st_mode):04o})",
-            f"delete what is in it, then run: chmod go-w {folder}",
+            f"delete its content, then run: chmod go-w {folder}",
         )
 
 
 @contextmanager
 def locked(file: Path, waiting: str, steps: Steps) -> Iterator[int]:
-    """Hold the lock ``file`` (a descriptor is given); ``waiting`` is noted if somebody else has it."""
+    """Hold the lock ``file`` (returns a descriptor); ``waiting`` is noted if another process has it."""
     lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
@@ -132,9 +132,9 @@ def locked(file: Path, waiting: str, steps: Steps) -> Iterator[int]:
 
 
 def store(made: Path, entry: Path, sha256: str, facts: Mapping[str, Any] | None = None) -> None:
-    """Move ``made`` (its sha256 is known) to ``entry`` and write its record, both on the disk when this returns.
+    """Move ``made`` (its sha256 is known) to ``entry`` and write its record, both synced when this returns.
 
-    The record comes last: an entry without one was cut off by a power failure or a kill.
+    The record comes last: an entry without one was interrupted by a power failure or a kill.
     """
     sync(made)
     record = _record(entry)
@@ -146,7 +146,7 @@ def store(made: Path, entry: Path, sha256: str, facts: Mapping[str, Any] | None 
 
 
 def write_record(record: Path, about: Mapping[str, Any]) -> None:
-    """Write a JSON file that appears whole or not at all."""
+    """Write a JSON file that appears complete or not at all."""
     part = record.with_name(f"{record.name}.part")
     part.unlink(missing_ok=True)  # it could be a link
     part.write_text(json.dumps(about, indent=1))
@@ -156,7 +156,7 @@ def write_record(record: Path, about: Mapping[str, Any]) -> None:
 
 
 def verified(entry: Path) -> Mapping[str, Any] | None:
-    """The record of an entry whose content was just compared with it; None where there is neither.
+    """The record of an entry whose content was just verified; None if there is no entry.
 
     Raises:
         Unfit: the entry must not be used.
@@ -172,9 +172,9 @@ def verified(entry: Path) -> Mapping[str, Any] | None:
         if not isinstance(wanted, str):
             raise TypeError
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        raise Unfit("its record holds no checksum") from None
+        raise Unfit("its record has no checksum") from None
     if about.get("entry") != entry.name:
-        raise Unfit(f"its record is that of {about.get('entry')}")
+        raise Unfit(f"its record is for {about.get('entry')}")
     try:
         found = sha256_of(entry)
     except OSError as error:
@@ -186,17 +186,17 @@ def verified(entry: Path) -> Mapping[str, Any] | None:
 
 
 def take(entry: Path, what: str, steps: Steps) -> Mapping[str, Any] | None:
-    """The same, where an entry that must not be used is named and removed. Only for one who holds the lock."""
+    """The same, but an entry that must not be used is reported and removed. Use it only while holding the lock."""
     try:
         return verified(entry)
     except Unfit as why:
-        steps.note(f"{what} in the cache is not used and made anew: {why} ({entry})")
+        steps.note(f"{what} in the cache is not used but rebuilt: {why} ({entry})")
         discard(entry)
         return None
 
 
 def discard(entry: Path) -> None:
-    """Remove an entry, so that it is made anew. The record goes first."""
+    """Remove an entry, so that it is rebuilt. The record is removed first."""
     remove(_record(entry))
     remove(entry)
 

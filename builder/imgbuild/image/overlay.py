@@ -1,4 +1,4 @@
-"""Node files laid over an unpacked root file system, as if the node itself wrote them."""
+"""Copy node files into an unpacked root file system, as if the node itself wrote them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.tool import run
 from imgbuild.render.nodefile import NodeTree
 
-_MAX_LINKS = 40  # as the kernel's own limit
+_MAX_LINKS = 40  # like the kernel's own limit
 
 
 def lay(root: Path, tree: NodeTree, epoch: int) -> None:
     """Write the files and links of ``tree`` below ``root``, owned by root:root, dated ``epoch`` (seconds).
 
     A symbolic link at a file's own path is replaced, never written through. Links among its folders are
-    followed as on the node, with ``root`` as /; one that leads out of the root is refused with HostError.
+    followed as on the node, with ``root`` as /; one that points out of the root is refused with HostError.
     """
     for f in tree.files:
         path = _place(root, f.path)
@@ -32,9 +32,9 @@ def lay(root: Path, tree: NodeTree, epoch: int) -> None:
 
 
 def inside(root: Path, path: str) -> Path:
-    """Where ``path`` of the node lies below ``root``, its folders' links resolved, its own link not.
+    """The place of the node's ``path`` below ``root``, with its folders' links resolved but not its own.
 
-    Raises HostError when a link leads out of the root, or around in a circle.
+    Raises HostError if a link points out of the root, or forms a loop.
     """
     todo = list(PurePosixPath(path).parts[1:])
     *folders, name = todo
@@ -45,8 +45,8 @@ def inside(root: Path, path: str) -> Path:
         if part == "..":
             if not at:
                 raise HostError(
-                    f"{path}: a symbolic link in the root file system leads out of it",
-                    "choose another place for the file, or mend the package that made the link",
+                    f"{path}: a symbolic link in the root file system points out of it",
+                    "use another path for the file, or fix the package that made the link",
                 )
             at.pop()
             continue
@@ -54,7 +54,7 @@ def inside(root: Path, path: str) -> Path:
         if here.is_symlink():
             links += 1
             if links > _MAX_LINKS:
-                raise HostError(f"{path}: its folders are symbolic links that go around in a circle")
+                raise HostError(f"{path}: its folders are symbolic links that form a loop")
             target = here.readlink()
             if target.is_absolute():
                 at = []
@@ -65,7 +65,7 @@ def inside(root: Path, path: str) -> Path:
 
 
 def enable_units(root: Path, tree: NodeTree) -> None:
-    """Mask and enable units by symbolic links. Raises HostError for a unit that does not exist or can't be enabled."""
+    """Mask and enable units by symbolic links. Raises HostError for a unit that does not exist or cannot be enabled."""
     if tree.mask:
         run(["systemctl", f"--root={root}", "--quiet", "mask", *tree.mask], what="mask units")
     for unit in tree.enable:
@@ -75,18 +75,18 @@ def enable_units(root: Path, tree: NodeTree) -> None:
         if state not in {"enabled", "enabled-runtime", "alias"}:
             raise HostError(
                 f"{unit} cannot be enabled: it is {state}",
-                "a unit to be enabled needs an [Install] section, and must not be masked",
+                "check the unit: it needs an [Install] section, and must not be masked",
             )
 
 
 def _state(root: Path, unit: str) -> str:
-    """What systemctl is-enabled says of ``unit``; its exit code says the same less clearly."""
+    """The output of systemctl is-enabled for ``unit``; its exit code is less precise."""
     argv: list[str | Path] = ["sh", "-c", 'systemctl --root="$1" is-enabled "$2" || true', "sh", root, unit]
     return run(argv, what=f"look at {unit}").decode().strip()
 
 
 def _place(root: Path, path: str) -> Path:
-    """The free place for ``path``: its folders made, what was there removed."""
+    """Prepare the place for ``path``: create its folders, remove what was there."""
     place = inside(root, path)
     missing = []
     parent = place.parent
@@ -103,6 +103,6 @@ def _place(root: Path, path: str) -> Path:
     except FileNotFoundError:
         return place
     if stat.S_ISDIR(mode):
-        raise HostError(f"{path} is a folder on the node: a file cannot take its place")
+        raise HostError(f"{path} is a folder on the node: a file cannot replace it")
     place.unlink()
     return place

@@ -1,4 +1,4 @@
-"""What the host needs to build a disk image, so that a run says so before it starts."""
+"""What the host needs to build a disk image, so that a run can report it before it starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORK_MIB = 2048
 
 @dataclass(frozen=True)
 class Tool:
-    """A program that the build runs, and the Debian package that brings it."""
+    """A program that the build runs, and the Debian package that has it."""
 
     name: str
     package: str
@@ -74,9 +74,9 @@ class Lack:
 def missing_tools(
     firmware: Firmware | None = None, element: str | None = None, *, rootfs: bool = True, selinux: bool = True
 ) -> list[Tool]:
-    """The tools that this host lacks for one ``element`` (None: for all of ours) and one firmware (None: for both).
+    """The tools that this host lacks for one ``element`` (None: for all) and one firmware (None: for both).
 
-    ``rootfs`` is False when the root file system is in the cache already; ``selinux``: whether files are labelled.
+    ``rootfs`` is False if the root file system is already in the cache; ``selinux``: whether files are labelled.
     """
     wanted = [*_BOTH, *(_EFI if firmware != "bios" else ()), *(_SELINUX if selinux else ())]
     if rootfs:
@@ -108,12 +108,12 @@ def lacks(
         packages = " ".join(sorted({tool.package for tool in tools}))
         found.append(Lack(f"missing tools: {names}", f"apt-get install {packages}"))
     if rootfs and element in {None, "debian"} and not ask["keyring"]():
-        found.append(Lack("no keyring to check Debian's packages with", "apt-get install debian-archive-keyring"))
+        found.append(Lack("no keyring to verify Debian's packages with", "apt-get install debian-archive-keyring"))
     if rootfs and not ask["loop"]():
         found.append(
             Lack(
-                "no loop device can be had: diskimage-builder uses one even for a tar",
-                "run 'modprobe loop' or detach an unused one (losetup --list); in a container, share the host's /dev",
+                "no loop device available: diskimage-builder uses one even for a tar",
+                "run 'modprobe loop', or detach an unused one (losetup --list); in a container, share the host's /dev",
             )
         )
     needs = [(work, WORK_MIB), *([(cache_dir, CACHE_MIB)] if rootfs else [])]
@@ -122,7 +122,7 @@ def lacks(
 
 
 def loop_device() -> bool:
-    """Whether the kernel has a loop device to give (one is free, or can be made)."""
+    """Whether the kernel has a loop device available (one is free, or can be created)."""
     if not Path("/dev/loop-control").exists():
         return False
     blocks = list(Path("/sys/block").glob("loop*"))
@@ -144,7 +144,7 @@ def _keyring() -> bool:
 
 
 def _space(needs: Iterable[tuple[Path, int]]) -> list[Lack]:
-    """One lack for each file system that has too little room for what it is to hold; sizes in MiB."""
+    """One lack for each file system that has too little space for its part of the build; sizes in MiB."""
     wanted: dict[int, tuple[Path, int]] = {}
     for folder, mib in needs:
         there = folder.resolve()

@@ -1,4 +1,4 @@
-"""Working folders that a killed run leaves to the next one to clear."""
+"""Working folders that the next run removes if a run was killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     """A new folder ``PREFIX-…`` below ``parent``, removed at the end.
 
     Folders of the same prefix whose owner is gone are removed first: each owner holds a lock that the kernel
-    drops with the process, so nothing depends on process ids or ages.
+    releases with the process, so nothing depends on process ids or ages.
     """
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent, prefix)
@@ -33,13 +33,13 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def sweep(parent: Path, prefix: str) -> list[Path]:
-    """Remove the working folders below ``parent`` that nobody owns any more; gives what was removed."""
+    """Remove the working folders below ``parent`` whose owner is gone; return what was removed."""
     gone = []
     for folder in sorted(parent.glob(f"{prefix}-*")):
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
-            continue  # not ours, or made this very moment
+            continue  # another user's, or being created right now
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

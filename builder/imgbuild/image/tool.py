@@ -1,4 +1,4 @@
-"""Running the tools that build an image, with an error that says what went wrong."""
+"""Run the tools that build an image, with an error that explains what went wrong."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def run(
     data: bytes | None = None,
     cwd: Path | None = None,
 ) -> bytes:
-    """Run ``argv`` and give its standard output. ``what`` says in an error what it was to do ("make the ESP").
+    """Run ``argv`` and return its standard output. ``what`` is its purpose in an error ("make the ESP").
 
-    ``env`` is laid over a plain environment (C locale, so that messages can be recognised). Raises HostError
-    when the tool is missing or fails, with the tool's own last lines.
+    ``env`` is added to a plain environment (C locale, so that messages can be recognised). Raises HostError
+    if the tool is missing or fails, with the tool's own last lines.
     """
     names = [str(a) for a in argv]
     try:
@@ -39,7 +39,7 @@ def run(
     except FileNotFoundError as err:
         raise HostError(
             f"cannot {what}: {names[0]} is not installed",
-            "'imgbuild doctor' lists what the image build needs, with the Debian package of each tool",
+            "run 'imgbuild doctor': it lists what the image build needs, with the Debian package of each tool",
         ) from err
     if done.returncode:
         raise failure(what, names[0], done.returncode, (done.stderr or done.stdout).decode(errors="replace"))
@@ -50,8 +50,8 @@ def failure(what: str, tool: str, code: int, output: str) -> HostError:
     """The error for a tool that ended with ``code``; a full disk is named as such."""
     if any(text in output for text in _NO_SPACE):
         return no_space(what)
-    tail = " | ".join(line.strip() for line in output.strip().splitlines()[-3:]) or "it said nothing"
-    ended = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+    tail = " | ".join(line.strip() for line in output.strip().splitlines()[-3:]) or "it printed nothing"
+    ended = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
     return HostError(f"cannot {what}: {Path(tool).name} {ended}: {tail}")
 
 
@@ -60,5 +60,5 @@ def no_space(what: str) -> HostError:
     return HostError(
         f"cannot {what}: no space left on the disk",
         "free some space, or put the cache (IMGBUILD_CACHE) and the output folder on a larger disk; "
-        "about 6 GB is needed. The last finished image is untouched",
+        "about 6 GB is needed. The last finished image is unchanged",
     )

@@ -1,4 +1,4 @@
-"""QEMU's command line for one machine: pure, so that it can be looked at without starting anything."""
+"""QEMU's command line for one machine: pure, so that it can be inspected without starting anything."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def qemu_command(
 ) -> list[str]:
     """The arguments, program first.
 
-    The three descriptors are connected socket pairs, so that there is no socket file that somebody else could
-    open and none to clean up. The machine starts stopped (-S): the guest's first byte already has a reader.
+    The three descriptors are connected socket pairs, so that there is no socket file that another user could
+    open and none to clean up. The machine starts stopped (-S), so that the guest's first byte already has a reader.
     ``ovmf.variables`` is this machine's own copy and is written.
     """
     args = [program, "-nodefaults", "-no-user-config", "-name", "imgbuild", "-S"]
     args += ["-machine", "q35", "-cpu", spec.cpu, "-smp", str(spec.cpus), "-m", str(spec.memory_mib)]
     # One thread for all processors. With one for each, a guest's kernel once panicked where it patches itself
     # (sched_clock_tick, a static key; QEMU 7.2, two processors), most likely because the other one ran half of it.
-    # A larger translation buffer than the default: a whole distribution's boot need not be translated twice.
+    # A larger translation buffer than the default: a whole distribution's boot is then not translated twice.
     args += ["-accel", "tcg,thread=single,tb-size=512" if spec.accel == "tcg" else spec.accel]
     # A display device without a display: screendump reads the device's memory.
     args += ["-display", "none", "-device", "VGA"]
@@ -42,7 +42,7 @@ def qemu_command(
     args += ["-device", f"virtserialport,chardev=report,name={REPORT_PORT}"]
     args += ["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]
     if ovmf is None:
-        # SeaBIOS says "No bootable device" on the screen only. With this it resets after 3 s, which is an event.
+        # SeaBIOS prints "No bootable device" only on the screen. With this it resets after 3 s, which is an event.
         args += ["-boot", "reboot-timeout=3000"]
     else:
         args += _blockdev("ovmf-code", ovmf.code, read_only=True)
@@ -57,11 +57,11 @@ def qemu_command(
 
 
 def _network(spec: MachineSpec) -> list[str]:
-    """The network cards. No option ROM: the machine is not to try the network when its disk doesn't boot."""
+    """The network cards. No option ROM: the machine must not try the network if its disk does not boot."""
     args = []
     served = ""
     if spec.served is not None:
-        # A command for each connection: what guestfwd connects by itself, it connects once for all of them.
+        # A command for each connection: by itself guestfwd connects only once for all of them.
         served = f",guestfwd=tcp:{SERVED_HOST}:{spec.served}-cmd:busybox nc 127.0.0.1 {spec.served}"
     for number, mac in enumerate(spec.macs):
         args += ["-netdev", f"user,id=net{number},restrict=on{served}"]
@@ -91,7 +91,7 @@ def _disks(spec: MachineSpec, overlay: Path) -> list[str]:
 def _blockdev(name: str, path: Path, *, read_only: bool, driver: str = "raw") -> list[str]:
     """JSON and not key=value, in which a comma in a path would have to be doubled.
 
-    The overlay's writes need never reach the host's disk: it is thrown away with the machine.
+    The overlay's writes do not have to reach the host's disk: it is discarded with the machine.
     """
     node = {
         "node-name": name,

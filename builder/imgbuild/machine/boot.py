@@ -1,4 +1,4 @@
-"""Boot one machine, watch it, hear its report, keep the evidence, and shut it down."""
+"""Boot one machine, watch it, read its report, keep the evidence, and shut it down."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from imgbuild.machine.times import Times, draw, parse_times
 from imgbuild.machine.verdict import Check, host_checks, missing_checks
 
 PLOT_SECONDS = 60.0
-"""How long to wait for the boot plot after the checks came: it is drawn after them, slowly under emulation."""
+"""How long to wait for the boot plot after the checks: it is drawn after them, slowly under emulation."""
 _WAITING_SECONDS = 30.0
 _RESETS_SECONDS = 1.5
-_LAST_WORDS_SECONDS = 1.0  # what a kernel still prints after the line that it panics
+_LAST_WORDS_SECONDS = 1.0  # output of a kernel after the line that reports its panic
 
 Until = Callable[[Sequence[Message]], bool]
 _Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -44,19 +44,19 @@ def boot(
     powerdown_seconds: float = 120.0,
     temp: Path | None = None,
 ) -> BootResult:
-    """Boot ``spec`` and end it again, whatever happens.
+    """Boot ``spec`` and end it, whatever happens.
 
     With ``check`` the boot is over when the guest has sent its ``verify`` report and its plot (or, with ``until``,
-    when that says so of what the guest has sent); without, when there is a login prompt or a report. ``required``
+    when that is true of what the guest has sent); without, when there is a login prompt or a report. ``required``
     are the names of checks without which the report counts as failed; ``expected`` is compared on this side
     (checks.host_checks). ``seconds`` is the limit of the whole boot without the shutdown, for which the guest has
     ``powerdown_seconds`` before it is ended.
 
-    ``output_dir`` (made if need be, 0700) gets console.log, screenshot.png, boot-plot.svg and checks.json.
-    What the guest does wrong is in the result; HostError is for what the host lacks. ``temp`` holds the
-    overlay meanwhile: up to some GiB.
+    ``output_dir`` (created if necessary, 0700) gets console.log, screenshot.png, boot-plot.svg and checks.json.
+    Errors of the guest are in the result; HostError is for what the host lacks. ``temp`` has the
+    overlay during the boot: up to some GiB.
 
-    Call it from the main thread (process._die_with_parent says why) and outside of any event loop.
+    Call it from the main thread (process._die_with_parent explains why) and outside of any event loop.
     """
     output_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("console.log", "screenshot.png", "boot-plot.svg", "checks.json"):
@@ -66,8 +66,8 @@ def boot(
         try:
             result = asyncio.run(run.boot(spec, seconds, powerdown_seconds, temp))
         except OSError as error:
-            hint = f"{output_dir} and the folder for temporary files (TMPDIR) must be writable and have some GiB free"
-            raise HostError(f"cannot keep what the machine writes: {error}", hint) from error
+            hint = f"make {output_dir} and the folder for temporary files (TMPDIR) writable, with some GiB free"
+            raise HostError(f"cannot store the machine's output: {error}", hint) from error
         checks = result.checks
         if check and run.report is not None:
             extra = host_checks(run.report.body, checks, expected or {})
@@ -81,11 +81,11 @@ def boot(
 
 
 class _NotOkError(Exception):
-    """Shows the step as failed; what failed is in the result."""
+    """Show the step as failed; the cause is in the result."""
 
 
 class _Run:
-    """The state of one boot: filled by what console, port and QMP bring, read when it is over."""
+    """The state of one boot: filled from console, port and QMP, read when it is over."""
 
     def __init__(self, steps: Steps, output: Path, check: bool, until: Until | None) -> None:
         self.report: Message | None = None
@@ -104,7 +104,7 @@ class _Run:
         self._reset_at = float("-inf")
         self._over = asyncio.Event()
         self._plot = asyncio.Event()
-        """The plot is there, or can't come any more."""
+        """The plot is there, or can no longer come."""
         self._shut_down = asyncio.Event()
 
     async def boot(self, spec: MachineSpec, seconds: float, powerdown_seconds: float, temp: Path | None) -> BootResult:
@@ -114,7 +114,7 @@ class _Run:
                 ends = [start(self._read_console(machine)), start(self._read_report(machine))]
                 start(self._follow_events(machine))
                 start(self._say_waiting())
-                await asyncio.sleep(0)  # the event listener is in place before the machine runs
+                await asyncio.sleep(0)  # the event listener must exist before the machine runs
                 begun = time.monotonic()
                 self._console.begin()
                 await machine.qmp("cont")
@@ -154,19 +154,19 @@ class _Run:
                 what = "no report from the guest" if self.report is None else "the guest was not done"
                 self._fail(f"{what} within {seconds:.0f} s; it got as far as: {last}")
         if self._check and not self._problem and "plot" not in self._files:
-            self._steps.note("no boot plot came from the guest")
+            self._steps.note("the guest sent no boot plot")
 
     async def _wait_gone(self, machine: Machine, ends: Sequence[asyncio.Task[None]]) -> None:
-        """QEMU has ended: what is still in the sockets is read before that counts."""
+        """QEMU has ended: read what is still in the sockets first."""
         code = await machine.wait()
         await asyncio.wait(ends, timeout=5)
-        self._plot.set()  # it can't come any more
+        self._plot.set()  # it can no longer come
         if self._over.is_set():
             return
         if code == 0 or self._shut_down.is_set():
-            self._fail("the guest powered off before it had reported")
+            self._fail("the guest powered off before it sent its report")
         else:
-            self._fail(f"QEMU ended with {code}: {printable(machine.stderr()) or 'no word'}")
+            self._fail(f"QEMU exited with status {code}: {printable(machine.stderr()) or 'no message'}")
 
     async def _read_console(self, machine: Machine) -> None:
         while data := await machine.console.read(65536):
@@ -183,7 +183,7 @@ class _Run:
             except ReportError as error:
                 self._fail(printable(str(error)))
                 break
-        # Nobody reads on after a failure, so a guest that keeps sending waits for its end.
+        # Nothing is read after a failure, so a guest that keeps sending waits for its end.
 
     def _take(self, message: Message) -> None:
         self._messages.append(message)
@@ -214,7 +214,7 @@ class _Run:
                 self._shut_down.set()
             elif name == "RESET" and self._console.silent:
                 await asyncio.sleep(2.5)  # for the screenshot: the firmware complains again before its next try
-                self._fail("the machine reset without a word on its console: the firmware found nothing to boot")
+                self._fail("the machine reset without output on its console: the firmware found nothing to boot")
             elif name == "RESET":
                 # Linux tries one way to reset after the other; several may come before the first takes effect.
                 now, last = time.monotonic(), self._reset_at
@@ -224,12 +224,12 @@ class _Run:
                 self._boots += 1
                 self._console.rebooted()
                 self._steps.note("the guest reboots")
-                # Half a line may still be in the socket; the firmware sends nothing meanwhile.
+                # Half a line may still be in the socket; the firmware sends nothing during that time.
                 await asyncio.sleep(0.2)
                 self._lines.drop_unfinished()
 
     async def _say_waiting(self) -> None:
-        """Something to see every half minute: a boot under emulation has long silences."""
+        """Print a line every half minute: a boot under emulation has long pauses."""
         start = time.monotonic()
         while True:
             await asyncio.sleep(_WAITING_SECONDS)
@@ -259,13 +259,13 @@ class _Run:
             self._files["screenshot"] = path
 
     async def _power_down(self, machine: Machine, gone: asyncio.Task[None], seconds: float) -> bool:
-        """Press the power button; False when the guest takes no notice in time."""
+        """Press the power button; False if the guest does not react in time."""
         self._steps.note("shutting the guest down")
-        with contextlib.suppress(HostError):  # it may be on its way out by itself
+        with contextlib.suppress(HostError):  # it may be ending by itself
             await machine.qmp("system_powerdown")
         await asyncio.wait([gone], timeout=seconds)
         if not gone.done():
-            self._steps.note(f"the guest did not power off within {seconds:.0f} s and is ended")
+            self._steps.note(f"the guest did not power off within {seconds:.0f} s and is stopped")
         return gone.done()
 
 

@@ -1,4 +1,4 @@
-"""Where distributions keep the UEFI firmware for virtual machines (OVMF)."""
+"""Where distributions have the UEFI firmware for virtual machines (OVMF)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Ovmf:
     variables: Path
 
 
-# Without Secure Boot: images of ours aren't signed by anyone that a firmware trusts. The 4 MiB builds come
+# Without Secure Boot: imgbuild's images are not signed by a key that a firmware trusts. The 4 MiB builds come
 # first; distributions have begun to drop the 2 MiB ones, and code and variables must be of one size.
 _PLACES = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),  # Debian, Ubuntu: ovmf
@@ -31,13 +31,12 @@ _PLACES = (
 
 
 def find_ovmf(root: Path = Path("/"), places: Sequence[tuple[str, str]] = _PLACES) -> Ovmf:
-    """The first pair of which both files are there, below ``root``; HostError names the package if none is."""
+    """The first pair whose files both exist, below ``root``; HostError names the package if none is."""
     for code, variables in places:
         pair = Ovmf(root / code.lstrip("/"), root / variables.lstrip("/"))
         if pair.code.is_file() and pair.variables.is_file():
             return pair
     raise HostError(
         "no UEFI firmware (OVMF) on this host",
-        "install it: the package is ovmf on Debian and Ubuntu, edk2-ovmf on Fedora, EL and Arch, "
-        "qemu-ovmf-x86_64 on SUSE",
+        "install the package: ovmf on Debian and Ubuntu, edk2-ovmf on Fedora, EL and Arch, qemu-ovmf-x86_64 on SUSE",
     )

@@ -1,4 +1,4 @@
-"""One running QEMU: started, spoken to over QMP, and ended whatever happens."""
+"""One running QEMU: started, controlled over QMP, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imgbuild.machine.spec import MachineSpec
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STDERR_LIMIT = 64 * 1024  # bytes
 _START_SECONDS = 30.0
-_PACKAGES = "the packages are qemu-system-x86 and qemu-utils on Debian, qemu-kvm and qemu-img on EL"
+_PACKAGES = "install qemu-system-x86 and qemu-utils on Debian, qemu-kvm and qemu-img on EL"
 
 
 class Machine:
@@ -42,7 +42,7 @@ class Machine:
         self._stderr = b""
 
     async def qmp(self, command: str, **arguments: object) -> object:
-        """Run one QMP command. HostError when QEMU refuses it or is gone."""
+        """Run one QMP command. HostError if QEMU refuses it or is gone."""
         try:
             return await asyncio.wait_for(self._qmp.execute(command, arguments or None), _START_SECONDS)
         except ExecuteError as error:
@@ -61,11 +61,11 @@ class Machine:
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Wait for QEMU to end by itself, as it does when the guest powers off."""
+        """Wait for QEMU to exit by itself, as it does when the guest powers off."""
         return await self._process.wait()
 
     def stderr(self) -> str:
-        """What QEMU has complained of so far."""
+        """QEMU's error messages so far."""
         return self._stderr.decode(errors="replace").strip()
 
     async def screenshot(self, path: Path) -> None:
@@ -73,7 +73,7 @@ class Machine:
         await self.qmp("screendump", filename=str(path), format="png")
 
     async def read_stderr(self) -> None:
-        """Keep the first of what QEMU says and drop the rest, so that it never blocks on a full pipe."""
+        """Keep the start of QEMU's messages and drop the rest, so that it never blocks on a full pipe."""
         assert self._process.stderr is not None  # noqa: S101 - asked for when the process was started
         while chunk := await self._process.stderr.read(4096):
             self._stderr += chunk[: max(0, _STDERR_LIMIT - len(self._stderr))]
@@ -97,9 +97,9 @@ class Machine:
 
 @asynccontextmanager
 async def running(spec: MachineSpec, *, temp: Path | None = None) -> AsyncIterator[Machine]:
-    """Start QEMU stopped before its first instruction (``qmp("cont")`` sets it going), and end it on the way out.
+    """Start QEMU stopped before its first instruction (``qmp("cont")`` starts it), and end it when the block is left.
 
-    The firmware's variables, and the overlay if it is not to be kept, live in a folder of mode 0700 below ``temp``
+    The firmware's variables, and the overlay if it is not to be kept, are in a folder of mode 0700 below ``temp``
     (the system's own choice if None) that is removed at the end. HostError when a tool or a file is missing, or when
     QEMU ends right away.
     """
@@ -132,7 +132,7 @@ async def _started(
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=theirs,
-            # A session of its own: Ctrl-C is ours to act on, after the screenshot and in order.
+            # A separate session: Ctrl-C is handled here, after the screenshot and in order.
             start_new_session=True,
             preexec_fn=_die_with_parent(),
             cwd=work,
@@ -143,7 +143,7 @@ async def _started(
             other.close()
         raise
     for _, other in pairs:
-        other.close()  # from here on QEMU's death is an end of file on each of ours
+        other.close()  # from here on QEMU's end is an end of file on each of imgbuild's sockets
     machine = Machine(process, QMPClient("imgbuild"), work)
     complaints = asyncio.create_task(machine.read_stderr())
     writers: list[asyncio.StreamWriter] = []
@@ -157,7 +157,7 @@ async def _started(
     finally:
         try:
             await asyncio.shield(machine.end())
-        finally:  # a second Ctrl-C breaks into the line above
+        finally:  # a second Ctrl-C interrupts the line above
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         for writer in writers:
@@ -169,15 +169,15 @@ async def _started(
 
 
 async def _connect(machine: Machine, qmp_socket: socket.socket) -> None:
-    """Greet QEMU; HostError with QEMU's own words when it ends instead."""
+    """Connect to QEMU; HostError with QEMU's own message if it ends instead."""
     try:
         await asyncio.wait_for(machine._qmp.connect(qmp_socket), _START_SECONDS)
     except (ConnectError, QMPError, OSError, EOFError, TimeoutError) as error:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(machine.wait(), 2)
         await asyncio.sleep(0.05)  # the last of stderr
-        said = machine.stderr() or f"no word ({error})"
-        raise HostError(f"QEMU did not start: {said}", "run imgbuild doctor, or see --accel") from error
+        said = machine.stderr() or f"no message ({error})"
+        raise HostError(f"QEMU did not start: {said}", "run imgbuild doctor, or try another --accel") from error
 
 
 def _tool(name: str) -> str:
@@ -196,14 +196,16 @@ def _own_ovmf(work: Path) -> Ovmf:
 
 
 async def _overlay(spec: MachineSpec, work: Path) -> Path:
-    """A qcow2 file over the image, as large as the machine's disk is to be and never smaller than the image."""
+    """A qcow2 file over the image, as large as the machine's disk and never smaller than the image."""
     overlay = spec.overlay.resolve() if spec.overlay else work / "disk.qcow2"
     if overlay.exists():
         return overlay
     disk = str(spec.disk.resolve())
     info = json.loads(await _qemu_img(spec, "info", "--output=json", disk))
     if info.get("format") != "qcow2" or "backing-filename" in info:
-        raise HostError(f"{spec.disk} is no qcow2 image that stands for itself", "build it with imgbuild")
+        raise HostError(
+            f"{spec.disk} is not a standalone qcow2 image (it has a backing file)", "build it with imgbuild"
+        )
     size = max(spec.disk_size_gib << 30, int(info["virtual-size"]))
     await _qemu_img(spec, "create", "-q", "-f", "qcow2", "-b", disk, "-F", "qcow2", str(overlay), str(size))
     return overlay
@@ -219,14 +221,14 @@ async def _qemu_img(spec: MachineSpec, *arguments: str) -> bytes:
     output, complaint = await process.communicate()
     if process.returncode != 0:
         said = complaint.decode(errors="replace").strip()
-        raise HostError(f"qemu-img {arguments[0]} failed on {spec.disk}: {said}", "is there space left?")
+        raise HostError(f"qemu-img {arguments[0]} failed on {spec.disk}: {said}", "check that there is space left")
     return output
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """What the child runs before exec: be killed when imgbuild dies, even by SIGKILL.
+    """What the child runs before exec: it is killed when imgbuild dies, even by SIGKILL.
 
-    The kernel watches the thread that forks, not the process: boot() is therefore run where it was called and
+    The kernel watches the thread that forks, not the process: boot() therefore runs in the caller's thread and
     not in a pool. Everything is looked up here, before the fork; the child only makes system calls.
     """
     prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -1,11 +1,11 @@
-"""What the guest says on the virtio-serial port: JSON, one object a line.
+"""What the guest sends on the virtio-serial port: JSON, one object per line.
 
-Two kinds are known. ``verify`` carries checks; imgbuild-report.service in the image sends one at each boot:
+Two kinds are known. ``verify`` has checks; imgbuild-report.service in the image sends one at each boot:
 
     {"imgbuild": 1, "kind": "verify", "boot_id": "…", "checks": [
         {"name": "kernel", "ok": true, "expected": "…", "found": "…", "hint": "…"}], …}
 
-``plot`` carries ``systemd-analyze plot``: {"kind": "plot", "encoding": "gzip+base64", "data": "…"}. Any other
+``plot`` has ``systemd-analyze plot``: {"kind": "plot", "encoding": "gzip+base64", "data": "…"}. Any other
 kind is kept as it is, for tests that send more.
 
 The guest is not trusted: whatever it sends is bounded, checked and made safe to print.
@@ -31,7 +31,7 @@ SVG_LIMIT = 16 << 20  # bytes once unpacked
 
 
 class ReportError(Exception):
-    """The guest sent something that is not the protocol. The text says what, and shows its start."""
+    """The guest sent something that is not the protocol. The text describes it, and shows its start."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Message:
 
 
 class Lines:
-    """Puts bytes from the port together to messages."""
+    """Assembles bytes from the port into messages."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -51,7 +51,7 @@ class Lines:
         self._count = 0
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that ``data`` completes; ReportError for one that is none, or past a limit."""
+        """The messages that ``data`` completes; ReportError for an invalid one, or above a limit."""
         self._total += len(data)
         if self._total > TOTAL_LIMIT:
             raise ReportError(f"the guest sent more than {TOTAL_LIMIT >> 20} MiB")
@@ -67,18 +67,18 @@ class Lines:
         return messages
 
     def drop_unfinished(self) -> None:
-        """Forget half a line: its sender went away in a reboot."""
+        """Drop an incomplete line: its sender ended in a reboot."""
         self._rest.clear()
 
 
 def parse_line(line: bytes) -> Message:
-    """One line as a message; ReportError when it is none."""
+    """One line as a message; ReportError if it is not one."""
     try:
         body = json.loads(line.decode("utf-8"), object_pairs_hook=_no_doubles, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ReportError(f"the guest sent a line that is no JSON ({_brief(error)}): {_shown(line)}") from None
+        raise ReportError(f"the guest sent a line that is not JSON ({_brief(error)}): {_shown(line)}") from None
     if not isinstance(body, dict):
-        raise ReportError(f"the guest sent JSON that is no object: {_shown(line)}")
+        raise ReportError(f"the guest sent JSON that is not an object: {_shown(line)}")
     kind = body.get("kind")
     if not isinstance(kind, str) or not kind.isascii() or not kind.isidentifier():
         raise ReportError(f"the guest sent an object without a kind: {_shown(line)}")
@@ -93,7 +93,7 @@ def parse_verify(message: Message) -> tuple[Check, ...]:
     if not isinstance(entries, list):
         raise ReportError("the report has no list of checks")
     if len(entries) > CHECK_LIMIT:
-        raise ReportError(f"the report has {len(entries)} checks; {CHECK_LIMIT} is the most")
+        raise ReportError(f"the report has {len(entries)} checks, more than the limit of {CHECK_LIMIT}")
     checks = tuple(_check(number, entry) for number, entry in enumerate(entries))
     names = [check.name for check in checks]
     double = sorted({name for name in names if names.count(name) > 1})
@@ -104,10 +104,10 @@ def parse_verify(message: Message) -> tuple[Check, ...]:
 
 def _check(number: int, entry: object) -> Check:
     if not isinstance(entry, dict):
-        raise ReportError(f"check {number} of the report is no object")
+        raise ReportError(f"check {number} of the report is not an object")
     name, ok = entry.get("name"), entry.get("ok", "absent")
     if not isinstance(name, str) or not name or len(name) > 200 or not name.isprintable():
-        raise ReportError(f"check {number} of the report has no proper name")
+        raise ReportError(f"check {number} of the report has no valid name")
     if ok is not None and not isinstance(ok, bool):
         raise ReportError(f"check {name}: ok is {as_text(ok)!r}, not true, false or null")
     unknown = sorted(set(entry) - {"name", "ok", "expected", "found", "hint"})
@@ -117,7 +117,7 @@ def _check(number: int, entry: object) -> Check:
 
 
 def parse_plot(message: Message) -> bytes:
-    """The SVG of a ``plot`` message; ReportError when it is something else, too large or holds a script."""
+    """The SVG of a ``plot`` message; ReportError if it is something else, too large or has a script."""
     data = message.body.get("data")
     if message.body.get("encoding") != "gzip+base64" or not isinstance(data, str):
         raise ReportError("the boot plot is not gzip in base64")
@@ -127,26 +127,26 @@ def parse_plot(message: Message) -> bytes:
     except (binascii.Error, ValueError, zlib.error) as error:
         raise ReportError(f"the boot plot cannot be unpacked: {error}") from None
     if not unpack.eof:
-        raise ReportError(f"the boot plot is cut short, or larger than {SVG_LIMIT >> 20} MiB")
+        raise ReportError(f"the boot plot is truncated, or larger than {SVG_LIMIT >> 20} MiB")
     lower = svg.lower()
     if b"<svg" not in lower[:4000]:
-        raise ReportError(f"the boot plot is no SVG: {_shown(svg)}")
+        raise ReportError(f"the boot plot is not an SVG: {_shown(svg)}")
     # It will be opened in a browser.
     for active in (b"<script", b"javascript:", b"<foreignobject", b"<!entity", b" onload", b" onclick"):
         if active in lower:
-            raise ReportError(f"the boot plot holds {active.decode().strip()}: not kept")
+            raise ReportError(f"the boot plot contains {active.decode().strip()}: not kept")
     return svg
 
 
 def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     body = dict(pairs)
     if len(body) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("duplicate key")
     return body
 
 
 def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _shown(data: bytes | bytearray) -> str:

@@ -12,7 +12,7 @@ _TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils"}
 
 
 def machine_lacks() -> list[Lack]:
-    """Everything that keeps this host from booting an image; empty when it can."""
+    """Everything that prevents this host from booting an image; empty if it can."""
     found = [
         Lack(f"missing tool: {tool}", f"apt-get install {package}")
         for tool, package in _TOOLS.items()

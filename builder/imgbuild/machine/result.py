@@ -1,4 +1,4 @@
-"""What came of a boot, and its JSON form."""
+"""The result of a boot, and its JSON form."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from imgbuild.machine.verdict import Check, all_ok
 
 @dataclass(frozen=True)
 class BootResult:
-    """One boot. ``checked`` tells whether checks were asked for; ``seconds`` is from power on to the verdict.
+    """One boot. ``checked`` is whether checks were requested; ``seconds`` is from power on to the verdict.
 
-    ``problem`` is what ended the boot before its time, empty if nothing did; ``console_tail`` are then the
+    ``problem`` is what ended the boot early, empty if nothing did; ``console_tail`` are then the
     last lines of the console. ``times`` are those of the guest's first boot, if it had one. ``messages`` is
-    everything the guest sent. ``powered_off`` tells whether the guest shut itself down when asked. ``files`` maps
+    everything the guest sent. ``powered_off`` is whether the guest shut itself down on request. ``files`` maps
     what was kept ("console", "screenshot", "plot", "checks") to where.
     """
 
@@ -37,11 +37,11 @@ class BootResult:
 
     @property
     def ok(self) -> bool:
-        """No problem, and if checks were asked for, at least one passed and none failed."""
+        """No problem, and if checks were requested, at least one passed and none failed."""
         return not self.problem and (not self.checked or all_ok(self.checks))
 
     def failure(self) -> str:
-        """What went wrong, for a person: empty if nothing did."""
+        """What went wrong, as text: empty if nothing did."""
         if self.ok:
             return ""
         lines = [self.problem] if self.problem else []
@@ -49,7 +49,7 @@ class BootResult:
         if bad:
             lines.append(f"{len(bad)} of {len(self.checks)} checks failed: {', '.join(bad)}")
         elif self.checked and not self.problem:
-            lines.append("the guest's report holds no check that passed")
+            lines.append("the guest's report has no check that passed")
         if self.problem and self.console_tail:
             lines += [f"the last {len(self.console_tail)} lines of the console:"]
             lines += [f"  | {line}" for line in self.console_tail]
@@ -58,7 +58,7 @@ class BootResult:
 
 
 def result_json(result: BootResult) -> str:
-    """The result as JSON text, what the guest sent beyond its checks left out."""
+    """The result as JSON text, without what the guest sent beyond its checks."""
     return json.dumps(result_fields(result), indent=2, ensure_ascii=False) + "\n"
 
 

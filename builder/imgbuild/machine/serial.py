@@ -1,4 +1,4 @@
-"""The guest's serial console: kept as a log, watched for milestones and for ways of dying."""
+"""The guest's serial console: kept as a log, watched for milestones and for fatal errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-LOG_LIMIT = 32 << 20  # bytes kept; the guest is read on and dropped after that
-_LINE_LIMIT = 4096  # bytes of a line that are looked at
+LOG_LIMIT = 32 << 20  # bytes kept; further output is read and dropped
+_LINE_LIMIT = 4096  # bytes of a line that are examined
 
-# Escape sequences (colours, cursor moves of GRUB and the firmware) would hide words from the patterns.
+# Escape sequences (colours, cursor moves of GRUB and the firmware) would hide text from the patterns.
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-B]|[=>c])")
 
 _MILESTONES: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -38,14 +38,14 @@ _DEATHS: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 @dataclass(frozen=True)
 class Milestone:
-    """A step of the boot seen on the console, in seconds since the machine was set going."""
+    """A step of the boot seen on the console, in seconds since the machine was started."""
 
     name: str
     seconds: float
 
 
 class Console:
-    """Takes the console's bytes as they come."""
+    """Processes the console's bytes as they arrive."""
 
     def __init__(self, log: IO[bytes], seen: Callable[[Milestone], None]) -> None:
         self._log = log
@@ -56,14 +56,14 @@ class Console:
         self._names: set[str] = set()
         self._last: deque[str] = deque(maxlen=200)
         self.death: str | None = None
-        """How the guest died, once a line says so."""
+        """How the guest failed, once a line shows it."""
 
     def begin(self) -> None:
-        """The machine is set going: seconds count from here."""
+        """The machine starts: seconds count from here."""
         self._start = time.monotonic()
 
     def feed(self, data: bytes) -> None:
-        """Log ``data`` and look at the lines in it."""
+        """Log ``data`` and examine the lines in it."""
         keep = data[: max(0, LOG_LIMIT - self._written)]
         self._log.write(keep)
         self._log.flush()
@@ -71,12 +71,12 @@ class Console:
         *lines, self._line = re.split(rb"[\r\n]+", self._line + data)
         for line in lines:
             self._look(_plain(line))
-        # A prompt has no end of line; a line without end must not grow for ever.
+        # A prompt has no end of line; a line without end must not grow forever.
         self._look(_plain(self._line), finished=False)
         self._line = self._line[-_LINE_LIMIT:]
 
     def rebooted(self) -> None:
-        """The guest starts again: milestones count anew."""
+        """The guest restarts: reset the milestones."""
         self._names.clear()
 
     @property
@@ -106,7 +106,7 @@ def _plain(line: bytes) -> str:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """The log's file, new and 0600: what a console shows can hold more than one wants to share."""
+    """The log's file, new and 0600: a console's output can have private data."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600, exist_ok=False)
     return path.open("wb")

@@ -13,13 +13,13 @@ from imgbuild.diagnostics.errors import HostError
 Firmware = Literal["bios", "efi"]
 
 SERVED_HOST = "10.0.2.100"
-"""An address of QEMU's own network that nobody has otherwise."""
+"""An address of QEMU's own network that is otherwise unused."""
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class DirectKernel:
-    """A kernel that QEMU loads itself: it skips firmware and boot loader, which tests of ours make use of."""
+    """A kernel that QEMU loads itself: it skips firmware and boot loader, which imgbuild's tests use."""
 
     kernel: Path
     initrd: Path
@@ -28,7 +28,7 @@ class DirectKernel:
 
 @dataclass(frozen=True)
 class Wire:
-    """A cable between two machines: a network card whose frames go to the other's socket and nowhere else.
+    """A cable between two machines: a network card whose frames go only to the other's socket.
 
     ``own`` and ``other`` are paths of Unix datagram sockets, at most 107 bytes (unix(7)); QEMU makes ``own``. Frames
     to a machine that is off are lost, as on a real cable (QEMU 7.2 and later: -netdev dgram).
@@ -43,8 +43,8 @@ class Wire:
 class MachineSpec:
     """One virtual machine.
 
-    ``disk`` is a qcow2 image and is never written: the guest writes to an overlay that is thrown away, or, where
-    ``overlay`` names a file, kept there: the next machine with it goes on from that disk, as after a power cut.
+    ``disk`` is a qcow2 image and is never written: the guest writes to an overlay that is discarded or, if
+    ``overlay`` names a file, kept there: the next machine with it continues from that disk, as after a power failure.
     The firmware's variables are always fresh ones.
     ``disk_size_gib`` is what the guest sees, larger than the image so that its growth can be checked.
     ``extra_disks`` are raw files, read-only to the guest. Each of ``macs`` is one network card; the network
@@ -52,7 +52,7 @@ class MachineSpec:
     them, for another machine. ``served`` is a port of the host's loopback interface that guests reach as SERVED_HOST,
     the same port.
 
-    ``accel`` is emulation unless told otherwise: there are hosts whose ``/dev/kvm`` opens and then hangs the
+    ``accel`` is emulation by default: there are hosts whose ``/dev/kvm`` opens and then hangs the
     guest's kernel before its first line, and QEMU would choose it there. ``cpu`` qemu64 is the cheapest to
     emulate; EL 9 and later need x86-64-v2 ("Nehalem").
     """
@@ -75,12 +75,12 @@ class MachineSpec:
     def __post_init__(self) -> None:
         for mac in (*self.macs, *([self.wire.mac] if self.wire else [])):
             if not _MAC.fullmatch(mac):
-                raise ValueError(f"{mac!r} is no MAC address")
+                raise ValueError(f"{mac!r} is not a MAC address")
         if self.memory_mib < 64 or self.cpus < 1 or self.disk_size_gib < 1:
             raise ValueError("a machine needs 64 MiB of memory, one processor and 1 GiB of disk at least")
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """Each file of the host's that the machine reads, with what it is."""
+        """Each of the host's files that the machine reads, with its purpose."""
         yield "disk image", self.disk
         if self.seed is not None:
             yield "seed", self.seed
@@ -98,5 +98,5 @@ class MachineSpec:
                     pass
             except OSError as error:
                 raise HostError(
-                    f"cannot read the {what} {path}: {error.strerror}", "build the image first, or name another"
+                    f"cannot read the {what} {path}: {error.strerror}", "build the image first, or use another one"
                 ) from None

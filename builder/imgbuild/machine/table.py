@@ -17,7 +17,7 @@ _WORDS = {True: "ok", False: "FAILED", None: "skipped"}
 
 
 def print_checks(checks: Sequence[Check], console: Console) -> None:
-    """Print the checks on ``console``; its own settings decide about colour (rich honours NO_COLOR)."""
+    """Print the checks on ``console``; its own settings decide on colour (rich honours NO_COLOR)."""
     if not console.is_terminal:
         print_checks_plain(checks, console.file)
         return
@@ -27,14 +27,14 @@ def print_checks(checks: Sequence[Check], console: Console) -> None:
     table.add_column("found", overflow="fold")
     for check in checks:
         mark, style = _MARKS[check.ok]
-        # Text, never markup: the guest's words are not for rich to interpret.
+        # Text, never markup: rich must not interpret the guest's text.
         table.add_row(Text(mark, style), Text(check.name), Text(_found(check), "" if check.ok else style))
     console.print(table)
     console.print(Text(summary(checks)))
 
 
 def print_checks_plain(checks: Sequence[Check], stream: IO[str]) -> None:
-    """One line a check, for logs and pipes."""
+    """One line per check, for logs and pipes."""
     width = max((len(check.name) for check in checks), default=0)
     for check in checks:
         found = " / ".join(_found(check).splitlines())

@@ -8,7 +8,7 @@ TEXT_LIMIT = 4000  # characters
 
 
 def printable(text: str) -> str:
-    """``text`` with escape sequences, control and direction characters shown and not obeyed."""
+    """``text`` with escape sequences, control and direction characters shown, not interpreted."""
     return "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
     )

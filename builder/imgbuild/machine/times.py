@@ -1,4 +1,4 @@
-"""Where a guest's first boot spent its time: imgbuild's own part, and that of what it runs and waits for."""
+"""Where a guest's first boot spent its time: imgbuild's own part, and that of the programs it runs and waits for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Times:
-    """First boot's stages, and what in them was not imgbuild's own work: kubeadm, helm, images, waiting for others."""
+    """First boot's stages, and the time in them that was not imgbuild's own: kubeadm, helm, images, waiting."""
 
     stages: Sequence[Span]
     others: Sequence[Span]
@@ -45,8 +45,8 @@ class Times:
 
     @property
     def own(self) -> float:
-        """Seconds of imgbuild's own work, what lies between the stages included."""
-        # A stage that still runs has told of others already.
+        """Seconds of imgbuild's own work, including the time between stages."""
+        # A stage that is still running has already reported others.
         within = [Span(o.name, max(o.start, self.start), min(o.end, self.end)) for o in self.others]
         return self.spent - sum(span.end - span.start for span in _merged([s for s in within if s.end > s.start]))
 
@@ -61,10 +61,10 @@ class Times:
         return self.own / self.end if self.end else 0.0
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """One line as text."""
         return (
-            f"first boot: {self.spent:.1f} s of {self.end:.1f} s since the kernel started, of it {self.own:.1f} s "
-            f"imgbuild's own ({100 * self.share:.1f} %)"
+            f"first boot: {self.spent:.1f} s of {self.end:.1f} s since the kernel started, of which {self.own:.1f} s "
+            f"are imgbuild's own ({100 * self.share:.1f} %)"
         )
 
 
@@ -72,7 +72,7 @@ def parse_times(message: Message) -> Times:
     """The spans of a ``times`` message; ReportError names the first thing that is wrong."""
     entries = message.body.get("spans")
     if not isinstance(entries, list) or len(entries) > SPAN_LIMIT:
-        raise ReportError("the times of first boot are no list, or a very long one")
+        raise ReportError("the times of first boot are not a list, or too long a list")
     found: dict[str, list[Span]] = {"stage": [], "other": []}
     for entry in entries:
         match entry:
@@ -81,7 +81,7 @@ def parse_times(message: Message) -> Times:
             ):
                 found[kind].append(Span(name, float(start), float(end)))
             case _:
-                raise ReportError(f"the times of first boot hold something else than a span: {str(entry)[:100]!r}")
+                raise ReportError(f"the times of first boot have an entry that is not a span: {str(entry)[:100]!r}")
     return Times(found["stage"], found["other"])
 
 
@@ -111,7 +111,7 @@ def _bar(left: float, y: float, span: Span, colour: str) -> str:
 
 
 def _merged(spans: Sequence[Span]) -> Sequence[Span]:
-    """The same time without what lies in two of them."""
+    """The same time without overlaps."""
     out: list[Span] = []
     for span in sorted(spans, key=lambda s: s.start):
         if out and span.start <= out[-1].end:

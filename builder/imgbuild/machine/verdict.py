@@ -1,4 +1,4 @@
-"""Checks of a machine, and what makes a run of them good."""
+"""Checks of a machine, and what makes their result good."""
 
 from __future__ import annotations
 
@@ -20,18 +20,24 @@ class Check:
 
 
 HOST = "host: "
-"""Starts the names of checks made on this side: a guest's own check can't stand in for one."""
+"""The prefix of checks made on this side, so that a guest's own check cannot replace one."""
 
 
 def missing_checks(checks: Sequence[Check], required: Collection[str]) -> tuple[Check, ...]:
-    """One failed check for each required name that the guest sent nothing for, or skipped."""
+    """One failed check for each required name that the guest did not report, or skipped."""
     by_name = {check.name: check for check in checks}
     failed = []
     for name in sorted(required):
         there = by_name.get(name)
         if there is None:
             failed.append(
-                Check(f"{HOST}{name} reported", False, "in the report", "missing", "is the image an old one?")
+                Check(
+                    f"{HOST}{name} reported",
+                    False,
+                    "in the report",
+                    "missing",
+                    "check that the image is not an old one",
+                )
             )
         elif there.ok is None:
             failed.append(Check(f"{HOST}{name} reported", False, "checked", f"skipped: {there.found}"))
@@ -41,10 +47,10 @@ def missing_checks(checks: Sequence[Check], required: Collection[str]) -> tuple[
 def host_checks(
     report: Mapping[str, object], checks: Sequence[Check], expected: Mapping[str, str]
 ) -> tuple[Check, ...]:
-    """Compare what the guest reports with what this side knows.
+    """Compare the guest's report with what this side knows.
 
     The guest judges itself by files in the image and the seed; a machine that started with the wrong seed
-    would be content. Each key of ``expected`` names a value of the report by a dotted path ("host.name"), or
+    would find no fault. Each key of ``expected`` names a value of the report by a dotted path ("host.name"), or
     else a check, of which ``found`` counts.
     """
     by_name = {check.name: check for check in checks}
@@ -54,7 +60,7 @@ def host_checks(
         if value is None and key in by_name:
             value = by_name[key].found
         found = as_text(value)
-        hint = "" if value is not None else "the guest reports no such value"
+        hint = "" if value is not None else "check the image: the guest reports no such value"
         result.append(Check(f"{HOST}{key}", found == want, want, found or "nothing", hint))
     return tuple(result)
 

@@ -1,4 +1,4 @@
-"""The user behind sudo: what root writes for them is theirs, but for files with secrets."""
+"""The user behind sudo: what root writes for them belongs to them, except files with secrets."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-_NOBODY = 2**32 - 1  # (uid_t) -1: chown takes it for "leave as it is"
+_NOBODY = 2**32 - 1  # (uid_t) -1: chown reads it as "leave unchanged"
 _UNCHANGED = -1
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who called sudo. ``gid`` is -1 (no change) where it cannot be known."""
+    """Who called sudo. ``gid`` is -1 (no change) if it cannot be known."""
 
     uid: int
     gid: int
@@ -27,7 +27,7 @@ class Caller:
 
 
 def caller() -> Caller | None:
-    """The user that called sudo; None: this is not root, or it is not run for another user."""
+    """The user that called sudo; None if this is not root, or not run for another user."""
     uid = _number("SUDO_UID")
     if os.geteuid() != 0 or not uid:
         return None
@@ -41,13 +41,13 @@ def caller() -> Caller | None:
 
 
 def owner_of(mode: int) -> int:
-    """The user that a file with this mode should belong to: a file that only its owner can read stays ours."""
+    """The user that a file with this mode should belong to: a file that only its owner can read keeps its owner."""
     whose = caller()
     return os.geteuid() if whose is None or is_private(mode) else whose.uid
 
 
 def is_private(mode: int) -> bool:
-    """Whether a file of this mode is for its owner only: it holds secrets."""
+    """Whether a file of this mode is for its owner only: it has secrets."""
     return mode & 0o077 == 0
 
 
@@ -59,10 +59,10 @@ def give_file(descriptor: int) -> None:
 
 
 def make_folder(path: Path, mode: int) -> None:
-    """Make a folder that is the caller's.
+    """Make a folder that belongs to the caller.
 
     Raises:
-        FileExistsError: it is there; its owner stays.
+        FileExistsError: it exists; its owner is kept.
     """
     path.mkdir(mode=mode)
     whose = caller()
@@ -70,7 +70,7 @@ def make_folder(path: Path, mode: int) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        # Somebody may have put another folder in its place: ours is empty.
+        # Another user may have put another folder in its place: the new one is empty.
         if os.fstat(descriptor).st_uid == os.geteuid() and not os.listdir(descriptor):  # noqa: PTH208
             os.fchown(descriptor, whose.uid, whose.gid)
     finally:
@@ -78,9 +78,9 @@ def make_folder(path: Path, mode: int) -> None:
 
 
 def give_tree(folder: Path) -> None:
-    """Give a folder that this run has filled to the caller, with all in it that is not private.
+    """Give a folder that this run has filled to the caller, with everything in it that is not private.
 
-    Links are not followed. From the bottom up: as long as the top is ours, nobody else can exchange what is below.
+    Links are not followed. From the bottom up: until the top changes owner, no other user can replace what is below.
     """
     whose = caller()
     if whose is None:
@@ -94,7 +94,7 @@ def give_tree(folder: Path) -> None:
 
 
 def _number(name: str) -> int | None:
-    """A user's or group's number from the environment; None: it is not set, or not a number that one can have."""
+    """A user's or group's number from the environment; None if it is not set, or not a valid number."""
     text = os.environ.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 10) or int(text) >= _NOBODY:
         return None

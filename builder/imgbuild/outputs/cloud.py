@@ -1,7 +1,7 @@
-"""user-data for clouds: plain, MIME multipart and gzip, and whether each cloud takes it.
+"""user-data for clouds: plain, MIME multipart and gzip, and whether it fits each cloud's limit.
 
-Contents are literal text and the whole is compressed: cloud-init unpacks gzip (user_data.py, convert_string), and
-files that are compressed one by one would leave gzip nothing to find.
+Contents are plain text and the whole is compressed: cloud-init unpacks gzip (user_data.py, convert_string), and
+compressing the files one by one would leave gzip nothing to compress.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from imgbuild.outputs.jsontext import json_text
 
 @dataclass(frozen=True)
 class SizeRow:
-    """One form of user-data against one cloud's limit. ``bytes`` is what that cloud counts."""
+    """One form of user-data and one cloud's limit. ``bytes`` is what that cloud counts."""
 
     provider: str
     form: str
@@ -30,7 +30,7 @@ class SizeRow:
 
     @property
     def fits(self) -> bool:
-        """Whether the cloud takes it."""
+        """Whether the cloud accepts it."""
         return self.bytes <= self.limit
 
 
@@ -40,10 +40,10 @@ def gzipped(data: bytes) -> bytes:
 
 
 def mime(user_data: bytes) -> bytes:
-    """One multipart message with ``user_data`` as its part; parts of the user's own can be put after it.
+    """One multipart message with ``user_data`` as its part; users can append their own parts.
 
     Anything that is not ASCII is sent as quoted-printable: cloud-init decodes the message to text first, and 8-bit
-    text would then reach the part as \\u escapes. The boundary follows the content: Python's own is random.
+    text would then reach the part as \\u escapes. The boundary is derived from the content: Python's own is random.
     """
     boundary = f"imgbuild-{hashlib.sha256(user_data).hexdigest()[:32]}"
     body, encoding = user_data, "7bit"
@@ -59,7 +59,7 @@ def mime(user_data: bytes) -> bytes:
 
 
 def forms(seed: Mapping[str, bytes], small: bytes | None = None) -> dict[str, bytes]:
-    """The forms of one node's user-data by file name. ``small``: the one that fetches its files itself."""
+    """The forms of one node's user-data by file name. ``small``: the form that fetches its files itself."""
     plain = seed["user-data"]
     multipart = mime(plain)
     out = {
@@ -75,7 +75,7 @@ def forms(seed: Mapping[str, bytes], small: bytes | None = None) -> dict[str, by
 
 
 def cloud_sizes(made: Mapping[str, bytes]) -> list[SizeRow]:
-    """Every one of `forms` against every cloud."""
+    """Each of `forms` compared with every cloud's limit."""
     rows = []
     for provider, limit in LIMITS.items():
         for form, data in made.items():
@@ -87,7 +87,7 @@ def cloud_sizes(made: Mapping[str, bytes]) -> list[SizeRow]:
 
 
 def cloud_files(profile: Profile, node: Node, made: Mapping[str, bytes], rows: Sequence[SizeRow]) -> dict[str, bytes]:
-    """What lies in cloud/NAME/: every one of `forms`, and a table of `cloud_sizes` for people and for programs."""
+    """The files of cloud/NAME/: each of `forms`, and the table of `cloud_sizes` as text and as JSON."""
     described = [
         {"provider": r.provider, "form": r.form, "bytes": r.bytes, "limit": r.limit, "fits": r.fits} for r in rows
     ]
@@ -111,7 +111,7 @@ def _table(profile: Profile, node: Node, rows: Sequence[SizeRow]) -> str:
 
 @dataclass(frozen=True)
 class NodeSizes:
-    """One node's user-data in every form against every cloud, with its profile and where that names clouds."""
+    """One node's user-data in every form for every cloud, with its profile and where that names clouds."""
 
     profile: Profile
     name: str
@@ -119,15 +119,15 @@ class NodeSizes:
     mark: Mark | None
 
     def least(self, provider: str) -> SizeRow | None:
-        """The smallest form; None where the cloud takes one, or none is known."""
+        """The smallest form; None if one fits, or none is known."""
         here = [row for row in self.rows if row.provider == provider]
         return None if any(row.fits for row in here) else min(here, key=lambda row: row.bytes, default=None)
 
 
 def limit_findings(nodes: Sequence[NodeSizes]) -> list[Finding]:
-    """An error a cloud that the profile names and that takes no form of some node's user-data.
+    """An error for each cloud that the profile names and whose limit no form of some node's user-data fits.
 
-    Of clouds that nobody named there is one note, and none beside those that are named.
+    If the profile names no clouds, there is one note about all of them.
     """
     out = []
     for provider, limit in LIMITS.items():
@@ -146,16 +146,16 @@ def limit_findings(nodes: Sequence[NodeSizes]) -> list[Finding]:
     titles = [limit.title for provider, limit in LIMITS.items() if any(node.least(provider) for node in unnamed)]
     if titles:
         message = f"user-data is over the limit of {listing(titles)}; no cloud is named in cloud.providers"
-        hint = f"nothing, unless a node is to run there; then {_advice(unnamed[0].profile)}"
+        hint = f"nothing to do unless a node is to run there; then {_advice(unnamed[0].profile)}"
         out.append(finding("IB701", message, hint=hint, key="cloud.providers", lesser=True))
     return out
 
 
 def _advice(profile: Profile) -> str:
     if profile.cloud.include_url is not None:
-        return "what is left is this node's own: make files: and run: shorter, or give the node a seed ISO"
+        return "the rest is this node's own: make files: and run: shorter, or give the node a seed ISO"
     if profile.mode == "baked":
-        return "make files: and run: shorter, or give the node a seed ISO: the image already holds the rest"
+        return "make files: and run: shorter, or give the node a seed ISO: everything else is in the image already"
     return (
         "set cloud.include_url to an address where you put the node files: user-data.include then fetches them there "
         "and checks their sha256, which cloud-init's own #include does not; or build an image (mode: baked)"

@@ -1,4 +1,4 @@
-"""The element set for a stock disk-image-create: our elements, the rendered trees and build.sh."""
+"""The element set for a stock disk-image-create: imgbuild's elements, the rendered trees and build.sh."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imgbuild.render.nodefile import NodeTree
 
 
 def element_files(target: Target, install: NodeTree, node: NodeTree) -> dict[str, OutFile]:
-    """What elements/ of the output holds.
+    """The content of the output's elements/.
 
     ``imgbuild-install/tree`` is the package part, ``imgbuild-node/tree`` the node files; both are copied by the
     elements' own hooks, with the modes that they have here.

@@ -1,4 +1,4 @@
-"""Which files of a node follow from a setting: what differs when the profile is rendered with another value."""
+"""Which files of a node depend on a setting: what differs when the profile is rendered with another value."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from imgbuild.render.userdata import user_data
 
 @dataclass(frozen=True)
 class Follows:
-    """The names of what differs, and the values that were tried. None of these: nothing could be tried."""
+    """The names of what differs, and the values that were tried; empty if none could be tried."""
 
     names: tuple[str, ...]
     tried: tuple[Any, ...]
 
 
 def follows(loaded: Loaded, path: Path) -> Follows:
-    """What of a node differs with other values at ``path``, by the setting's type or its example."""
+    """What differs on a node with other values at ``path``, by the setting's type or its example."""
     now = _at(loaded.profile.model_dump(), path)
     before = _on_node(resolve(loaded))
     names: set[str] = set()
@@ -44,7 +44,7 @@ def follows(loaded: Loaded, path: Path) -> Follows:
 
 
 def _on_node(resolved: Resolved) -> Mapping[str, object] | None:
-    """All that a single node gets of a profile, by the names that are shown; None: it cannot be rendered."""
+    """Everything that a single node gets from a profile, by display name; None if it cannot be rendered."""
     if not resolved.complete:
         return None
     node = DEFAULT.nodes[0]
@@ -59,7 +59,7 @@ def _on_node(resolved: Resolved) -> Mapping[str, object] | None:
 
 
 def _with(loaded: Loaded, path: Path, value: Any) -> Resolved | None:
-    """The same with another value; None: that is not a profile."""
+    """The same with another value; None if that is not a valid profile."""
     data = loaded.profile.model_dump()
     here = _at(data, path[:-1])
     if not isinstance(here, dict | list):

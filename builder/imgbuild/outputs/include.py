@@ -1,4 +1,4 @@
-"""User-data that fetches its node files: for a cloud whose limit they do not fit into.
+"""User-data that fetches its node files: for a cloud whose limit they exceed.
 
 cloud-init's own ``#include`` checks nothing, so it is not used. The user puts one archive, the same for every node and
 without a secret in it, at ``cloud.include_url``; a small user-data (cloudinit/include.sh, run by bootcmd) fetches it,
@@ -32,7 +32,7 @@ def include_archive(trees: Sequence[NodeTree], epoch: int) -> bytes:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for file in sorted((f for tree in trees for f in tree.files), key=lambda f: f.path):
             if file.secret:
-                raise ValueError(f"{file.path} is secret: it cannot lie on a web server")
+                raise ValueError(f"{file.path} is secret: it must not be on a web server")
             info = tarfile.TarInfo(file.path.lstrip("/"))
             info.size, info.mode, info.mtime = len(file.content), file.mode, epoch
             info.uname = info.gname = "root"
@@ -41,7 +41,7 @@ def include_archive(trees: Sequence[NodeTree], epoch: int) -> bytes:
 
 
 def public(trees: Sequence[NodeTree]) -> NodeTree:
-    """The part of ``trees`` that may lie on a web server."""
+    """The part of ``trees`` that may be on a web server."""
     return NodeTree(files=tuple(f for tree in trees for f in tree.files if not f.secret))
 
 
@@ -58,7 +58,7 @@ def small_user_data(
     own: NodeTree,
     sha256: str,
 ) -> bytes | None:
-    """One node's user-data without the public files of ``shared``; None: the profile gives no address for them.
+    """One node's user-data without the public files of ``shared``; None if the profile sets no address for them.
 
     ``sha256`` is that of ``include_archive([public(shared)], epoch)``.
     """

@@ -1,6 +1,6 @@
-"""JSON that people read too: what fits stands on one line, the rest below each other.
+"""JSON that people read too: a value that fits is on one line, others are split over several.
 
-`json.dumps` with an indent puts every value on a line of its own, and is ten times as slow: it is not C then.
+`json.dumps` with an indent puts every value on its own line and is ten times slower: it is not C then.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def json_text(value: object, indent: int = 0) -> str:
-    """``value`` as JSON, without a line break at its end; what is below its first line is indented by ``indent``."""
+    """``value`` as JSON, without a line break at its end; lines after the first are indented by ``indent``."""
     line = _encode(value)
     if len(line) <= _WIDTH or not isinstance(value, (dict, list)):
         return line

@@ -1,4 +1,4 @@
-"""manifest.json: what was made, of what, and where each value came from. It never holds a secret."""
+"""manifest.json: what was made, from what, and where each value came from. It never has a secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class GroupRecord:
-    """``run`` is the digest of what the group was made from; ``more`` is what the group adds (packages, versions)."""
+    """``run`` is the digest of the group's input; ``more`` is what the group adds (packages, versions)."""
 
     run: str
     more: Mapping[str, Any]
@@ -51,7 +51,7 @@ class _Groups(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """What is relied on of a manifest that was read; a disk or a hand may have damaged it."""
+    """The parts of a manifest that are relied on when reading it; it may be damaged or edited."""
 
     firmware: Literal["bios", "efi"]
     image_wanted: str
@@ -78,7 +78,7 @@ def values(layered: Layered, file: str | None = None) -> dict[str, Any]:
 
 
 def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wanted_image: str, origin: str) -> None:
-    """Write the manifest of what is in ``folder`` now; it is the last thing a run writes.
+    """Write the manifest of what is in ``folder`` now; a run writes it last.
 
     ``origin`` is the profile's file (outputs/origin.py).
     """
@@ -109,7 +109,7 @@ def _files(place: Path, name: str) -> dict[str, Any]:
 def _found(place: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     with os.scandir(place) as entries:
         for entry in entries:
-            # `imgbuild boot` keeps its console log and screenshot beside the image; they are no output of a build.
+            # `imgbuild boot` keeps its console log and screenshot beside the image; they are not output of a build.
             if entry.name == RUN_FILE or entry.name.endswith(".boot"):
                 continue
             path = f"{name}/{entry.name}"
@@ -130,34 +130,34 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of an output folder.
 
     Raises:
-        HostError: there is none, or it is no manifest of imgbuild's.
+        HostError: there is none, or imgbuild did not write it.
     """
     try:
-        # Without waiting: a pipe in its place would hold us until somebody writes to it.
+        # Without waiting: a pipe in its place would block until something writes to it.
         with os.fdopen(os.open(folder / NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "it is not a regular file")
             text = stream.read()
     except OSError as error:
-        hint = "give the folder that a build wrote, such as out/debian12-efi"
-        raise HostError(f"{folder} holds no {NAME}: {error.strerror}", hint) from error
+        hint = "pass the folder that a build wrote, for example out/debian12-efi"
+        raise HostError(f"{folder} has no {NAME}: {error.strerror}", hint) from error
     try:
         data: dict[str, Any] = json.loads(text)
         _Manifest.model_validate(data)
     except (ValueError, RecursionError) as error:
-        raise HostError(f"{folder / NAME} is no manifest of imgbuild's", "build it again") from error
+        raise HostError(f"{folder / NAME} is not an imgbuild manifest", "build it again") from error
     return data
 
 
 def mixed(folder: Path, manifest: Mapping[str, Any]) -> Sequence[str]:
-    """Why the groups in ``folder`` do not belong together; empty: they do."""
+    """Why the groups in ``folder`` do not belong together; empty if they do."""
     reasons = []
     for name, group in sorted(manifest["groups"].items()):
         found = group_run(folder, name)
         if found is None:
-            reasons.append(f"{name}/ is not there any more")
+            reasons.append(f"{name}/ is missing")
         elif found != group.get("run"):
-            reasons.append(f"{name}/ is of another run than the manifest (a run was cut off)")
+            reasons.append(f"{name}/ is from another run than the manifest (a run was interrupted)")
     image = manifest["groups"].get("image")
     if image is not None and image.get("run") != manifest.get("image_wanted"):
         reasons.append("image/ was built from another profile than the rest (--no-image since then?)")

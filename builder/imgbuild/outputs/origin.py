@@ -1,4 +1,4 @@
-"""Which profile an output folder was made from, so that another one of the same name does not overwrite it."""
+"""Which profile an output folder was made from, so that another profile of the same name does not overwrite it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = "profile_file"
 def origin(profile: str, folder: Path) -> str:
     """The profile as the manifest of ``folder`` names it: a shipped one's name, else its path from that folder.
 
-    Not an absolute path: the same checkout elsewhere gives the same manifest.
+    Not an absolute path: the same checkout in another place gives the same manifest.
     """
     found = find(("profiles",), profile)
     path = found[0] if found is not None else Path(profile)
@@ -28,7 +28,7 @@ def origin(profile: str, folder: Path) -> str:
 def refuse_another(profile: str, folder: Path) -> None:
     """Raise UsageError if ``folder`` was made from another profile than ``profile``, which is still there.
 
-    A file that is gone was moved, renamed or deleted: then nothing is lost by building over it.
+    If the file no longer exists, it was moved, renamed or deleted: then nothing is lost by overwriting.
     """
     try:
         before = read_manifest(folder).get(KEY)
@@ -45,7 +45,7 @@ def refuse_another(profile: str, folder: Path) -> None:
             return
         shown = os.path.relpath(there)
     hint = (
-        f"give this one's output another name, such as --name {folder.name}-2, or delete {folder} if you no longer "
+        f"give this output another name, for example --name {folder.name}-2, or delete {folder} if you no longer "
         "need it"
     )
     raise UsageError(f"{folder} was made from {shown}, not from {profile}: it would be overwritten", hint)

@@ -1,8 +1,8 @@
-"""pxe/: boot.ipxe, a GRUB file a MAC, and a seed folder a node that cloud-init reads over HTTP.
+"""pxe/: boot.ipxe, one GRUB file per MAC, and one seed folder per node that cloud-init reads over HTTP.
 
 The seed argument is ``ds=nocloud-net;s=…/``: ``ds=nocloud`` with a URL does nothing before cloud-init 23.2, and from
-24.1 on the old name is a warning, so it is ``nocloud`` there. The slash at the end is needed before 23.1. GRUB takes an
-unquoted ``;`` for the end of the command.
+24.1 on the old name is a warning, so it is ``nocloud`` there. The slash at the end is needed before 23.1. GRUB reads an
+unquoted ``;`` as the end of the command.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from imgbuild.render.templates import environment
 KERNEL, INITRD = "vmlinuz", "initrd.img"
 """Names of the kernel and the initramfs in pxe/; both come from the disk image, once one is built."""
 ANY = "any"
-"""The seed folder for a machine whose MAC is in no node: that of the one node without a MAC (`fallback`)."""
+"""The seed folder for a machine whose MAC no node has: that of the only node without a MAC (`fallback`)."""
 SEED = ("user-data", "meta-data", "vendor-data")
 
 
 def folder(node: Node) -> str | None:
-    """The node's folder, as matchbox and iPXE's ``${mac:hexhyp}`` write it; None: it has no MAC to go by."""
+    """The node's folder, as matchbox and iPXE's ``${mac:hexhyp}`` write it; None if it has no MAC."""
     return f"mac-{node.boot_mac.replace(':', '-')}" if node.boot_mac else None
 
 
 def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
-    """The node that machines with an unknown MAC become: the only one without a MAC, if there is just one.
+    """The node that machines with an unknown MAC become: the one without a MAC, if there is exactly one.
 
-    None if the seeds hold a cluster's ``keys``: an unknown machine must get neither a control plane's CAs nor a
-    worker's token, with which it could have a certificate in any node's name.
+    None if the seeds have a cluster's ``keys``: an unknown machine must get neither a control plane's CAs nor a
+    worker's token, with which it could get a certificate in any node's name.
     """
     without = [node for node in cluster.nodes if node.boot_mac is None]
     return without[0] if len(without) == 1 and not keys else None
@@ -41,9 +41,9 @@ def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
 def pxe_files(
     resolved: Resolved, cluster: Cluster, seeds: Mapping[str, Mapping[str, bytes]], *, keys: bool
 ) -> dict[str, bytes]:
-    """Everything below pxe/ but kernel and initramfs. ``seeds``: NoCloud files by node name.
+    """Everything below pxe/ except kernel and initramfs. ``seeds``: NoCloud files by node name.
 
-    ``keys``: they hold the cluster's keys or its token.
+    ``keys``: they have the cluster's keys or its token.
     """
     profile, target = resolved.profile, resolved.target
     made = environment("cloudinit")

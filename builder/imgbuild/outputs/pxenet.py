@@ -3,7 +3,7 @@
 Two readers need it before any seed can be fetched: the initramfs (``ip=``) and cloud-init. cloud-init up to 24.2 never
 reads network-config from an HTTP seed, and any cloud-init needs the network up to fetch one, so the same
 network-config travels as ``network-config=`` (base64 of gzip; cloudinit/net/cmdline.py, read_kernel_cmdline_config in
-19.4 to 24.4), which goes before every other source.
+19.4 to 24.4), which has precedence over every other source.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def network_arguments(target: Target, node: Node, config: bytes | None) -> list[
 
 
 def data_source(resolved: Resolved) -> str:
-    """What this cloud-init calls a NoCloud seed behind a URL."""
+    """This cloud-init's name for a NoCloud seed at a URL."""
     new = resolved.cloud_init >= since("cloud-init", "nocloud_net_old")
     return "nocloud" if new else "nocloud-net"
 
 
 def command_line(resolved: Resolved, network: Sequence[str]) -> str:
-    """About what the boot loader hands to the kernel of a node with these `network_arguments`: for its length."""
+    """The approximate command line for a node with these `network_arguments`, to check its length."""
     profile = resolved.profile
     url = profile.pxe.url or "http://255.255.255.255:65535/pxe/"
     seed = f"ds={data_source(resolved)};s={url}mac-00-00-00-00-00-00/"
@@ -63,7 +63,7 @@ def _ip(device: Addresses, host: str, name: str) -> str:
 
 
 def _dracut(node: Node, network: NodeNetwork) -> list[str]:
-    """dracut.cmdline(7), in the words of dracut 033 (CentOS 7): name servers are arguments of their own."""
+    """dracut.cmdline(7), as of dracut 033 (CentOS 7): name servers are separate arguments."""
     device = uplink(network)
     if device is None:
         return []
@@ -72,7 +72,7 @@ def _dracut(node: Node, network: NodeNetwork) -> list[str]:
     parent = next((vlan.link for vlan in network.vlans if vlan.name == name), name)
     bond = next((b for b in network.bonds if b.name == parent), None)
     ports = bond.interfaces if bond else [parent]
-    # Never with the kernel's own names: dracut.cmdline(7) says that they then collide.
+    # Never with the kernel's own names: according to dracut.cmdline(7) they then collide.
     named = [i for i in network.interfaces if i.name in ports and not re.fullmatch(r"eth[0-9]+", i.name)]
     out += [f"ifname={i.name}:{i.mac}" for i in named]
     if bond is not None:

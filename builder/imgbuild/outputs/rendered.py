@@ -30,7 +30,7 @@ from imgbuild.render.nodefile import NodeTree, digest
 from imgbuild.render.userdata import user_data
 
 SEED = frozenset({"user-data", "meta-data", "vendor-data", "network-config"})
-"""NoCloud's file names; what they hold may be private."""
+"""NoCloud's file names; their content may be private."""
 
 GROUPS = ("nodes", "cloud", "pxe", "elements")
 """The groups that are rendered, in the order they are written."""
@@ -49,9 +49,9 @@ class Rendered:
 def seed_files(
     resolved: Resolved, cluster: Cluster, node: Node, shared: Sequence[NodeTree], own: NodeTree
 ) -> dict[str, bytes]:
-    """What one node's seed holds: the NoCloud file names and their bytes.
+    """The content of one node's seed: the NoCloud file names and their bytes.
 
-    ``shared`` is what every node has (in an image already, where there is one), ``own`` this node's part.
+    ``shared`` is what every node has (already in the image, if there is one), ``own`` this node's part.
     """
     trees = [own] if resolved.profile.mode == "baked" else [*shared, own]
     files = {"user-data": user_data(resolved, cluster, node, trees)}
@@ -65,7 +65,7 @@ def seed_files(
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all nodes of one profile have. ``archive`` is for `cloud.include_url`, where there is one."""
+    """What all nodes of one profile have. ``archive`` is for `cloud.include_url`, if it is set."""
 
     resolved: Resolved
     trees: tuple[NodeTree, NodeTree]
@@ -76,7 +76,7 @@ class _Shared:
 
 def _shared(resolved: Resolved, epoch: int, image: _Shared | None = None) -> _Shared:
     profile = resolved.profile
-    if image is not None and profile.mode == "baked":  # settings of a node's own change nothing of it (IB441)
+    if image is not None and profile.mode == "baked":  # a node's own settings cannot change it (IB441)
         return replace(image, resolved=resolved)
     trees = (install_tree(resolved), node_tree(resolved))
     if profile.mode == "baked" or profile.cloud.include_url is None:
@@ -88,7 +88,7 @@ def _shared(resolved: Resolved, epoch: int, image: _Shared | None = None) -> _Sh
 def _one_archive_a_url(
     everyone: _Shared, own: Sequence[Own], some: Mapping[tuple[str, ...], _Shared], findings: Findings
 ) -> None:
-    """A node whose settings change its files fetches others than its neighbours: from another address."""
+    """A node whose settings change its files needs its own archive, at another address."""
     at = {everyone.resolved.profile.cloud.include_url: everyone.archive_sum}
     for each in own:
         shared = some[each.names]
@@ -96,8 +96,8 @@ def _one_archive_a_url(
         if at.setdefault(url, shared.archive_sum) != shared.archive_sum:
             each.add(
                 findings, "IB442", ("cloud", "include_url"),
-                f"the archive at {url} is that of other nodes, and the settings ask for other files",
-                f"give these nodes a cloud.include_url in their settings, for cloud/{each.names[0]}/{FILE}",
+                f"the archive at {url} is for other nodes, but these settings change the files",
+                f"set another cloud.include_url in the settings of these nodes, for cloud/{each.names[0]}/{FILE}",
             )  # fmt: skip
 
 
@@ -118,9 +118,9 @@ def render(
     own: Sequence[Own] = (),
     cluster_layered: Layered | None = None,
 ) -> Rendered:
-    """Render every group. What only shows in what is rendered (outputs/lint, sizes) is added to ``findings``.
+    """Render every group. Findings about rendered bytes (outputs/lint, sizes) are added to ``findings``.
 
-    ``epoch`` is the time that file systems and archives carry, in seconds; ``own`` are the profiles of nodes that
+    ``epoch`` is the timestamp in file systems and archives, in seconds; ``own`` are the profiles of nodes that
     have settings of their own.
     """
     cloud: dict[str, OutFile] = {}
@@ -166,7 +166,7 @@ def render(
 
 
 def _everything(groups: Mapping[str, Group], install: NodeTree, node: NodeTree, epoch: int) -> Iterator[bytes]:
-    """What a run's id is made of, a file at a time: all of a thousand nodes together is a hundred megabytes."""
+    """The input of a run's id, one file at a time: all files of a thousand nodes are a hundred megabytes."""
     yield digest(install).encode()
     yield digest(node).encode()
     yield str(epoch).encode()

@@ -17,20 +17,20 @@ from pycdlib import pycdlib as core
 from imgbuild.outputs.tree import OutFile
 
 LABEL = "cidata"
-"""ds-identify looks for exactly ``cidata`` and ``CIDATA``; cloud-init before 19.1 for the first only."""
+"""ds-identify looks for exactly ``cidata`` and ``CIDATA``; cloud-init before 19.1 only for the first."""
 
 IMAGE = "seed.iso"
 
 _SECTOR = 2048
-_LAST = 5_000_000_000  # a directory record holds the year in one byte, from 1900
+_LAST = 5_000_000_000  # a directory record has the year in one byte, counted from 1900
 _LOCK = threading.Lock()
 
 
 @contextmanager
 def _frozen(epoch: int) -> Iterator[None]:
-    """pycdlib's own view of the time stands still, in UTC: it writes the wall clock and the time zone into the image.
+    """Freeze pycdlib's view of the time, in UTC: it writes the wall clock and the time zone into the image.
 
-    Only the names in its modules are changed; nothing else in this process sees it.
+    Only the names in its modules are changed; the rest of this process is not affected.
     """
     here = (core, dates, headervd, utils)
     still = SimpleNamespace(
@@ -54,7 +54,7 @@ def _frozen(epoch: int) -> Iterator[None]:
 class SeedGroup(Mapping[str, OutFile]):
     """nodes/: each node's seed as files and as an image.
 
-    ``seeds``: NoCloud files by node name. An image is made when it is asked for: it is twenty times its seed.
+    ``seeds``: NoCloud files by node name. Images are made lazily: one is twenty times the size of its seed.
     """
 
     def __init__(self, seeds: Mapping[str, Mapping[str, bytes]], epoch: int) -> None:
@@ -74,7 +74,7 @@ class SeedGroup(Mapping[str, OutFile]):
 
 
 def seed_iso(files: Mapping[str, bytes], epoch: int) -> bytes:
-    """An ISO 9660 image with these files at its root, under these very names (Joliet and Rock Ridge 1.09).
+    """An ISO 9660 image with these files at its root, under exactly these names (Joliet and Rock Ridge 1.09).
 
     Without both extensions the names would be ``USERDATA.;1`` and cloud-init would find no seed (pycdlib #7).
     """
@@ -87,10 +87,10 @@ def seed_iso(files: Mapping[str, bytes], epoch: int) -> bytes:
 
 @lru_cache(maxsize=32)
 def _empty_iso(sizes: tuple[tuple[str, int], ...], epoch: int) -> tuple[bytes, Mapping[str, int]]:
-    """An image whose files hold zeros, and where in it each file begins.
+    """An image whose files are all zeros, and the offset of each file.
 
-    Nothing in an image but its files depends on what they hold, and pycdlib takes a millisecond for one: the nodes of
-    a cluster, whose seeds have the same sizes for the most part, share it.
+    Only the files in an image depend on their content, and pycdlib takes a millisecond for an image: the nodes of
+    a cluster, whose seeds mostly have the same sizes, share it.
     """
     with _frozen(epoch):
         iso = pycdlib.PyCdlib()

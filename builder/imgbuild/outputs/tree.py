@@ -1,7 +1,8 @@
-"""The output folder: groups of files, each swapped in whole, so that a killed run leaves the old group or the new.
+"""The output folder: groups of files, each replaced as a whole, so that a killed run leaves the old or the new group.
 
-A group carries its run's id in a file of its own (`.run`); the manifest, written last, says which ids belong
-together. A folder is 0700, a file 0600 or 0644. Under sudo all but files of 0600 is the calling user's.
+A group has its run's id in a file (`.run`); the manifest, written last, records which ids belong
+together. A folder is 0700, a file 0600 or 0644.
+Under sudo everything except files of mode 0600 belongs to the calling user.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _AT_FDCWD = -100
 
 @dataclass(frozen=True, slots=True)
 class OutFile:
-    """One file of the output; ``mode`` 0o600 where it holds anything private."""
+    """One file of the output; ``mode`` 0o600 if it has anything private."""
 
     content: bytes = field(repr=False)
     mode: int = 0o644
@@ -48,13 +49,13 @@ Group = Mapping[str, OutFile]
 
 @contextmanager
 def output_folder(path: Path, groups: Sequence[str] = ()) -> Iterator[Path]:
-    """The output folder, locked against a second imgbuild; what a killed run left behind is cleared away.
+    """The output folder, locked against a second imgbuild; what a killed run left behind is removed.
 
-    Nothing that imgbuild did not make is touched: what is there is looked at before it gets a mode, a lock or a file.
+    Nothing that imgbuild did not make is touched: existing files are checked before a mode, a lock or a file is set.
 
     Raises:
-        HostError: it cannot be made or written, another imgbuild holds it, or it or what is in the place of one of
-            ``groups`` is somebody else's.
+        HostError: it cannot be made or written, another imgbuild holds it, or it or something in place of one of
+            ``groups`` belongs to another user.
     """
     try:
         for folder in (*reversed(path.parents), path):
@@ -65,13 +66,13 @@ def output_folder(path: Path, groups: Sequence[str] = ()) -> Iterator[Path]:
         path.chmod(0o700)
         lock = _open_lock(path / _LOCK)
     except OSError as error:
-        raise HostError(f"cannot write to {path}: {error.strerror}", "give another folder with --output") from error
+        raise HostError(f"cannot write to {path}: {error.strerror}", "pass another folder with --output") from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise HostError(
-                f"another imgbuild is writing to {path}", "wait for it, or give another --output"
+                f"another imgbuild is writing to {path}", "wait for it, or pass another --output"
             ) from error
         for left in _left(path):
             _clear(path, left)
@@ -95,12 +96,12 @@ def _refuse_foreign(path: Path, groups: Sequence[str]) -> None:
     """Raise HostError unless ``path`` and its ``groups`` are imgbuild's own, or empty."""
     there = path.lstat()
     if stat.S_ISLNK(there.st_mode):
-        hint = f"remove the link, or give the folder that {path.name} shall be in with --output"
-        raise HostError(f"{path} is a link, and imgbuild follows none", hint)
+        hint = f"remove the link, or pass the folder for {path.name} with --output"
+        raise HostError(f"{path} is a link, which imgbuild does not follow", hint)
     if not stat.S_ISDIR(there.st_mode):
-        raise HostError(f"cannot write to {path}: it is not a folder", "give another folder with --output")
+        raise HostError(f"cannot write to {path}: it is not a folder", "pass another folder with --output")
     if there.st_uid not in own_users():
-        hint = "give another folder with --output"
+        hint = "pass another folder with --output"
         raise HostError(f"{path} belongs to another user (uid {there.st_uid})", hint)
     places = list(path.iterdir())
     if not any(group_run(path, place.name) is not None for place in places):
@@ -108,22 +109,22 @@ def _refuse_foreign(path: Path, groups: Sequence[str]) -> None:
             {place.name for place in places} - {_LOCK, "lost+found"} - {left.name for left in _left(path)} - {*groups}
         )
         if foreign:
-            hint = "give an empty or a new folder with --output, or another name with --name"
-            raise HostError(f"imgbuild did not make {path}: it holds {few(foreign, 3)}", hint)
+            hint = "pass an empty or a new folder with --output, or another name with --name"
+            raise HostError(f"imgbuild did not make {path}: it has {few(foreign, 3)}", hint)
     for place in (path / name for name in groups):
         if os.path.lexists(place) and group_run(path, place.name) is None and not _is_empty(place):
-            hint = f"move {place} away, or give another folder with --output"
+            hint = f"move {place} away, or pass another folder with --output"
             raise HostError(f"imgbuild did not make {place}, which would be lost", hint)
 
 
 def own_users() -> frozenset[int]:
-    """The users whose folders this run may write to: its own; under sudo the one who called it, too."""
+    """The users whose folders this run may write to: its own and, under sudo, the calling user."""
     whose = caller()
     return frozenset({os.geteuid(), *([] if whose is None else [whose.uid])})
 
 
 def _clear(folder: Path, left: Path) -> None:
-    """Remove what a killed run left, but for an old group that it had moved aside: that goes back."""
+    """Remove what a killed run left, but put back an old group that it had moved aside."""
     name = _LEFT.fullmatch(left.name)
     if name is not None and name["old"] and not os.path.lexists(folder / name["group"]):
         left.rename(folder / name["group"])
@@ -132,7 +133,7 @@ def _clear(folder: Path, left: Path) -> None:
 
 
 def _left(folder: Path) -> list[Path]:
-    """The groups that killed runs were filling: folders by the name that `new_group` gives them, and of this user's."""
+    """The groups that killed runs were filling: this user's folders with a name from `new_group`."""
     out = []
     for place in folder.glob(f"{_NEW}*"):
         there = place.lstat()
@@ -142,17 +143,17 @@ def _left(folder: Path) -> list[Path]:
 
 
 def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
-    """Write a group beside the old one and exchange the two in one step. What has not changed is taken over.
+    """Write a group beside the old one and exchange the two in one step. Unchanged files are reused.
 
-    ``files`` is asked for one file after the other: it may make them only then.
+    ``files`` is read one file at a time, so it may create them lazily.
 
     Raises:
-        HostError: the disk is full or the folder cannot be written; the old group is as it was.
+        HostError: the disk is full or the folder cannot be written; the old group is unchanged.
     """
     before = (folder / name).resolve() if group_run(folder, name) is not None else None
 
     @cache
-    def plain(old: Path) -> bool:  # a link may lead out of the old group
+    def plain(old: Path) -> bool:  # a link may point out of the old group
         return old.resolve() == old
 
     with new_group(folder, name, run) as fresh:
@@ -166,7 +167,7 @@ def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
 
 @contextmanager
 def new_group(folder: Path, name: str, run: str) -> Iterator[Path]:
-    """A fresh folder to fill; it takes the group's place when the block ends without an error."""
+    """A fresh folder to fill; it replaces the group when the block ends without an error."""
     fresh = Path(tempfile.mkdtemp(prefix=f"{_NEW}{name}-", dir=folder))
     try:
         try:
@@ -184,8 +185,8 @@ def new_group(folder: Path, name: str, run: str) -> Iterator[Path]:
 def write_file(path: Path, file: OutFile) -> None:
     """Write one new file with its mode from the first byte on.
 
-    Not flushed to the disk one by one: after a power cut the manifest's sums tell what is damaged, and all of it is
-    made anew in a second.
+    Not synced one by one: after a power failure the manifest's checksums show what is damaged, and rebuilding it
+    takes a second.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode)
     with os.fdopen(descriptor, "wb") as stream:
@@ -202,9 +203,9 @@ def _make_parents(path: Path) -> None:
 
 
 def _taken_over(old: Path, place: Path, file: OutFile) -> bool:
-    """Make ``old`` known as ``place`` too, if it is ``file`` already, to the byte.
+    """Link ``old`` to ``place`` if it already has exactly the content and mode of ``file``.
 
-    A thousand nodes are fifteen thousand files: a second run for one more node need not write and delete them all.
+    A thousand nodes are fifteen thousand files: a second run for one more node need not write them all.
     """
     try:
         with os.fdopen(os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
@@ -213,13 +214,13 @@ def _taken_over(old: Path, place: Path, file: OutFile) -> bool:
             if (there.st_mode, there.st_uid, there.st_size) != wanted or stream.read() != file.content:
                 return False
         os.link(old, place, follow_symlinks=False)
-    except OSError:  # it is not there, or this file system knows no second name
+    except OSError:  # it is not there, or this file system has no hard links
         return False
     return True
 
 
 def replace_file(path: Path, file: OutFile) -> None:
-    """Put a file in another's place in one step."""
+    """Replace a file in one step."""
     fresh = path.with_name(f"{_NEW}{path.name}")
     fresh.unlink(missing_ok=True)
     try:
@@ -231,12 +232,12 @@ def replace_file(path: Path, file: OutFile) -> None:
 
 
 def _kept(path: Path, error: OSError) -> HostError:
-    hint = "free some space and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"look at {path}"
+    hint = "free some space and retry" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"check {path} and retry"
     return HostError(f"cannot write {path}: {error.strerror}; the old one is kept", hint)
 
 
 def group_run(folder: Path, name: str) -> str | None:
-    """The id of the run that wrote this group; None: imgbuild wrote no group there. Links are not followed."""
+    """The id of the run that wrote this group; None if imgbuild wrote no group there. Links are not followed."""
     try:
         group = os.open(folder / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

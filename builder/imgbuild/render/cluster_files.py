@@ -1,4 +1,4 @@
-"""What comes from the cluster file and from one node of it. It travels in the seed, in both modes."""
+"""What comes from the cluster file and from one of its nodes. It is part of the seed, in both modes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.templates import render
 
 PKI = "/etc/imgbuild/pki"
-"""Where the cluster's own keys lie: `kubeadm reset` empties /etc/kubernetes/pki."""
+"""The folder of the cluster's own keys: `kubeadm reset` empties /etc/kubernetes/pki."""
 
 
 def seed_tree(
@@ -58,7 +58,7 @@ def _kubernetes(
     if node.role != "control-plane":
         return
     if profile.cilium.enabled:
-        # Whoever may read it reads what the values hold: passwords and keys among them.
+        # The values may have passwords and keys.
         yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node, where), 0o600)
     if cluster.vip is not None:
         yield NodeFile("/etc/imgbuild/kube-vip.yaml", kubevip.manifest(profile, cluster, node, cluster.vip))
@@ -79,7 +79,7 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
         "node_place": list(where.control_planes).index(node.name) if node.role == "control-plane" else "",
         "endpoint": where.endpoint or "",
         "single_endpoint": _yes(cluster.single_endpoint),
-        # For the node that may make the cluster: who has it already, if it was made.
+        # For the node that may make the cluster: the nodes to ask whether it exists.
         "others": " ".join(others),
         "others_unknown": " ".join(unknown),
         "api_port": kubernetes.api_port,
@@ -120,7 +120,7 @@ def _part(values: Mapping[str, object], key: str) -> Mapping[str, object]:
 
 
 def _masquerading(values: Mapping[str, object]) -> str:
-    """bpf, iptables or off: the chart masquerades both families unless told otherwise, the agent those it has."""
+    """bpf, iptables or off: by default the chart masquerades both families, the agent those it has."""
     families = [number for number, has in ((4, True), (6, False)) if _part(values, f"ipv{number}").get("enabled", has)]
     if not any(values.get(f"enableIPv{number}Masquerade", True) for number in families):
         return "off"
@@ -134,19 +134,19 @@ def _bandwidth(manager: Mapping[str, object]) -> str:
 
 
 def _routing(values: Mapping[str, object]) -> str:
-    """What the chart makes of its values: a tunnel unless told otherwise (up to 1.14 by ``tunnel``)."""
+    """The routing mode that the chart derives from its values: by default a tunnel (up to 1.14 by ``tunnel``)."""
     mode = values.get("routingMode") or ("native" if values.get("tunnel") == "disabled" else "tunnel")
     return str(mode)
 
 
 def _host_routing(values: Mapping[str, object], *, replacement: bool) -> str:
-    """BPF host routing wants kube-proxy's replacement and BPF masquerading; else the agent falls back to legacy."""
+    """BPF host routing requires kube-proxy's replacement and BPF masquerading; else the agent uses legacy routing."""
     bpf = _part(values, "bpf")
     return "bpf" if replacement and bpf.get("masquerade") and not bpf.get("hostLegacyRouting") else "legacy"
 
 
 def _seed_conf(profile: Profile, node: Node) -> bytes:
-    # Only type and key: sshd and cloud-init may write the comment otherwise.
+    # Only type and key: sshd and cloud-init may write the comment differently.
     keys = [(user.name, " ".join(key.split()[:2])) for user in profile.users for key in user.ssh_keys]
     return render(
         "node",

@@ -1,4 +1,4 @@
-"""containerd's configuration and that of what pulls images beside it."""
+"""The configuration of containerd and of the other programs that pull images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def files(resolved: Resolved) -> Iterator[NodeFile]:
                 "node",
                 "etc/containerd/certs.d/hosts.toml.j2",
                 name=name,
-                # With a server of its own, _default would send every unknown registry's images there.
+                # With its own server, _default would send requests for every unknown registry there.
                 server=None if name == "_default" else registry.server,
                 mirrors=registry.mirrors,
             )
@@ -45,8 +45,10 @@ def config(resolved: Resolved) -> bytes:
     """/etc/containerd/config.toml in the version that this containerd reads."""
     profile = resolved.profile
     release = resolved.containerd
-    if release is None:  # check says it with its place
-        raise ImgbuildError("containerd.nerdctl_full.containerd must say which containerd this archive holds")
+    if release is None:  # check reports it with its place
+        raise ImgbuildError(
+            "containerd.nerdctl_full.containerd must be set to the version of containerd in this archive"
+        )
     options = profile.containerd
     return render(
         "node",
@@ -102,7 +104,7 @@ def _shown(value: object) -> str:
 def cni_link(resolved: Resolved) -> NodeLink | None:
     """/opt/cni/bin has one owner: the kubernetes-cni package, or a link to the archive's or distribution's plugins.
 
-    A container that mounts /opt/cni/bin from the host (Cilium's agent) gets what the link leads to.
+    A container that mounts /opt/cni/bin from the host (Cilium's agent) gets the link's target.
     """
     profile, target = resolved.profile, resolved.target
     if profile.kubernetes.enabled and profile.kubernetes.source == "packages":
@@ -117,7 +119,7 @@ def _crictl(profile: Profile) -> bytes:
 
 
 def _mirrors(profile: Profile) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Registries with their mirrors as host[/path], which is all that stargz and buildkit take."""
+    """Registries with their mirrors as host[/path], the only form that stargz and buildkit accept."""
     found = []
     for name, registry in sorted(profile.containerd.registries.items()):
         if registry is None or not registry.mirrors or name == "_default":

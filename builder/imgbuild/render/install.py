@@ -1,8 +1,8 @@
-"""The package part of a node: what is installed, and the scripts that do it.
+"""The package part of a node: what is installed, and the scripts that install it.
 
 The same scripts run in the chroot of an image build and on a running cloud image; docs/explanation/silences.md lists
-what they guard against. The digest of this tree names the cached root file system, so nothing may enter it that does
-not decide which packages, kernel or binaries a node gets: no sysctl, no time zone, no address.
+what they guard against. The digest of this tree names the cached root file system, so it may have nothing
+but what decides which packages, kernel or binaries a node gets: no sysctl, no time zone, no address.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CACHE = "/var/cache/imgbuild"
 Settings = dict[str, str | list[str]]
 
 _KUBERNETES = ("kubelet", "kubeadm", "kubectl")
-_BROUGHT = ("cri-tools", "kubernetes-cni")  # what the packages of Kubernetes bring along, held with them
+_BROUGHT = ("cri-tools", "kubernetes-cni")  # dependencies of the packages of Kubernetes, held with them
 _FAMILY = {"apt": "apt", "yum": "rpm", "dnf": "rpm"}
 
 
@@ -31,13 +31,13 @@ def install_tree(resolved: Resolved) -> NodeTree:
     """The install scripts and their settings, as files on the node.
 
     ``/usr/libexec/imgbuild/install`` runs the steps; in stock mode ``/usr/libexec/imgbuild/setup`` runs it, with
-    what it needs to go on after a power cut.
+    what it needs to continue after a power failure.
     """
     profile = resolved.profile
     settings = _settings(resolved)
     files = [NodeFile(CONF, render("node", "etc/imgbuild/install.conf.j2", settings=settings))]
     files += [_script("install", "install"), _script("lib/install.sh", "lib/install.sh", mode=0o644)]
-    files += [_script("lib/path.sh", "lib/path.sh", mode=0o644)]  # every program's, of the node files' too
+    files += [_script("lib/path.sh", "lib/path.sh", mode=0o644)]  # for every program, of the node files too
     files += _steps(resolved)
     files += _system_files(resolved)
     if profile.mode == "stock":
@@ -52,7 +52,7 @@ def _script(name: str, source: str, *, mode: int = 0o755, context: Mapping[str, 
 
 
 def _steps(resolved: Resolved) -> Iterable[NodeFile]:
-    """The steps that this node needs, in this family's words; no other reaches it."""
+    """The steps that this node needs, for its family of distributions; the node gets no others."""
     profile, target = resolved.profile, resolved.target
     family = _FAMILY[target.package_manager]
     manager = target.package_manager
@@ -89,7 +89,7 @@ def _setup(resolved: Resolved) -> Iterable[NodeFile]:
     """What only a running cloud image needs. An image's kernel arguments are written when its disk is made."""
     profile, target = resolved.profile, resolved.target
     yield _script("setup", "setup")
-    if not profile.kubernetes.enabled:  # else first boot's, a node file
+    if not profile.kubernetes.enabled:  # else a node file has first boot's
         yield _script("lib/stage.sh", "lib/stage.sh", mode=0o644)
     yield _script("boot-arguments", f"install.d/{_FAMILY[target.package_manager]}/boot-arguments")
     conf = "etc/imgbuild/setup.conf"
@@ -100,7 +100,7 @@ def _setup(resolved: Resolved) -> Iterable[NodeFile]:
 
 
 def _system_files(resolved: Resolved) -> Iterable[NodeFile]:
-    """What must lie there before the first package is installed."""
+    """Files that must be there before the first package is installed."""
     target = resolved.target
     yield from key_files(resolved)
     wanted = boot_drivers()
@@ -157,7 +157,7 @@ def _settings(resolved: Resolved) -> Settings:
 
 
 def _chart(profile: Profile) -> Binary | None:
-    """Cilium's chart as a file on the node; None: first boot takes it from the repository, or there is no Cilium."""
+    """Cilium's chart as a file on the node; None if first boot gets it from the repository, or without Cilium."""
     return profile.cilium.chart if profile.kubernetes.enabled and profile.cilium.enabled else None
 
 

@@ -1,4 +1,4 @@
-"""kubeadm's configuration: v1beta3 up to Kubernetes 1.30, v1beta4 from 1.31 on, no flags beside it.
+"""kubeadm's configuration: v1beta3 up to Kubernetes 1.30, v1beta4 from 1.31 on, without additional flags.
 
 Source: kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4, and cmd/kubeadm/app/apis of each release.
 """
@@ -22,8 +22,8 @@ _CGROUP_V1 = """\
 # failCgroupV1 is false, and kubeadm's SystemVerification reports it as an error (KEP-5573).
 """
 LIFETIME = "@TOKEN_TTL@"
-"""Stands for what is left until the token's end, which first boot puts in. kubeadm has a field for the end itself
-(``expires``) and never takes it: it sets a default ``ttl`` first, and refuses both together (1.31 to 1.36)."""
+"""Placeholder for the time until the token expires, which first boot sets. kubeadm has a field for the expiry itself
+(``expires``) but never accepts it: it sets a default ``ttl`` first, and refuses both together (1.31 to 1.36)."""
 
 
 def init_yaml(resolved: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None) -> bytes:
@@ -52,9 +52,9 @@ def init_yaml(resolved: Resolved, cluster: Cluster, node: Node, where: Reach, se
 
 
 def join_yaml(resolved: Resolved, node: Node, where: Reach, secrets: Secrets) -> bytes:
-    """For `kubeadm join --config`. A control plane has the cluster's CAs in /etc/kubernetes/pki before.
+    """For `kubeadm join --config`. A control plane already has the cluster's CAs in /etc/kubernetes/pki.
 
-    There is none for a cluster without an endpoint.
+    A cluster without an endpoint has none.
     """
     profile = resolved.profile
     limit = "5m0s"
@@ -106,7 +106,7 @@ def _registration(resolved: Resolved, node: Node) -> dict[str, Any]:
     if node.role == "control-plane":
         if not profile.kubernetes.schedulable_control_plane:
             taints.insert(0, {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"})
-        registration["taints"] = taints  # empty, not left out: that would be kubeadm's own taint
+        registration["taints"] = taints  # empty, not omitted: that would mean kubeadm's own taint
     elif taints:
         registration["taints"] = taints
     arguments = {"node-ip": own_address(profile, node) or NODE_IP}

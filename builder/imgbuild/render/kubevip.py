@@ -15,20 +15,20 @@ from imgbuild.facts import derive
 from imgbuild.facts.endpoint import vip_interface
 
 HOSTS = "/etc/imgbuild/kube-vip.hosts"
-"""kube-vip's /etc/hosts. hostAliases are for this, and the kubelet leaves them out of a static pod that starts before
-it knows the node's addresses: always in the first patches of 1.29, at times in all before 1.32 (kube-vip#692,
-kubernetes#119852, fixed by kubernetes#126460). A file of the pod's own takes the place of the kubelet's."""
+"""kube-vip's /etc/hosts. hostAliases are for this, but the kubelet omits them from a static pod that starts before
+it knows the node's addresses: always in the first patches of 1.29, sometimes in all before 1.32 (kube-vip#692,
+kubernetes#119852, fixed by kubernetes#126460). The pod's own file replaces the kubelet's."""
 
 
 def hosts() -> bytes:
-    """kube-vip asks for the API server as `kubernetes`: the node's own, for the virtual address is not there yet."""
+    """kube-vip connects to the API server as `kubernetes`: the node's own, as the virtual address is not there yet."""
     return b"# imgbuild: /etc/hosts of kube-vip\n127.0.0.1 localhost kubernetes\n::1 localhost\n"
 
 
 def manifest(profile: Profile, cluster: Cluster, node: Node, vip: Vip) -> bytes:
     """/etc/kubernetes/manifests/kube-vip.yaml of one control plane."""
     release = derive.version(derive.minor(profile.kubernetes.version))
-    # admin.conf has no rights before kubeadm's last steps, and super-admin.conf is there for that. First boot puts
+    # admin.conf has no rights before kubeadm's last steps; super-admin.conf is for that time. First boot puts
     # admin.conf in its place once the cluster is made (lib/kubeadm.sh).
     first = node == cluster.first and release >= derive.since("kubernetes", "super_admin")
     config = f"/etc/kubernetes/{'super-admin' if first else 'admin'}.conf"

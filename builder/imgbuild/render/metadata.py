@@ -10,9 +10,9 @@ from imgbuild.render.yamltext import quote
 
 
 def meta_data(cluster: Cluster, node: Node, *content: bytes) -> bytes:
-    """``content`` is everything else in the seed: the instance-id follows it.
+    """``content`` is everything else in the seed, from which the instance-id is derived.
 
-    cloud-init takes a seed for new, and runs it, only if the instance-id is another one.
+    cloud-init considers a seed new, and runs it, only if the instance-id has changed.
     """
     sha = hashlib.sha256(f"{cluster.name}\n{node.name}\n".encode())
     for part in content:
@@ -23,5 +23,5 @@ def meta_data(cluster: Cluster, node: Node, *content: bytes) -> bytes:
 
 
 def vendor_data() -> bytes:
-    """Nothing to do, in words that every cloud-init reads."""
+    """Nothing to do, in a form that every cloud-init reads."""
     return static("cloudinit", "vendor-data")

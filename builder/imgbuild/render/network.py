@@ -1,16 +1,16 @@
 """network-config of a node with static addresses.
 
-Version 1 for cloud-init before 22.1, and for Enterprise Linux always: sysconfig renders it whole from 19.4 to 26.2, but
-22.1 ends in a KeyError at an IPv6 route of version 2, and 22.4 loses its metrics. Version 2 for the others: netplan
-gets it as it is. What was tried with `cloud-init devel net-convert` of a dozen releases from 19.4 to 26.2:
+Version 1 for cloud-init before 22.1, and for Enterprise Linux always: sysconfig renders it fully from 19.4 to 26.2, but
+22.1 fails with a KeyError at an IPv6 route of version 2, and 22.4 loses its metrics. Version 2 for the others: netplan
+gets it unchanged. What was tried with `cloud-init devel net-convert` of a dozen releases from 19.4 to 26.2:
 
 - Version 1: an IPv6 address is of type ``static`` too; 19.4's sysconfig does not know ``static6``. A route is
   ``network`` and ``netmask`` (up to 22.1 an IPv6 ``destination`` with its prefix length is a KeyError), both text for
-  the schema, which 23.3 and later want as ``destination``.
+  the schema, which 23.3 and later require as ``destination``.
 - Version 2: the default route is ``gateway4``/``gateway6``. As ``routes: [{to: 0.0.0.0/0}]`` it reaches ifupdown as
   `route add … || true`, which does nothing where net-tools is not installed; ``to: default`` works from 25.3 only.
-  netplan calls gateway4 deprecated and takes it.
-- Name servers stand on the interface with the gateway: NetworkManager overwrites a global resolv.conf.
+  netplan reports gateway4 as deprecated and accepts it.
+- Name servers are set on the interface with the gateway: NetworkManager overwrites a global resolv.conf.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from imgbuild.facts.resolved import Resolved
 
 
 def network_config(resolved: Resolved, node: Node) -> bytes | None:
-    """The seed's network-config, without a top-level ``network:``; None: the node uses DHCP."""
+    """The seed's network-config, without a top-level ``network:``; None if the node uses DHCP."""
     target = resolved.target
     if node.network is None:
         return None
@@ -52,7 +52,7 @@ def devices(network: NodeNetwork) -> list[Addresses]:
 
 
 def name_server_device(network: NodeNetwork) -> Addresses | None:
-    """The device that name servers are written on: with a gateway, else with an address."""
+    """The device that gets the name servers: one with a gateway, else one with an address."""
     every = devices(network)
     with_address = [d for d in every if d.addresses]
     choice = [d for d in with_address if d.gateway] or with_address or [d for d in every if d.dhcp]
@@ -118,7 +118,7 @@ def _version2(network: NodeNetwork, *, gateways: bool) -> dict[str, Any]:
 
 
 def _bond2(bond: Bond) -> dict[str, Any]:
-    # Text for cloud-init's schema (24.1 and later); netplan takes both.
+    # Text for cloud-init's schema (24.1 and later); netplan accepts both.
     parameters = {"mode": bond.mode, "mii-monitor-interval": str(bond.miimon)}
     return {"interfaces": list(bond.interfaces), "parameters": parameters}
 

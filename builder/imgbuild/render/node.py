@@ -1,4 +1,4 @@
-"""Everything of the profile that lies on a node beside packages: the same in baked and in stock mode."""
+"""Everything from the profile that is on a node besides packages: the same in baked and in stock mode."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _STAGES = (
 )
 _CHECKS = ("10-boot.sh", "20-system.sh", "30-containerd.sh", "40-kubernetes.sh")
 KUBELET = "/usr/local/bin/kubelet"
-"""Where pinned binaries lie; packages bring a unit and a kubelet of their own."""
+"""The folder of pinned binaries; packages have their own unit and kubelet."""
 
 
 def node_tree(resolved: Resolved) -> NodeTree:
-    """The node's files, links and units. A file of the user's takes the place of ours at the same path."""
+    """The node's files, links and units. A user's file replaces imgbuild's at the same path."""
     profile = resolved.profile
     files = {f.path: f for f in _files(resolved)}
     links = list(_links(resolved))
@@ -182,7 +182,7 @@ def _mask(resolved: Resolved) -> Iterator[str]:
     if profile.firewall.disabled:
         yield from target.services.firewall
     if not profile.swap.enabled:
-        yield "swap.target"  # nothing else pulls in swap units: neither fstab's nor those found on GPT
+        yield "swap.target"  # nothing else pulls in swap units, neither fstab's nor those found on GPT
 
 
 def _node_conf(resolved: Resolved, tree: NodeTree) -> bytes:

@@ -1,4 +1,4 @@
-"""A file as it lands on a node: rendered once, then laid into an image, sent by cloud-init, or shown."""
+"""A file as it is placed on a node: rendered once, then copied into an image, sent by cloud-init, or shown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 class NodeFile:
     """One regular file on the node, owned by root:root.
 
-    ``mode`` is the permission bits (0o644). A file that not everybody on the node may read is ``secret``: its content
-    must never be logged, shown, put on a web server or written for others to read. ``public``: it is not, although
-    the program that reads it wants such a mode (sudo).
+    ``mode`` is the permission bits (0o644). A file that not every account may read is ``secret``: its content
+    must never be logged, shown, put on a web server or written for others to read. ``public``: it is not secret,
+    although the program that reads it requires such a mode (sudo).
     """
 
     path: str
@@ -24,7 +24,7 @@ class NodeFile:
 
     @property
     def secret(self) -> bool:
-        """Whether its mode keeps others out of what they must not see."""
+        """Whether its mode hides secrets from other accounts."""
         return not self.public and not self.mode & 0o004
 
     def __post_init__(self) -> None:
@@ -43,10 +43,10 @@ class NodeLink:
 
 @dataclass(frozen=True)
 class NodeTree:
-    """Everything imgbuild lays onto a node beside packages.
+    """Everything imgbuild places on a node besides packages.
 
     ``enable`` and ``mask`` name systemd units. A unit in ``enable`` that does not exist on the node is an
-    error there, never skipped. ``replaced`` are the paths of imgbuild's own where a file of the user's is in its place.
+    error there, never skipped. ``replaced`` are the paths where a user's file replaces imgbuild's own.
     """
 
     files: tuple[NodeFile, ...] = ()

@@ -1,4 +1,4 @@
-"""Where packages come from: repository files, key files, and what the steps are told of both."""
+"""Where packages come from: repository files, key files, and the install steps' settings for both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HELD = ("kubelet", "kubeadm", "kubectl", "cri-tools", "kubernetes-cni")
 
 @dataclass(frozen=True)
 class Repository:
-    """One section of a yum repository file. ``exclude``: what only an explicit installation takes from it."""
+    """One section of a yum repository file. ``exclude``: packages that are only installed from it explicitly."""
 
     id: str
     name: str
@@ -26,7 +26,7 @@ class Repository:
 
 
 def key_files(resolved: Resolved) -> list[NodeFile]:
-    """The keys that the base image does not bring, as files on the node."""
+    """The keys that the base image does not have, as files on the node."""
     keys = (key for found in resolved.repository_keys.values() for key in found)
     return [NodeFile(path, content) for path, content in {k.path: k.content for k in keys}.items() if content]
 
@@ -62,7 +62,7 @@ def rpm_repositories(resolved: Resolved) -> list[Repository]:
 
 
 def apt_sources(resolved: Resolved) -> dict[str, bool | str]:
-    """Which parts the repository step has; without an address of its own it leaves the system's alone.
+    """Which parts the repository step has; without a configured address it keeps the system's repositories.
 
     ``own_keys``: which list of install.conf has the profile's keys of the distribution's mirror, if it has any.
     """
@@ -75,7 +75,7 @@ def apt_sources(resolved: Resolved) -> dict[str, bool | str]:
 
 
 def repository_settings(resolved: Resolved) -> dict[str, str | list[str]]:
-    """What the steps read of repositories from install.conf."""
+    """What the steps read about repositories from install.conf."""
     target = resolved.target
     urls = {name: found for name, found in resolved.repository_urls.items() if found}
     keys = {name: [_word(key) for key in found] for name, found in resolved.repository_keys.items()}
@@ -89,5 +89,5 @@ def repository_settings(resolved: Resolved) -> dict[str, str | list[str]]:
 
 
 def _word(key: Key) -> str:
-    """One word for bash: where the key lies, its fingerprint, where it comes from, when it expires (or nothing)."""
+    """One word for bash: the key's path, its fingerprint, its origin, when it expires (or nothing)."""
     return f"{key.path}|{key.fingerprint or ''}|{key.origin}|{key.expires or ''}"

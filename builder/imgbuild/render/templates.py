@@ -30,7 +30,7 @@ def sh(value: object) -> str:
 
 
 def toml(value: object) -> str:
-    """``value`` as a TOML value: text, bool, int, or a list of those. JSON's escapes would not do: no pairs, no DEL."""
+    """``value`` as a TOML value: text, bool, int, or a list of those. JSON's escapes differ: pairs, DEL."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -39,7 +39,7 @@ def toml(value: object) -> str:
         return '"' + "".join(_TOML_ESCAPE.get(c, c) for c in value) + '"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(toml(v) for v in value) + "]"
-    raise TypeError(f"no TOML value: {type(value).__name__}")
+    raise TypeError(f"not a TOML value: {type(value).__name__}")
 
 
 def to_json(value: object) -> str:
@@ -48,13 +48,13 @@ def to_json(value: object) -> str:
 
 
 def unit(value: object) -> str:
-    """``value`` as text in a systemd unit: specifiers and variables are switched off (man systemd.unit)."""
+    """``value`` as text in a systemd unit: specifiers and variables are escaped (man systemd.unit)."""
     return str(value).replace("%", "%%").replace("$", "$$")
 
 
 @cache
 def environment(room: Room) -> Environment:
-    """The environment of one room. A shell script that needs ``${#name}`` is no template: Jinja sees a comment."""
+    """The environment of one folder. A shell script with ``${#name}`` cannot be a template: Jinja reads a comment."""
     made = Environment(
         loader=FileSystemLoader(data_dir(room), encoding="utf-8"),
         undefined=StrictUndefined,
@@ -69,11 +69,11 @@ def environment(room: Room) -> Environment:
 
 
 def render(room: Room, name: str, /, **context: object) -> bytes:
-    """A template of a room, as bytes: ``render("node", "etc/crictl.yaml.j2", crictl=profile.crictl)``."""
+    """A template of a folder, as bytes: ``render("node", "etc/crictl.yaml.j2", crictl=profile.crictl)``."""
     return environment(room).get_template(name).render(context).encode()
 
 
 @cache
 def static(room: Room, name: str, /) -> bytes:
-    """A file of a room as it is: scripts and whatever else holds nothing of the profile."""
+    """A file of a folder, unchanged: scripts and other files without values of the profile."""
     return (data_dir(room) / name).read_bytes()

@@ -1,7 +1,7 @@
-"""user-data: what cloud-init does with a node, in words that this target's cloud-init understands.
+"""user-data: what cloud-init does on a node, in a form that this target's cloud-init understands.
 
-Left out on purpose: ``ntp``, ``ca_certs``, ``mounts``, ``swap`` and ``write_files.defer``, which one cloud-init or
-another ignores or takes wrongly (profiles/versions/cloud-init.yaml); node files do that work instead.
+Deliberately unused: ``ntp``, ``ca_certs``, ``mounts``, ``swap`` and ``write_files.defer``, which some
+versions of cloud-init ignore or misread (profiles/versions/cloud-init.yaml); node files do that work instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SETUP = "/usr/libexec/imgbuild/setup"
 
 @dataclass(frozen=True)
 class Include:
-    """Node files that the node fetches itself, because user-data would be over a cloud's limit with them."""
+    """Node files that the node fetches itself, because with them user-data would exceed a cloud's limit."""
 
     url: str
     sha256: str
@@ -65,7 +65,7 @@ def user_data(
 
 
 def plain(key: str) -> str:
-    """An SSH key whose comment is ASCII: cloud-init 19.4 on Python 2 (CentOS 7) ends at another one, without users."""
+    """An SSH key with an ASCII comment: cloud-init 19.4 on Python 2 (CentOS 7) fails on others and adds no users."""
     return key.encode("ascii", "replace").decode("ascii")
 
 
@@ -85,7 +85,7 @@ def modules(resolved: Resolved) -> frozenset[str]:
 
 
 def unsupported(resolved: Resolved, document: Mapping[str, Any]) -> list[str]:
-    """Why cloud-init on this target would not do all that a ``#cloud-config`` says; it would not say so itself."""
+    """Why cloud-init on this target would silently ignore parts of a ``#cloud-config``."""
     target = resolved.target
     known = modules(resolved)
     release = resolved.cloud_init
@@ -94,7 +94,7 @@ def unsupported(resolved: Resolved, document: Mapping[str, Any]) -> list[str]:
     for key in document:
         wanted = table["keys"].get(key)
         if wanted is None:
-            out.append(f"{key}: no key of cloud-init's that imgbuild knows")
+            out.append(f"{key}: not a cloud-init key that imgbuild knows")
             continue
         out += [
             f"{key}: {target.name}'s cloud-init {release} does not run the module {module}"
@@ -104,9 +104,9 @@ def unsupported(resolved: Resolved, document: Mapping[str, Any]) -> list[str]:
     since = {name: version(text) for name, text in table["since"].items()}
     for item in document.get("write_files") or []:
         if "defer" in item and release < since["write_files_defer"]:
-            out.append(f"write_files: cloud-init {release} writes {item.get('path')} early, it does not know defer")
+            out.append(f"write_files: cloud-init {release} writes {item.get('path')} early: it does not support defer")
         if "source" in item and release < since["write_files_source"]:
-            out.append(f"write_files: cloud-init {release} does not know source ({item.get('path')})")
+            out.append(f"write_files: cloud-init {release} does not support source ({item.get('path')})")
     if "users" in (document.get("chpasswd") or {}) and release < since["chpasswd_users"]:
-        out.append(f"chpasswd: cloud-init {release} does not know users")
+        out.append(f"chpasswd: cloud-init {release} does not support users")
     return out

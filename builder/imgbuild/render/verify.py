@@ -14,12 +14,12 @@ CLUSTER = ("first-boot", "node-ready", "vip", "certificates", "no-kube-proxy", *
 """Checks of the node in its cluster; skipped until first boot is done."""
 
 UNREQUIRED = frozenset({"clock", *CLUSTER})
-"""Checks that say "skipped" on a sound node too: the clock is not synchronised without a network, and a node whose
+"""Checks that report "skipped" on a healthy node too: the clock is not synchronised without a network, and a node whose
 first boot is still under way (it may wait for another node) has not failed. One whose first boot failed has."""
 
 
 def check_names(resolved: Resolved) -> frozenset[str]:
-    """The checks that imgbuild-verify makes for this profile and that a sound node with its seed passes."""
+    """The checks that imgbuild-verify makes for this profile and that a healthy node with its seed passes."""
     return frozenset(check_list(resolved)) - UNREQUIRED - left_out(resolved).keys()
 
 
@@ -39,12 +39,12 @@ _READS = {
     f"{_SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
     "/etc/crictl.yaml": "crictl",
 }
-"""What a check expects comes from the profile by this file of ours: with one of the user's in its place nobody knows.
-The checks `chrony` and `containerd-config` then look at what does not depend on its content (own_files)."""
+"""These checks expect the content of imgbuild's own file. If a user's file replaces it, the content is unknown.
+The checks `chrony` and `containerd-config` then verify only what does not depend on it (own_files)."""
 
 
 def left_out(resolved: Resolved) -> dict[str, str]:
-    """The checks that are not made because of a file of the user's, with that file."""
+    """The checks that are not made because of a user's file, with that file."""
     profile = resolved.profile
     own = {file.path for file in profile.files}
     reads = {path: check for path, check in _READS.items() if path in own}
@@ -59,10 +59,10 @@ def left_out(resolved: Resolved) -> dict[str, str]:
 def check_list(resolved: Resolved) -> list[str]:
     """All checks in the order in which the node makes them. "name:argument" calls check_name with its argument."""
     profile, target = resolved.profile, resolved.target
-    # Users come with the seed, and a node may have its own: the image asks for the seed's, whoever they are.
+    # Users come with the seed, and a node may have its own: the image checks those of the seed, whoever they are.
     names = ["kernel", "boot-default", "cloud-init", "hostname", "users", "ssh-keys"]
     names += ["root-grown", "time-zone", "chrony", "clock"]
-    if modules(profile):  # bash 4.2 with -u takes an empty list for an unset one
+    if modules(profile):  # bash 4.2 with -u treats an empty list as unset
         names.append("modules")
     names += [f"sysctl:{key}" for key, _, _ in sysctls(resolved)]
     names.append("rp-filter")
@@ -98,7 +98,7 @@ def check_list(resolved: Resolved) -> list[str]:
 
 
 def _unmade(profile: Profile) -> set[str]:
-    """The checks of Cilium that have nothing to look at."""
+    """The checks of Cilium that do not apply."""
     if not profile.cilium.enabled:
         return set(CILIUM)
     values = profile.cilium.values
@@ -114,13 +114,13 @@ def modules(profile: Profile) -> list[str]:
 
 
 def sysctl_path(key: str) -> str:
-    """The file below /proc/sys. sysctl.d(5): where the first separator is a dot, dots and slashes swap."""
+    """The file below /proc/sys. sysctl.d(5): if the first separator is a dot, dots and slashes are swapped."""
     first = next(c for c in key if c in "./")
     return key if first == "/" else key.translate(str.maketrans("./", "/."))
 
 
 def sysctls(resolved: Resolved) -> list[tuple[str, str, str]]:
-    """Key, path below /proc/sys and value of each sysctl that is set; null in the profile takes one away."""
+    """Key, path below /proc/sys and value of each sysctl that is set; null in the profile removes one."""
     network = resolved.profile.network
     rows = {key: str(value) for key, value in resolved.sysctls.items()}
     rows |= {f"net.ipv4.conf.{name}.rp_filter": str(network.rp_filter) for name in ("all", "default")}

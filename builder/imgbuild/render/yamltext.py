@@ -1,7 +1,7 @@
 """YAML text that every PyYAML from 3.10 (CentOS 7) on reads back exactly.
 
 Written here and not by PyYAML's dumper: a literal block keeps scripts readable in user-data and lets gzip see them,
-where the dumper falls back to one long quoted line at the first trailing space.
+while the dumper falls back to one long quoted line at the first trailing space.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import base64
 import re
 
-# PyYAML before 5.1 refuses what lies beyond the basic plane and takes NEL, LS and PS for line breaks.
+# PyYAML before 5.1 refuses characters beyond the basic plane and reads NEL, LS and PS as line breaks.
 _PLAIN = re.compile("[\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*")
 _MIME = re.compile("mime-version:", re.IGNORECASE)
 _ESCAPE = re.compile('[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]|["\\\\]')
 
 
 def carries(text: str) -> bool:
-    """Whether a literal block holds ``text`` exactly.
+    """Whether a literal block can represent ``text`` exactly.
 
-    ``MIME-Version:`` in the first 4096 bytes makes cloud-init take the whole of user-data for a mail
-    (cloudinit/user_data.py, convert_string), so it must not stand there as it is.
+    ``MIME-Version:`` in the first 4096 bytes makes cloud-init parse the whole user-data as a mail
+    (cloudinit/user_data.py, convert_string), so it must not be there as plain text.
     """
     return _PLAIN.fullmatch(text) is not None and _MIME.search(text) is None
 
@@ -41,7 +41,7 @@ def quote(value: object) -> str:
 def block(text: str, indent: int) -> str:
     """``text`` as a literal block whose lines start at column ``indent``, two to the right of their parent.
 
-    What no block can carry becomes a quoted scalar.
+    Text that no block can represent becomes a quoted scalar.
     """
     if not text.strip("\n") or not carries(text):
         return quote(text)
@@ -53,7 +53,7 @@ def block(text: str, indent: int) -> str:
 
 
 def content(raw: bytes, indent: int) -> list[str]:
-    """The lines of a `write_files` item that say what is in the file: as text where that is exact, else base64."""
+    """The lines of a `write_files` item with the file's content: as text if that is exact, else base64."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:

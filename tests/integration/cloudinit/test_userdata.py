@@ -170,9 +170,9 @@ def test_vendor_data_is_a_cloud_config_that_does_nothing(tmp_path: Path) -> None
         ("centos7-efi", "baked", {"ntp": {}}, "does not run the module ntp"),
         ("centos8-efi", "stock", {"ca-certs": {}}, "does not run the module ca-certs"),
         ("centos7-efi", "baked", {"runncmd": []}, "no key"),
-        ("centos8-efi", "baked", {"write_files": [{"path": "/a", "defer": True}]}, "does not know defer"),
-        ("debian12-efi", "baked", {"write_files": [{"path": "/a", "source": {}}]}, "does not know source"),
-        ("centos7-efi", "baked", {"chpasswd": {"users": []}}, "does not know users"),
+        ("centos8-efi", "baked", {"write_files": [{"path": "/a", "defer": True}]}, "does not support defer"),
+        ("debian12-efi", "baked", {"write_files": [{"path": "/a", "source": {}}]}, "does not support source"),
+        ("centos7-efi", "baked", {"chpasswd": {"users": []}}, "does not support users"),
     ],
 )
 def test_what_a_target_would_ignore_is_said(profile: str, mode: str, document: dict[str, Any], said: str) -> None:

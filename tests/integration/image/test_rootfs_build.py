@@ -175,7 +175,7 @@ def test_an_ended_build_leaves_nothing(
     steps = Recorder()
     build_rootfs(plan, cache, steps)
     assert not loops(cache)
-    assert ("cleared what a killed build had left" in steps.lines) == (how == "kill-both")
+    assert ("removed what a killed build had left" in steps.lines) == (how == "kill-both")
 
 
 def test_a_second_build_waits(tiny: Callable[[str], RootfsPlan], tmp_path: Path) -> None:

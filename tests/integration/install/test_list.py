@@ -76,7 +76,7 @@ def test_the_list_as_it_is_read() -> None:
         (GOOD.replace("profile", "friend"), "line 2"),
         (GOOD.replace("unknown", " x"), "line 2"),
         (GOOD.replace("base", "base\tmore"), "line 1"),
-        (GOOD + GOOD, "stands twice"),
+        (GOOD + GOOD, "duplicate package"),
     ],
 )
 def test_a_list_that_is_not_the_install_script_s(text: str, why: str) -> None:

@@ -81,9 +81,9 @@ def test_an_overlay_that_is_kept_is_the_next_machines_disk(
 @pytest.mark.parametrize(
     ("part", "says"),
     [
-        ("garbage", "no JSON"),
+        ("garbage", "not JSON"),
         ("flood", "a line of more than 8 MiB"),
-        ("poweroff", "powered off before it had reported"),
+        ("poweroff", "powered off before it sent its report"),
         ("panic", "the kernel panicked"),
     ],
 )
@@ -131,7 +131,7 @@ def test_what_the_host_lacks_is_said(
     cases = [
         (MachineSpec("bios", out.parent / "none.qcow2"), "cannot read the disk image"),
         (MachineSpec("bios", good.disk, seed=out.parent / "none.iso"), "cannot read the seed"),
-        (MachineSpec("bios", raw), "no qcow2 image"),
+        (MachineSpec("bios", raw), "not a standalone qcow2 image"),
         (MachineSpec("bios", good.disk, cpu="z80"), "QEMU did not start: .*z80"),
     ]
     for spec, says in cases:

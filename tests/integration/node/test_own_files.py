@@ -72,7 +72,7 @@ def test_the_finding_names_what_is_left_out() -> None:
                   "/etc/sysctl.d/99-zz-imgbuild.conf": "vm.swappiness = 1\n",
                   "/etc/containerd/certs.d/docker.io/hosts.toml": ""})  # fmt: skip
     found = {f.key: f.message for f in findings("debian12-efi", sets) if f.code == "IB458"}
-    ends = {key: message.partition("leaves out ")[2] for key, message in found.items()}
+    ends = {key: message.partition("does not check ")[2] for key, message in found.items()}
     assert ends == {
         "files[0].path": "the time servers",
         "files[1].path": "containerd-plugins, containerd-config's keys",

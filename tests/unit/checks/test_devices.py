@@ -86,7 +86,7 @@ def test_nobody_knows_the_names_of_a_node_by_dhcp_that_systemd_names(tmp_path: P
     ("key", "says"),
     [
         ("devices=lan9", "refuses to start there"),
-        ("nodePort.directRoutingDevice=lan9", "silently takes the interface with the node's address"),
+        ("nodePort.directRoutingDevice=lan9", "silently uses the interface with the node's address"),
         ("encryption.ipsec.interface=lan9", "IPsec has no interface"),
         ("egressMasqueradeInterfaces=lan9", "is not masqueraded"),
     ],

@@ -86,7 +86,7 @@ def test_findings_as_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message", "early"),
     [
-        ("gone.tar.xz", "there will be no disk image: the base gone.tar.xz is not there", True),
+        ("gone.tar.xz", "no disk image will be built: the base gone.tar.xz is not there", True),
         ("http://127.0.0.1:9/a.qcow2", "the base: http://127.0.0.1:9/a.qcow2 cannot be fetched", False),
     ],
 )
@@ -115,8 +115,8 @@ def test_usage_errors_end_with_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("lock",), "comes with a later release"), (("fetch", "--profile", "x"), "comes with a later release"),
-        (("bundle",), "comes with a later release"), (("serve", "out"), "comes with a later release"),
+        (("lock",), "is not in this release"), (("fetch", "--profile", "x"), "is not in this release"),
+        (("bundle",), "is not in this release"), (("serve", "out"), "is not in this release"),
         (("centos7-efi",), "imgbuild --profile centos7-efi"), (("mine.yaml",), "imgbuild --profile mine.yaml"),
         (("--output", "x", "check", "--profile", "centos7-efi"), "put the options after the command"),
         (("--format", "json", "check", "--profile", "centos7-efi"), "put the options after the command"),
@@ -239,7 +239,7 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = imgbuild("--profile", "debian12-efi", "--no-image", "--output", "file", cwd=tmp_path)
     assert done.returncode == 3
-    assert "give another folder with --output" in done.stderr
+    assert "pass another folder with --output" in done.stderr
 
 
 def test_explain_tells_every_place(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_damaged_manifest_is_said_and_built_over(text: str, tmp_path: Path) ->
     assert imgbuild("--profile", "debian12-efi", "--no-image", cwd=tmp_path).returncode == 0
     place.write_text(text)
     done = imgbuild("boot", "out/debian12-efi", cwd=tmp_path)
-    assert done.returncode == 3 and "is no manifest of imgbuild's" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 3 and "is not an imgbuild manifest" in done.stderr and "Traceback" not in done.stderr
     assert imgbuild("--profile", "debian12-efi", "--no-image", cwd=tmp_path).returncode == 0
     assert mixed(place.parent, read_manifest(place.parent)) == []
 
@@ -317,7 +317,7 @@ def test_without_root_all_but_the_image_is_written(tmp_path: Path) -> None:
     done = imgbuild("--profile", "debian12-efi", cwd=tmp_path, through=NO_ROOT, IMGBUILD_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 3
     first, _, rest = done.stderr.partition("> Write")
-    assert "there will be no disk image: not root" in first
+    assert "no disk image will be built: not root" in first
     assert "fix: run imgbuild with sudo" in rest
     assert (tmp_path / "out/debian12-efi/nodes/node1/seed.iso").is_file()
     assert (tmp_path / "out/debian12-efi/manifest.json").is_file()
@@ -335,5 +335,5 @@ def test_a_dead_mirror_is_named_and_the_old_image_stays(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert "the Debian mirror http://127.0.0.1:9/debian does not answer" in done.stderr
-    assert "name another mirror in the profile" in done.stderr
+    assert "set another mirror in repositories.distribution" in done.stderr
     assert image.read_text() == "the last good one"

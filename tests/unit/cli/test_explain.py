@@ -81,7 +81,7 @@ def test_errors_in_the_input_do_not_keep_it_from_explaining(tmp_path: Path) -> N
 
 def test_what_is_laid_over_a_profile_needs_one() -> None:
     done = CliRunner().invoke(main, ["explain", "time.zone", "--layer", "china"])
-    assert done.exit_code == 2 and "need --profile" in done.output
+    assert done.exit_code == 2 and "require --profile" in done.output
 
 
 def test_the_values_of_a_cluster_file_and_of_the_settings_in_it(tmp_path: Path) -> None:

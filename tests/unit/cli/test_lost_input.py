@@ -138,7 +138,7 @@ def test_a_folder_that_an_earlier_release_wrote_and_a_damaged_manifest() -> None
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "-a", "a b", "x" * 62, "é"])
 def test_names_that_are_no_folder_names(name: str) -> None:
     done = build("x/node.yaml", f"--name={name}")
-    assert done.exit_code == 2 and "is not a name for a folder" in done.stderr
+    assert done.exit_code == 2 and "is not a valid folder name" in done.stderr
     assert not Path("out").exists()
 
 

@@ -181,7 +181,8 @@ def test_a_key_that_stands_twice_in_set_is_called_as_the_user_does() -> None:
 def test_set_says_how_yaml_s_own_letters_are_quoted(value: str) -> None:
     _, found = imgbuild("--profile", "centos7-efi", "--set", f"kernel.flavour={value}")
     assert [f["hint"] for f in found if f["code"] == "IB101"] == [
-        "text that YAML reads as something else needs quotes that reach us: --set 'kernel.flavour=\"…\"'"
+        "quote text that YAML reads as something else, and protect the quotes from the shell: "
+        "--set 'kernel.flavour=\"…\"'"
     ]
 
 
@@ -189,8 +190,8 @@ def test_set_says_how_yaml_s_own_letters_are_quoted(value: str) -> None:
     ("mac", "fix"),
     [
         ("52-54-00-00-00-AA", "write it 52:54:00:00:00:aa"), ("5254.0000.00aa", "write it 52:54:00:00:00:aa"),
-        ("01:00:5e:00:00:01", "no card has this MAC"), ("ff:ff:ff:ff:ff:ff", "no card has this MAC"),
-        ("00:00:00:00:00:00", "no card has this MAC"), ("52:54:00:00:00", "six pairs"),
+        ("01:00:5e:00:00:01", "no card has this one"), ("ff:ff:ff:ff:ff:ff", "no card has this one"),
+        ("00:00:00:00:00:00", "no card has this one"), ("52:54:00:00:00", "six pairs"),
     ],
 )  # fmt: skip
 def test_a_mac_that_is_none(mac: str, fix: str, tmp_path: Path) -> None:

@@ -100,14 +100,14 @@ def test_what_is_refused(gpg: Gpg) -> None:
         ("/etc/pki/rpm-gpg/RPM-GPG-KEY-x", "ASCII-armoured"),
         (key + signature, "nothing else"),
         (signature, "nothing else"),
-        (key + other, "item of its own"),
-        (both, "item of its own"),
+        (key + other, "separate item"),
+        (both, "separate item"),
         (message, "is no "),
         ("\n".join(lines[:-1]), "no END line"),
-        ("\n".join([*lines[:6], *lines[7:]]), "cut short or changed"),
-        (swapped, "cut short or changed"),
-        ("\n".join([*bare[:6], *bare[-1:]]), "cut short"),
-        ("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n", "cut short"),
+        ("\n".join([*lines[:6], *lines[7:]]), "truncated or changed"),
+        (swapped, "truncated or changed"),
+        ("\n".join([*bare[:6], *bare[-1:]]), "truncated"),
+        ("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n", "truncated"),
     ]:
         with pytest.raises(ValueError, match=why):
             public_key(text)

@@ -253,7 +253,7 @@ BAD: dict[str, str] = {
     "not YAML in a file": f'files:\n  - path: /etc/x\n    mode: "0600"\n    content: |\n      a\n   {C}\n  x\n',
     "not YAML in a command": f"run:\n  - 'echo {C}\n  - x\n",
     "an alias in a file": f"files:\n  - path: /etc/x\n    content: *{C}\n",
-    "no mapping": f"{C}\n",
+    "not a mapping": f"{C}\n",
     "an item": f"- {C}\n",
     "a password file": f"root:$6$x${C}:19000:0:99999:7:::\nops:{C}:1:\n",
     "a list for text": f"users: [{{name: ops, hashed_password: [{C}]}}]\n",

@@ -294,7 +294,7 @@ def test_a_file_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     found = load_secrets(path, "lab", NOW, Findings())
     assert found is not None
     path.write_text("theirs\n")
-    with pytest.raises(MadeMeanwhile, match="another run has made") as caught:
+    with pytest.raises(MadeMeanwhile, match="another run has created") as caught:
         found.save()
     assert "run this again" in caught.value.hint and "--secrets" not in caught.value.hint
     assert path.read_text() == "theirs\n"

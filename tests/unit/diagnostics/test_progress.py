@@ -33,7 +33,7 @@ def transfer(steps: Steps, clock: Clock, total: int | None) -> None:
             report(done, total)
             clock.now += 0.5
             if done == 100 * MIB:
-                steps.note("the server has stalled: trying again in 1 s")
+                steps.note("the server has stalled: retrying in 1 s")
 
 
 def test_lines_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:

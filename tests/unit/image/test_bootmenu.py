@@ -208,12 +208,12 @@ def test_the_fallback_path_goes_on_to_the_vendors_menu() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("menuentry 'a {\n}\n", "quote without its end"),
+        ("menuentry 'a {\n}\n", "unclosed quote"),
         ("if [ a ]; then\n", "ends before elif or else or fi"),
         ("menuentry 'a'\n{\n}\n", "line 1: '{' is missing"),
         ("}\n", "line 1: '}' is out of place"),
         ("while true; do\ndone\n", "does not follow 'while'"),
-        ("configfile $prefix/grub.cfg\n", "goes around in a circle"),
+        ("configfile $prefix/grub.cfg\n", "loads itself in a loop"),
         ("search --label --set=root ROOT\n", "by --label: imgbuild follows UUIDs only"),
         ("search --fs-uuid --set=root 1234-ABCD\n", "looks for the file system 1234-ABCD; this disk has root"),
         ("set default=0\n", "has no such entry"),

@@ -72,7 +72,7 @@ def _old(entry: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "other bytes of the same size": (_same_size, "it has the sha256"),
-    "cut short": (lambda e: os.truncate(e, 3), "it has the sha256"),
+    "truncated": (lambda e: os.truncate(e, 3), "it has the sha256"),
     "empty": (lambda e: os.truncate(e, 0), "it has the sha256"),
     "longer": (lambda e: os.truncate(e, 100), "it has the sha256"),
     "another entry's tar": (lambda e: e.with_name("two.tar").replace(e), "it has the sha256"),

@@ -61,7 +61,7 @@ def test_the_others_never_take_more_than_there_is(pairs: list[tuple[float, float
     ],
 )
 def test_what_is_no_span_is_said(span: object) -> None:
-    with pytest.raises(ReportError, match="something else than a span"):
+    with pytest.raises(ReportError, match="an entry that is not a span"):
         times(SPANS[0], span)
 
 

@@ -1,4 +1,4 @@
-"""The profile: which node to build. Frozen and typed; it has no defaults of its own, those are profiles/base.yaml.
+"""The profile: which node to build. Frozen and typed; it has no defaults of its own: they are in profiles/base.yaml.
 
 Each field declares its setting once (imgbuild.config.setting); every item of the recipe has one (docs/recipe.md).
 """
@@ -98,7 +98,7 @@ class Profile(Model):
     users: Annotated[
         list[User],
         Setting(
-            "Logins. If nobody has a key or a password, nobody can log in, which is a warning.",
+            "Logins. If no user has a key or a password, a warning tells that you cannot log in.",
             example=[
                 {
                     "name": "admin",
@@ -143,13 +143,13 @@ class Profile(Model):
 
 
 class Extends(Model):
-    """What a file of the user's has beside the keys of a profile."""
+    """The keys of a user's file in addition to those of a profile."""
 
     extends: Annotated[
         list[str] | str,
         Words("name or file, or a list of them"),
         Setting(
-            "A shipped profile or layer, or a file beside this one, that this one is laid over; or a list of those.",
+            "A shipped profile or layer, or a file beside this one, to apply this one on top of; or a list of those.",
             example="debian12-efi",
             scope="cluster",
             instead=ANOTHER_PROFILE,

@@ -1,4 +1,4 @@
-"""The container runtime: containerd and what comes with it, registries, images that lie on the node, crictl."""
+"""The container runtime: containerd and its companions, registries, images stored on the node, crictl."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Snapshotter = Literal["overlayfs", "native", "stargz"]
 
 
 class NerdctlFull(Model):
-    """The archive that brings containerd, runc, CNI plugins, nerdctl, buildkit and stargz."""
+    """The archive that provides containerd, runc, CNI plugins, nerdctl, buildkit and stargz."""
 
     version: Annotated[
         Version,
@@ -66,7 +66,7 @@ class Stargz(Model):
     root: Annotated[
         AbsolutePath,
         Setting(
-            "Folder of its state; containerd is told the same folder.",
+            "Folder of its state; containerd is configured with the same folder.",
             example="/var/lib/containerd-stargz-grpc",
             recipe="/usr/local/bin/containerd-stargz-grpc --root /opt/containerd-stargz-grpc",
         ),
@@ -81,12 +81,12 @@ class Registry(Model):
     """One registry's hosts.toml: mirrors are tried in order, then the registry itself."""
 
     server: Annotated[
-        Url, Setting("Address of the registry itself, which is asked last.", example="https://registry-1.docker.io")
+        Url, Setting("Address of the registry itself, which is tried last.", example="https://registry-1.docker.io")
     ]
     mirrors: Annotated[
         list[Url],
         Setting(
-            "Mirrors that are asked first, in order.",
+            "Mirrors that are tried first, in order.",
             example=["https://docker.mirror.example.com"],
             recipe="s#registry-1.docker.io#3i61yr6w.mirror.aliyuncs.com#g",
         ),
@@ -124,7 +124,7 @@ class ImageArchive(Binary):
 
 
 class Containerd(Model):
-    """Container runtime. ``source`` says who brings the binaries."""
+    """Container runtime. ``source`` is where the binaries come from."""
 
     source: Annotated[
         Literal["nerdctl-full", "distribution"],

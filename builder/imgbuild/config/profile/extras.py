@@ -37,7 +37,7 @@ class User(Model):
 
 
 class File(Model):
-    """A file of the user's own on every node."""
+    """A user's file, on every node."""
 
     path: Annotated[AbsolutePath, Setting("Path of the file on the node.", example="/etc/motd")]
     content: Annotated[str, Setting("Text of the file.", example="Welcome\n", secret=True)]
@@ -52,7 +52,7 @@ class File(Model):
 
 
 class Cloud(Model):
-    """``providers``: the clouds this user-data is for: over their limit is an error, for the others a warning."""
+    """``providers``: the clouds this user-data is for. Exceeding their limit is an error, another cloud's a warning."""
 
     providers: Annotated[
         list[Literal["ec2", "openstack", "azure", "gcp"]],
@@ -83,7 +83,7 @@ class Pxe(Model):
     url: Annotated[
         Annotated[Url, AfterValidator(_base_url)] | None,
         Setting(
-            "Address that pxe/ is served from; a slash is added at its end if it is missing. `null`: relative to the "
+            "Address that pxe/ is served from; a slash is appended if it is missing. `null`: relative to the "
             "place of boot.ipxe.",
             example="http://10.0.0.1:8080/pxe/",
         ),

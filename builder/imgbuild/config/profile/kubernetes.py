@@ -171,7 +171,7 @@ class Cilium(Model):
     chart: Annotated[
         Binary | None,
         Setting(
-            "The chart as a file on the node, `cilium-VERSION.tgz`. `null`: first boot takes it from the repository.",
+            "The chart as a file on the node, `cilium-VERSION.tgz`. `null`: first boot gets it from the repository.",
             example={"urls": ["file:///srv/files/cilium-1.19.6.tgz"], "sha256": "0" * 64},
         ),
     ]
@@ -180,7 +180,7 @@ class Cilium(Model):
         Listed("cilium-keys", "cilium-secret"),
         Setting(
             "Values of the chart, nested, under the chart's names: [the recipe's 51](../recipe.md#cilium). imgbuild "
-            "adds what it knows: pod network, API server, kube-proxy, the cluster's name, one operator for a "
+            "adds known values: pod network, API server, kube-proxy, the cluster's name, one operator for a "
             "single node. `null` removes a value.",
             example={"routingMode": "tunnel"},
             recipe="helm upgrade -i cilium cilium/cilium --namespace kube-system",

@@ -50,7 +50,7 @@ OwnKeys = Annotated[list[PublicKey], Field(min_length=1)]
 
 
 class RepositoryKeys(Model):
-    """The keys that a repository's packages are checked with. Null: the target's own."""
+    """The keys that verify a repository's packages. Null: the target's own."""
 
     distribution: Annotated[
         OwnKeys | None,
@@ -73,7 +73,7 @@ class Repositories(Model):
         list[Url] | None,
         Setting(
             "Mirrors of the distribution itself. On debian12 in the region `world` the target's list is empty: the "
-            "image build then takes the mirror of the build host.",
+            "image build then uses the mirror of the build host.",
             example=["https://mirror.example.com/debian"],
         ),
     ]
@@ -191,7 +191,7 @@ class Kernel(Model):
 
 
 class Bpffs(Model):
-    """Recipe: sys-fs-bpf.mount. From systemd 238 on systemd mounts it and refuses a unit of ours."""
+    """Recipe: sys-fs-bpf.mount. From 238 on, systemd mounts it itself and refuses another unit for it."""
 
     enabled: Annotated[
         bool,
@@ -224,7 +224,7 @@ class Selinux(Model):
 
 
 class Swap(Model):
-    """Kubelet wants none."""
+    """The kubelet requires swap to be off."""
 
     enabled: Annotated[
         bool, Setting("Whether swap may be used. `false`: swap is off and stays off, which the kubelet requires.")
@@ -245,7 +245,7 @@ class Network(Model):
     unmanaged: Annotated[
         list[Annotated[str, pattern(r"[A-Za-z0-9_.-]+\*?", "an interface name, * at its end")]],
         Setting(
-            "Interfaces that NetworkManager and systemd-networkd leave alone. A name may end in `*`.",
+            "Interfaces that NetworkManager and systemd-networkd do not manage. A name may end in `*`.",
             example=["cilium*", "lxc*", "tailscale0"],
         ),
     ]

@@ -1,4 +1,4 @@
-"""The table of codes: a row a code, a module a family. A finding's severity comes from here and nowhere else."""
+"""The table of codes: a module per family, a row per code. A finding's severity comes from here and nowhere else."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ CODES: dict[str, Code] = {row.code: row for family in FAMILIES for row in family
 """Every code that imgbuild can report."""
 
 RETIRED = frozenset({"IB908"})
-"""Codes of the past, which no other finding gets."""
+"""Former codes, which are not used for other findings."""

@@ -236,7 +236,7 @@ CODES = (
     Code(
         "IB647",
         ERROR,
-        "A DSR dispatch that the agent does not take",
+        "A DSR dispatch that the agent does not accept",
         why=(
             "`loadBalancer.dsrDispatch` and `bpf.lbModeAnnotation` go with certain modes, tunnel protocols and "
             "accelerations only."

@@ -15,7 +15,7 @@ CODES = (
         "IB410",
         ERROR,
         "No node is a control plane",
-        why="Nobody would make the cluster.",
+        why="No node would create the cluster.",
         fix="Set `role: control-plane` on one node.",
         bad_cluster="""
             nodes:
@@ -29,7 +29,7 @@ CODES = (
     Code(
         "IB411",
         ERROR,
-        "Nobody knows the address of the control plane",
+        "The address of the control plane is not known",
         why="Other nodes join at this address, and an address from DHCP is not known beforehand.",
         fix="Set `endpoint`, `vip`, or a static address on the first control plane.",
         bad_cluster="""
@@ -85,7 +85,7 @@ CODES = (
         "IB414",
         ERROR,
         "Several control planes, and the endpoint is one of them",
-        why="Without that node nobody reaches the API, whatever the others do.",
+        why="Without that node the API cannot be reached, whatever the others do.",
         fix="Use a `vip` or a load balancer. `single_endpoint: true` accepts it.",
         bad_cluster="""
             nodes:
@@ -182,7 +182,7 @@ CODES = (
         "IB417",
         ERROR,
         "The endpoint is not the virtual address",
-        why="Nodes go to the endpoint, and nobody would use the virtual address.",
+        why="Nodes connect to the endpoint, so the virtual address would not be used.",
         fix="Remove `endpoint`.",
         lesser=WARNING,
         when="the endpoint is a name, which may resolve to the virtual address",

@@ -14,7 +14,7 @@ CODES = (
     Code(
         "IB201",
         ERROR,
-        "No package repository has this Kubernetes any more",
+        "No package repository has this Kubernetes any longer",
         why='The repositories at pkgs.k8s.io begin with 1.24 (kubernetes.io/blog, "pkgs.k8s.io").',
         fix="Use a later version.",
         bad="kubernetes: {version: 1.23.17}",
@@ -193,7 +193,7 @@ CODES = (
         ERROR,
         "Swap is on",
         why=(
-            "The kubelet does not start with swap on unless it is told to (`failSwapOn`), and kubeadm's "
+            "The kubelet does not start with swap on unless it is configured to (`failSwapOn`), and kubeadm's "
             "preflight refuses it."
         ),
         fix="Set `swap.enabled: false`.",
@@ -213,7 +213,7 @@ CODES = (
         "IB216",
         ERROR,
         "kube-proxy and Cilium both serve Services, or neither does",
-        why="Cilium takes kube-proxy's place only where kube-proxy is left out.",
+        why="Cilium replaces kube-proxy only where kube-proxy is not installed.",
         fix="Remove `kubeProxyReplacement`: imgbuild sets it.",
         bad="""
             kubernetes: {kube_proxy: true}
@@ -249,7 +249,7 @@ CODES = (
     Code(
         "IB219",
         ERROR,
-        "This kubeadm cannot be told how long certificates are valid",
+        "This kubeadm cannot set how long certificates are valid",
         why="`certificateValidityPeriod` is in kubeadm's v1beta4, from 1.31 on.",
         fix="Set `kubernetes.certificate_validity: null`, or use 1.31 or later.",
         bad="kubernetes: {version: 1.30.14, certificate_validity: 90}",

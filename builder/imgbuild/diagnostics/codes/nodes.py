@@ -269,7 +269,7 @@ CODES = (
         "Two nodes reach each other only through a gateway, and Cilium sets direct routes",
         why=(
             "With `autoDirectNodeRoutes` the agent installs no route to the other's pods, and reports Ok "
-            "(pkg/datapath/linux/node.go). Nobody knows the network of a node that uses DHCP."
+            "(pkg/datapath/linux/node.go). The network of a node that uses DHCP is not known."
         ),
         fix=(
             "Use the layer `tunnel`, or `directRoutingSkipUnreachable: true` (charts from 1.16 on) with routes "

@@ -17,8 +17,8 @@ CODES = (
         WARNING,
         "A node without a MAC has no PXE files",
         why=(
-            "A machine that nobody listed must not get the cluster's keys, and nothing tells several nodes "
-            "without a MAC apart."
+            "A machine that is not listed must not get the cluster's keys, and several nodes "
+            "without a MAC cannot be distinguished."
         ),
         fix="Set `mac` in the cluster file.",
         bad_cluster="""

@@ -50,7 +50,7 @@ CODES = (
             "Tags (`!!…`), merge keys (`<<`), keys that are not text and files that are not a mapping are read "
             "differently by different programs."
         ),
-        fix="Write plain keys and values. `extends:` and layers do what merge keys do.",
+        fix="Write plain keys and values. `extends:` and layers replace merge keys.",
         bad="time: !!map {zone: UTC}",
         good="time: {zone: UTC}",
     ),
@@ -127,7 +127,7 @@ CODES = (
         "IB110",
         ERROR,
         "A target file of imgbuild's own is broken",
-        why="The files in profiles/targets are part of imgbuild. One that does not load has been changed or cut short.",
+        why="The files in profiles/targets are part of imgbuild. A file that does not load was changed or truncated.",
         fix="Install imgbuild again.",
         setup="A file in profiles/targets is damaged.",
     ),

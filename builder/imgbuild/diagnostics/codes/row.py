@@ -11,7 +11,7 @@ from imgbuild.diagnostics.severity import Severity
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """All that is known of a code: reference pages, `imgbuild explain` and a test of both examples come from it.
+    """Everything about a code: reference pages, `imgbuild explain` and a test of both examples are made from it.
 
     Texts are Markdown, with links relative to docs/reference/findings/. The examples are files: a profile, and a
     cluster file where the code is about nodes. A profile without ``extends`` or ``target`` extends centos7-efi, and a
@@ -35,7 +35,7 @@ class Code:
     when: str = ""
     """Which case is the milder one."""
     also: tuple[str, ...] = ()
-    """Codes that come with the bad example."""
+    """Other codes that the bad example causes."""
     day: str = ""
     """The day on which the examples are checked, where the code is about dates."""
     good_day: str = ""
@@ -43,7 +43,7 @@ class Code:
     rendered: bool = False
     """The code is about rendered bytes: the examples have to be rendered."""
     setup: str = ""
-    """What makes the code where no pair of files can: said instead of examples, and done by the test."""
+    """How to get the code if no pair of files can: described instead of examples, and done by the test."""
 
 
 def profile_text(text: str) -> str:

@@ -149,7 +149,7 @@ CODES = (
         "IB512",
         WARNING,
         "Images over http",
-        why="Anybody on the way can put another image in their place.",
+        why="Anyone on the network path can replace them.",
         fix="Use https.",
         bad="""
             containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['http://example.org:5000']}}}

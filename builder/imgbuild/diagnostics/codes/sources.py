@@ -87,7 +87,7 @@ CODES = (
     Code(
         "IB437",
         ERROR,
-        "Nobody has the key of a repository in use",
+        "The key of a repository in use is missing",
         why="Without its key no package of a repository is installed, which would show on the node only.",
         fix="Set `repositories.keys` to the key from the address that is named.",
         setup="imgbuild does not ship the key of a repository that is in use.",

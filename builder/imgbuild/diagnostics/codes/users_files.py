@@ -12,9 +12,9 @@ CODES = (
     Code(
         "IB450",
         WARNING,
-        "Nobody will be able to log in",
+        "You will not be able to log in",
         why=(
-            "No user has an SSH key or a password. The cluster runs without one, but nobody can look at a node "
+            "No user has an SSH key or a password. The cluster runs without one, but you cannot look at a node "
             "that does not join."
         ),
         fix="Add a user with a key to `users`.",
@@ -34,7 +34,7 @@ CODES = (
         "IB452",
         ERROR,
         "A user or a group that the system has already",
-        why="cloud-init would change it, or useradd fails. `default` is cloud-init's own word.",
+        why="cloud-init would change it, or useradd fails. `default` is cloud-init's own name for the image's user.",
         fix="Use another name, and set `sudo: true` if the account needs root.",
         bad="users: [{name: root, ssh_keys: [SSH-KEY]}]",
         good="users: [{name: bob, ssh_keys: [SSH-KEY], sudo: true}]",
@@ -90,7 +90,7 @@ CODES = (
     Code(
         "IB458",
         ERROR,
-        "A file in place of one that imgbuild writes",
+        "A file that replaces one that imgbuild writes",
         why=(
             "The profile has no effect on it then. Files that decide which packages are installed "
             "are read before yours is there."
@@ -116,7 +116,7 @@ CODES = (
         ERROR,
         "A file that the system, cloud-init or the image writes itself",
         why="The node might not come up with another one.",
-        fix="Use `users` or the cluster file, or leave it out.",
+        fix="Use `users` or the cluster file, or remove it.",
         bad="files: [{path: /etc/fstab, content: x}]",
         good="files: [{path: /etc/fstab.d/x, content: x}]",
     ),

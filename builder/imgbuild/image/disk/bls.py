@@ -1,4 +1,4 @@
-"""Boot Loader Specification entries (/boot/loader/entries/*.conf), where CentOS 8 keeps its boot menu.
+"""Boot Loader Specification entries (/boot/loader/entries/*.conf), where CentOS 8 has its boot menu.
 
 uapi-group.org/specifications/specs/boot_loader_specification; EL's kernel-install (20-grub.install) writes them and
 grubby changes them.
@@ -27,15 +27,15 @@ class Entry:
         return [value for name, value in self.lines if name == key]
 
     def one(self, key: str) -> str:
-        """A key's first value; empty where it has none."""
+        """A key's first value; empty if it has none."""
         return next(iter(self.values(key)), "")
 
 
 def parse(name: str, content: bytes) -> Entry:
-    """Read the entry ``name``: a key and its value a line.
+    """Read the entry ``name``: one key and its value per line.
 
     As GRUB does (EL's grub-core/commands/blscfg.c): a line without a value, an empty one too, ends the entry, and
-    GRUB says nothing of what follows it; a tab parts key and value only in a line without a blank.
+    GRUB silently ignores what follows it; a tab separates key and value only in a line without a blank.
     """
     lines = []
     for line in content.decode(errors="replace").split("\n"):
@@ -58,13 +58,13 @@ def name_of(root: Path, kernel: str) -> str:
     """The name of the entry that starts ``kernel``, a version.
 
     Raises:
-        HostError: there is none: kernel-install writes none where /etc/machine-id is empty, and ends with 0.
+        HostError: there is none: kernel-install writes none if /etc/machine-id is empty, and exits with 0.
     """
     folder = root / ENTRIES[1:]
     found = sorted(path.name.removesuffix(".conf") for path in folder.glob(f"*-{kernel}.conf"))
     if not found:
         raise HostError(
             f"there is no boot entry for the kernel {kernel} in {ENTRIES}",
-            "kernel-install made none: look at the step 30-kernel in the build log",
+            "check the step 30-kernel in the build log: kernel-install made no entry",
         )
     return found[-1]

@@ -1,6 +1,6 @@
-"""The EFI system partition, written by mkfs.vfat and mtools: the kernel of the host need not know vfat.
+"""The EFI system partition, written by mkfs.vfat and mtools: the host's kernel does not have to support vfat.
 
-The boot entries in a machine's own memory are never written, for the image does not know the machine: a firmware
+The boot entries in a machine's own memory are never written, because the image does not know the machine: a firmware
 whose list is empty starts EFI/BOOT/BOOTX64.EFI.
 """
 
@@ -15,23 +15,23 @@ from imgbuild.image.sizes import MIB
 from imgbuild.image.tool import run
 
 FALLBACK = "/EFI/BOOT/BOOTX64.EFI"
-# It writes the firmware's own list from a CSV file, and may reset the machine: not on an image for any machine.
+# It writes the firmware's own list from a CSV file, and may reset the machine: unsuitable for an image for any machine.
 _NOT_COPIED = "fbx64.efi"
 
 
 def linked(loader: bytes) -> dict[str, bytes]:
-    """The ESP's files where GRUB is one program that was linked for this disk."""
+    """The ESP's files if GRUB is one program that was linked for this disk."""
     return {FALLBACK: loader}
 
 
 def signed(root: Path, layout: DiskLayout, menu: str, environment: bytes) -> dict[str, bytes]:
-    """The ESP's files where the distribution's signed shim and GRUB are used; ``root`` holds what its packages brought.
+    """The ESP's files if the distribution's signed shim and GRUB are used; ``root`` has the files of their packages.
 
-    Both lie in the vendor's folder with grub.cfg and grubenv, where the node's tools look, and again in the fallback
-    folder, whose grub.cfg only goes on to the vendor's: a copy would be stale after the first update in the node.
+    Both are in the vendor's folder with grub.cfg and grubenv, where the node's tools look, and again in the fallback
+    folder, whose grub.cfg only loads the vendor's: a copy would be stale after the first update in the node.
 
     Raises:
-        HostError: the packages brought no shim or no GRUB.
+        HostError: the packages have no shim or no GRUB.
     """
     vendor = layout.esp_vendor
     found = {f"/{p.relative_to(root / layout.esp_mount[1:])}": p for p in (root / layout.esp_mount[1:]).rglob("*")}
@@ -44,7 +44,7 @@ def signed(root: Path, layout: DiskLayout, menu: str, environment: bytes) -> dic
         if f"{vendor}/{name}" not in out:
             raise HostError(
                 f"the root file system lacks the signed boot loader ({layout.esp_mount}{vendor}/{name})",
-                "the packages shim-x64 and grub2-efi-x64 bring it: are they in base.remove?",
+                "check that the packages shim-x64 and grub2-efi-x64 are not in base.remove",
             )
     fallback = FALLBACK.rpartition("/")[0]
     out[FALLBACK] = out[f"{vendor}/shimx64.efi"]
@@ -79,7 +79,7 @@ def write_esp(disk: Path, layout: DiskLayout, files: Mapping[str, bytes], work: 
 
 
 def read_esp(disk: Path, start: int, path: str) -> bytes | None:
-    """A file of the ESP that begins at byte ``start`` of ``disk``; None where it is missing."""
+    """A file of the ESP that begins at byte ``start`` of ``disk``; None if it is missing."""
     env = {"MTOOLSRC": "/dev/null", "MTOOLS_SKIP_CHECK": "1"}
     try:
         return run(["mcopy", "-n", "-i", f"{disk}@@{start}", f"::{path}", "-"], what="read the ESP", env=env)
@@ -90,7 +90,7 @@ def read_esp(disk: Path, start: int, path: str) -> bytes | None:
 
 
 def _copy_into(source: Path, disk: Path, offset: int) -> None:
-    """Copy a file into the disk at ``offset`` bytes, leaving its holes as they are."""
+    """Copy a file into the disk at ``offset`` bytes, keeping its holes."""
     with source.open("rb") as data, disk.open("r+b") as out:
         position = offset
         while block := data.read(MIB):

@@ -1,6 +1,6 @@
 """GRUB without grub-install: the core image and the BIOS boot sector.
 
-grub-install wants a mounted root and real devices. What it does in the end is little: link modules into a
+grub-install requires a mounted root and real devices. What it does is little: link modules into a
 core image, copy modules into the boot folder, and write two places on the disk. osbuild does the same in its
 stage org.osbuild.grub2.inst.
 """
@@ -36,7 +36,7 @@ _LOAD_SEGMENT = 0x820
 
 
 def early_config(layout: DiskLayout) -> str:
-    """What the core image does first: find the root file system by UUID, then go on as grub-install's does.
+    """What the core image does first: find the root file system by UUID, then continue as grub-install's does.
 
     GRUB itself enters normal mode afterwards and reads grub.cfg in the prefix.
     """
@@ -62,7 +62,7 @@ def core_image(root: Path, layout: DiskLayout) -> bytes:
 
 
 def install_files(root: Path, layout: DiskLayout, core: bytes) -> None:
-    """Copy the modules beside grub.cfg, as grub-install does: menus load from there what the core lacks."""
+    """Copy the modules beside grub.cfg, as grub-install does: menus load modules from there that the core lacks."""
     source = root / layout.boot.module_dirs[layout.firmware].lstrip("/")
     target = root / layout.boot.grub_dir.lstrip("/") / _FORMATS[layout.firmware]
     shutil.rmtree(target, ignore_errors=True)
@@ -89,7 +89,7 @@ def write_boot_sector(disk: Path, root: Path, layout: DiskLayout, core: bytes) -
 
 
 def patch_boot_sector(boot_img: bytes, sector: bytes, core_sector: int) -> bytes:
-    """GRUB's boot.img, told where the core image lies; the disk's own signature and partition table stay."""
+    """GRUB's boot.img, with the place of the core image; the disk's own signature and partition table are kept."""
     if len(boot_img) != SECTOR or len(sector) != SECTOR:
         raise ValueError("a boot sector has 512 bytes")
     out = bytearray(boot_img)
@@ -98,7 +98,7 @@ def patch_boot_sector(boot_img: bytes, sector: bytes, core_sector: int) -> bytes
     out[_DRIVE_CHECK : _DRIVE_CHECK + 2] = b"\x90\x90"  # do not guess the drive: two no-operations
     out[_KEEP_FROM:_KEEP_TO] = sector[_KEEP_FROM:_KEEP_TO]
     if out[PROTECTIVE_STATUS + 4] == _PROTECTIVE_TYPE:
-        # UEFI wants 0 and reads no boot sector; older BIOSes of HP and Lenovo start no disk without an active entry.
+        # UEFI requires 0 and reads no boot sector; older BIOSes of HP and Lenovo start no disk without an active entry.
         out[PROTECTIVE_STATUS] = ACTIVE
     return bytes(out)
 
@@ -117,24 +117,24 @@ def kernel_versions(root: Path, boot: Boot) -> list[str]:
     found = [p.name.removeprefix(prefix.name) for p in (root / prefix.parent).glob(f"{prefix.name}*")]
     if not found:
         raise HostError(
-            f"the root file system holds no kernel ({boot.kernel_prefix}*)",
-            "the install script must install one: look at its part of the build log",
+            f"the root file system has no kernel ({boot.kernel_prefix}*)",
+            "check the install script's part of the build log: it must install a kernel",
         )
     return sorted(found, key=version_key, reverse=True)
 
 
 def installed_kernel(root: Path) -> str:
-    """The version of the kernel that the install scripts chose (the step 30-kernel writes it down).
+    """The version of the kernel that the install scripts chose (the step 30-kernel records it).
 
     Raises:
-        HostError: they wrote none.
+        HostError: they recorded none.
     """
     path = root / _KERNEL
     text = path.read_text().strip() if path.is_file() else ""
     if not text:
         raise HostError(
-            f"the root file system does not say which kernel was installed (/{_KERNEL})",
-            "look at the step 30-kernel in the build log",
+            f"the root file system does not record which kernel was installed (/{_KERNEL})",
+            "check the step 30-kernel in the build log",
         )
     return text
 
@@ -149,5 +149,5 @@ def _need(root: Path, path: str, what: str) -> None:
     if not (root / path.lstrip("/")).exists():
         raise HostError(
             f"the root file system lacks {what} ({path})",
-            "the target's GRUB packages must be in the install script's list",
+            "check that the target's GRUB packages are in the install script's list",
         )

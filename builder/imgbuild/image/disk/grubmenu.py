@@ -10,12 +10,12 @@ from imgbuild.image.disk.layout import DiskLayout
 
 
 def command_line(kernel_args: Sequence[str]) -> str:
-    """Kernel arguments as one line for grub.cfg. Raises ImgbuildError where GRUB's shell would read one differently."""
+    """Kernel arguments as one line for grub.cfg. Raises ImgbuildError if GRUB's shell would read one differently."""
     for arg in kernel_args:
         if not arg or re.search(r"[\s\"'\\$`;&|<>{}#]", arg):
             raise ImgbuildError(
                 f"the kernel argument {arg!r} cannot be written to the boot menu",
-                "leave out blanks, quotes and the characters \\ $ ` ; & | < > { } #",
+                "remove blanks, quotes and the characters \\ $ ` ; & | < > { } #",
             )
     return " ".join(kernel_args)
 
@@ -70,7 +70,7 @@ def entry_title(layout: DiskLayout, version: str) -> str:
 
 
 def environment_block(values: Mapping[str, str] | None = None) -> bytes:
-    """A grubenv that holds ``values``: GRUB writes into it in place and needs exactly 1024 bytes.
+    """A grubenv with ``values``: GRUB writes into it in place and needs exactly 1024 bytes.
 
     Raises:
         ImgbuildError: they do not fit.
@@ -86,7 +86,7 @@ def environment_block(values: Mapping[str, str] | None = None) -> bytes:
 
 
 def environment(layout: DiskLayout, entry: str, kernel_args: Sequence[str]) -> dict[str, str]:
-    """What grubenv holds at the first boot; ``entry`` is the name of the entry that starts."""
+    """The content of grubenv at the first boot; ``entry`` is the name of the entry that starts."""
     if layout.boot.menu == "submenu":
         return {}
     if layout.boot.menu == "saved":
@@ -137,7 +137,7 @@ def _flat(layout: DiskLayout, versions: Sequence[str], kernel_args: Sequence[str
 
 
 def _bls(layout: DiskLayout, _versions: Sequence[str], kernel_args: Sequence[str]) -> str:
-    """EL's GRUB makes the entries itself; ``boot`` is set because its blscfg has read either in turn."""
+    """EL's GRUB makes the entries itself; ``boot`` is set because versions of its blscfg read one or the other."""
     found = f"search --no-floppy --fs-uuid --set=root {layout.root_uuid}\n"
     return (
         "insmod part_gpt\ninsmod ext2\n"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from imgbuild.config.target import Boot, Firmware
 from imgbuild.image.sizes import MIB
 
-# Identifiers are derived, never drawn: the same root file system gives the same disk, and boot entries that were
+# Identifiers are derived, never random: the same root file system gives the same disk, and boot entries that were
 # written in the chroot name the file system that assembly makes.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:imgbuild:disk")
 
@@ -28,7 +28,7 @@ class DiskLayout:
     esp_uuid: str
     """The GPT's identifiers of disk and partitions; the root partition's is the file system's."""
     seed_uuid: str
-    """The seed of ext4's directory hashes: without it mke2fs draws one."""
+    """The seed of ext4's directory hashes: without it mke2fs chooses a random one."""
     esp_mib: int = 64
     selinux: bool = False
     """Whether the files get the labels of the root's own policy."""
@@ -39,7 +39,7 @@ class DiskLayout:
 
     @property
     def esp_vendor(self) -> str:
-        """The distribution's folder on the ESP, with a slash before it; empty where it has no boot loader there."""
+        """The distribution's folder on the ESP, with a leading slash; empty if it has no boot loader there."""
         return (self.boot.signed_efi or "").removeprefix(self.esp_mount)
 
     @property
@@ -59,7 +59,7 @@ class DiskLayout:
 
     @property
     def root_bytes(self) -> int:
-        """The root file system's size: all up to the last MiB, which holds the second GPT."""
+        """The root file system's size: everything up to the last MiB, which has the second GPT."""
         return (self.size_mib - 1 - self.first_mib) * MIB
 
 

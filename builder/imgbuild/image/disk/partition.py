@@ -43,7 +43,7 @@ def table(layout: DiskLayout) -> str:
 
 
 def write_table(disk: Path, layout: DiskLayout) -> None:
-    """Write the GPT, and prove by reading it back that nothing was moved or rounded."""
+    """Write the GPT, and verify by reading it back that nothing was moved or rounded."""
     run(
         ["sfdisk", "--quiet", "--wipe", "never", "--no-reread", "--no-tell-kernel", disk],
         what="partition the disk",
@@ -53,7 +53,7 @@ def write_table(disk: Path, layout: DiskLayout) -> None:
     if (root.start, root.size) != (layout.root_offset, layout.root_bytes):
         raise HostError(
             f"sfdisk put the root partition at byte {root.start}, not {layout.root_offset}",
-            "this is a mistake in imgbuild or a changed sfdisk: please report it with 'sfdisk --version'",
+            "report this with the output of 'sfdisk --version': it is a mistake in imgbuild or a changed sfdisk",
         )
 
 
@@ -70,9 +70,9 @@ def read_table(disk: Path) -> list[Partition]:
 def make_root(disk: Path, layout: DiskLayout, tree: Path, work: Path, epoch: int) -> None:
     """Make the root file system from the folder ``tree``, inside ``disk``, at its partition's place.
 
-    ``epoch`` (seconds) is what mke2fs takes for the time of day. The file system's features are the target's,
-    read from a mke2fs.conf of our own: the host's defaults differ by release, and a feature that the target's
-    GRUB can't read ends in a rescue prompt. Raises HostError when the tree does not fit.
+    ``epoch`` (seconds) is what mke2fs uses as the current time. The file system's features are the target's,
+    read from a separate mke2fs.conf: the host's defaults differ by release, and a feature that the target's
+    GRUB cannot read ends in a rescue prompt. Raises HostError if the tree does not fit.
     """
     config = work / "mke2fs.conf"
     config.write_text(
@@ -83,7 +83,7 @@ def make_root(disk: Path, layout: DiskLayout, tree: Path, work: Path, epoch: int
         "\tblocksize = 4096\n\tinode_size = 256\n\tinode_ratio = 16384\n"
         "[fs_types]\n\text4 = {\n\t}\n"
     )
-    # Inode tables and journal are written now (as zeros): lazily the guest's kernel would do it at first boot.
+    # Inode tables and journal are written now (as zeros): otherwise the guest's kernel would do it at first boot.
     extended = (
         f"offset={layout.root_offset},hash_seed={layout.seed_uuid},root_owner=0:0,"
         "lazy_itable_init=0,lazy_journal_init=0"
@@ -98,7 +98,7 @@ def make_root(disk: Path, layout: DiskLayout, tree: Path, work: Path, epoch: int
             used = tree_bytes(tree) // MIB
             raise HostError(
                 f"the root file system ({used} MiB of files) does not fit into {layout.root_bytes // MIB} MiB",
-                f"ask for a larger image: it needs about {used + used // 4 + 256} MiB",
+                f"set a larger image.size_mib: it needs about {used + used // 4 + 256} MiB",
             ) from err
         raise
 

@@ -1,6 +1,6 @@
 """SELinux labels on a root file system that no SELinux kernel has written.
 
-The image starts permissive; with every file labelled from the start it can be made enforcing later without a
+The image starts permissive; with every file labelled from the start it can be made enforcing later without
 relabelling at boot. The labels are the target's own policy's, set as extended attributes by the host's setfiles, which
 needs no SELinux on the host, and are kept by mke2fs -d.
 """
@@ -25,7 +25,7 @@ def label(root: Path) -> None:
     if not policy.is_file():
         raise HostError(
             f"the root file system has no SELinux policy (/{_POLICY})",
-            "the package selinux-policy-targeted brings it: is it in base.remove?",
+            "check that the package selinux-policy-targeted is not in base.remove",
         )
     # -F: the user part too; -r: the paths in the policy begin at the root file system's own root.
     run(["setfiles", "-q", "-F", "-r", root, policy, root], what="label the files for SELinux")

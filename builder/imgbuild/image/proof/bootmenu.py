@@ -1,7 +1,7 @@
-"""Reading a boot menu as GRUB would: which entry starts when nobody touches a key, and what it loads.
+"""Read a boot menu as GRUB would: which entry starts if no key is pressed, and what it loads.
 
-GRUB reports next to nothing of what goes wrong in a menu: a default that is not there starts the first entry, a
-missing grubenv the same. Here each of those is an error, before a machine meets it.
+GRUB reports almost no errors in a menu: with a default that does not exist it starts the first entry, with a
+missing grubenv too. Here each of those is an error, before a machine meets it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from imgbuild.image.disk.bls import Entry as BlsEntry
 from imgbuild.image.disk.bls import parse as parse_bls
 from imgbuild.image.proof.grubscript import Block, Command, If, Statement, parse
 
-_DEPTH = 20  # files that go on to files
+_DEPTH = 20  # files that load other files
 _LOADERS = {"linux", "linux16", "linuxefi"}
 _INITRDS = {"initrd", "initrd16", "initrdefi"}
 
@@ -26,7 +26,7 @@ _INITRDS = {"initrd", "initrd16", "initrdefi"}
 class Device:
     """One file system that GRUB can read, by the name that it has in this reading.
 
-    ``read`` gives a file's content, None where it is missing; ``names`` the files of a folder.
+    ``read`` returns a file's content, None if it is missing; ``names`` the files of a folder.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Entry:
     name: str
     body: Block | BlsEntry = field(repr=False)
     root: str = ""
-    """The device that file names without one count from."""
+    """The device of file names without one."""
     linux: list[str] = field(default_factory=list)
-    """Kernel (with its device, as GRUB writes it) and arguments; empty where it starts none."""
+    """Kernel (with its device, as GRUB writes it) and arguments; empty if it starts none."""
     initrd: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ class Menu:
         """Start as GRUB's core image does: ``root`` is a device's name, ``prefix`` the folder of its files on it."""
         self._devices = {device.name: device for device in devices}
         self.variables = {"root": root, "prefix": f"({root}){prefix}"}
-        # What EL's and Debian's GRUB say they can (grub-core/normal/main.c: features).
+        # Features that EL's and Debian's GRUB declare (grub-core/normal/main.c: features).
         for feature in ("menuentry_id", "timeout_style", "platform_search_hint", "all_video_module"):
             self.variables[f"feature_{feature}"] = "y"
         self.entries: list[Entry] = []
@@ -66,13 +66,13 @@ class Menu:
         self._depth = 0
 
     def run(self, path: str) -> None:
-        """Read the file ``path`` ("(esp)/EFI/centos/grub.cfg"). Raises HostError where GRUB would show a prompt."""
+        """Read the file ``path`` ("(esp)/EFI/centos/grub.cfg"). Raises HostError if GRUB would show a prompt."""
         content = self._read(path)
         if content is None:
-            raise HostError(f"GRUB looks for {path}, which is not there")
+            raise HostError(f"GRUB looks for {path}, which does not exist")
         self._depth += 1
         if self._depth > _DEPTH:
-            raise HostError(f"the boot menu {path} goes around in a circle")
+            raise HostError(f"the boot menu {path} loads itself in a loop")
         outer = {key: self.variables.get(key, "") for key in ("config_file", "config_directory")}
         self.variables |= {"config_file": path, "config_directory": str(PurePosixPath(path).parent)}
         self._all(parse(content.decode(errors="replace")))
@@ -80,7 +80,7 @@ class Menu:
         self._depth -= 1
 
     def default(self) -> Entry:
-        """The entry that starts by itself, with what it loads. Raises HostError where the menu has no such entry."""
+        """The entry that starts by itself, with what it loads. Raises HostError if the menu has no such entry."""
         wanted = self.variables.get("default", "") or "0"
         entries: list[Entry] = self.entries
         entry: Entry | None = None
@@ -88,7 +88,7 @@ class Menu:
             entry = _pick(entries, step)
             if entry is None:
                 raise HostError(
-                    f"the boot menu names {wanted!r} as its default and has no such entry: "
+                    f"the boot menu names {wanted!r} as its default but has no such entry: "
                     f"it has {', '.join(repr(e.name or e.title) for e in entries) or 'none'}"
                 )
             self._open(entry)
@@ -102,7 +102,7 @@ class Menu:
         body = entry.body
         self.variables["chosen"] = entry.name or entry.title
         if isinstance(body, BlsEntry):
-            options = body.one("options") or self.variables.get("default_kernelopts", "")  # GRUB takes the first only
+            options = body.one("options") or self.variables.get("default_kernelopts", "")  # GRUB uses the first only
             entry.linux = _words([body.one("linux"), options], self.variables)
             entry.initrd = _words(body.values("initrd"), self.variables)
         else:
@@ -150,7 +150,7 @@ class Menu:
             self._running.initrd = arguments
         elif run := getattr(self, f"_do_{name.replace('.', '_')}", None):
             return run(arguments) is not False
-        return name != "false"  # what only shows or loads something goes well
+        return name != "false"  # a command that only shows or loads something succeeds
 
     def _do_set(self, words: list[str]) -> None:
         for word in words:
@@ -165,7 +165,7 @@ class Menu:
         self.run(self._full(words[0]))
 
     def _do_configfile(self, words: list[str]) -> None:
-        """Another menu in this one's place; GRUB comes back only where somebody presses Escape."""
+        """Another menu in this one's place; GRUB returns only if Escape is pressed."""
         path = self._full(words[0])
         self.entries.clear()
         self.run(path)
@@ -218,7 +218,7 @@ class Menu:
             if name.endswith(".conf"):
                 found.append(parse_bls(name.removesuffix(".conf"), device.read(f"{ENTRIES}/{name}") or b""))
         for bls in sorted(found, key=sort_key, reverse=True):
-            if bls.one("linux"):  # GRUB passes over an entry without a kernel, and says nothing
+            if bls.one("linux"):  # GRUB silently skips an entry without a kernel
                 self.entries.append(Entry(bls.one("title"), bls.name, bls))
 
     def _full(self, path: str) -> str:
@@ -266,7 +266,7 @@ class _Test:
 
 
 def environment(block: bytes) -> dict[str, str]:
-    """The variables of a grubenv (grub-core/lib/envblk.c): lines, a backslash before what is meant literally."""
+    """The variables of a grubenv (grub-core/lib/envblk.c): lines, a backslash before a literal character."""
     out = {}
     for line in block.decode(errors="replace").splitlines():
         key, equals, value = line.partition("=")
@@ -286,7 +286,7 @@ def _split(words: list[str], at: str) -> list[list[str]]:
 
 
 def _words(values: Sequence[str], variables: dict[str, str]) -> list[str]:
-    """The words of a BLS entry's values, its variables put in."""
+    """The words of a BLS entry's values, with variables expanded."""
     text = " ".join(values)
     return re.sub(r"\$\{?([A-Za-z_]\w*)\}?", lambda found: variables.get(found[1], ""), text).split()
 

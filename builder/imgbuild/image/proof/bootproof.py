@@ -1,6 +1,6 @@
 """What the finished disk will really start, read from the disk and not from the folder that it was made of.
 
-It goes the way that firmware and GRUB go: boot sector or ESP, core image, its built-in commands, grub.cfg, the
+It follows the path of firmware and GRUB: boot sector or ESP, core image, its built-in commands, grub.cfg, the
 default entry, kernel, initramfs. A boot that would end in a rescue prompt ends here, with the reason.
 """
 
@@ -42,7 +42,7 @@ class BootProof:
 
 
 def prove(disk: Path, layout: DiskLayout, expected: str, work: Path, drivers: BootDrivers | None = None) -> BootProof:
-    """Read the raw ``disk`` and give what it boots; ``expected`` is the kernel version that it must be.
+    """Read the raw ``disk`` and return what it boots; ``expected`` is the kernel version that it must be.
 
     ``work`` is a folder for extracted files; ``drivers`` are those of every image unless a test has others. Raises
     HostError with the first step that would go wrong.
@@ -63,7 +63,9 @@ def prove(disk: Path, layout: DiskLayout, expected: str, work: Path, drivers: Bo
         raise _broken(f"the menu's entry {entry.title!r} names no initramfs")
     kernel_path, *arguments = entry.linux
     if f"root=UUID={uuid}" not in arguments:
-        raise _broken(f"the kernel is told {' '.join(arguments)!r}, which does not name the root file system {uuid}")
+        raise _broken(
+            f"the kernel's arguments are {' '.join(arguments)!r}, which do not name the root file system {uuid}"
+        )
 
     kernel_file = _loaded(root, entry, kernel_path)
     version = kernel_version(kernel_file)
@@ -84,14 +86,14 @@ def prove(disk: Path, layout: DiskLayout, expected: str, work: Path, drivers: Bo
 def kernel_version(image: bytes) -> str:
     """The version in a bzImage's own header (Documentation/arch/x86/boot.rst of the kernel: kernel_version)."""
     if image[0x202:0x206] != b"HdrS":
-        raise _broken("what the menu starts is no Linux kernel")
+        raise _broken("the menu starts a file that is not a Linux kernel")
     (offset,) = struct.unpack_from("<H", image, 0x20E)
     text = image[offset + 0x200 : offset + 0x200 + 256].split(b"\0", 1)[0]
     return text.decode(errors="replace").split(" ", 1)[0]
 
 
 def _menus(disk: Path, layout: DiskLayout, first: Partition, root: _Ext4) -> list[Menu]:
-    """The boot menu, once for each way on which firmware reaches it. ``first`` is the boot loader's partition."""
+    """The boot menu, once for each path on which firmware reaches it. ``first`` is the boot loader's partition."""
     devices = [Device("root", root.uuid(), root.find, root.names)]
     if layout.firmware == "efi":
         devices.append(
@@ -105,7 +107,7 @@ def _menus(disk: Path, layout: DiskLayout, first: Partition, root: _Ext4) -> lis
         core = _bios_core(disk, first, root, layout)
     early = _EARLY.search(core)
     if not early:
-        raise _broken("GRUB's core image holds no command to find the root file system")
+        raise _broken("GRUB's core image has no command to find the root file system")
     uuid, prefix = early[1].decode(), early[2].decode()
     if uuid != layout.root_uuid:
         raise _broken(f"GRUB looks for the file system {uuid}, the root file system is {layout.root_uuid}")
@@ -128,7 +130,7 @@ def _signed_menu(disk: Path, layout: DiskLayout, first: Partition, devices: list
 
 @contextmanager
 def _would_not_boot() -> Iterator[None]:
-    """What the menu's reader finds is what GRUB would stumble over."""
+    """Errors that the menu's reader finds are those that GRUB would fail on."""
     try:
         yield
     except HostError as error:
@@ -186,9 +188,9 @@ def _bios_core(disk: Path, partition: Partition, root: _Ext4, layout: DiskLayout
     with disk.open("rb") as raw:
         sector = raw.read(SECTOR)
         if sector[-2:] != b"\x55\xaa":
-            raise _broken("the first sector is no boot sector")
+            raise _broken("the first sector is not a boot sector")
         if sector[grub.PROTECTIVE_STATUS] != grub.ACTIVE:
-            raise _broken("the protective partition is not active: some BIOSes pass over such a disk")
+            raise _broken("the protective partition is not active: some BIOSes skip such a disk")
         (first,) = struct.unpack_from("<Q", sector, 0x5C)
         inside = partition.start <= first * SECTOR < partition.start + partition.size
         if not inside or partition.type != "21686148-6449-6E6F-744E-656564454649":
@@ -197,7 +199,7 @@ def _bios_core(disk: Path, partition: Partition, root: _Ext4, layout: DiskLayout
         head = raw.read(SECTOR)
         start, count = struct.unpack_from("<QH", head, SECTOR - 12)
         if start != first + 1:
-            raise _broken(f"GRUB's core image goes on at sector {start}, not {first + 1}")
+            raise _broken(f"GRUB's core image continues at sector {start}, not {first + 1}")
         body = raw.read(count * SECTOR)
     # Behind the unpacker, lzma_decompress.img, whose fields say how much there is (grub-core/boot/i386/pc/
     # startup_raw.S).
@@ -216,12 +218,12 @@ def _bios_core(disk: Path, partition: Partition, root: _Ext4, layout: DiskLayout
 def _efi_program(disk: Path, partition: Partition, path: str) -> bytes:
     program = read_esp(disk, partition.start, path) or b""
     if program[:2] != b"MZ":
-        raise _broken(f"{path[1:]} on the ESP is no EFI program")
+        raise _broken(f"{path[1:]} on the ESP is not an EFI program")
     return program
 
 
 def _modules(root: _Ext4, version: str) -> set[str]:
-    """The modules that this kernel has: modules.dep has PATH: PATH... a line."""
+    """The modules that this kernel has: modules.dep has PATH: PATH... on each line."""
     listed = root.read(f"/usr/lib/modules/{version}/modules.dep").decode(errors="replace")
     names = (line.split(":", 1)[0].rsplit("/", 1)[-1] for line in listed.splitlines())
     return {name.split(".ko", 1)[0].replace("-", "_") for name in names}
@@ -235,5 +237,5 @@ def _built_in(root: _Ext4, version: str) -> set[str]:
 def _broken(why: str, hint: str = "") -> HostError:
     return HostError(
         f"the disk would not boot as it should: {why}",
-        hint or "no image was written; this is a mistake in imgbuild or in the target's packages: please report it",
+        hint or "report this: it is a mistake in imgbuild or in the target's packages; no image was written",
     )

@@ -1,4 +1,4 @@
-"""GRUB's script language, as far as boot menus use it: reading a grub.cfg gives the statements it consists of.
+"""GRUB's script language, as far as boot menus use it: parse a grub.cfg into its statements.
 
 Written after the GRUB manual ("Writing full configuration files directly") and grub-core/script/: words with quotes
 and variables, `if`, `function`, `menuentry`, `submenu`, and plain commands. Loops occur in no menu that grub-mkconfig
@@ -29,16 +29,16 @@ _BLOCKS = {"function", "menuentry", "submenu"}
 
 @dataclass(frozen=True)
 class Word:
-    """One word as it stands in the file."""
+    """One word as it is in the file."""
 
     text: str
 
     def expand(self, variables: Mapping[str, str]) -> list[str]:
-        """The word's values: none where an unquoted variable is empty, several where it holds blanks."""
+        """The word's values: none if an unquoted variable is empty, several if it has blanks."""
         out, quoted = [""], False
         for single, double, escaped, bare in _PART.findall(self.text):
             if bare:
-                # Only what a variable brings is taken apart: a word that stands in the file is one.
+                # Only a variable's value is split: a word in the file is one word.
                 first, *more = (_substitute(bare, variables).split() or [""]) if "$" in bare else [bare]
                 out[-1] += first
                 out += more
@@ -82,7 +82,7 @@ def parse(text: str) -> tuple[Statement, ...]:
     """The statements of a script.
 
     Raises:
-        HostError: it is not one that GRUB would read; the line is named.
+        HostError: GRUB would not read it; the line is named.
     """
     reader = _Reader(text)
     body, stopped = reader.statements(())
@@ -98,7 +98,7 @@ class _Reader:
         while position < len(text):
             found = _TOKEN.match(text, position)
             if found is None:
-                raise HostError(f"the boot menu cannot be read: line {line} has a quote without its end")
+                raise HostError(f"the boot menu cannot be read: line {line} has an unclosed quote")
             kind, token = found.lastgroup, found[0]
             if kind == "end" or (kind == "word" and token):
                 self._tokens.append((token, line))
@@ -111,7 +111,7 @@ class _Reader:
         return HostError(f"the boot menu cannot be read: line {line}: {why}")
 
     def statements(self, ends: tuple[str, ...]) -> tuple[tuple[Statement, ...], str]:
-        """All up to one of the words ``ends`` (taken), or up to the end of the text."""
+        """Everything up to one of the words ``ends`` (consumed), or up to the end of the text."""
         found: list[Statement] = []
         while self._at < len(self._tokens):
             token = self._tokens[self._at][0]
@@ -154,7 +154,7 @@ class _Reader:
         return If(tuple(branches))
 
     def _words(self, stop: str = "") -> tuple[Word, ...]:
-        """The words up to the line's end, or up to the word ``stop`` (taken), which must stand on the same line."""
+        """The words up to the line's end, or up to the word ``stop`` (consumed), which must be on the same line."""
         words: list[Word] = []
         while self._at < len(self._tokens):
             token = self._tokens[self._at][0]

@@ -1,4 +1,4 @@
-"""Listing an initramfs without the target's tools: cpio archives one after the other, the last one compressed."""
+"""List an initramfs without the target's tools: cpio archives one after the other, the last one compressed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOOLS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4", b"\x04\x22\x4
 def names(image: bytes) -> Iterator[str]:
     """The paths in an initramfs (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel).
 
-    Raises HostError when it is neither cpio nor compressed in a way that is known.
+    Raises HostError if it is neither cpio nor compressed in a known format.
     """
     position = 0
     while position < len(image):
@@ -68,4 +68,4 @@ def _unpacked(data: bytes) -> bytes:
     for magic, tool in _TOOLS.items():
         if data.startswith(magic):
             return run([tool, "-dcq"], what="read the initramfs", data=data)
-    raise HostError(f"the initramfs is compressed in a way that is not known (it starts with {data[:6].hex()})")
+    raise HostError(f"the initramfs is compressed in an unknown format (it starts with {data[:6].hex()})")

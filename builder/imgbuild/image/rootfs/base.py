@@ -1,7 +1,7 @@
 """The base that an EL image is built on: a cloud image, an archive or a folder, made into one tar in the cache.
 
-diskimage-builder dropped CentOS 7 and never archived 8, and both distributions are frozen: what they ship last is a
-cloud image, whose disk layout is of no interest here.
+diskimage-builder dropped CentOS 7 and never archived 8, and both distributions are frozen: their last release is a
+cloud image, whose disk layout does not matter here.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _ROOTS = {"xfs": "norecovery", "ext4": "noload", "ext3": "noload", "btrfs": "nor
 
 @dataclass(frozen=True)
 class Base:
-    """A root file system as a tar; ``sha256`` names what it came from."""
+    """A root file system as a tar; ``sha256`` identifies its source."""
 
     tar: Path
     sha256: str
 
 
 def base_tar(resolved: Resolved, cache: Path, steps: Steps, *, fresh: bool = False) -> Base | None:
-    """The profile's base, fetched and unpacked once; None where the target is installed from packages alone.
+    """The profile's base, fetched and unpacked once; None if the target is installed from packages alone.
 
-    ``fresh``: make the tar anew. A download that has the right sha256 is not fetched again.
+    ``fresh``: make a new tar. A download with the right sha256 is not fetched again.
 
     Raises:
-        HostError: it cannot be had, its checksum is another, or it holds no root file system.
+        HostError: it cannot be fetched, its checksum differs, or it has no root file system.
     """
     profile, target = resolved.profile, resolved.target
     if target.image.base is None:
@@ -53,7 +53,7 @@ def base_tar(resolved: Resolved, cache: Path, steps: Steps, *, fresh: bool = Fal
     wanted = own.sha256 if own.source else target.image.base.sha256
     place = open_cache(cache)
     folder = subfolder(place, "base")
-    with locked(place / "base.lock", f"waiting for another imgbuild that makes a base in {folder}", steps):
+    with locked(place / "base.lock", f"waiting for another imgbuild that prepares a base in {folder}", steps):
         if Path(source).is_dir():
             return _of_folder(Path(source), folder, place / "work", steps)
         if wanted is None:
@@ -75,11 +75,11 @@ def base_tar(resolved: Resolved, cache: Path, steps: Steps, *, fresh: bool = Fal
 
 
 def _copied(source: str, wanted: str, room: Path, steps: Steps) -> Path:
-    """A copy of the user's file, checked: a later write to the file must not change what its sha256 promises."""
+    """A verified copy of the user's file: a later write to the file must not change what its sha256 guarantees."""
     if not Path(source).is_file():
         raise HostError(
-            f"the base {source} is not there, or not a file or a folder",
-            "correct base.source; a path counts from the current folder",
+            f"the base {source} does not exist, or is not a file or a folder",
+            "correct base.source; a path is relative to the current folder",
         )
     copy = room / "copy"
     with steps.step(f"Copy the base {source}"):
@@ -88,13 +88,13 @@ def _copied(source: str, wanted: str, room: Path, steps: Steps) -> Path:
     if found != wanted:
         raise HostError(
             f"the base {source} has the sha256 {found}, not {wanted}",
-            "it is damaged, cut short or another file: copy it again, or correct base.sha256",
+            "copy it again, or correct base.sha256: it is damaged, truncated or another file",
         )
     return copy
 
 
 def _fetched(url: str, wanted: str, folder: Path, steps: Steps) -> Path:
-    """The file at ``url``, from the cache if it is there; a download that was cut off goes on where it stopped."""
+    """The file at ``url``, from the cache if it is there; an interrupted download is resumed."""
     path = folder / f"{wanted}.download"
     if os.path.lexists(path):
         try:
@@ -118,7 +118,7 @@ def _fetched(url: str, wanted: str, folder: Path, steps: Steps) -> Path:
 
 
 def _of_folder(source: Path, folder: Path, work: Path, steps: Steps) -> Base:
-    """A folder has no checksum of its own: its tar's is taken, so that a changed folder is another base."""
+    """A folder has no checksum of its own: its tar's is used, so that a changed folder is another base."""
     with steps.step(f"Read the base {source}"), scratch(work, "folder") as room:
         tar = room / "base.tar"
         _pack(source, tar)
@@ -142,7 +142,7 @@ def _to_tar(path: Path, room: Path) -> Path:
 
 
 def _stands_alone(path: Path) -> None:
-    """Refuse a disk image that reads other files of the host: its sha256 says nothing about them."""
+    """Refuse a disk image that reads other files of the host: its sha256 does not cover them."""
     info = json.loads(run(["qemu-img", "info", "--output=json", path], what=f"read the disk image {path}"))
     details = info.get("format-specific", {}).get("data", {})
     extents = [e.get("filename") for e in details.get("extents", [])]
@@ -154,7 +154,7 @@ def _stands_alone(path: Path) -> None:
 
 
 def _kind(data: BinaryIO) -> str:
-    """ "archive" or "disk", by what the file begins with: names lie."""
+    """ "archive" or "disk", by the file's first bytes: names can be wrong."""
     head = data.read(512)
     if head.startswith(_ARCHIVES):
         return "archive"
@@ -164,7 +164,7 @@ def _kind(data: BinaryIO) -> str:
 
 @dataclass(frozen=True)
 class _FileSystem:
-    """One file system of a disk, with what may name it in its fstab."""
+    """One file system of a disk, with the names that an fstab may use for it."""
 
     start: int
     size: int
@@ -175,12 +175,12 @@ class _FileSystem:
 def _of_disk(disk: Path, tar: Path, work: Path) -> None:
     """Pack the root file system of a raw disk, with those that its fstab mounts below it.
 
-    They are mounted read-only in a namespace of their own, which takes its mounts and loop devices with it however
+    They are mounted read-only in a separate namespace, whose mounts and loop devices disappear with it however
     this ends. Neither nbd nor device-mapper nor a partition table known to the kernel is needed.
     """
     systems = _file_systems(disk)
     for root in sorted((s for s in systems if s.type in _ROOTS), key=lambda s: -s.size):
-        # A blank line first: what is no root file system says nothing at all.
+        # A blank line first: a file system that is not a root prints nothing at all.
         look = "if [ -e etc/os-release ]; then echo; cat etc/fstab || true; fi"
         fstab = _in(disk, [("/", root)], work, ["sh", "-c", look]).decode(errors="replace")
         if not fstab:
@@ -195,8 +195,8 @@ def _of_disk(disk: Path, tar: Path, work: Path) -> None:
         return
     kinds = ", ".join(s.type or "unknown" for s in systems) or "no file system at all"
     raise HostError(
-        f"the base holds no root file system that can be read (it has {kinds})",
-        "imgbuild reads ext4, xfs and btrfs on plain partitions: give another image, or an archive of its root",
+        f"the base has no root file system that can be read (it has {kinds})",
+        "imgbuild reads ext4, xfs and btrfs on plain partitions: use another image, or an archive of its root",
     )
 
 
@@ -223,8 +223,8 @@ def _file_systems(disk: Path) -> list[_FileSystem]:
             disk,
         ]
         try:
-            lines = run(argv, what="look at the base's partitions").decode().splitlines()
-        except HostError:  # blkid ends with 2 where it finds nothing
+            lines = run(argv, what="read the base's partitions").decode().splitlines()
+        except HostError:  # blkid exits with 2 if it finds nothing
             lines = []
         known = dict(line.split("=", 1) for line in lines if "=" in line)
         names = [f"{key}={known[key]}" for key in ("UUID", "LABEL") if key in known]
@@ -249,7 +249,7 @@ exec "$@"
 
 
 def _in(disk: Path, mounts: Sequence[tuple[str, _FileSystem]], work: Path, command: Sequence[str]) -> bytes:
-    """Run a command in the root that ``mounts`` (place, file system) make of ``disk``; gives its output."""
+    """Run a command in the root that ``mounts`` (place, file system) make of ``disk``; return its output."""
     root = work / "root"
     root.mkdir(exist_ok=True)
     argv: list[str | Path] = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _IN, "sh", root]

@@ -1,4 +1,4 @@
-"""The root file system: diskimage-builder's work, done once for each hash of what went in."""
+"""The root file system: built by diskimage-builder, once for each hash of its input."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Rootfs:
 def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps, *, fresh: bool = False) -> Rootfs:
     """The root file system of ``plan``: from the cache, or built now (two to three minutes, root, a network).
 
-    ``fresh``: built now, and nothing that an earlier build has kept goes into it but the base.
+    ``fresh``: built now, from nothing that an earlier build has kept except the base.
 
     Raises HostError with the cause picked from diskimage-builder's log and the log's path. However the run
-    ends, kill -9 included, no mount stays; a loop device stays at most until the next run.
+    ends, kill -9 included, no mount remains; a loop device remains at most until the next run.
     """
     plan_key = plan.key
     place = open_cache(cache_dir)
@@ -51,7 +51,7 @@ def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps, *, fresh: bool
             if fresh:
                 discard(tar)
                 discard_packages(place)
-            # Somebody else may have built it while we waited.
+            # Another run may have built it in the meantime.
             elif (kept := take(tar, "the root file system", steps)) and (found := _read(plan_key, tar, kept)):
                 return found
             return _build(plan, plan_key, place, lock, steps)
@@ -62,7 +62,7 @@ def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps, *, fresh: bool
 
 
 def cached(key: str, cache_dir: Path) -> Rootfs | None:
-    """The cache's entry, if its content is what its record promises."""
+    """The cache's entry, if its content matches its record."""
     tar = _tar(key, cache_dir)
     try:
         kept = verified(tar)
@@ -81,7 +81,7 @@ def _read(key: str, tar: Path, kept: Mapping[str, Any]) -> Rootfs | None:
 def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, steps: Steps) -> Rootfs:
     run_dir = cache_dir / "build"
     if clear(run_dir):
-        steps.note("cleared what a killed build had left")
+        steps.note("removed what a killed build had left")
     tar = _tar(key, cache_dir)
     with steps.step(f"Build the root file system of {plan.target} with diskimage-builder"):
         try:

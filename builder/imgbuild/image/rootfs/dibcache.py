@@ -1,8 +1,8 @@
 """What diskimage-builder keeps between builds: debootstrap's result, and the packages that apt has fetched.
 
-diskimage-builder writes the first in place, so that a killed run leaves half of it, and unpacks it unseen; apt takes
-a package from its archives if only the size is right. So each file is compared with the sha256 that it had when the
-last build ended, and what differs is removed before the next one starts.
+diskimage-builder writes the first in place, so that a killed run leaves half of it, and unpacks it as it is; apt
+uses a package from its archives if only the size is right. So each file is compared with the sha256 that it had when
+the last build ended, and files that differ are removed before the next one starts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _PACKAGES = "apt"
 
 
 class DibCache:
-    """diskimage-builder's cache folder. Only for one who holds the cache's lock."""
+    """diskimage-builder's cache folder. Use it only while holding the cache's lock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._record = folder / _RECORD
 
     def discard_unknown(self) -> list[str]:
-        """Remove all that the last build did not vouch for; gives the names of the files."""
+        """Remove everything that the last build did not record; return the names of the files."""
         known = self._known()
         gone = []
         for path in list(self._files()):
@@ -40,7 +40,7 @@ class DibCache:
         return sorted(gone)
 
     def vouch(self, *, finished: bool) -> None:
-        """Record what is there now. After a build that failed only packages: apt moves them there once checked."""
+        """Record what is there now. After a failed build only packages: apt moves them there once verified."""
         found = {path.relative_to(self._folder).as_posix(): path for path in self._files()}
         wanted = {n: p for n, p in found.items() if finished or n.startswith(f"{_PACKAGES}/")}
         kept = {} if finished else {n: s for n, s in self._known().items() if n in found}
@@ -65,7 +65,7 @@ class DibCache:
 
 
 def discard_packages(cache_dir: Path) -> None:
-    """Remove all of it, so that everything is fetched again. Only for one who holds the cache's lock."""
+    """Remove everything, so that it is fetched again. Use it only while holding the cache's lock."""
     shutil.rmtree(cache_dir / "dib", ignore_errors=True)
 
 

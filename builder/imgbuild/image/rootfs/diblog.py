@@ -1,6 +1,6 @@
-"""Reading diskimage-builder's log: where it is, and what it died of.
+"""Reading diskimage-builder's log: the current phase, and the cause of a failure.
 
-It has no summary of a failure: the cause stands somewhere before the last "trap_cleanup", among thousands of
+It has no summary of a failure: the cause is somewhere before the last "trap_cleanup", among thousands of
 lines of shell trace.
 """
 
@@ -23,7 +23,7 @@ _PHASES = {
     "install.d": "install packages",
     "post-install.d": "after the packages",
     "finalise.d": "finish the root file system",
-    "cleanup.d": "clear it up",
+    "cleanup.d": "clean it up",
 }
 _HOOKS = re.compile(r"(?:Running hooks from \S*/|dib-run-parts \S+ /tmp/in_target\.d/)([a-z-]+\.d)\b")
 _PACKAGE = re.compile(
@@ -37,7 +37,7 @@ _ERROR = re.compile(
     r"^(?:E|Err:\d+|W: Failure)\b|\berror\b|\bfailed\b|\bfailure\b|\bcannot\b|\bunable to\b|not found|No such|No space",
     re.IGNORECASE,
 )
-# Words of lines that report a failure's echo, not its cause.
+# Words of lines that only repeat a failure, not its cause.
 _ECHO = re.compile(r"trap_cleanup|check_break|exitval|dib-run-parts|errors=remount-ro")
 _NETWORK = re.compile(
     r"Could not resolve|Temporary failure resolving|Couldn't download|Failed getting release file|"
@@ -54,7 +54,7 @@ def plain(line: str) -> str:
 
 @dataclass
 class Progress:
-    """What to show of a log as it grows: feed it lines, it gives the ones worth a note."""
+    """What to show of a log as it grows: feed it lines, it yields notes."""
 
     phase: str = ""
     detail: str = ""
@@ -80,9 +80,9 @@ class Progress:
 
 
 def cause(lines: Sequence[str], most: int = 4) -> list[str]:
-    """The lines that say why a build failed, oldest first; empty when the log holds none."""
+    """The lines that show why a build failed, oldest first; empty if the log has none."""
     kept = [plain(line) for line in lines]
-    # The trap's own work fills many lines; it begins with this one.
+    # The trap's own output fills many lines; it begins with this one.
     ends = [i for i, line in enumerate(kept) if "trap_cleanup" in line and "exitval=" in line]
     if ends:
         kept = kept[: ends[-1]]
@@ -101,7 +101,7 @@ def failure(log: Path, code: int, mirror: str, phase: str) -> HostError:
     why = cause(lines)
     text = "\n".join(why)
     where = f" while it was to {phase}" if phase else ""
-    hint = f"the whole log: {log}"
+    hint = f"see the whole log: {log}"
     if "No space left on device" in text:
         return HostError(
             f"diskimage-builder ran out of space{where}",
@@ -115,12 +115,12 @@ def failure(log: Path, code: int, mirror: str, phase: str) -> HostError:
     if _NETWORK.search(text):
         return HostError(
             f"the mirror {mirror} could not be reached{where}: {_last(why)}",
-            f"check the network (and http_proxy), or name another mirror in the profile; {hint}",
+            f"check the network (and http_proxy), or set another mirror in repositories.distribution; {hint}",
         )
     if _LOOP.search(text):
         return HostError(
             f"diskimage-builder found no free loop device: {_last(why)}",
-            f"run 'losetup --list' and detach what is not used; in a container, share the host's /dev; {hint}",
+            f"run 'losetup --list' and detach unused devices; in a container, share the host's /dev; {hint}",
         )
     return HostError(f"diskimage-builder failed{where} (exit code {code}): {' | '.join(why) or 'no output'}", hint)
 

@@ -23,14 +23,14 @@ from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supervisor import JOB
 
 _POLL_SECONDS = 0.5
-_NOTE_SECONDS = 2.0  # packages go by faster than anybody reads, and each note is a line in a log
+_NOTE_SECONDS = 2.0  # packages go by faster than anyone can read, and each note is a line in a log
 _TMPFS_FROM_MIB = 8192
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: int, steps: Steps) -> Path:
-    """Run diskimage-builder for ``plan`` in ``run_dir`` and give the tar it made there.
+    """Run diskimage-builder for ``plan`` in ``run_dir`` and return the tar it made there.
 
     ``lock`` is the cache's lock; the supervisor holds it too, so that a next run waits until it has cleaned up
     after a killed imgbuild. The log is kept in cache_dir/logs. Raises HostError with the cause of a failure.
@@ -41,7 +41,7 @@ def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: in
     lay(tree, plan.install, int(os.environ.get("SOURCE_DATE_EPOCH") or 0) or int(time.time()))
     kept = DibCache(subfolder(cache_dir, "dib"))
     if unknown := kept.discard_unknown():
-        steps.note(f"removed from the cache, because no build vouches for it: {few(unknown, 3)}")
+        steps.note(f"removed from the cache, because no build recorded it: {few(unknown, 3)}")
     job = {
         "argv": [sys.executable, "-c", _START, "-x", "-n", "-t", "tar", "-o", str(run_dir / "root"), *plan.elements],
         "env": _environment(plan, cache_dir, run_dir, tree),
@@ -65,7 +65,7 @@ def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: in
 
 
 def _keep_log(log: Path, kept: Path) -> None:
-    """The log for its owner only, and without a proxy's login: diskimage-builder is run with -x, and bash shows all."""
+    """The log for its owner only, and without a proxy's login: diskimage-builder runs with bash -x."""
     fresh = kept.with_suffix(".part")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -77,12 +77,12 @@ def _keep_log(log: Path, kept: Path) -> None:
     fresh.replace(kept)
 
 
-# What the console script disk-image-create does; its own file may lie anywhere (a zip, another environment).
+# What the console script disk-image-create does; its own file may be anywhere (a zip, another environment).
 _START = "import sys; sys.argv[0] = 'disk-image-create'; from diskimage_builder.disk_image_create import main; main()"
 
 
 def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path) -> dict[str, str]:
-    """A plain environment: nothing of the caller's gets into the image but its proxies."""
+    """A plain environment: nothing from the caller's gets into the image except its proxies."""
     home = run_dir / "home"
     home.mkdir()
     dib = cache_dir / "dib"
@@ -97,7 +97,7 @@ def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path) -
         "ELEMENTS_PATH": str(plan.elements_dir.resolve()),
         "IMGBUILD_INSTALL_TREE": str(tree),
         "TMP_DIR": str(run_dir / "tmp"),
-        "DIB_NO_TMPFS": "1",  # the supervisor mounts one where there is memory: it must know its number
+        "DIB_NO_TMPFS": "1",  # the supervisor mounts one if there is memory: it must know its number
         "DIB_IMAGE_CACHE": str(dib),
         "DIB_LOCKFILES": str(dib / "locks"),
         "DIB_DEBOOTSTRAP_CACHE": "1",
@@ -108,7 +108,7 @@ def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path) -
 
 
 def _tmpfs_mib() -> int:
-    """How much memory to build in, in MiB: three quarters of what is free, 0 (use the disk) where that is little."""
+    """How much memory to build in, in MiB: three quarters of what is free, 0 (use the disk) if that is too little."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         name, value = line.split(":")
         if name == "MemAvailable":
@@ -118,14 +118,14 @@ def _tmpfs_mib() -> int:
 
 
 def _supervise(run_dir: Path, lock: int, log: Path, progress: diblog.Progress, steps: Steps) -> int:
-    """Start the supervisor, show the log's progress, and see it through to its end, whatever happens here."""
+    """Start the supervisor, show the log's progress, and wait for its end, whatever happens here."""
     package_root = str(Path(__file__).resolve().parents[3])
     argv = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "imgbuild.image.rootfs.supervisor"]
     try:
         child = subprocess.Popen(
             [*argv, str(run_dir)],
             stdin=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for us; we end it in order
+            start_new_session=True,  # Ctrl-C is handled here, to end it in order
             pass_fds=(lock,),
             cwd="/",
             env={**os.environ, "PYTHONPATH": package_root},
@@ -149,7 +149,7 @@ def _supervise(run_dir: Path, lock: int, log: Path, progress: diblog.Progress, s
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Close the supervisor's lifeline and wait until it has cleaned up; a second Ctrl-C must not cut that short."""
+    """Close the supervisor's lifeline and wait until it has cleaned up; a second Ctrl-C must not interrupt that."""
     if child.poll() is None:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

@@ -1,7 +1,7 @@
-"""What a killed build can leave behind on the host, and how it is taken away.
+"""What a killed build can leave behind on the host, and how it is removed.
 
 Mounts live in the build's own mount namespace and end with it. A loop device does not: diskimage-builder
-attaches one even for a tar, and the kernel keeps it until somebody detaches it.
+attaches one even for a tar, and the kernel keeps it until it is detached.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _IMAGE = "/image0.raw"
 
 @dataclass(frozen=True)
 class BuildState:
-    """Written before a build attaches anything: how its loop devices are known.
+    """Written before a build attaches anything: how its loop devices are recognised.
 
-    ``device`` is the tmpfs ("major:minor") that its files lie on, empty where they lie below ``folder`` on a
-    disk. A tmpfs whose namespace is gone has no path any more, but it keeps its number for as long as a loop
-    device holds it; ``boot`` tells this boot's numbers from those of the one before.
+    ``device`` is the tmpfs ("major:minor") that its files are on, empty if they are below ``folder`` on a
+    disk. A tmpfs whose namespace is gone has no path any longer, but it keeps its number as long as a loop
+    device uses it; ``boot`` distinguishes this boot's numbers from those of the previous one.
     """
 
     folder: str
@@ -35,7 +35,7 @@ class BuildState:
     boot: str
 
     def write(self, run_dir: Path) -> None:
-        """Keep it in the run's folder, where the next run looks."""
+        """Write it to the run's folder, where the next run looks."""
         (run_dir / STATE).write_text(json.dumps(asdict(self)))
 
 
@@ -52,14 +52,14 @@ def loops(state: BuildState) -> list[str]:
     return [
         str(loop["name"])
         for loop in listed
-        # The number alone could by now be another tmpfs's: diskimage-builder's file has a name of its own.
+        # The number alone could now be another tmpfs's: diskimage-builder's file has a distinct name.
         if (state.device and loop["back-maj:min"].strip() == state.device and _IMAGE in (loop["back-file"] or ""))
         or (loop["back-file"] or "").startswith(f"{state.folder}/")
     ]
 
 
 def detach(state: BuildState) -> None:
-    """Detach the build's loop devices and wait until they are gone. Raises HostError when one stays."""
+    """Detach the build's loop devices and wait until they are gone. Raises HostError if one remains."""
     end = time.monotonic() + _DETACH_SECONDS
     while names := loops(state):
         if time.monotonic() > end:
@@ -73,9 +73,9 @@ def detach(state: BuildState) -> None:
 
 
 def clear(run_dir: Path) -> bool:
-    """Take away what a killed build left in ``run_dir``, and the folder. Gives whether there was anything.
+    """Remove what a killed build left in ``run_dir``, and the folder. Return whether there was anything.
 
-    Only for one who holds the cache's lock: then nobody else's build can be meant.
+    Use it only while holding the cache's lock: then it cannot be another run's build.
     """
     if not run_dir.exists():
         return False
@@ -91,6 +91,6 @@ def clear(run_dir: Path) -> bool:
 
 
 def device_of(folder: Path) -> str:
-    """The file system that ``folder`` lies on, as losetup writes it."""
+    """The file system that ``folder`` is on, as losetup writes it."""
     number = folder.stat().st_dev
     return f"{os.major(number)}:{os.minor(number)}"

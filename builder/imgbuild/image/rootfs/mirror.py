@@ -1,6 +1,6 @@
 """Which Debian mirror to build from: the profile's, else the one that this host's own apt uses.
 
-No mirror has a name in imgbuild: a build never reaches for a host that nobody chose.
+imgbuild has no built-in mirror: a build never connects to a host that was not configured.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class AptSource:
 
 @dataclass(frozen=True)
 class DebianMirrors:
-    """The archives that a release is built from; what a mirror lacks is empty."""
+    """The archives that a release is built from; those that a mirror lacks are empty."""
 
     release: str
     main: str
@@ -39,7 +39,7 @@ class DebianMirrors:
     components: tuple[str, ...] = ("main",)
 
     def sources(self) -> str:
-        """The image's package sources, as diskimage-builder's DIB_APT_SOURCES_CONF wants them."""
+        """The image's package sources, in the form of diskimage-builder's DIB_APT_SOURCES_CONF."""
         components = " ".join(self.components)
         lines = [f"debian:deb {self.main} {self.release} {components}"]
         if self.updates:
@@ -60,13 +60,13 @@ class DebianMirrors:
 
 
 def serves(uri: str, suite: str) -> bool:
-    """Whether the archive at ``uri`` has ``suite``. Raises FetchError when it cannot be asked at all."""
+    """Whether the archive at ``uri`` has ``suite``. Raises FetchError if it does not answer at all."""
     status = ask(f"{uri}/dists/{suite}/InRelease", method="HEAD").status
     if status == 200:
         return True
     if status in {403, 404, 410}:
         return False
-    raise FetchError(f"the server answers {status}")
+    raise FetchError(f"the server answers with status {status}")
 
 
 def debian_mirrors(
@@ -80,21 +80,23 @@ def debian_mirrors(
     """The mirrors of a Debian release (code name).
 
     ``wanted`` is the profile's mirror and comes first; without it the host's apt configuration below ``apt`` is
-    read. Each suite is asked for (``asked``), so that a dead mirror is found now and not after a minute. Raises
-    HostError: no mirror known, or none that answers; it names what was tried.
+    read. Each suite is requested (``asked``), so that a dead mirror is found now and not after a minute. Raises
+    HostError: no mirror is known, or none answers; it names what was tried.
     """
     sources = list(apt_sources(apt))
     main = _clean(wanted) or _archive(sources, release)
     if not main:
         raise HostError(
-            f"no Debian mirror for {release}: the profile names none and this host's apt ({apt}) has none",
-            "name one in the profile, or add a Debian source to the host's apt",
+            f"no Debian mirror for {release}: neither the profile nor this host's apt ({apt}) has one",
+            "set repositories.distribution in the profile, or add a Debian source to the host's apt",
         )
     guess = _clean(security) or ("" if wanted else _security(sources, release))
     candidates = [guess] if guess else [f"{main}-security"]
     try:
         if not asked(main, release):
-            raise HostError(f"the Debian mirror {main} has no {release}", "name another mirror in the profile")
+            raise HostError(
+                f"the Debian mirror {main} has no {release}", "set another mirror in repositories.distribution"
+            )
         updates = asked(main, f"{release}-updates")
         backports = asked(main, f"{release}-backports")
     except FetchError as err:
@@ -111,7 +113,7 @@ def debian_mirrors(
 def apt_sources(apt: Path) -> Iterator[AptSource]:
     """The enabled binary sources of an apt configuration folder, in one-line and deb822 form.
 
-    Read from the files, not from "apt-get indextargets": that one is silent where the package lists were
+    Read from the files, not from "apt-get indextargets": that one prints nothing if the package lists were
     removed, as in every container image.
     """
     files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
@@ -154,7 +156,7 @@ def _deb822(text: str) -> Iterator[AptSource]:
 
 
 def _clean(uri: str) -> str:
-    """The address without a slash at its end; empty where it is nothing that debootstrap can fetch from."""
+    """The address without a slash at its end; empty if debootstrap cannot fetch from it."""
     return uri.rstrip("/") if uri.startswith(("http://", "https://")) else ""
 
 
@@ -174,5 +176,5 @@ def _security(sources: list[AptSource], release: str) -> str:
 def _dead(mirror: str, error: FetchError) -> HostError:
     return HostError(
         f"the Debian mirror {shown(mirror)} does not answer: {error}",
-        "check the network (and http_proxy), or name another mirror in the profile",
+        "check the network (and http_proxy), or set another mirror in repositories.distribution",
     )

@@ -17,7 +17,7 @@ _ORIGINS = ("base", "profile", "dependency")
 class Package:
     """One installed package, as the root file system's own package manager names it.
 
-    ``repository``: "unknown" where none offers it. ``origin``: "base", "profile" (asked for by name) or "dependency".
+    ``repository``: "unknown" where none offers it. ``origin``: "base", "profile" (requested by name) or "dependency".
     """
 
     name: str
@@ -29,14 +29,14 @@ class Package:
     def __post_init__(self) -> None:
         parts = (self.name, self.version, self.arch, self.repository)
         if self.origin not in _ORIGINS or not all(part and part.strip() == part for part in parts):
-            raise ValueError(f"no package: {self}")
+            raise ValueError(f"not a package: {self}")
 
 
 def read_list(text: str) -> tuple[Package, ...]:
     """The list in the root file system.
 
     Raises:
-        HostError: it is not what the install script writes.
+        HostError: it is not in the form that the install script writes.
     """
     lines = text.splitlines()
     packages = []
@@ -48,19 +48,19 @@ def read_list(text: str) -> tuple[Package, ...]:
     if not packages:
         raise _broken("it is empty")
     if len({(p.name, p.version, p.arch) for p in packages}) != len(packages):
-        raise _broken("a package stands twice")
+        raise _broken("it has a duplicate package")
     return tuple(packages)
 
 
 def _broken(why: str) -> HostError:
     return HostError(
         f"the root file system's list of packages ({LIST}) cannot be used: {why}",
-        "this is a mistake in imgbuild or in the base: please report it",
+        "report this: it is a mistake in imgbuild or in the base",
     )
 
 
 def described(packages: Iterable[Package]) -> dict[str, Any]:
-    """For the manifest, by name; packages that share one are told apart by version and architecture."""
+    """For the manifest, by name; packages that share one are distinguished by version and architecture."""
     found = list(packages)
     count = Counter(package.name for package in found)
     out = {

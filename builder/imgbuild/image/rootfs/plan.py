@@ -15,17 +15,17 @@ from imgbuild.render.nodefile import NodeTree, digest
 
 @dataclass(frozen=True)
 class RootfsPlan:
-    """All that goes into the root file system; its hash names the cache entry."""
+    """Everything that goes into the root file system; its hash names the cache entry."""
 
     target: str
     elements: tuple[str, ...]
     elements_dir: Path
     install: NodeTree
-    """The package part: laid into the chroot, where /usr/libexec/imgbuild/install is then run."""
+    """The package part: copied into the chroot, where /usr/libexec/imgbuild/install is then run."""
     environment: Mapping[str, str]
-    """What the elements read: release, mirrors. Host paths don't belong here: they would change the key."""
+    """What the elements read: release, mirrors. Host paths do not belong here: they would change the key."""
     base: Base | None = None
-    """What is built on, where that is not packages alone."""
+    """The base, unless only packages are installed."""
 
     @property
     def key(self) -> str:
@@ -46,7 +46,7 @@ class RootfsPlan:
         return digest(self.install, sha.digest())
 
     def element_files(self) -> list[Path]:
-        """The files of our elements that take part, sorted; an element of diskimage-builder's own counts by version."""
+        """The files of imgbuild's elements that take part, sorted; those of diskimage-builder count by version."""
         todo, seen = list(self.elements), set[str]()
         files: list[Path] = []
         while todo:

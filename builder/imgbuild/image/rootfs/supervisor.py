@@ -1,9 +1,9 @@
 """The process that owns one diskimage-builder run, and cleans up after it however imgbuild ends.
 
-It runs in a mount namespace of its own (started by "unshare --mount") and puts the build into a process
-namespace: killing that one's first process ends every process of the build, whatever they forked. It learns of
-imgbuild's end by its standard input, a pipe that the kernel closes even on SIGKILL; should it be killed itself,
-the build dies with it (parent-death signal) and the next run clears the rest (leftovers.py).
+It runs in its own mount namespace (started by "unshare --mount") and puts the build into a process
+namespace: killing the first process there ends every process of the build, whatever they forked. It detects
+imgbuild's end by its standard input, a pipe that the kernel closes even on SIGKILL; if it is killed itself,
+the build dies with it (parent-death signal) and the next run removes the rest (leftovers.py).
 
     python -m imgbuild.image.rootfs.supervisor RUN_DIR    reads RUN_DIR/job.json, writes RUN_DIR/log
 """
@@ -28,12 +28,12 @@ _LIFELINE = 0
 _POLL_SECONDS = 0.2
 
 
-class _Stop(Exception):  # noqa: N818 - no error: somebody asked
-    """imgbuild is gone, or wants the build to end."""
+class _Stop(Exception):  # noqa: N818 - not an error: a requested stop
+    """imgbuild is gone, or requests the build to end."""
 
 
 def main(run_dir: Path) -> int:
-    """Run the job; gives its exit code, or 130 when it was stopped."""
+    """Run the job; return its exit code, or 130 if it was stopped."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _on_signal)
     job: dict[str, Any] = json.loads((run_dir / JOB).read_text())
@@ -59,7 +59,7 @@ def main(run_dir: Path) -> int:
         if device:
             subprocess.run(["umount", "--lazy", temporary], check=False)
         shutil.rmtree(temporary, ignore_errors=True)
-        # imgbuild takes what it wants (log, tar) if it still lives; if not, nobody does.
+        # imgbuild takes what it needs (log, tar) if it is still running; if not, nothing is needed.
         if _abandoned():
             shutil.rmtree(run_dir, ignore_errors=True)
 
@@ -89,7 +89,7 @@ def _build(job: dict[str, Any], run_dir: Path) -> int:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End the process namespace. unshare is left to reap its first process: when it returns, all are gone."""
+    """End the process namespace. unshare reaps its first process: when it returns, all are gone."""
     try:
         first = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Lint: findings about what is rendered, which no check of the configuration can see.
+"""Lint: findings about rendered bytes, which no check of the configuration can make.
 
 `imgbuild check` reports them too.
 """

@@ -1,4 +1,4 @@
-"""What a user should know of pxe/ before serving it: who gets no files, and what becomes of a static network."""
+"""What a user should know about pxe/ before serving it: nodes without files, and the effect of a static network."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings
     if without and fallback(cluster, keys=keys) is None:
         names = [nodes[n].name for n in without]
         why = (
-            "several nodes have no MAC, and nothing tells them apart"
+            "several nodes have no MAC, so they cannot be distinguished"
             if len(without) > 1
-            else "it has no MAC, and a machine that nobody listed must not get the cluster's keys or its token"
+            else "it has no MAC, and a machine that is not listed must not get the cluster's keys or its token"
         )
         context.report(
             "IB801", ("nodes", without[0]), f"no PXE files: {why}",
-            "give each node that boots over the network a mac: in the cluster file", who=names,
+            "set mac: in the cluster file for each node that boots over the network", who=names,
         )  # fmt: skip
     static = [n for n, node in enumerate(nodes) if node.boot_mac and node.network]
     if static:
@@ -70,12 +70,12 @@ def _static(context: _Nodes, path: Path, node: Node) -> None:
         why = (
             "it has no IPv4 address"
             if device is None
-            else f"{target.name}'s initramfs makes no bond and no VLAN ({getattr(device, 'name', '')})"
+            else f"{target.name}'s initramfs sets up no bond and no VLAN ({getattr(device, 'name', '')})"
         )
         context.report(
             "IB803", path,
             f"no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
-            "let it boot over an interface with an address of its own, or from a disk image with a seed ISO",
+            "boot it over an interface with its own address, or from a disk image with a seed ISO",
             who=[node.name],
         )  # fmt: skip
     length = len(command_line(context.resolved, said))

@@ -1,4 +1,4 @@
-"""Files of the user's own against those that imgbuild renders for the same profile."""
+"""The user's files compared with those that imgbuild renders for the same profile."""
 
 from __future__ import annotations
 
@@ -23,28 +23,27 @@ def lint(resolved: Resolved, install: NodeTree, node: NodeTree, findings: Findin
     for index, file in enumerate(resolved.profile.files):
         path = ("files", index, "path")
         if file.path.startswith(_IMGBUILD):
-            report(f"{file.path} is imgbuild's own", "take a place below /opt or /usr/local")
+            report(f"{file.path} is imgbuild's own", "use a path below /opt or /usr/local")
         elif file.path in packages:
             report(
-                f"{file.path} decides which packages are installed, before yours is there",
-                "say it with repositories:, kernel: or packages:, or give your file another name",
+                f"{file.path} decides which packages are installed, before your file is there",
+                "use repositories:, kernel: or packages: instead, or give your file another name",
             )
         elif file.path in ours:
             report(
-                f"{file.path} takes the place of the one that imgbuild writes from the profile"
-                f"{_unchecked(resolved, file.path)}",
-                "look whether a key of the profile does it (docs/recipe.md); the file is then yours to keep up",
+                f"{file.path} replaces the file that imgbuild writes from the profile{_unchecked(resolved, file.path)}",
+                "check whether a key of the profile does the same (docs/recipe.md); else you maintain this file",
                 lesser=True,
             )
         elif any(known.startswith(file.path + "/") or file.path.startswith(known + "/") for known in ours):
-            report(f"{file.path} stands where imgbuild has a folder or a file", "take another path")
+            report(f"imgbuild has a folder or a file at {file.path}", "use another path")
 
 
 def _unchecked(resolved: Resolved, path: str) -> str:
-    """What imgbuild-verify does not look at on the node because of this file."""
+    """What imgbuild-verify does not check on the node because of this file."""
     names = sorted({name.partition(":")[0] for name, own in left_out(resolved).items() if own == path})
     if path == resolved.target.paths.chrony:
         names = ["the time servers"]
     elif path == "/etc/containerd/config.toml":
         names.append("containerd-config's keys")
-    return f": imgbuild-verify leaves out {', '.join(names)}" if names else ""
+    return f": imgbuild-verify does not check {', '.join(names)}" if names else ""
