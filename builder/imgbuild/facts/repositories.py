@@ -1,4 +1,4 @@
-"""Package repositories: the addresses and keys of each one that a node uses. Checks and rendering use the same."""
+"""Package repositories: addresses and keys of those in use on a node. Checks and rendering use the same."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Boot an image in one QEMU machine and judge it by what its guest reports.
 
-``boot`` is the way in; ``MachineSpec`` says what to boot and ``BootResult`` is the result.
+``boot`` is the way in; ``MachineSpec`` is what to boot and ``BootResult`` is the result.
 """
 
 from imgbuild.machine.boot import boot

@@ -75,5 +75,5 @@ def _by_path(report: Mapping[str, object], path: str) -> object:
 
 
 def all_ok(checks: Sequence[Check]) -> bool:
-    """True if something was checked and nothing failed. A skipped check is no failure unless it is required."""
+    """True if something was checked and nothing failed. A skipped check is not a failure unless it is required."""
     return any(check.ok for check in checks) and not any(check.ok is False for check in checks)

@@ -289,7 +289,7 @@ def test_a_mixed_tree_is_not_booted(tmp_path: Path) -> None:
     (tmp_path / "out/debian12-efi/pxe/.run").write_text("other\n")
     done = imgbuild("boot", "out/debian12-efi", "--check", cwd=tmp_path)
     assert done.returncode == 3
-    assert "pxe/ is of another run than the manifest" in done.stderr
+    assert "pxe/ is from another run than the manifest" in done.stderr
     assert imgbuild("boot", "nowhere", cwd=tmp_path).returncode == 3
 
 

@@ -140,7 +140,7 @@ def test_a_manifest_leads_nowhere_else() -> None:
         (("out/a", "debian12-efi"), 2, "give two profiles, or two output folders"),
         (("debian12-efi", "out/a"), 2, "out/a is a folder and debian12-efi is not"),
         (("out/a", "out/a", "--layer", "tunnel"), 2, "apply to profiles"),
-        (("out", "out/a"), 3, "out holds no manifest.json"),
+        (("out", "out/a"), 3, "out has no manifest.json"),
     ],
 )
 def test_what_cannot_be_compared(words: tuple[str, ...], code: int, said: str) -> None:

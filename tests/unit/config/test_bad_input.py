@@ -173,7 +173,7 @@ def test_an_argument_that_is_no_text() -> None:
 def test_a_key_that_stands_twice_in_set_is_called_as_the_user_does() -> None:
     _, found = imgbuild("--profile", "centos7-efi", "--set", "kernel.sysctl={a.b: 1, a.b: 2}")
     assert [f["message"] for f in found if f["code"] == "IB102"] == [
-        'the key "a.b" stands twice, first in line 1: YAML would take the last'
+        'duplicate key: "a.b", first in line 1; YAML would use the last one'
     ]
 
 

@@ -152,7 +152,7 @@ def test_circles_are_shown_whole(tmp_path: Path) -> None:
     chain(tmp_path / "a.yaml", "a.yaml", "profiles", findings)
     (found,) = findings.items
     assert found.code == "IB107"
-    assert re.sub(r"[^ ]*/", "", found.message).endswith("circle: a.yaml -> b.yaml -> c.yaml -> a.yaml")
+    assert re.sub(r"[^ ]*/", "", found.message).endswith("loop: a.yaml -> b.yaml -> c.yaml -> a.yaml")
     assert found.mark is not None and (found.mark.line, found.mark.column) == (1, 10)
     assert names(tmp_path, "s") == (["s"], ["IB107"])
     (tmp_path / "t.yaml").write_text("extends: u.yaml\n")

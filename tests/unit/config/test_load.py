@@ -131,9 +131,9 @@ SETS = [
     ("users=[{name: Bob}]", "IB113", "a user name has lower-case letters"),
     ("users=[{name: b, hashed_password: hunter2}]", "IB113", "write a hash, never the password"),
     ("users=[{name: b, ssh_keys: ['ssh-rsa AAAA\\nroot']}]", "IB113", "write a public key line"),
-    ("kubernetes.pod_cidr=10.244.1.0/16", "IB113", "write it as the network itself: 10.244.0.0/16"),
+    ("kubernetes.pod_cidr=10.244.1.0/16", "IB113", "write the network address: 10.244.0.0/16"),
     ("kubernetes.pod_cidr=10.244.0.0", "IB113", "with its prefix length"),
-    ("kubernetes.pod_cidr='FD00::/56'", "IB113", "write it as the network itself: fd00::/56"),
+    ("kubernetes.pod_cidr='FD00::/56'", "IB113", "write the network address: fd00::/56"),
     ("kubernetes.pod_cidr=all", "IB113", "write a network in CIDR form"),
     ("kubernetes.pod_cidr='fe80::%a/64'", "IB113", "write a network in CIDR form"),
     ("kubernetes.advertise_address='fe80::1%$(x)'", "IB113", "write an IP address"),
@@ -189,7 +189,7 @@ def test_a_dot_inside_a_name_given_to_set() -> None:
 def test_null_and_true_are_named_as_yaml_has_them() -> None:
     _, found = run("centos7-efi", ("mode=null", "kernel=null", "time.zone=true"))
     assert sorted(f.message for f in found) == [
-        "kernel: expected a mapping of keys to values, not null", "mode: null is none of 'baked' or 'stock'",
+        "kernel: expected a mapping of keys to values, not null", "mode: null is not one of 'baked' or 'stock'",
         "time.zone: expected text, not true",
     ]  # fmt: skip
 

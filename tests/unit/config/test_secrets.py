@@ -334,7 +334,7 @@ def test_first_runs_at_the_same_time_make_one_cluster(tmp_path: Path) -> None:
     said = [run.communicate(timeout=300)[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * len(runs), said
     assert sum("the cluster's new keys are in" in text for text in said) == 1
-    assert sum("another run has made" in text for text in said) == len(runs) - 1
+    assert sum("another run has created" in text for text in said) == len(runs) - 1
     assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("out")) == [
         "lab.secrets.yaml",
         "lab.yaml",

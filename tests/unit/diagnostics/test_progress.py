@@ -111,7 +111,7 @@ def test_a_bar_on_a_terminal() -> None:
         "MiB/s",
         "100.0/200.0 MiB",
         "50%",
-        "trying again in 1 s",
+        "retrying in 1 s",
     ):
         assert expected in text
     assert "✓ Fetch it" in text

@@ -207,7 +207,7 @@ TABLE: dict[str, tuple[tuple[Act, ...], str | None]] = {
     "300": ((status("300 X"),), "the server answers with status 300"),
     "999": ((status("999 X"),), "the server answers with status 999"),
     "500 always": ((status("500 X"),), r"the server answers with status 500 \(tried 3 times\)"),
-    "429 for hours": ((status("429 X", "Retry-After: 7200"),), "asks to come back in 7200 s"),
+    "429 for hours": ((status("429 X", "Retry-After: 7200"),), "requests a pause of 7200 s"),
     "another file": ((with_headers("Content-Length: 5", body=b"12345"),), "has the sha256"),
     "an empty file": ((status("200 OK"),), "has the sha256"),
     "a gzip bomb": (
@@ -224,7 +224,7 @@ TABLE: dict[str, tuple[tuple[Act, ...], str | None]] = {
     "to ftp": ((sent("ftp://127.0.0.1/x"),), "redirects to ftp"),
     "to javascript": ((sent("javascript:alert(1)"),), "redirects to javascript"),
     "to half an address": ((sent("http://[::1"),), "not an address"),
-    "to no host": ((sent("http:///x"),), "redirects in a circle|not a valid address"),
+    "to no host": ((sent("http:///x"),), "redirects in a loop|not a valid address"),
     "to a port of letters": ((sent("http://127.0.0.1:abc/"),), "not a valid address"),
     "to port 0": ((sent("http://127.0.0.1:0/"),), "not a valid address"),
     "to port 99999": ((sent("http://127.0.0.1:99999/"),), "not a valid address"),

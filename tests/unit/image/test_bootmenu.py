@@ -165,7 +165,7 @@ def test_el8_without_its_entry_would_start_another_kernel_without_a_word() -> No
     layout = layout_of("centos8")
     files = el8(layout, "4.18.0-348.el8", saved_entry=f"{MACHINE}-7.1.9-1.el8")
     with pytest.raises(
-        HostError, match=r"names '.*-7\.1\.9-1\.el8' as its default and has no such entry: it has '.*348"
+        HostError, match=r"names '.*-7\.1\.9-1\.el8' as its default but has no such entry: it has '.*348"
     ):
         chosen(files, layout)
     with pytest.raises(HostError, match="has no such entry: it has none"):
@@ -282,5 +282,5 @@ def test_bls_entry_without_a_kernel_is_passed_over() -> None:
 
     menu = Menu([Device("root", "UUID", files.get, names)], "root", "/boot/grub2")
     menu.run("(root)/boot/grub2/grub.cfg")
-    with pytest.raises(HostError, match="'two' as its default and has no such entry: it has 'one'"):
+    with pytest.raises(HostError, match="'two' as its default but has no such entry: it has 'one'"):
         menu.default()

@@ -76,7 +76,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda e: os.truncate(e, 0), "it has the sha256"),
     "longer": (lambda e: os.truncate(e, 100), "it has the sha256"),
     "another entry's tar": (lambda e: e.with_name("two.tar").replace(e), "it has the sha256"),
-    "another entry's tar and record": (_swapped, "its record is that of two.tar"),
+    "another entry's tar and record": (_swapped, "its record is for two.tar"),
     "no tar": (lambda e: e.unlink(), "one.tar is missing"),
     "no record": (lambda e: _record(e).unlink(), "one.json is missing"),
     "an old record": (_old, "no checksum"),

@@ -39,8 +39,8 @@ def test_lines_come_in_any_pieces() -> None:
         (b"{}", "without a kind"),
         (b'{"kind": 1}', "without a kind"),
         (b'{"kind": "a", "kind": "b"}', "duplicate key"),
-        (b'{"kind": "a", "n": NaN}', "NaN is no JSON"),
-        (b'{"kind": "a", "n": ' + b"9" * 5000 + b"}", "no JSON"),
+        (b'{"kind": "a", "n": NaN}', "NaN is not JSON"),
+        (b'{"kind": "a", "n": ' + b"9" * 5000 + b"}", "not JSON"),
         (b"[" * 100_000, "nested too deeply"),
     ],
 )

@@ -31,7 +31,9 @@ def test_what_is_imgbuilds_own() -> None:
     assert [span.name for span in found.stages] == ["clock", "kubeadm"]
     assert found.own == pytest.approx(33.0 - 28.0)
     assert found.end == 43.0
-    assert str(found) == ("first boot: 33.0 s of 43.0 s since the kernel started, of it 5.0 s imgbuild's own (11.6 %)")
+    assert str(found) == (
+        "first boot: 33.0 s of 43.0 s since the kernel started, of which 5.0 s are imgbuild's own (11.6 %)"
+    )
 
 
 def test_a_stage_that_still_runs_counts_for_nothing() -> None:

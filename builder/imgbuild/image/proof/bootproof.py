@@ -33,7 +33,7 @@ class BootProof:
     """What the disk was proven to start."""
 
     kernel: str
-    """The kernel's version, as its own header says."""
+    """The kernel's version, as in its own header."""
     command_line: str
     kernel_path: str
     initrd_path: str
@@ -158,7 +158,7 @@ class _Ext4:
         return found[1] if found else ""
 
     def find(self, path: str) -> bytes | None:
-        """A file's content, None where it is missing. debugfs ends with 0 all the same: it writes no file then."""
+        """A file's content, None if it is missing. debugfs exits with 0 even then, but writes no file."""
         target = self._work / "dumped"
         target.unlink(missing_ok=True)
         run(["debugfs", "-R", f'dump "{path}" "{target}"', self._device], what=f"read {path} from the disk")
