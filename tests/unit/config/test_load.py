@@ -196,9 +196,9 @@ def test_null_and_true_are_named_as_yaml_has_them() -> None:
 
 def test_a_layer_s_name_for_a_profile_s_and_the_other_way_round() -> None:
     _, found = run("china")
-    assert [f.hint for f in found if f.code == "IB106"] == ["china is a layer: --layer china"]
+    assert [f.hint for f in found if f.code == "IB106"] == ["china is a layer: use --layer china"]
     _, found = run("centos7-efi", layers=("centos8-efi",))
-    assert [f.hint for f in found] == ["centos8-efi is a profile: --profile centos8-efi"]
+    assert [f.hint for f in found] == ["centos8-efi is a profile: use --profile centos8-efi"]
 
 
 def test_a_profile_extends_a_layer_and_a_layer_a_profile(tmp_path: Path) -> None:

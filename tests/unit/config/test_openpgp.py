@@ -102,7 +102,7 @@ def test_what_is_refused(gpg: Gpg) -> None:
         (signature, "nothing else"),
         (key + other, "separate item"),
         (both, "separate item"),
-        (message, "is no "),
+        (message, "does not contain"),
         ("\n".join(lines[:-1]), "no END line"),
         ("\n".join([*lines[:6], *lines[7:]]), "truncated or changed"),
         (swapped, "truncated or changed"),
