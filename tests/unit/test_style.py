@@ -150,8 +150,7 @@ def messages() -> Iterator[Text]:
         yield from (Text(path, line, text) for line, text in python_strings(path.read_text()))
 
 
-SCOPE: tuple[Callable[[], Iterator[Text]], ...] = (pages, examples, node_files)
-"""Add ``comments`` and ``messages`` once they have been edited."""
+SCOPE: tuple[Callable[[], Iterator[Text]], ...] = (pages, examples, node_files, comments, messages)
 
 
 @pytest.mark.parametrize("texts", SCOPE)

@@ -85,7 +85,7 @@ class Says:
 
 
 def ends_well(command: Command) -> Command:
-    """Give a command its `--format`, and `Says` as its first argument; turn errors into messages and exit codes.
+    """Give a command its `--format`, and ``Says`` as its first argument; turn errors into messages and exit codes.
 
     The command returns its exit code, or None for 0. Errors: 1 input, 2 usage, 3 environment.
     """

@@ -46,7 +46,7 @@ def _build_script(target: Target) -> bytes:
 # CentOS 7, where its helpers find no Python 3 either. imgbuild makes the disk from the tar.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${{BASH_SOURCE[0]}}")" && pwd)
-output=${{1:?say where the tar shall be written: ./build.sh OUTPUT.tar}}
+output=${{1:?name the file to write: ./build.sh OUTPUT.tar}}
 {wants}
 {environment}
 

@@ -5,7 +5,7 @@
 # CentOS 7, where its helpers find no Python 3 either. imgbuild makes the disk from the tar.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-output=${1:?say where the tar shall be written: ./build.sh OUTPUT.tar}
+output=${1:?name the file to write: ./build.sh OUTPUT.tar}
 : "${IMGBUILD_BASE_TAR:?set it to a root file system of CentOS 7, as a tar}"
 export DIB_RELEASE=7
 

@@ -5,7 +5,7 @@
 # CentOS 7, where its helpers find no Python 3 either. imgbuild makes the disk from the tar.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-output=${1:?say where the tar shall be written: ./build.sh OUTPUT.tar}
+output=${1:?name the file to write: ./build.sh OUTPUT.tar}
 : "${DIB_APT_SOURCES_CONF:?set it to the sources that the image keeps (diskimage-builder, element apt-sources)}"
 : "${DIB_DISTRIBUTION_MIRROR:?set it to a Debian mirror}"
 export DIB_RELEASE=bookworm
