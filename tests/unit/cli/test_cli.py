@@ -86,7 +86,7 @@ def test_findings_as_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message", "early"),
     [
-        ("gone.tar.xz", "no disk image will be built: the base gone.tar.xz is not there", True),
+        ("gone.tar.xz", "no disk image will be built: the base gone.tar.xz does not exist", True),
         ("http://127.0.0.1:9/a.qcow2", "the base: http://127.0.0.1:9/a.qcow2 cannot be fetched", False),
     ],
 )
@@ -120,8 +120,8 @@ def test_usage_errors_end_with_2(tmp_path: Path) -> None:
         (("centos7-efi",), "imgbuild --profile centos7-efi"), (("mine.yaml",), "imgbuild --profile mine.yaml"),
         (("--output", "x", "check", "--profile", "centos7-efi"), "put the options after the command"),
         (("--format", "json", "check", "--profile", "centos7-efi"), "put the options after the command"),
-        (("--output", "", "--profile", "centos7-efi", "--no-image"), "it is empty"),
-        (("check", "--cluster", "", "--profile", "centos7-efi"), "it is empty"), (("boot", ""), "it is empty"),
+        (("--output", "", "--profile", "centos7-efi", "--no-image"), "must not be empty"),
+        (("check", "--cluster", "", "--profile", "centos7-efi"), "must not be empty"), (("boot", ""), "must not be empty"),
     ],
 )  # fmt: skip
 def test_usage_errors_say_what_was_meant(words: Sequence[str], said: str, tmp_path: Path) -> None:

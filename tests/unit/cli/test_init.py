@@ -94,7 +94,7 @@ def test_nothing_is_overwritten_and_nothing_is_half_done(there: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("a b.yaml",), "is not a valid profile name"), ((".yaml",), "node.yaml"), (("",), "it is empty"),
+        (("a b.yaml",), "is not a valid profile name"), ((".yaml",), "node.yaml"), (("",), "must not be empty"),
         (("cluster.yaml", "--cluster"), "cannot both be cluster.yaml"), (("--profile", "centos9"), "'centos9'"),
     ],
 )  # fmt: skip
