@@ -121,7 +121,8 @@ def test_usage_errors_end_with_2(tmp_path: Path) -> None:
         (("--output", "x", "check", "--profile", "centos7-efi"), "put the options after the command"),
         (("--format", "json", "check", "--profile", "centos7-efi"), "put the options after the command"),
         (("--output", "", "--profile", "centos7-efi", "--no-image"), "must not be empty"),
-        (("check", "--cluster", "", "--profile", "centos7-efi"), "must not be empty"), (("boot", ""), "must not be empty"),
+        (("check", "--cluster", "", "--profile", "centos7-efi"), "must not be empty"),
+        (("boot", ""), "must not be empty"),
     ],
 )  # fmt: skip
 def test_usage_errors_say_what_was_meant(words: Sequence[str], said: str, tmp_path: Path) -> None:

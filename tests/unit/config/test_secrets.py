@@ -220,7 +220,7 @@ def test_a_run_keeps_them_before_any_node_has_them(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as log:
         folder = write(ready, tmp_path / "out", PlainSteps(log), image=False, cache=tmp_path, fresh=False)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert "keep it" in (tmp_path / "log").read_text()
+    assert "keep this file" in (tmp_path / "log").read_text()
     secrets, _ = kept(path)
     assert secrets is not None
     key = secrets.ca.private_key.splitlines()[5]

@@ -82,7 +82,7 @@ with steps.step("Fetch it"), steps.transfer() as report:
     for done in range(0, 201, 40):
         report(done << 20, 200 << 20)
         time.sleep(0.15)
-    steps.note("trying again in 1 s")
+    steps.note("retrying in 1 s")
     report(0, 200 << 20)
     report(100 << 20, 200 << 20)
     time.sleep(0.15)

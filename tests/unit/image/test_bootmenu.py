@@ -201,7 +201,7 @@ def test_the_fallback_path_goes_on_to_the_vendors_menu() -> None:
         found = menu.default()
         assert (found.root, found.linux) == ("root", ["/boot/vmlinuz-7.1.9", *options.split()])
     stale = Menu(devices, "esp", "/EFI/other")
-    with pytest.raises(HostError, match=r"/EFI/other/grub\.cfg, which is not there"):
+    with pytest.raises(HostError, match=r"/EFI/other/grub\.cfg, which does not exist"):
         stale.run("(esp)/EFI/other/grub.cfg")
 
 

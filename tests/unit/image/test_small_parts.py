@@ -71,7 +71,7 @@ def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatc
 def test_a_command_that_is_missing_or_fails() -> None:
     with pytest.raises(HostError, match="cannot dance: no-such-tool is not installed"):
         run(["no-such-tool"], what="dance")
-    with pytest.raises(HostError, match="cannot dance: sh ended with 3: oh no"):
+    with pytest.raises(HostError, match="cannot dance: sh exited with status 3: oh no"):
         run(["sh", "-c", "echo oh no >&2; exit 3"], what="dance")
     with pytest.raises(HostError, match="no space left"):
         run(["sh", "-c", "echo 'write: No space left on device' >&2; exit 1"], what="dance")

@@ -6,6 +6,7 @@ import base64
 import email
 import email.policy
 import gzip
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ NASTY = st.sampled_from(
     ]
 )  # fmt: skip
 TEXT = st.lists(NASTY | LETTERS, max_size=8).map("".join)
-COMMAND = TEXT.filter(lambda text: text != "" and "\r" not in text)
-CONTENT = TEXT.filter(lambda text: not (text.startswith("#!") and "\r" in text))
+# What bash cannot parse is IB463: a command quotes the text, and a file that begins as a script is no example here.
+COMMAND = TEXT.filter(lambda text: "\r" not in text).map(lambda text: f"printf %s {shlex.quote(text)}")
+CONTENT = TEXT.filter(lambda text: not text.startswith("#!"))
 
 
 @pytest.mark.parametrize("mode", ["baked", "stock"])
