@@ -133,4 +133,4 @@ def test_what_the_node_port_does_not_prove_is_told(node: Node, server: Server, m
     node.write("/etc/imgbuild/cluster.conf", f"{CLUSTER_CONF}cilium_balancer='{mode}'\n")
     check = node.checks("--deep", "deep-node-port")["deep-node-port"]
     assert check["ok"] is True
-    assert ("only outside the cluster" in check["found"]) is told
+    assert ("only a client outside the cluster" in check["found"]) is told

@@ -276,7 +276,7 @@ def test_coredns_without_a_dns_server(tmp_path: Path, link: str | None, file: st
     check = node.checks()["coredns"]
     assert check["ok"] is False
     assert ("this node has no DNS server" in check["found"]) == told
-    assert ("give the network a dns:" in check["hint"]) == told
+    assert ("set dns: of the network to any address" in check["hint"]) == told
 
 
 def test_users_and_keys(tmp_path: Path) -> None:
