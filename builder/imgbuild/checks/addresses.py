@@ -61,7 +61,7 @@ def _gone(context: Context, path: Path, kind: str, url: str) -> bool:
             continue
         frozen = "until" in row and Version(minor(release)) <= Version(row["until"])
         fix = row["instead"].format(
-            minor=minor(release),
+            minor="{minor}",  # imgbuild puts it in: right with any version
             format="deb" if context.target.package_manager == "apt" else "rpm",
             release=_own_release(context),
             helm=context.profile.helm.version,
