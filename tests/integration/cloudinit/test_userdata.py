@@ -178,7 +178,7 @@ def test_vendor_data_is_a_cloud_config_that_does_nothing(tmp_path: Path) -> None
     [
         ("centos7-efi", "baked", {"ntp": {}}, "does not run the module ntp"),
         ("centos8-efi", "stock", {"ca-certs": {}}, "does not run the module ca-certs"),
-        ("centos7-efi", "baked", {"runncmd": []}, "no key"),
+        ("centos7-efi", "baked", {"runncmd": []}, "not a cloud-init key"),
         ("centos8-efi", "baked", {"write_files": [{"path": "/a", "defer": True}]}, "does not support defer"),
         ("debian12-efi", "baked", {"write_files": [{"path": "/a", "source": {}}]}, "does not support source"),
         ("centos7-efi", "baked", {"chpasswd": {"users": []}}, "does not support users"),
