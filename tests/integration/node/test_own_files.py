@@ -40,9 +40,9 @@ def test_every_file_of_ours_may_be_the_users_and_no_check_fails(profile: str, tm
     checks = node.checks()
     assert [name for name, one in checks.items() if one["ok"] is False] == []
     skipped = {name: one["found"] for name, one in checks.items() if one["found"].startswith("left out: ")}
-    assert skipped.keys() == left_out(found).keys()
+    assert skipped.keys() == left_out(node.resolved).keys()
     assert all(skipped[name].split()[2] in paths for name in skipped)
-    assert not skipped.keys() & check_names(found)
+    assert not skipped.keys() & check_names(node.resolved)
     assert checks["chrony"]["ok"] and checks["containerd-config"]["ok"]
 
 
