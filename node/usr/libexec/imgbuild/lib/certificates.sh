@@ -16,8 +16,9 @@ ca_certificates=(pki/ca.crt pki/front-proxy-ca.crt pki/etcd/ca.crt)
 # after three years a certificate of one year seems to be valid for four, and a quarter of that is a year. The life of
 # such a certificate is counted from when its file was written; ca_begins, which note_ca_begins sets, identifies them.
 dates_of() {
-    local start end written
-    read -r start end < <(certificate_dates "$1") || return 1
+    local dates start end written
+    dates=$(certificate_dates "$1") || return 1
+    start=${dates% *} end=${dates#* }
     if [[ $1 != *ca.crt && " ${ca_begins:-} " == *" $start "* ]]; then
         written=$(date -u -r "$1" +%s)
         if [ "$written" -gt "$start" ] && [ "$written" -lt "$end" ]; then
