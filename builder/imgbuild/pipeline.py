@@ -80,13 +80,13 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     loaded = load(request.profile, request.layers, request.sets, request.mode, findings)
     cluster: Cluster = DEFAULT
     layered: Layered | None = None
-    mended: frozenset[KeyPath] = frozenset()
+    recovered: frozenset[KeyPath] = frozenset()
     kept: Kept | None = None
     if request.cluster is not None:
         found = load_cluster(request.cluster, findings)
         if found is not None:
-            cluster, layered, mended = found.cluster, found.layered, found.mended
-        named = found is not None and ("name",) not in mended  # whose secrets they would be
+            cluster, layered, recovered = found.cluster, found.layered, found.recovered
+        named = found is not None and ("name",) not in recovered  # whose secrets they would be
         if named and (loaded is None or loaded.profile.kubernetes.enabled):
             path = request.secrets or default_path(request.cluster)
             kept = load_secrets(path, cluster.name, request.moment.now, findings, duration_seconds(cluster.token_ttl))
@@ -100,10 +100,11 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     loaded = replace(loaded, name=request.name or loaded.name)
     resolved = resolve(loaded)
     own = own_profiles(resolved, cluster, layered, findings)
-    check(resolved, cluster, layered, findings, request.moment, kept, own, mended)
+    check(resolved, cluster, layered, findings, request.moment, kept, own, recovered)
     here.check(resolved, findings, base=base)
     for each in own:
-        here.check(each.resolved, said := Findings(), base=False)
+        said = Findings()
+        here.check(each.resolved, said, base=False)
         each.tell(said, findings)
     if findings.errors:
         raise InvalidInput(findings)

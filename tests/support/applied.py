@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from imgbuild.facts.derive import versions
+from imgbuild.config.data import versions
 
 NOT_HERE = {
     "growpart",

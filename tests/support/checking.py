@@ -39,15 +39,15 @@ def findings(
     """
     found = Findings()
     loaded = load(profile, layers, [ADMIN, *sets], mode, found)
-    nodes, layered, mended = DEFAULT, None, frozenset[KeyPath]()
+    nodes, layered, recovered = DEFAULT, None, frozenset[KeyPath]()
     if cluster is not None:
         read = load_cluster(cluster, found)
         if read is not None:
-            nodes, layered, mended = read.cluster, read.layered, read.mended
+            nodes, layered, recovered = read.cluster, read.layered, read.recovered
     if loaded is not None:
         resolved = resolve(loaded)
         own = own_profiles(resolved, nodes, layered, found)
-        check(resolved, nodes, layered, found, moment or read_moment(), own=own, mended=mended)
+        check(resolved, nodes, layered, found, moment or read_moment(), own=own, recovered=recovered)
         if not found.errors:
             pxe.lint(resolved, nodes, layered, found, keys=False)
             for given in (resolved, *(each.resolved for each in own)):
@@ -59,15 +59,15 @@ def findings(
 def look(request: Request, findings: Findings) -> None:
     """All findings about a request's input but for those of rendered bytes: many times faster than `prepare`."""
     loaded = load(request.profile, request.layers, request.sets, request.mode, findings)
-    nodes, layered, mended = DEFAULT, None, frozenset[KeyPath]()
+    nodes, layered, recovered = DEFAULT, None, frozenset[KeyPath]()
     if request.cluster is not None:
         read = load_cluster(request.cluster, findings)
         if read is not None:
-            nodes, layered, mended = read.cluster, read.layered, read.mended
+            nodes, layered, recovered = read.cluster, read.layered, read.recovered
     if loaded is not None:
         given = resolve(loaded)
         own = own_profiles(given, nodes, layered, findings)
-        check(given, nodes, layered, findings, request.moment, own=own, mended=mended)
+        check(given, nodes, layered, findings, request.moment, own=own, recovered=recovered)
         here.check(given, findings, base=True)
 
 

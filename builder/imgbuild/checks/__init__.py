@@ -47,20 +47,20 @@ def check(
     moment: Moment,
     kept: Kept | None = None,
     own: Sequence[Own] = (),
-    mended: frozenset[Path] = frozenset(),
+    recovered: frozenset[Path] = frozenset(),
 ) -> None:
     """Add to ``findings`` every error in this profile, for this target, these nodes and their secrets.
 
     ``moment`` is when the run happens: checks do not read the clock. ``own`` holds the profiles of the nodes that
-    have their own settings; ``mended`` holds the places in the cluster file where a default replaces an invalid
+    have their own settings; ``recovered`` holds the places in the cluster file where a default replaces an invalid
     value.
     """
     others = {number for each in own for number in each.numbers}
     numbers = [number for number in range(len(cluster.nodes)) if number not in others]
-    context = Context(resolved, cluster, cluster_layered, findings, numbers, moment, mended)
+    context = Context(resolved, cluster, cluster_layered, findings, numbers, moment, recovered)
 
     def of_all(other: Resolved, said: Findings) -> Findings:
-        context = Context(other, cluster, cluster_layered, said, numbers, moment, mended)
+        context = Context(other, cluster, cluster_layered, said, numbers, moment, recovered)
         for topic in (*_PROFILE, *_CLUSTER):
             topic.check(context)
         routes.check(context, own)
@@ -75,7 +75,7 @@ def check(
         def of_some(other: Resolved, numbers: Sequence[int] = each.numbers) -> Findings:
             said = Findings()
             for topic in _PROFILE:
-                topic.check(Context(other, cluster, cluster_layered, said, numbers, moment, mended))
+                topic.check(Context(other, cluster, cluster_layered, said, numbers, moment, recovered))
             return said
 
         said = of_some(each.resolved)

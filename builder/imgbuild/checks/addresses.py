@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 from packaging.version import Version
 
 from imgbuild.checks.context import Context
+from imgbuild.config.data import versions
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import minor, version, versions
+from imgbuild.facts.derive import minor, version
 
 _REPOSITORIES = ("distribution", "security", "elrepo", "epel", "kubernetes")
 _MACHINES = re.compile(

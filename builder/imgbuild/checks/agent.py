@@ -13,11 +13,12 @@ from packaging.version import Version
 from imgbuild.checks.cilium_keys import reads
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster
+from imgbuild.config.data import versions
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release, chart_values
 from imgbuild.facts.conditions import Configuration
-from imgbuild.facts.derive import version, versions
+from imgbuild.facts.derive import version
 
 _VALUES: Path = ("cilium", "values")
 

@@ -33,7 +33,7 @@ def place(resolved: Resolved, findings: Findings, start: int, again: Again) -> N
         for number, each in enumerate(findings.items[start:], start)
         if each.mark is not None and is_shipped(each.mark.file) and each.code not in _OWN_REASON
     ]
-    if not moved or resolved.loaded.mended:
+    if not moved or resolved.loaded.recovered:
         return
     search = _Search(resolved.loaded, again)
     for number in moved:

@@ -17,10 +17,11 @@ from imgbuild.checks.cilium_keys import keys
 from imgbuild.checks.combinations import combinations
 from imgbuild.checks.context import Context
 from imgbuild.checks.pins import pinned
+from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release
-from imgbuild.facts.derive import minor, version, versions
+from imgbuild.facts.derive import minor, version
 
 _VALUES: Path = ("cilium", "values")
 

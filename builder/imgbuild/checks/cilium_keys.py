@@ -12,9 +12,9 @@ from functools import cache
 from packaging.version import Version
 
 from imgbuild.checks.context import Context
+from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
-from imgbuild.facts.derive import versions
 
 _VALUES: Path = ("cilium", "values")
 _MOST = 20

@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 from imgbuild.checks.context import Context
 from imgbuild.checks.pins import pinned
+from imgbuild.config.data import versions
 from imgbuild.config.profile import Registry
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import since, version, versions
+from imgbuild.facts.derive import since, version
 
 _DOCKER = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imgbuild.config.cluster import Addresses, Cluster, Node
-from imgbuild.config.layers import Layered, is_shipped
+from imgbuild.config.layers import Layered, is_shipped, report
 from imgbuild.config.moment import Moment
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
@@ -29,7 +29,7 @@ class Context:
     """The nodes that this profile is for, by their places in the cluster file."""
     moment: Moment
     """When the run happens: checks do not read the clock."""
-    cluster_mended: frozenset[Path] = frozenset()
+    cluster_recovered: frozenset[Path] = frozenset()
     """Places in the cluster file where a default replaces an invalid value."""
 
     @property
@@ -77,7 +77,7 @@ class Context:
 
     def _stands_in(self, path: Path) -> bool:
         """Whether a default replaces an invalid value there, which is reported already."""
-        return any(path[: len(place)] == place for place in self.resolved.loaded.mended)
+        return any(path[: len(place)] == place for place in self.resolved.loaded.recovered)
 
     def cluster_finding(
         self,
@@ -94,13 +94,12 @@ class Context:
         Below a node the message automatically begins with the node's name, and one finding covers all nodes
         it applies to; ``who`` names others.
         """
-        if any(path[: len(place)] == place for place in self.cluster_mended):
+        if any(path[: len(place)] == place for place in self.cluster_recovered):
             return
-        mark = self.cluster_layered.mark(path) if self.cluster_layered is not None else None
         node = path[1] if path[0] == "nodes" and len(path) > 1 else None
         if isinstance(node, int) and not who:
             who = (self.cluster.nodes[node].name,)
-        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser, who=who)
+        report(self.findings, self.cluster_layered, code, path, message, hint, lesser=lesser, who=who)
 
 
 def parts(node: Node) -> Iterator[tuple[Path, str, Addresses]]:

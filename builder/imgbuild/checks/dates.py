@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from imgbuild.checks.context import Context
+from imgbuild.config.data import versions
 from imgbuild.config.moment import RELEASED
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import containerd_line, minor, version, versions
+from imgbuild.facts.derive import containerd_line, minor, version
 
 _SOON = datetime.timedelta(days=60)
 

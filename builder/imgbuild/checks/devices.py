@@ -71,7 +71,7 @@ def check_vip(context: Context) -> None:
 
 def _names(context: Context, number: int, node: Node) -> Sequence[str]:
     """The names of a node's interfaces; empty if unknown, because with DHCP systemd may name them."""
-    if ("nodes", number, "network") in context.cluster_mended:
+    if ("nodes", number, "network") in context.cluster_recovered:
         return ()
     if node.network is not None:
         return [name for _, name, _ in parts(node)]

@@ -14,11 +14,13 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
+from imgbuild.config.layers import report
 from imgbuild.config.profile import Profile
-from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+from imgbuild.diagnostics.findings import Findings, Path
 from imgbuild.diagnostics.mask import NOT_SHOWN
 from imgbuild.facts.resolved import Resolved
 
@@ -42,11 +44,6 @@ def check(resolved: Resolved, findings: Findings, *, base: bool) -> None:
     _shell(resolved, findings)
 
 
-def _report(resolved: Resolved, findings: Findings, code: str, path: Path, message: str, hint: str) -> None:
-    mark: Mark | None = resolved.layered.mark(path)
-    findings.add(code, message, hint=hint, key=format_path(path), mark=mark)
-
-
 def _base(resolved: Resolved, findings: Findings) -> None:
     source, place = resolved.profile.base.source, ("base", "source")
     used = resolved.profile.mode == "baked" and resolved.target.image.base is not None
@@ -60,13 +57,13 @@ def _base(resolved: Resolved, findings: Findings) -> None:
         if path.is_dir():
             return
         if not path.is_file():
-            _report(resolved, findings, "IB447", place, *_missing(path))
+            report(findings, resolved.layered, "IB447", place, *_missing(path))
             return
         found = _unreadable(path)
     except OSError as error:
         found = (f"{source} cannot be read: {error.strerror}", "check its permissions")
     if found is not None:
-        _report(resolved, findings, "IB448", place, *found)
+        report(findings, resolved.layered, "IB448", place, *found)
 
 
 def _missing(path: FilePath) -> tuple[str, str]:
@@ -110,8 +107,8 @@ def _shell(resolved: Resolved, findings: Findings) -> None:
             return
         said = _syntax(bash, text)
         if said:
-            _report(
-                resolved, findings, "IB463", path, f"bash cannot parse this shell script: {said}",
+            report(
+                findings, resolved.layered, "IB463", path, f"bash cannot parse this shell script: {said}",
                 "correct it; `bash -n FILE` checks a script without running it",
             )  # fmt: skip
 
@@ -127,8 +124,9 @@ def _scripts(profile: Profile) -> Iterator[tuple[Path, str]]:
             yield ("files", index, "content"), file.content
 
 
+@cache
 def _syntax(bash: str, text: str) -> str:
-    """Bash's own message about what it cannot parse; empty if it can."""
+    """Bash's own message about what it cannot parse; empty if it can. Nodes with own settings share most texts."""
     if "\0" in text or "\r" in text:
         return ""  # IB457
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from packaging.version import Version
 
 from imgbuild.checks.context import Context
+from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
-from imgbuild.facts.derive import since, sysctl_name, version, versions
+from imgbuild.facts.derive import since, sysctl_name, version
 
 # Arguments that imgbuild or the boot loader sets, and the key to use instead.
 _OURS = {

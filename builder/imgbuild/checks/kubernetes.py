@@ -7,15 +7,9 @@ from typing import Any
 from packaging.version import Version
 
 from imgbuild.checks.context import Context
+from imgbuild.config.data import versions
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import (
-    minor,
-    preflight,
-    since,
-    sysctl_name,
-    version,
-    versions,
-)
+from imgbuild.facts.derive import minor, preflight, since, sysctl_name, version
 
 
 def check(context: Context) -> None:

@@ -16,7 +16,7 @@ def pinned(
 ) -> None:
     """Findings about an archive at ``path`` that has urls and sha256; its version is at ``at``, or beside them."""
     at = at or (*path, "version")
-    if at in context.resolved.loaded.mended:  # reported already as an invalid version
+    if at in context.resolved.loaded.recovered:  # reported already as an invalid version
         return
     others: set[str] = set()
     for index, url in enumerate(urls):

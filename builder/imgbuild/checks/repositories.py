@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
 from imgbuild.checks.context import Context
+from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
 from imgbuild.config.openpgp import dearmour, key_facts
 from imgbuild.config.profile import RepositoryKeys
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import versions
 from imgbuild.facts.repositories import key_kind
 
 _FORM = re.compile(

@@ -23,7 +23,7 @@ def _roles(context: Context) -> None:
     if not context.profile.kubernetes.enabled:
         return
     say = context.cluster_finding
-    unknown = {path[-1] for path in context.cluster_mended}
+    unknown = {path[-1] for path in context.cluster_recovered}
     if "role" in unknown:
         return
     if not masters:

@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imgbuild.cli.difference import Difference, file_difference, text_difference, value_difference, value_differences
+from imgbuild.cli.difference import (
+    Difference,
+    file_difference,
+    mode_difference,
+    text_difference,
+    value_difference,
+    value_differences,
+)
 from imgbuild.outputs.caller import is_private
 from imgbuild.outputs.manifest import read_manifest
 
@@ -42,8 +49,7 @@ def _file(
         return
     (path_a, about_a), (path_b, about_b) = old, new
     if about_a.get("mode") != about_b.get("mode"):
-        text = f"mode {about_a.get('mode')} -> {about_b.get('mode')} {name}"
-        yield Difference("file", name, [text], {"reason": "mode differs"})
+        yield mode_difference(name, about_a.get("mode"), about_b.get("mode"))
     sums = [about.get("sha256") for about in (about_a, about_b)]
     if sums[0] == sums[1]:
         return

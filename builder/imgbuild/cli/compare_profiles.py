@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from imgbuild.cli.difference import Difference, text_difference, value_difference
+from imgbuild.cli.difference import Difference, mode_difference, text_difference, value_difference
 from imgbuild.config.redact import shown
 from imgbuild.diagnostics.findings import Findings, format_path
 from imgbuild.facts.resolved import Resolved
@@ -35,11 +34,7 @@ def _values(a: Resolved, b: Resolved) -> Iterator[Difference]:
         before, after = (history[path][-1][1] if path in history else None for history in (old, new))
         section = any(isinstance(value, (dict, list)) and value for value in (before, after))
         if path and not section and before != after:
-            yield value_difference(format_path(path), *(_shown(path, value) for value in (before, after)))
-
-
-def _shown(path: tuple[str | int, ...], value: Any) -> Any:
-    return None if value is None else shown(path, value)
+            yield value_difference(format_path(path), *(shown(path, value) for value in (before, after)))
 
 
 def _facts(resolved: Resolved) -> dict[str, str]:
@@ -60,8 +55,7 @@ def _files(a: tuple[str, Input], b: tuple[str, Input]) -> Iterator[Difference]:
         if before == after:
             continue
         if before is not None and after is not None and before.mode != after.mode:
-            text = f"mode {before.mode:04o} -> {after.mode:04o} {path}"
-            yield Difference("file", path, [text], {"reason": "mode differs"})
+            yield mode_difference(path, f"{before.mode:04o}", f"{after.mode:04o}")
         label_a, label_b = (f"{name}{path}" for name, _ in (a, b))
         yield text_difference(
             path,

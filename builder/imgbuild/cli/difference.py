@@ -36,6 +36,11 @@ def file_difference(name: str, reason: str, **fields: Any) -> Difference:
     return Difference("file", name, [f"{reason}: {name}"], {"reason": reason, **fields})
 
 
+def mode_difference(name: str, a: object, b: object) -> Difference:
+    """A file with another mode, such as 0644 and 0600."""
+    return Difference("file", name, [f"mode {a} -> {b} {name}"], {"reason": "mode differs"})
+
+
 def text_difference(name: str, a: tuple[str, Sequence[str]], b: tuple[str, Sequence[str]]) -> Difference:
     """Two texts, each with its label, as a unified diff; logins in addresses are masked."""
     (label_a, before), (label_b, after) = a, b

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imgbuild.config.declared import ITEM, Place, documents, places, root
+from imgbuild.config.declared import ITEM, Place, documents, places, top
 from imgbuild.config.layers import Layered, closest, key_path
 from imgbuild.config.load import Loaded, defaults_of
 from imgbuild.config.redact import is_known, shown
@@ -81,8 +81,7 @@ def explain(key: str, loaded: Loaded | None, nodes: Layered | None = None, *, re
 
 def _declared(path: Path) -> tuple[Place | None, bool]:
     """What is declared at a key, and whether for this key itself: the chart's values are declared as a whole."""
-    model = next((model for model in documents().values() if path[0] in model.model_fields), None)
-    here = root(model) if model is not None else None
+    here = top(path)
     for number, part in enumerate(path):
         if here is not None and (listed := here.find(Listed)) is not None:
             return (here, False) if is_known(listed, path[number:]) else (None, False)

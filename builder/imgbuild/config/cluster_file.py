@@ -22,11 +22,11 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """A cluster file as read. ``mended``: where a default replaces an invalid value, which is already reported."""
+    """A cluster file as read. ``recovered``: where a default replaces an invalid value, which is already reported."""
 
     cluster: Cluster
     layered: Layered
-    mended: frozenset[Path] = frozenset()
+    recovered: frozenset[Path] = frozenset()
 
 
 def load_cluster(path: FilePath, findings: Findings) -> ClusterFile | None:
@@ -43,32 +43,32 @@ def load_cluster(path: FilePath, findings: Findings) -> ClusterFile | None:
     cluster = validate(Cluster, layered.data, layered, findings)
     if cluster is not None and len(findings.errors) == before:
         return ClusterFile(cluster, layered)
-    return _mended(layered)
+    return _recovered(layered)
 
 
-def _mended(layered: Layered) -> ClusterFile | None:
+def _recovered(layered: Layered) -> ClusterFile | None:
     """The cluster without invalid values; a node keeps its name, even an invalid one, and its place in the file."""
     raw = layered.data.get("nodes")
     if not isinstance(raw, list) or not raw:
         return None
-    mended: set[Path] = set()
+    recovered: set[Path] = set()
     nodes = []
     for number, item in enumerate(raw):
         said = item.get("name") if isinstance(item, dict) else None
         spare = {"name": "x", "role": "worker"}
-        node = _fitting(Node, item, spare, ("nodes", number), mended)
+        node = _fitting(Node, item, spare, ("nodes", number), recovered)
         nodes.append(node.model_copy(update={"name": said if isinstance(said, str) else f"nodes[{number}]"}))
     whole: dict[str, object] = {"name": "x", "nodes": [Node(name="x", role="worker")]}
-    cluster = _fitting(Cluster, {**layered.data, "nodes": whole["nodes"]}, whole, (), mended)
-    return ClusterFile(cluster.model_copy(update={"nodes": nodes}), layered, frozenset(mended))
+    cluster = _fitting(Cluster, {**layered.data, "nodes": whole["nodes"]}, whole, (), recovered)
+    return ClusterFile(cluster.model_copy(update={"nodes": nodes}), layered, frozenset(recovered))
 
 
-def _fitting(model: type[M], raw: object, spare: Mapping[str, object], above: Path, mended: set[Path]) -> M:
+def _fitting(model: type[M], raw: object, spare: Mapping[str, object], above: Path, recovered: set[Path]) -> M:
     """``raw`` as a model, without invalid keys; ``spare`` has the required ones."""
     given = raw if isinstance(raw, dict) else {}
     try:
         return model.model_validate(given)
     except ValidationError as error:
         bad = {str(item["loc"][0]) for item in error.errors(include_url=False, include_context=False)}
-    mended |= {(*above, key) for key in bad}
+    recovered |= {(*above, key) for key in bad}
     return model.model_validate({**spare, **{key: value for key, value in given.items() if key not in bad}})

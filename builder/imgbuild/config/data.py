@@ -1,8 +1,12 @@
-"""Where imgbuild's own data is: beside the package in a checkout, inside it in a wheel."""
+"""imgbuild's own data: beside the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -17,3 +21,14 @@ def data_dir(room: str) -> Path:
         if (base / room).is_dir():
             return base / room
     raise FileNotFoundError(f"imgbuild's own folder {room}/ is missing: install imgbuild again")
+
+
+@cache
+def versions(name: str) -> dict[str, Any]:
+    """A table of profiles/versions/, by its name without .yaml.
+
+    For imgbuild's own files, which need no places. A test compares it with ``source.read``.
+    """
+    text = (data_dir("profiles") / "versions" / f"{name}.yaml").read_text(encoding="utf-8")
+    table: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
+    return table

@@ -75,7 +75,7 @@ class Place:
 
     @property
     def scope(self) -> Scope:
-        """Where a value takes effect: the nearest declaration counts; by default the seed."""
+        """Where a value takes effect: the nearest declaration counts; by default the image."""
         return next((setting.scope for setting in self.settings if setting.scope is not None), "image")
 
     @property
@@ -202,3 +202,10 @@ def documents() -> Mapping[str, type[BaseModel]]:
     from imgbuild.config.secrets import Secrets
 
     return {"profile": ProfileFile, "cluster": Cluster, "secrets": Secrets}
+
+
+def top(path: Sequence[str | int]) -> Place | None:
+    """The whole file that has the first key of ``path``; None if there is none."""
+    models = (model for model in documents().values() if path and path[0] in model.model_fields)
+    model = next(models, None)
+    return root(model) if model is not None else None

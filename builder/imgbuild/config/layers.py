@@ -110,6 +110,22 @@ def shipped(kind: str) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base")
 
 
+def report(
+    findings: Findings,
+    layered: Layered | None,
+    code: str,
+    path: Path,
+    message: str,
+    hint: str,
+    *,
+    lesser: bool = False,
+    who: Sequence[str] = (),
+) -> None:
+    """Add a finding about the key at ``path``, at the place that set it; ``layered`` is None if no file did."""
+    mark = layered.mark(path) if layered is not None else None
+    findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser, who=who)
+
+
 @cache
 def is_shipped(file: str) -> bool:
     """Whether ``file``, as messages name it, is one that imgbuild ships."""

@@ -33,7 +33,7 @@ class Loaded:
     profile: Profile
     target: Target
     layered: Layered
-    mended: frozenset[Path] = frozenset()  # where a default replaces an invalid value
+    recovered: frozenset[Path] = frozenset()  # where a default replaces an invalid value
 
 
 def load(
@@ -75,14 +75,14 @@ def load(
     typed = validate(Profile, layered.data, layered, findings)
     if unread:
         findings.items[start:] = [each for each in findings.items[start:] if each.code != "IB112"]
-    mended: set[Path] = set()
+    recovered: set[Path] = set()
     if typed is None and target is not None:
         defaults = defaults_of(target.id)
         defaults.data |= {"target": target.id, "firmware": "efi"}
-        typed = _mended(layered, defaults, mended)
+        typed = _recovered(layered, defaults, recovered)
     if typed is None or target is None:
         return None
-    return Loaded(name, typed, target, layered, frozenset(mended))
+    return Loaded(name, typed, target, layered, frozenset(recovered))
 
 
 def _ground(target: str | None, findings: Findings) -> list[Document]:
@@ -107,14 +107,14 @@ def overlaid(loaded: Loaded, document: Document, findings: Findings) -> Loaded:
     """``loaded`` with one more document on top. Invalid values go to ``findings``, and keep their old value."""
     layered = loaded.layered.copy()
     layered.lay(document)
-    mended = set(loaded.mended)
+    recovered = set(loaded.recovered)
     typed = validate(Profile, layered.data, layered, findings)
     if typed is None:
-        typed = _mended(layered, Layered(loaded.profile.model_dump()), mended) or loaded.profile
-    return Loaded(loaded.name, typed, loaded.target, layered, frozenset(mended))
+        typed = _recovered(layered, Layered(loaded.profile.model_dump()), recovered) or loaded.profile
+    return Loaded(loaded.name, typed, loaded.target, layered, frozenset(recovered))
 
 
-def _mended(layered: Layered, ground: Layered, places: set[Path]) -> Profile | None:
+def _recovered(layered: Layered, ground: Layered, places: set[Path]) -> Profile | None:
     """A profile with defaults in place of invalid values, so that the rest can be checked."""
     data = copy.deepcopy(layered.data)
     for _ in range(3):

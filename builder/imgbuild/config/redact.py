@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import yaml
-
-from imgbuild.config.data import data_dir
-from imgbuild.config.declared import ITEM, Place, documents, places, root
+from imgbuild.config.data import versions
+from imgbuild.config.declared import ITEM, Place, documents, places, top
 from imgbuild.config.setting import Like, Listed
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
@@ -26,8 +24,7 @@ _NAME = re.compile(r"[^\W\d][\w./-]{0,39}")
 @cache
 def _table(name: str) -> frozenset[str]:
     """The keys of a table of profiles/versions: a mapping of any headings to keys separated by blanks."""
-    text = (data_dir("profiles") / "versions" / f"{name}.yaml").read_text(encoding="utf-8")
-    return frozenset(key for keys in yaml.load(text, Loader=yaml.CSafeLoader).values() for key in keys.split())
+    return frozenset(key for keys in versions(name).values() for key in keys.split())
 
 
 def is_known(tables: Listed, path: Sequence[str | int]) -> bool:
@@ -42,13 +39,6 @@ def _listed(tables: Listed, path: Sequence[str | int]) -> bool:
     return key in _table(tables.known) and key not in _table(tables.secret)
 
 
-def _top(path: Sequence[str | int]) -> Place | None:
-    """The file that has the first key of ``path``; None if there is none."""
-    models = (model for model in documents().values() if path and path[0] in model.model_fields)
-    model = next(models, None)
-    return root(model) if model is not None else None
-
-
 def is_private(path: Sequence[str | int]) -> bool:
     """Whether the value at this key may be private: it is never shown, logged or put into the manifest."""
     return _is_private(tuple(ITEM if isinstance(part, int) else part for part in path))
@@ -56,7 +46,7 @@ def is_private(path: Sequence[str | int]) -> bool:
 
 @cache
 def _is_private(path: tuple[str, ...]) -> bool:
-    here = _top(path)
+    here = top(path)
     for number, part in enumerate(path, 1):
         here = here.below(part) if here is not None else None
         if here is None or here.secret:
@@ -121,7 +111,7 @@ def shown_path(path: Sequence[str | int]) -> tuple[str | int, ...]:
 
 
 def _undeclared(path: tuple[str | int, ...]) -> bool:
-    here = _top(path)
+    here = top(path)
     for part in path:
         here = here.below(part) if here is not None else None
         if here is None:

@@ -7,14 +7,12 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from imgbuild.config.characters import QUOTES
-from imgbuild.config.data import data_dir
+from imgbuild.config.data import versions
 from imgbuild.config.declared import Place
 from imgbuild.config.flow import flow
 
@@ -177,13 +175,6 @@ def _numbers(place: Place, value: str) -> Iterator[Replacement]:
         yield Replacement(int(text, 16))
 
 
-@cache
-def _newest() -> Mapping[str, Mapping[str, str]]:
-    text = (data_dir("profiles") / "versions" / "newest.yaml").read_text(encoding="utf-8")
-    table: Mapping[str, Mapping[str, str]] = yaml.load(text, Loader=yaml.CSafeLoader)
-    return table
-
-
 def _versions(place: Place, value: str) -> Iterator[Replacement]:
     """A version without its patch: the newest known patch of that minor."""
     found = re.fullmatch(
@@ -191,8 +182,9 @@ def _versions(place: Place, value: str) -> Iterator[Replacement]:
     )
     if found is None:
         return
-    for table in (name for name in (*place.path[::-1],) if name in _newest()):
-        newest = _newest()[table].get(found[1])
+    tables = versions("newest")
+    for name in reversed(place.path):
+        newest = tables.get(name, {}).get(found[1])
         if newest is not None:
             yield Replacement(newest, f"the newest patch of {found[1]} that imgbuild knows")
 

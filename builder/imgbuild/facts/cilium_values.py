@@ -14,13 +14,14 @@ from typing import Any
 from packaging.version import Version
 
 from imgbuild.config.cluster import Cluster
+from imgbuild.config.data import versions
 from imgbuild.config.profile import Profile
 from imgbuild.facts import derive
 
 
 def chart_release(profile: Profile) -> Version:
     """The chart's minor, or the nearest of those that the tables know."""
-    charts = derive.versions("cilium")["charts"]
+    charts = versions("cilium")["charts"]
     release = Version(derive.minor(profile.cilium.version))
     return min(max(release, Version(charts["first"])), Version(charts["last"]))
 
@@ -48,7 +49,7 @@ def replaces_kube_proxy(profile: Profile) -> bool:
 @cache
 def _older_names(minor: str) -> list[tuple[str, str]]:
     """The keys that charts of this minor know under an older name: new and old."""
-    keys: dict[str, dict[str, Any]] = derive.versions("cilium")["keys"]
+    keys: dict[str, dict[str, Any]] = versions("cilium")["keys"]
     release = derive.version(minor)
     return [
         (new, row["before"])

@@ -1,9 +1,11 @@
-"""The clouds that accept user-data, and their limits. A new cloud is a row here."""
+"""The clouds that accept user-data, and their limits. A new cloud is a row here and a name in Provider."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from imgbuild.config.profile.extras import Provider
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Limit:
     source: str
 
 
-LIMITS: Mapping[str, Limit] = {
+LIMITS: Mapping[Provider, Limit] = {
     "ec2": Limit("EC2", 16_384, False, "16 KB raw, before base64 (EC2 user guide)"),
     "openstack": Limit("OpenStack", 65_535, True, "65535 bytes of base64 (nova: user-data.rst)"),
     "azure": Limit("Azure", 65_535, True, "64 KB of base64 (custom data)"),

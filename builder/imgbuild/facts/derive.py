@@ -1,4 +1,4 @@
-"""The tables of profiles/versions/, and how versions and names are read; resolved.py has what follows."""
+"""What the tables of profiles/versions/ say, and how versions and names are read; resolved.py has what follows."""
 
 from __future__ import annotations
 
@@ -7,21 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-import yaml
 from packaging.version import InvalidVersion, Version
 
-from imgbuild.config.data import data_dir
-
-
-@cache
-def versions(name: str) -> dict[str, Any]:
-    """A table of profiles/versions/, by its name without .yaml.
-
-    For imgbuild's own files, which need no places. A test compares it with ``source.read``.
-    """
-    text = (data_dir("profiles") / "versions" / f"{name}.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
-    return table
+from imgbuild.config.data import versions
 
 
 @cache

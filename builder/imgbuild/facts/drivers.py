@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from imgbuild.facts.derive import versions
+from imgbuild.config.data import versions
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgbuild.config.cluster import Cluster
+from imgbuild.config.data import versions
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts import derive
@@ -90,7 +91,7 @@ def _kubeadm(profile: Profile) -> Iterator[Image]:
         parts.append("kube-proxy")
     for part in parts:
         yield Image(f"{repository}/{part}:v{kubernetes.version}", part, key)
-    tables = derive.versions("kubernetes-images")
+    tables = versions("kubernetes-images")
     for part, folder in (("coredns", "coredns/" if repository == _UPSTREAM else ""), ("etcd", "")):
         tag = _since(tables[part], kubernetes.version)
         if tag is not None:
@@ -99,7 +100,7 @@ def _kubeadm(profile: Profile) -> Iterator[Image]:
 
 def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:
     """The images of this chart with these values. ``values``: those passed to helm, without the defaults."""
-    table = derive.versions("cilium-images")
+    table = versions("cilium-images")
     asked = _Values(chart, values, table["defaults"])
     enabled = Configuration(asked.at, derive.version(chart), matches=truth)
     for part, row in table["images"].items():
@@ -126,7 +127,7 @@ def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:
 
 def known_until(table: str, release: str) -> str | None:
     """The last patch of this release's minor that the table was made from, if ``release`` is later."""
-    last = derive.versions(table)["last"].get(derive.minor(release))
+    last = versions(table)["last"].get(derive.minor(release))
     return str(last) if last is not None and derive.version(release) > derive.version(last) else None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from imgbuild.config import renamed
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.declared import nearest
-from imgbuild.config.layers import Layered
+from imgbuild.config.layers import Layered, report
 from imgbuild.config.load import overlaid
 from imgbuild.config.profile import Profile
 from imgbuild.config.setting import ANOTHER_PROFILE
@@ -49,7 +49,7 @@ class Own:
     def add(self, findings: Findings, code: str, path: Path, message: str, hint: str) -> None:
         """An error about one of the settings."""
         said = Findings()
-        said.add(code, message, hint=hint, key=format_path(path), mark=self.resolved.layered.mark(path))
+        report(said, self.resolved.layered, code, path, message, hint)
         self.tell(said, findings)
 
 

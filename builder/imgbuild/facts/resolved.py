@@ -12,19 +12,12 @@ from typing import Literal
 
 from packaging.version import Version
 
+from imgbuild.config.data import versions
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import KernelFacts, Target
-from imgbuild.facts.derive import (
-    KubernetesFacts,
-    containerd_line,
-    kubernetes_facts,
-    since,
-    sysctl_name,
-    version,
-    versions,
-)
+from imgbuild.facts.derive import KubernetesFacts, containerd_line, kubernetes_facts, since, sysctl_name, version
 from imgbuild.facts.repositories import Key, repository_keys, repository_urls
 
 Hierarchy = Literal["v1", "v2"]

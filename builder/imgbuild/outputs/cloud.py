@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from imgbuild.config.cluster import Node
 from imgbuild.config.profile import Profile
+from imgbuild.config.profile.extras import Provider
 from imgbuild.diagnostics.findings import Finding, Mark, finding, listing
 from imgbuild.facts.clouds import LIMITS
 from imgbuild.outputs.jsontext import json_text
@@ -23,7 +24,7 @@ from imgbuild.outputs.jsontext import json_text
 class SizeRow:
     """One form of user-data and one cloud's limit. ``bytes`` is what that cloud counts."""
 
-    provider: str
+    provider: Provider
     form: str
     bytes: int
     limit: int

@@ -21,7 +21,8 @@ from typing import Any
 import yaml
 
 from imgbuild.config.cluster import Addresses, Bond, Node, NodeNetwork, Route
-from imgbuild.facts.derive import version, versions
+from imgbuild.config.data import versions
+from imgbuild.facts.derive import version
 from imgbuild.facts.resolved import Resolved
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.facts.derive import version, versions
+from imgbuild.config.data import versions
+from imgbuild.facts.derive import version
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.templates import environment, static

@@ -10,7 +10,7 @@ import pytest
 from packaging.version import Version
 
 from imgbuild.checks.cilium_keys import reads
-from imgbuild.facts.derive import versions
+from imgbuild.config.data import versions
 from tests.support.checking import findings, well_formed
 
 CHARTS = ("1.14.19", "1.15.19", "1.16.19", "1.17.18", "1.18.12", "1.19.6", "1.20.0")

@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from imgbuild.config.data import data_dir
+from imgbuild.config.data import data_dir, versions
 from imgbuild.config.layers import shipped
 from imgbuild.config.moment import Moment
 from imgbuild.config.target import load_target, target_names
 from imgbuild.diagnostics.findings import Finding
 from imgbuild.diagnostics.severity import Severity
-from imgbuild.facts.derive import containerd_line, versions
+from imgbuild.facts.derive import containerd_line
 from tests.support.checking import dated, findings, well_formed
 
 

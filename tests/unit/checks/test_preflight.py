@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from imgbuild.config.data import versions
 from imgbuild.config.target import load_target
 from imgbuild.facts import derive
 from imgbuild.render.verify import sysctls
@@ -13,7 +14,7 @@ from tests.support.places import TESTS
 from tests.support.profiles import resolved
 
 TARGETS = ("centos7", "centos8", "debian12")
-RELEASES = tuple(f"{minor}.0" for minor in derive.versions("kubernetes")["minors"])
+RELEASES = tuple(f"{minor}.0" for minor in versions("kubernetes")["minors"])
 PACKAGES = {
     "mount": {"util-linux"},
     "nsenter": {"util-linux"},

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.config.data import data_dir
+from imgbuild.config.data import data_dir, versions
 from imgbuild.config.moment import RELEASED, Moment
 from imgbuild.diagnostics.codes import CODES, RETIRED
 from imgbuild.diagnostics.codes.row import Code, cluster_text, profile_text
 from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
 from imgbuild.diagnostics.severity import Severity
-from imgbuild.facts.derive import versions
 from imgbuild.pipeline import Request, prepare
 from tests.support.checking import ADMIN, KEY, look
 from tests.support.code_setups import SETUPS

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from imgbuild.config.data import data_dir
+from imgbuild.config.data import data_dir, versions
 from imgbuild.config.load import load
 from imgbuild.config.source import read
 from imgbuild.diagnostics.findings import Findings
-from imgbuild.facts.derive import versions
 from imgbuild.facts.resolved import resolve
 
 TABLES = sorted(p.stem for p in (data_dir("profiles") / "versions").glob("*.yaml"))

@@ -51,14 +51,18 @@ class File(Model):
     ] = "0644"
 
 
+Provider = Literal["ec2", "openstack", "azure", "gcp"]
+"""A cloud that accepts user-data. imgbuild.facts.clouds has its limit."""
+
+
 class Cloud(Model):
-    """``providers``: the clouds this user-data is for. Exceeding their limit is an error, another cloud's a warning."""
+    """``providers``: the clouds this user-data is for. Exceeding the limit of one of them is an error."""
 
     providers: Annotated[
-        list[Literal["ec2", "openstack", "azure", "gcp"]],
+        list[Provider],
         Setting(
-            "Clouds that the user-data is meant for. Exceeding the size limit of one of them is an error, of any "
-            "other cloud a warning.",
+            "Clouds that the user-data is meant for. Exceeding the size limit of one of them is an error. If none is "
+            "named, a note lists the clouds whose limits are exceeded.",
             example=["openstack"],
         ),
     ]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.config.layers import Layered
-from imgbuild.diagnostics.findings import Findings, Path, format_path
+from imgbuild.config.layers import Layered, report
+from imgbuild.diagnostics.findings import Findings, Path
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxe import fallback
 from imgbuild.outputs.pxenet import command_line, network_arguments, uplink
@@ -16,26 +13,11 @@ from imgbuild.render.network import network_config
 _LONGEST = 2047
 
 
-@dataclass(frozen=True)
-class _Nodes:
-    """The nodes of a cluster file, and where findings about them go."""
-
-    resolved: Resolved
-    layered: Layered | None
-    findings: Findings
-
-    def report(self, code: str, path: Path, message: str, hint: str, who: Sequence[str]) -> None:
-        """A finding about a key of the cluster file, for the nodes ``who``."""
-        mark = self.layered.mark(path) if self.layered is not None else None
-        self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, who=who)
-
-
 def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings: Findings, *, keys: bool) -> None:
     """Add all findings about booting these nodes over the network.
 
     ``layered``: where the values of the cluster file came from. ``keys``: the seeds hold the cluster's keys.
     """
-    context = _Nodes(resolved, layered, findings)
     nodes = cluster.nodes
     without = [n for n, node in enumerate(nodes) if node.boot_mac is None]
     if without and fallback(cluster, keys=keys) is None:
@@ -45,26 +27,26 @@ def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings
             if len(without) > 1
             else "it has no MAC, and a machine that is not listed must not get the cluster's keys or its token"
         )
-        context.report(
-            "IB801", ("nodes", without[0]), f"no PXE files: {why}",
+        report(
+            findings, layered, "IB801", ("nodes", without[0]), f"no PXE files: {why}",
             "set mac: in the cluster file for each node that boots over the network", who=names,
         )  # fmt: skip
     static = [n for n, node in enumerate(nodes) if node.boot_mac and node.network]
     if static:
         names = [nodes[n].name for n in static]
-        context.report(
-            "IB802", ("nodes", static[0], "network"), "over PXE a static network is on the "
+        report(
+            findings, layered, "IB802", ("nodes", static[0], "network"), "over PXE a static network is on the "
             "kernel's command line (network-config= and ip=): cloud-init "
-            f"{context.resolved.cloud_init} needs it before it can fetch a seed",
+            f"{resolved.cloud_init} needs it before it can fetch a seed",
             "nothing to do; the seed ISO carries network-config as a file", who=names,
         )  # fmt: skip
     for number in static:
-        _static(context, ("nodes", number, "network"), nodes[number])
+        _static(resolved, layered, findings, ("nodes", number, "network"), nodes[number])
 
 
-def _static(context: _Nodes, path: Path, node: Node) -> None:
-    target = context.resolved.target
-    said = network_arguments(target, node, network_config(context.resolved, node))
+def _static(resolved: Resolved, layered: Layered | None, findings: Findings, path: Path, node: Node) -> None:
+    target = resolved.target
+    said = network_arguments(target, node, network_config(resolved, node))
     if len(said) == 1 and node.network is not None:
         device = uplink(node.network)
         why = (
@@ -72,16 +54,16 @@ def _static(context: _Nodes, path: Path, node: Node) -> None:
             if device is None
             else f"{target.name}'s initramfs sets up no bond and no VLAN ({getattr(device, 'name', '')})"
         )
-        context.report(
-            "IB803", path,
+        report(
+            findings, layered, "IB803", path,
             f"no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
             "boot it over an interface with its own address, or from a disk image with a seed ISO",
             who=[node.name],
         )  # fmt: skip
-    length = len(command_line(context.resolved, said))
+    length = len(command_line(resolved, said))
     if length > _LONGEST:
-        context.report(
-            "IB804", path,
+        report(
+            findings, layered, "IB804", path,
             f"its PXE kernel command line has {length} characters; x86 kernels cut it at {_LONGEST} and "
             f"cloud-init then reads a broken network configuration",
             "give the node fewer addresses, routes and name servers for its first boot, or a seed ISO", who=[node.name],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from imgbuild.diagnostics.findings import Findings, format_path
+from imgbuild.config.layers import report
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.verify import left_out
@@ -16,27 +17,26 @@ def lint(resolved: Resolved, install: NodeTree, node: NodeTree, findings: Findin
     ours = {f.path for f in node.files if f.path not in own} | {link.path for link in node.links} | {*node.replaced}
     packages = {f.path for f in install.files}
 
-    def report(message: str, hint: str, *, lesser: bool = False) -> None:
-        key, mark = format_path(path), resolved.layered.mark(path)
-        findings.add("IB458", message, hint=hint, key=key, mark=mark, lesser=lesser)
+    def tell(message: str, hint: str, *, lesser: bool = False) -> None:
+        report(findings, resolved.layered, "IB458", path, message, hint, lesser=lesser)
 
     for index, file in enumerate(resolved.profile.files):
         path = ("files", index, "path")
         if file.path.startswith(_IMGBUILD):
-            report(f"{file.path} is imgbuild's own", "use a path below /opt or /usr/local")
+            tell(f"{file.path} is imgbuild's own", "use a path below /opt or /usr/local")
         elif file.path in packages:
-            report(
+            tell(
                 f"{file.path} decides which packages are installed, before your file is there",
                 "use repositories:, kernel: or packages: instead, or give your file another name",
             )
         elif file.path in ours:
-            report(
+            tell(
                 f"{file.path} replaces the file that imgbuild writes from the profile{_unchecked(resolved, file.path)}",
                 "check whether a key of the profile does the same (docs/recipe.md); else you maintain this file",
                 lesser=True,
             )
         elif any(known.startswith(file.path + "/") or file.path.startswith(known + "/") for known in ours):
-            report(f"imgbuild has a folder or a file at {file.path}", "use another path")
+            tell(f"imgbuild has a folder or a file at {file.path}", "use another path")
 
 
 def _unchecked(resolved: Resolved, path: str) -> str:
