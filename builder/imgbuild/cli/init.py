@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from imgbuild.cli.options import NAME, Place
+from imgbuild.cli.options import Place
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
-from imgbuild.config.layers import shipped
+from imgbuild.config.layers import PROFILE_NAME, shipped
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.outputs.caller import give_file, make_folder
 
@@ -89,7 +89,7 @@ def command(says: Says, place: Path, profile: str, cluster: bool) -> None:  # fm
     It is written to node.yaml in DIR (default: this folder), or to FILE, which ends in .yaml. Nothing is overwritten.
     """
     path = place if place.suffix in (".yaml", ".yml") else place / "node.yaml"
-    if not NAME.fullmatch(path.stem):
+    if not PROFILE_NAME.fullmatch(path.stem):
         hint = "use letters, digits, dots, dashes and underscores; it also becomes the name of the output folder"
         raise UsageError(f"{path.stem!r} is not a valid profile name", hint)
     shown = shlex.quote(str(path))

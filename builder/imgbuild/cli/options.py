@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgbuild.cli.completion import keys_to_set, layer_names, profile_names
-from imgbuild.config.layers import shipped
+from imgbuild.config.layers import PROFILE_NAME, shipped
 
 if TYPE_CHECKING:
     from imgbuild.pipeline import Request
 
 Command = Callable[..., Any]
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")  # as a profile's (config/load.py)
 
 
 class Place(click.Path):
@@ -128,7 +126,7 @@ def name_option(command: Command) -> Command:
 
 
 def _folder_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not NAME.fullmatch(value):
+    if value is not None and not PROFILE_NAME.fullmatch(value):
         raise click.BadParameter(
             f"{value!r} is not a valid folder name: use up to 61 letters, digits, dots, dashes and underscores, "
             "starting with a letter or a digit",

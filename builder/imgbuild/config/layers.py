@@ -30,6 +30,10 @@ _SET_PART = re.compile(r'"(?P<quoted>[^"]*)"|(?P<plain>[^."\[\]]+)|\[(?P<index>[
 _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 
 
+PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+"""A profile's name, which is also that of the output folder."""
+
+
 @dataclass
 class Layered:
     """Merged values; ``history`` has, for each key path, every value that was set there and its place, oldest first."""

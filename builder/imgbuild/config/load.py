@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -13,14 +12,24 @@ from pydantic import ValidationError
 
 from imgbuild.config import misplaced, renamed
 from imgbuild.config.data import data_dir
-from imgbuild.config.layers import Layered, chain, find, is_file, is_shipped, lay_set, missing, parse_set, shipped
+from imgbuild.config.layers import (
+    PROFILE_NAME,
+    Layered,
+    chain,
+    find,
+    is_file,
+    is_shipped,
+    lay_set,
+    missing,
+    parse_set,
+    shipped,
+)
 from imgbuild.config.profile import Profile
 from imgbuild.config.source import Document
 from imgbuild.config.target import Target, load_target, suggest, target_names
 from imgbuild.config.validate import real_path, validate
 from imgbuild.diagnostics.findings import Findings, Mark, Path
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 _UNREAD = frozenset({"IB100", "IB101", "IB103", "IB104", "IB106", "IB107", "IB117"})
 """A file of the chain that could not be read completely."""
 
@@ -67,7 +76,7 @@ def load(
     if target is None and target_key is None:
         layered.data["target"] = ""  # already reported: do not report it as missing too
     name = FilePath(profile).stem
-    if not _NAME.fullmatch(name):
+    if not PROFILE_NAME.fullmatch(name):
         here = Mark(profile, 1, 1)
         hint = "rename the file: use letters, digits, dots, dashes and underscores; its name becomes the output's"
         findings.add("IB109", f"{name!r} is not a valid profile name", mark=here, hint=hint)
