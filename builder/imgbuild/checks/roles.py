@@ -6,7 +6,8 @@ import ipaddress
 
 from imgbuild.checks.context import Context, inside, parts
 from imgbuild.config.cluster import Node
-from imgbuild.diagnostics.findings import Path, few
+from imgbuild.diagnostics.findings import Path, few, listing
+from imgbuild.facts.clouds import ADDRESS_PAIRS, LIMITS
 from imgbuild.facts.endpoint import own_address, reach
 
 
@@ -120,6 +121,7 @@ def _vip(context: Context) -> None:
                 "give a free address of a network that all control planes are in",
             )  # fmt: skip
             break
+    _vip_in_a_cloud(context, vip.address)
     kubernetes = context.profile.kubernetes
     for name, network in (("pod", kubernetes.pod_cidr), ("Service", kubernetes.service_cidr)):
         if inside(vip.address, ipaddress.ip_network(network)):
@@ -130,6 +132,26 @@ def _vip(context: Context) -> None:
             "IB417", ("endpoint",), f"the nodes connect to {host}, not to the vip {vip.address}",
             "remove endpoint:, or let that name resolve to the vip",
             lesser=host[-1].isalpha(),
+        )  # fmt: skip
+
+
+def _vip_in_a_cloud(context: Context, address: str) -> None:
+    """A virtual address is announced by ARP, which the networks of public clouds ignore."""
+    providers = context.profile.cloud.providers
+    refused = [LIMITS[name].title for name in providers if name not in ADDRESS_PAIRS]
+    path: Path = ("vip",)
+    if refused:
+        context.cluster_finding(
+            "IB671", path,
+            f"kube-vip announces {address} by ARP, and the network of {listing(refused)} delivers nothing to it: the "
+            "API would never answer there", "remove vip:, and set endpoint: to a load balancer of the cloud",
+        )  # fmt: skip
+    elif providers:
+        context.cluster_finding(
+            "IB671", path,
+            f"OpenStack drops what goes to {address} unless the port of each control plane allows this address",
+            f"openstack port set --allowed-address ip-address={address} PORT, once for each control plane; or set "
+            "endpoint: to a load balancer in place of vip:", lesser=True,
         )  # fmt: skip
 
 

@@ -24,3 +24,8 @@ LIMITS: Mapping[Provider, Limit] = {
     "azure": Limit("Azure", 65_535, True, "64 KB of base64 (custom data)"),
     "gcp": Limit("GCP", 262_144, False, "262144 bytes a metadata value; gzip goes there as base64"),
 }
+
+ADDRESS_PAIRS: frozenset[Provider] = frozenset({"openstack"})
+"""Clouds whose network delivers an address to the machine that announces it by ARP, if its port allows it (neutron's
+API: allowed_address_pairs). The networks of all others assign addresses by their API and answer ARP themselves (EC2:
+"VPCs and subnets", Google: "Routes", Azure: "Virtual network FAQ", on ARP and gratuitous ARP)."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imgbuild.diagnostics.severity import Severity
 from tests.support.checking import findings
 
 HEAD = "name: lab\nvip: {address: VIP}\nnodes:\n"
@@ -46,3 +47,24 @@ def test_every_control_plane_is_in_the_network_of_the_vip(
     found = [f for f in findings("centos8-efi", cluster=path) if f.code in ("IB416", "IB427")]
     assert [f.message.rpartition(" ")[2] for f in found] == wanted
     assert all(f.key == "vip.address" and f.mark is not None and f.mark.line == 2 for f in found)
+
+
+@pytest.mark.parametrize(
+    ("providers", "severity", "fix"),
+    [
+        ("[ec2]", Severity.ERROR, "endpoint: to a load balancer"),
+        ("[azure, gcp]", Severity.ERROR, "endpoint: to a load balancer"),
+        ("[openstack, ec2]", Severity.ERROR, "endpoint: to a load balancer"),  # the network of one of them
+        ("[openstack]", Severity.WARNING, "ip-address=172.30.0.100 PORT"),
+        ("[]", None, ""),
+    ],
+)
+def test_a_vip_by_arp_in_a_cloud(tmp_path: Path, providers: str, severity: Severity | None, fix: str) -> None:
+    path = tmp_path / "lab.yaml"
+    path.write_text(HEAD.replace("VIP", "172.30.0.100") + nodes(management(1), management(2), management(3)))
+    found = [f for f in findings("centos8-efi", [f"cloud.providers={providers}"], cluster=path) if f.code == "IB671"]
+    assert [f.severity for f in found] == ([] if severity is None else [severity])
+    assert all(fix in f.hint and f.key == "vip" for f in found)
+    path.write_text(path.read_text().replace("vip: {address: 172.30.0.100}", "endpoint: 172.30.0.100:6443"))
+    again = findings("centos8-efi", [f"cloud.providers={providers}"], cluster=path)
+    assert "IB671" not in {f.code for f in again}

@@ -28,6 +28,38 @@ CODES = (
         also=("IB652",),
     ),
     Code(
+        "IB671",
+        ERROR,
+        "A virtual address in a cloud",
+        why=(
+            "kube-vip announces the address by ARP. A public cloud answers ARP itself and delivers only to addresses "
+            "that it assigned: the API would never answer at this one."
+        ),
+        fix="Use the cloud's load balancer as `endpoint`.",
+        lesser=WARNING,
+        when="the cloud is OpenStack, which delivers it once each port has it in its allowed address pairs",
+        bad="""
+            extends: debian12-efi
+            cloud: {providers: [gcp]}
+            cilium: {values: {loadBalancer: {mode: snat}, autoDirectNodeRoutes: false}}
+        """,
+        good="""
+            extends: debian12-efi
+            cloud: {providers: [gcp]}
+            cilium: {values: {loadBalancer: {mode: snat}, autoDirectNodeRoutes: false}}
+        """,
+        bad_cluster="""
+            vip: {address: 10.0.0.10}
+            nodes:
+              - {name: cp1, role: control-plane}
+        """,
+        good_cluster="""
+            endpoint: 10.0.0.10:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+        """,
+    ),
+    Code(
         "IB701",
         ERROR,
         "User-data is over a cloud's limit",
