@@ -103,3 +103,16 @@ def test_an_unknown_machine_gets_no_keys(tmp_path: Path) -> None:
     assert not [path for path in rendered.groups["pxe"] if path.startswith("any/")]
     private = [path for path, file in rendered.groups["pxe"].items() if b"PRIVATE KEY" in file.content]
     assert private == []
+
+
+def test_a_node_name_with_dots_is_host_name_and_node_name(tmp_path: Path) -> None:
+    rendered, found = cluster("fqdn", tmp_path)
+    assert rendered is not None and found == []
+    name = "n1.corp.example"
+    seed = yaml.safe_load(rendered.groups["nodes"][f"{name}/user-data"].content)
+    assert (seed["hostname"], seed["fqdn"], seed["prefer_fqdn_over_hostname"]) == ("n1", name, True)
+    meta = yaml.safe_load(rendered.groups["nodes"][f"{name}/meta-data"].content)
+    assert meta["local-hostname"] == name
+    assert f"seed_hostname={name}\n" in written(rendered, name, "/etc/imgbuild/seed.conf")
+    init = next(yaml.safe_load_all(written(rendered, name, "/etc/imgbuild/kubeadm-init.yaml")))
+    assert init["nodeRegistration"]["name"] == name

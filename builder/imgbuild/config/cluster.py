@@ -126,7 +126,14 @@ class Taint(Model):
 class Node(Model):
     """One machine. ``mac`` is that of the interface it boots from over PXE; by default its first interface's."""
 
-    name: Annotated[HostName, Setting("Host name of the machine.", example="cp1")]
+    name: Annotated[
+        HostName,
+        Setting(
+            "Host name of the machine and name of the Kubernetes node: a short name, or a fully qualified one with "
+            "dots. At most 63 characters.",
+            example="cp1",
+        ),
+    ]
     role: Annotated[Literal["control-plane", "worker"], Setting("What the node is.")]
     mac: Annotated[
         Mac | None,

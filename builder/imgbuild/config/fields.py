@@ -199,12 +199,15 @@ Version = Annotated[
 HostName = Annotated[
     str,
     pattern(
-        r"(?=.{1,63}$)(?!localhost$|[0-9]+$)[a-z0-9]([a-z0-9-]*[a-z0-9])?",
-        "a host name has lower-case letters, digits and dashes, at most 63 (RFC 1123; Kubernetes requires it); "
+        r"(?=.{1,63}$)(?!localhost(\.|$))(?![0-9.]+$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*",
+        "a host name has lower-case letters, digits, dashes and dots, and each part begins and ends with a letter or "
+        "digit; at most 63 characters together: the kubelet makes a label of it, and Linux takes 64; "
         "localhost and digits alone mean other addresses",
     ),
     Words("host name"),
 ]
+"""A node's name: short or fully qualified. Kubernetes takes a DNS subdomain (253 characters), but the kubelet sets it
+as the label kubernetes.io/hostname (pkg/kubelet/kubelet_node_status.go, initialNode), whose value has at most 63."""
 DnsName = Annotated[str, AfterValidator(dns_name), Words("DNS name")]
 Host = Annotated[str, AfterValidator(_host), Words("DNS name or IP address")]
 """A DNS name or an IP address."""
