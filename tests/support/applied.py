@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from imgbuild.config.data import versions
+from tests.support.cloudinit.words import table
 
 NOT_HERE = {
     "growpart",
@@ -125,7 +125,7 @@ def apply_seed(
 ) -> Applied:
     """Run all four stages on ``seed``. ``macs`` are network cards; ``files`` lie on the node beforehand.
 
-    ``modules`` is the list (profiles/versions/cloud-init.yaml) that cloud-init is held to; ``serve`` is a script that
+    ``modules`` is the list (cloudinit/modules.yaml) that cloud-init is held to; ``serve`` is a script that
     runs beside it in the same network.
     """
     add = work / "add"
@@ -161,7 +161,7 @@ def apply_seed(
 
 def _held_to(modules: str) -> dict[str, Any]:
     """A configuration that runs a distribution's modules only, each in the stage that Debian's cloud.cfg has it in."""
-    listed = [m for m in versions("cloud-init")["modules"][modules] if m not in NOT_HERE]
+    listed = [m for m in table()["modules"][modules] if m not in NOT_HERE]
     stages = {}
     for stage, first, last in zip(
         _STAGES, (None, "set-passwords", "rightscale_userdata"), ("ssh", "runcmd", "power-state-change"), strict=True

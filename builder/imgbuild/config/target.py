@@ -51,11 +51,10 @@ class TargetImage(Model):
 
 
 class CloudInit(Model):
-    """Versions of cloud-init: in the stock cloud image and in the baked image; ``modules`` names its module list."""
+    """Versions of cloud-init: in the stock cloud image and in the baked image."""
 
     stock: str
     baked: str
-    modules: str
 
 
 class Paths(Model):

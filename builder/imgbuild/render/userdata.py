@@ -1,18 +1,16 @@
 """user-data: what cloud-init does on a node, in a form that this target's cloud-init understands.
 
 Deliberately unused: ``ntp``, ``ca_certs``, ``mounts``, ``swap`` and ``write_files.defer``, which some
-versions of cloud-init ignore or misread (profiles/versions/cloud-init.yaml); node files do that work instead.
+versions of cloud-init ignore or misread (tests/support/cloudinit/modules.yaml); node files do that work instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.config.data import versions
-from imgbuild.facts.derive import version
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.templates import environment, static
@@ -68,46 +66,3 @@ def user_data(
 def plain(key: str) -> str:
     """An SSH key with an ASCII comment: cloud-init 19.4 on Python 2 (CentOS 7) fails on others and adds no users."""
     return key.encode("ascii", "replace").decode("ascii")
-
-
-def modules(resolved: Resolved) -> frozenset[str]:
-    """The modules that this target's cloud-init runs.
-
-    Raises:
-        KeyError: profiles/versions/cloud-init.yaml has no such list.
-    """
-    profile, target = resolved.profile, resolved.target
-    lists = versions("cloud-init")["modules"]
-    if profile.mode == "stock":
-        family, _, _ = target.cloud_init.modules.partition("-")
-        stock = f"{family}-{'.'.join(target.cloud_init.stock.split('.')[:2])}"
-        return frozenset(lists[stock])
-    return frozenset(lists[target.cloud_init.modules])
-
-
-def unsupported(resolved: Resolved, document: Mapping[str, Any]) -> list[str]:
-    """Why cloud-init on this target would silently ignore parts of a ``#cloud-config``."""
-    target = resolved.target
-    known = modules(resolved)
-    release = resolved.cloud_init
-    table = versions("cloud-init")
-    out = []
-    for key in document:
-        wanted = table["keys"].get(key)
-        if wanted is None:
-            out.append(f"{key}: not a cloud-init key that imgbuild knows")
-            continue
-        out += [
-            f"{key}: {target.name}'s cloud-init {release} does not run the module {module}"
-            for module in wanted
-            if module not in known
-        ]
-    since = {name: version(text) for name, text in table["since"].items()}
-    for item in document.get("write_files") or []:
-        if "defer" in item and release < since["write_files_defer"]:
-            out.append(f"write_files: cloud-init {release} writes {item.get('path')} early: it does not support defer")
-        if "source" in item and release < since["write_files_source"]:
-            out.append(f"write_files: cloud-init {release} does not support source ({item.get('path')})")
-    if "users" in (document.get("chpasswd") or {}) and release < since["chpasswd_users"]:
-        out.append(f"chpasswd: cloud-init {release} does not support users")
-    return out

@@ -16,6 +16,7 @@ from imgbuild.outputs.include import include_archive, public, small_user_data
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.userdata import SETUP
 from tests.support.applied import Applied, apply_seed
+from tests.support.cloudinit.words import module_list
 from tests.support.nodes import (
     HASH,
     MACS,
@@ -71,14 +72,6 @@ def check_node(applied: Applied, given: Resolved, host: str, trees: list[NodeTre
     assert applied.status["modules-final"]["finished"]
 
 
-def modules_of(given: Resolved) -> str:
-    """The module list of the cloud-init that reads the seed."""
-    target = given.target.cloud_init
-    if given.profile.mode == "baked":
-        return target.modules
-    return f"{target.modules.split('-')[0]}-{'.'.join(target.stock.split('.')[:2])}"
-
-
 QUICK = {("debian12-efi", "baked", "dhcp"), ("centos7-efi", "stock", "static")}
 
 
@@ -93,7 +86,7 @@ MATRIX = [
 @pytest.mark.parametrize(("profile", "mode", "kind"), MATRIX)
 def test_a_seed_makes_its_node(profile: str, mode: str, kind: str, tmp_path: Path) -> None:
     given, node = resolved(profile, mode), NODES[kind]
-    applied = apply_seed(seed_of(given, node, ODD), tmp_path, modules=modules_of(given), macs=MACS)
+    applied = apply_seed(seed_of(given, node, ODD), tmp_path, modules=module_list(given), macs=MACS)
     check_node(applied, given, node.name, [*trees_of(given, node), ODD])
     address = {"dhcp": None, "static": b"192.0.2.10/24", "bond": b"192.0.2.20/24"}[kind]
     if address is not None:
@@ -106,7 +99,7 @@ def test_mime_and_gzip_arrive_as_plain_text_does(tmp_path: Path) -> None:
     seed = seed_of(given, NODES["bond"], ODD)
     packed = {**seed, "user-data": gzip.compress(mime(seed["user-data"]), mtime=0)}
     assert not seed["user-data"].isascii()
-    applied = apply_seed(packed, tmp_path, modules=modules_of(given), macs=MACS)
+    applied = apply_seed(packed, tmp_path, modules=module_list(given), macs=MACS)
     check_node(applied, given, "bond1", [*trees_of(given, NODES["bond"]), ODD])
 
 
@@ -135,7 +128,7 @@ def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path
     (tmp_path / "www/files.tar.gz").write_bytes(archive)
     # It starts late: a web server that is not there yet is asked again.
     serve = f"#!/bin/sh\nsleep 3\nexec python3 -m http.server -b 127.0.0.1 -d {tmp_path}/www 8099 >/dev/null 2>&1\n"
-    applied = apply_seed(seed, tmp_path, modules=modules_of(given), macs=MACS, setup=REBOOTS, serve=serve)
+    applied = apply_seed(seed, tmp_path, modules=module_list(given), macs=MACS, setup=REBOOTS, serve=serve)
     (applied.root / "var/lib/imgbuild-setup").touch()
     check_node(applied, given, "static1", [*shared, own])
     assert "-r" in applied.read("/var/lib/imgbuild-shutdown").decode()

@@ -14,6 +14,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.render.cluster_files import seed_tree
 from tests.support.applied import Applied, apply_seed
+from tests.support.cloudinit.words import module_list
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and an overlay need root"),
@@ -60,7 +61,7 @@ def test_a_node_has_its_files_and_no_others_keys(name: str, ready: Input, tmp_pa
         for path, file in ready.rendered.groups["nodes"].items()
         if path.startswith(f"{name}/") and not path.endswith(".iso")
     }
-    modules = resolved.target.cloud_init.modules
+    modules = module_list(resolved)
     applied = apply_seed(seed, tmp_path, modules=modules, macs=[NODES[name]])
     assert (applied.errors, applied.warnings, applied.hostname) == ([], [], name)
 
