@@ -5,7 +5,7 @@
 
 from imgbuild.machine.boot import boot
 from imgbuild.machine.result import BootResult
-from imgbuild.machine.spec import DirectKernel, MachineSpec
+from imgbuild.machine.spec import MachineSpec
 from imgbuild.machine.verdict import Check
 
-__all__ = ["BootResult", "Check", "DirectKernel", "MachineSpec", "boot"]
+__all__ = ["BootResult", "Check", "MachineSpec", "boot"]

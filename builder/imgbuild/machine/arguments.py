@@ -50,9 +50,6 @@ def qemu_command(
         args += ["-machine", "pflash0=ovmf-code,pflash1=ovmf-vars"]
     args += _disks(spec, overlay)
     args += _network(spec)
-    if spec.direct is not None:
-        args += ["-kernel", str(spec.direct.kernel.resolve()), "-initrd", str(spec.direct.initrd.resolve())]
-        args += ["-append", spec.direct.append]
     return args
 
 

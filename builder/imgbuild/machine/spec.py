@@ -18,15 +18,6 @@ _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class DirectKernel:
-    """A kernel that QEMU loads itself: it skips firmware and boot loader, which imgbuild's tests use."""
-
-    kernel: Path
-    initrd: Path
-    append: str = "console=ttyS0"
-
-
-@dataclass(frozen=True)
 class Wire:
     """A cable between two machines: a network card whose frames go only to the other's socket.
 
@@ -69,7 +60,6 @@ class MachineSpec:
     wire: Wire | None = None
     served: int | None = None
     accel: Literal["tcg", "kvm"] = "tcg"
-    direct: DirectKernel | None = None
     overlay: Path | None = None
 
     def __post_init__(self) -> None:
@@ -86,9 +76,6 @@ class MachineSpec:
             yield "seed", self.seed
         for path in self.extra_disks:
             yield "extra disk", path
-        if self.direct is not None:
-            yield "kernel", self.direct.kernel
-            yield "initrd", self.direct.initrd
 
     def require_files(self) -> None:
         """Raise HostError for the first file that is missing or cannot be read."""

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imgbuild.diagnostics.progress import PlainSteps, Steps
-from imgbuild.machine import DirectKernel
-from tests.support.machine.tinyguest import tiny_guest
+from tests.support.machine.tinyguest import TinyGuest, tiny_guest
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> DirectKernel:
-    """A guest that boots in seconds."""
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> TinyGuest:
     return tiny_guest(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny(tiny_files: TinyGuest) -> Iterator[TinyGuest]:
+    """A guest that boots in seconds; QEMU starts it instead of a disk."""
+    with tiny_files.in_path():
+        yield tiny_files
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import pytest
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.machine import BootResult, DirectKernel, MachineSpec, boot
-from tests.support.machine.tinyguest import SVG, tiny_spec
+from imgbuild.machine import BootResult, MachineSpec, boot
+from tests.support.machine.tinyguest import SVG, TinyGuest, tiny_spec
 from tests.support.places import ROOT
 
 pytestmark = pytest.mark.boot
@@ -28,7 +28,7 @@ REQUIRED = frozenset({"kernel", "swap"})
 
 
 def _boot(
-    tiny: DirectKernel, part: str, steps: Steps, out: Path, seconds: float = 180, overlay: Path | None = None
+    tiny: TinyGuest, part: str, steps: Steps, out: Path, seconds: float = 180, overlay: Path | None = None
 ) -> BootResult:
     return boot(
         replace(tiny_spec(tiny, part, out.parent), overlay=overlay), steps, out,
@@ -37,7 +37,7 @@ def _boot(
 
 
 def test_a_good_report_passes_and_the_evidence_is_kept(
-    tiny: DirectKernel, steps: Steps, out: Path, progress: io.StringIO
+    tiny: TinyGuest, steps: Steps, out: Path, progress: io.StringIO
 ) -> None:
     result = _boot(tiny, "good", steps, out)
     assert result.ok, result.failure()
@@ -58,21 +58,21 @@ def test_a_good_report_passes_and_the_evidence_is_kept(
     assert "  done: Boot tiny.qcow2 (BIOS, tcg)" in progress.getvalue()
 
 
-def test_a_failed_check_fails(tiny: DirectKernel, steps: Steps, out: Path, progress: io.StringIO) -> None:
+def test_a_failed_check_fails(tiny: TinyGuest, steps: Steps, out: Path, progress: io.StringIO) -> None:
     result = _boot(tiny, "bad", steps, out)
     assert not result.ok
     assert "1 of 3 checks failed: swap" in result.failure()
     assert "  failed: Boot tiny.qcow2" in progress.getvalue()
 
 
-def test_a_guest_that_reboots_reports_later(tiny: DirectKernel, steps: Steps, out: Path) -> None:
+def test_a_guest_that_reboots_reports_later(tiny: TinyGuest, steps: Steps, out: Path) -> None:
     result = _boot(tiny, "reboot", steps, out)
     assert result.ok, result.failure()
     assert result.boots == 2
 
 
 def test_an_overlay_that_is_kept_is_the_next_machines_disk(
-    tiny: DirectKernel, steps: Steps, out: Path, tmp_path: Path
+    tiny: TinyGuest, steps: Steps, out: Path, tmp_path: Path
 ) -> None:
     boots = [_boot(tiny, "reboot", steps, out, overlay=tmp_path / "kept.qcow2").boots for _ in range(2)]
     assert boots == [2, 1]
@@ -87,7 +87,7 @@ def test_an_overlay_that_is_kept_is_the_next_machines_disk(
         ("panic", "the kernel panicked"),
     ],
 )
-def test_a_guest_that_goes_wrong(tiny: DirectKernel, steps: Steps, out: Path, part: str, says: str) -> None:
+def test_a_guest_that_goes_wrong(tiny: TinyGuest, steps: Steps, out: Path, part: str, says: str) -> None:
     result = _boot(tiny, part, steps, out)
     assert not result.ok
     assert says in result.problem
@@ -98,14 +98,14 @@ def test_a_guest_that_goes_wrong(tiny: DirectKernel, steps: Steps, out: Path, pa
         assert str(out / "screenshot.png") in result.failure()
 
 
-def test_a_silent_guest_ends_at_the_limit(tiny: DirectKernel, steps: Steps, out: Path) -> None:
+def test_a_silent_guest_ends_at_the_limit(tiny: TinyGuest, steps: Steps, out: Path) -> None:
     result = _boot(tiny, "silent", steps, out, seconds=5)
     assert "no report from the guest within 5 s" in result.problem
     assert 5 <= result.seconds < 60
     assert (out / "screenshot.png").is_file()
 
 
-def test_without_checks_a_login_prompt_is_enough(tiny: DirectKernel, steps: Steps, out: Path) -> None:
+def test_without_checks_a_login_prompt_is_enough(tiny: TinyGuest, steps: Steps, out: Path) -> None:
     result = boot(tiny_spec(tiny, "login", out.parent), steps, out, check=False, seconds=180, powerdown_seconds=1)
     assert result.ok
     assert not result.powered_off
@@ -122,9 +122,7 @@ def test_a_disk_that_does_not_boot(steps: Steps, out: Path, firmware: str) -> No
     assert (out / "screenshot.png").stat().st_size > 1000
 
 
-def test_what_the_host_lacks_is_said(
-    tiny: DirectKernel, steps: Steps, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_host_lacks_is_said(tiny: TinyGuest, steps: Steps, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = tiny_spec(tiny, "good", out.parent)
     raw = out.parent / "raw.img"
     raw.write_bytes(b"\0" * 65536)
@@ -145,19 +143,17 @@ def test_what_the_host_lacks_is_said(
 _RUN = """
 import sys
 from pathlib import Path
-from imgbuild.machine import DirectKernel
 from imgbuild.machine import boot
 from imgbuild.diagnostics.progress import PlainSteps
-from tests.support.machine.tinyguest import tiny_spec
-kernel, initrd, folder = map(Path, sys.argv[1:])
-boot(tiny_spec(DirectKernel(kernel, initrd), "silent", folder), PlainSteps(sys.stdout), folder / "out", check=True,
-     temp=folder)
+from tests.support.machine.tinyguest import TinyGuest, tiny_spec
+*guest, folder = map(Path, sys.argv[1:])
+boot(tiny_spec(TinyGuest(*guest), "silent", folder), PlainSteps(sys.stdout), folder / "out", check=True, temp=folder)
 """
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
-def test_no_qemu_outlives_imgbuild(tiny: DirectKernel, tmp_path: Path, sign: signal.Signals) -> None:
-    command = [sys.executable, "-c", _RUN, str(tiny.kernel), str(tiny.initrd), str(tmp_path)]
+def test_no_qemu_outlives_imgbuild(tiny: TinyGuest, tmp_path: Path, sign: signal.Signals) -> None:
+    command = [sys.executable, "-c", _RUN, str(tiny.kernel), str(tiny.initrd), str(tiny.programs), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as run:
         qemu = _wait_for_child(run.pid)
@@ -184,13 +180,13 @@ def _wait_for_child(parent: int) -> int:
     raise AssertionError("QEMU was not started")
 
 
-def test_nothing_is_left_in_the_temporary_folder(tiny: DirectKernel, steps: Steps, out: Path) -> None:
+def test_nothing_is_left_in_the_temporary_folder(tiny: TinyGuest, steps: Steps, out: Path) -> None:
     with tempfile.TemporaryDirectory() as temp:
         boot(tiny_spec(tiny, "poweroff", out.parent), steps, out, check=True, temp=Path(temp), seconds=180)
         assert list(Path(temp).iterdir()) == []
 
 
-def test_until_decides_when_it_is_over(tiny: DirectKernel, steps: Steps, out: Path) -> None:
+def test_until_decides_when_it_is_over(tiny: TinyGuest, steps: Steps, out: Path) -> None:
     spec = tiny_spec(tiny, "good", out.parent)
     result = boot(spec, steps, out, check=True, until=lambda messages: len(messages) == 2, seconds=180)
     assert result.ok, result.failure()

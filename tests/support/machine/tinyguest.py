@@ -1,6 +1,7 @@
 """A guest that boots in seconds: Debian's cloud kernel and one busybox script, which plays a part per boot.
 
-The part is on the kernel's command line (``part=NAME``); PARTS has the shell code of each.
+The part is on the kernel's command line (``part=NAME``); PARTS has the shell code of each. QEMU loads kernel and
+initramfs itself, without firmware and boot loader: a script named as QEMU, first on the PATH, adds the arguments.
 """
 
 from __future__ import annotations
@@ -8,10 +9,16 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
+import shlex
+import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from imgbuild.machine import DirectKernel, MachineSpec
+from imgbuild.machine import MachineSpec
 from tests.support.machine.packages import cache_dir, depends_on, download, unpack
 
 SVG = b'<?xml version="1.0"?>\n<svg width="10px" height="10px" xmlns="http://www.w3.org/2000/svg"></svg>\n'
@@ -76,8 +83,27 @@ say() {{ printf '%s\\n' "$1" > $PORT; }}
 """
 
 
-def tiny_guest(folder: Path) -> DirectKernel:
-    """Kernel and initramfs, the latter written to ``folder``; the part is yet to be put on its command line."""
+@dataclass(frozen=True)
+class TinyGuest:
+    """The guest's kernel and initramfs, and a folder for the script named as QEMU."""
+
+    kernel: Path
+    initrd: Path
+    programs: Path
+
+    @contextmanager
+    def in_path(self) -> Iterator[None]:
+        """QEMU is the script."""
+        before = os.environ["PATH"]
+        os.environ["PATH"] = f"{self.programs}{os.pathsep}{before}"
+        try:
+            yield
+        finally:
+            os.environ["PATH"] = before
+
+
+def tiny_guest(folder: Path) -> TinyGuest:
+    """The guest, made in ``folder``."""
     package = depends_on("linux-image-cloud-amd64")
     deb = download(package)
     root = unpack(deb, cache_dir() / deb.stem)
@@ -94,22 +120,23 @@ def tiny_guest(folder: Path) -> DirectKernel:
     }
     initrd = folder / "initrd"
     initrd.write_bytes(_cpio(files))
-    return DirectKernel(kernel, initrd)
+    programs = folder / "programs"
+    programs.mkdir()
+    return TinyGuest(kernel, initrd, programs)
 
 
-def tiny_spec(guest: DirectKernel, part: str, folder: Path) -> MachineSpec:
-    """A small machine in which the guest plays ``part``."""
+def tiny_spec(guest: TinyGuest, part: str, folder: Path) -> MachineSpec:
+    """A small machine in which the guest plays ``part``, until the next call for the same guest."""
     disk = folder / "tiny.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"], check=True)
-    append = f"console=ttyS0 quiet rdinit=/init part={part}"
-    return MachineSpec(
-        firmware="bios",
-        disk=disk,
-        disk_size_gib=1,
-        memory_mib=256,
-        cpus=1,
-        direct=DirectKernel(guest.kernel, guest.initrd, append),
-    )
+    qemu = guest.programs / "qemu-system-x86_64"
+    real = shutil.which(qemu.name, path=os.environ["PATH"].removeprefix(f"{guest.programs}{os.pathsep}"))
+    assert real is not None
+    more = ["-kernel", str(guest.kernel), "-initrd", str(guest.initrd)]
+    more += ["-append", f"console=ttyS0 quiet rdinit=/init part={part}"]
+    qemu.write_text(f'#!/bin/sh\nexec {shlex.quote(real)} "$@" {shlex.join(more)}\n')
+    qemu.chmod(0o755)
+    return MachineSpec(firmware="bios", disk=disk, disk_size_gib=1, memory_mib=256, cpus=1)
 
 
 def _cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
