@@ -74,6 +74,7 @@ def test_the_bad_example_gives_this_code_and_the_good_one_nothing(
     for each in found:
         assert each.severity in (CODES[each.code].severity, CODES[each.code].lesser)
         assert each.message and (each.hint or each.code in ("IB239",)) and "\n" not in each.message
+        assert each.code == "IB239" or (each.mark is not None and min(each.mark.line, each.mark.column) >= 1)
     ok = _found(row, row.good, row.good_cluster, row.good_options, row.good_day or row.day)
     assert {each.code for each in ok} <= set(row.also), [each.message for each in ok]
 
