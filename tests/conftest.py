@@ -38,7 +38,7 @@ run: ['{run}']
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes comes first, and all else runs beside it: pytest-xdist's workers take tests in this order."""
-    first = ("test_debian12_boots_and_all_checks_pass[bios", "test_debian12_boots_and_all_checks_pass[efi")
+    first = ("test_debian12_boots_and_all_checks_pass[efi", "test_it_boots_and_every_check_in_the_guest_passes")
 
     def rank(item: pytest.Item) -> int:
         for place, name in enumerate(first):

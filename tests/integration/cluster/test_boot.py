@@ -38,7 +38,7 @@ from tests.support.places import SUPPORT
 
 # On one worker: they share the image, two cores are enough for two machines, and a node that is too slow to tell of
 # itself is not Ready.
-pytestmark = [pytest.mark.image, pytest.mark.boot, pytest.mark.xdist_group("cluster-boot")]
+pytestmark = [pytest.mark.slow, pytest.mark.image, pytest.mark.boot, pytest.mark.xdist_group("cluster-boot")]
 
 STAGES = ("clock", "kernel", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "verify")
 IN_CLUSTER = set(CLUSTER) - {"vip"}
@@ -177,7 +177,6 @@ def make_disk(path: Path, what: str) -> Path:
     return write_disk(path, {act.name: act, probe.name: probe, "act": name})
 
 
-@pytest.mark.slow
 def test_reset_undoes_a_node_and_first_boot_makes_the_cluster_again(up: Up, tmp_path: Path) -> None:
     heard = said(act(up.spec, "reset", tmp_path))
     before, reset, after = heard["before"], heard["reset"], heard["after"]
@@ -197,7 +196,6 @@ def mac(number: int) -> str:
     return f"52:54:00:00:01:{number:02x}"
 
 
-@pytest.mark.slow
 def test_a_worker_that_was_booted_first_joins_the_control_plane_beside_it(made: Made, tmp_path: Path) -> None:
     nodes = [static("control1", "control-plane", 1), static("worker1", "worker", 2)]
     seeds = made.seeds({"name": "demo", "nodes": nodes}, tmp_path)
@@ -220,7 +218,6 @@ def test_a_worker_that_was_booted_first_joins_the_control_plane_beside_it(made: 
     assert "FAIL" not in heard["made"]["verify"] + heard["joined"]["verify"]
 
 
-@pytest.mark.slow
 def test_stock_mode_makes_a_node_of_a_plain_image_with_one_reboot_for_the_kernel(tmp_path: Path) -> None:
     disk = plain_image(tmp_path, PlainSteps(sys.stderr))
     with debian_and(tmp_path / "mirror") as mirror:

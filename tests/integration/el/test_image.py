@@ -68,7 +68,8 @@ def looked_at(made: Made, states: Mapping[str, bool | None]) -> None:
     assert all(states[name] is True for name in wanted)
 
 
-@pytest.mark.parametrize("made", ["8-efi", pytest.param("7-bios", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("made", ["8-efi", "7-bios"], indirect=True)
 def test_the_guests_own_tools_change_what_it_boots(made: Made, tmp_path: Path) -> None:
     """An update, a new menu, a change of default; each boot with fresh firmware variables, as after their loss.
 

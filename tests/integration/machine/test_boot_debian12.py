@@ -132,7 +132,7 @@ def _check_upgrade(result: BootResult) -> None:
 
 @pytest.mark.parametrize(
     ("firmware", "upgrade"),
-    [("bios", True), ("efi", False), pytest.param("efi", True, marks=pytest.mark.slow)],
+    [("efi", False), *(pytest.param(firmware, True, marks=pytest.mark.slow) for firmware in ("bios", "efi"))],
 )
 def test_debian12_boots_and_all_checks_pass(
     debian12_image: Debian12Image, firmware: Firmware, upgrade: bool, tmp_path: Path, steps: Steps
