@@ -26,7 +26,7 @@ def shellcheck(
             new[key] = script
     if new:
         where = [f"--source-path={path}" for path in source_paths]
-        argv = ["shellcheck", *where, *options, *new.values()]
+        argv: list[str | Path] = ["shellcheck", *where, *options, *new.values()]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     _seen.update(new)
