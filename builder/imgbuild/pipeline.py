@@ -23,11 +23,12 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings, InvalidInput, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.facts.node_settings import Own, own_profiles
-from imgbuild.facts.resolved import Resolved, resolve
+from imgbuild.facts.node_settings import Own, settle
+from imgbuild.facts.resolved import Resolved
 from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
 from imgbuild.outputs import manifest
 from imgbuild.outputs.caller import caller
+from imgbuild.outputs.lint import cluster_settings
 from imgbuild.outputs.manifest import GroupRecord
 from imgbuild.outputs.origin import origin, refuse_another
 from imgbuild.outputs.pxe import INITRD, KERNEL
@@ -98,18 +99,21 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     if loaded is None:
         raise InvalidInput(findings)
     loaded = replace(loaded, name=request.name or loaded.name)
-    resolved = resolve(loaded)
-    own = own_profiles(resolved, cluster, layered, findings)
+    settled = settle(loaded, cluster, layered, findings)
+    resolved, own = settled.resolved, settled.own
     check(resolved, cluster, layered, findings, request.moment, kept, own, recovered)
     here.check(resolved, findings, base=base)
     for each in own:
         said = Findings()
         here.check(each.resolved, said, base=False)
         each.tell(said, findings)
+    settled.name_keys(findings)
     if findings.errors:
         raise InvalidInput(findings)
     epoch = EPOCH if request.moment.epoch is None else request.moment.epoch
     rendered = render(resolved, cluster, epoch, findings, kept.secrets if kept else None, own, layered)
+    cluster_settings.lint(settled, rendered.install, rendered.node, findings)
+    settled.name_keys(findings)
     if findings.errors:
         raise InvalidInput(findings)
     return Input(request, resolved, cluster, rendered, kept, own)

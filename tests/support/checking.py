@@ -13,8 +13,7 @@ from imgbuild.config.moment import Moment, read_moment
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.severity import Severity
-from imgbuild.facts.node_settings import own_profiles
-from imgbuild.facts.resolved import resolve
+from imgbuild.facts.node_settings import settle
 from imgbuild.outputs.lint import pxe, users_files
 from imgbuild.pipeline import Request
 from imgbuild.render.install import install_tree
@@ -45,14 +44,15 @@ def findings(
         if read is not None:
             nodes, layered, recovered = read.cluster, read.layered, read.recovered
     if loaded is not None:
-        resolved = resolve(loaded)
-        own = own_profiles(resolved, nodes, layered, found)
+        settled = settle(loaded, nodes, layered, found)
+        resolved, own = settled.resolved, settled.own
         check(resolved, nodes, layered, found, moment or read_moment(), own=own, recovered=recovered)
         if not found.errors:
             pxe.lint(resolved, nodes, layered, found, keys=False)
             for given in (resolved, *(each.resolved for each in own)):
                 if given.profile.files:  # rendering takes time
                     users_files.lint(given, install_tree(given), node_tree(given), found)
+        settled.name_keys(found)
     return [f for f in found.items if moment is not None or not dated(f)]
 
 
@@ -65,10 +65,10 @@ def look(request: Request, findings: Findings) -> None:
         if read is not None:
             nodes, layered, recovered = read.cluster, read.layered, read.recovered
     if loaded is not None:
-        given = resolve(loaded)
-        own = own_profiles(given, nodes, layered, findings)
-        check(given, nodes, layered, findings, request.moment, own=own, recovered=recovered)
-        here.check(given, findings, base=True)
+        settled = settle(loaded, nodes, layered, findings)
+        check(settled.resolved, nodes, layered, findings, request.moment, own=settled.own, recovered=recovered)
+        here.check(settled.resolved, findings, base=True)
+        settled.name_keys(findings)
 
 
 def dated(finding: Finding) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
@@ -14,10 +15,14 @@ from imgbuild.checks import check
 from imgbuild.cli.token import renew
 from imgbuild.config import renamed
 from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.fields import Model
 from imgbuild.config.kept_secrets import load_secrets
 from imgbuild.config.load import load
 from imgbuild.config.moment import read_moment
+from imgbuild.config.reference import SecretText, in_document
 from imgbuild.config.renamed import Renamed
+from imgbuild.config.setting import Setting
+from imgbuild.config.source import parse
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
 from imgbuild.facts.resolved import resolve
@@ -155,10 +160,27 @@ def _many_routes(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Find
     return found[0], found[1]
 
 
+class _Pet(Model):
+    pin: Annotated[SecretText, Setting("Number that opens its cage.", secret=True)]
+
+
+def _literal(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    (folder / "pin.txt").write_text("4711\n")
+    found = []
+    for text in ("pin: '4711'\n", "pin: {file: pin.txt}\n"):
+        findings = Findings()
+        document = parse(text, "pet.yaml", findings)
+        assert document is not None
+        in_document(document, _Pet, folder, findings)
+        found.append(findings.items)
+    return found[0], found[1]
+
+
 SETUPS: dict[str, SetUp] = {
     "IB110": _damaged_target,
     "IB114": _beside,
     "IB115": _renamed,
+    "IB118": _literal,
     "IB437": _no_key,
     "IB804": _many_routes,
     "IB901": _unreadable,

@@ -15,6 +15,7 @@ from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import load
 from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.facts.node_settings import settle
 
 
 @click.command("explain", cls=Command)
@@ -48,6 +49,8 @@ def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None
     elif given.layers or given.sets or given.mode:
         raise click.UsageError("--layer, --set and --mode require --profile, which they are applied on top of")
     nodes = load_cluster(nodes_file, findings) if nodes_file is not None else None
+    if loaded is not None and nodes is not None:
+        loaded = settle(loaded, nodes.cluster, nodes.layered, Findings()).resolved.loaded
     found = explain(key, loaded, nodes.layered if nodes is not None else None, render=not findings.errors)
     if says.json:
         says.result(**as_json(found))

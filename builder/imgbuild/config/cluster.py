@@ -242,6 +242,15 @@ class Cluster(Model):
             scope="cluster",
         ),
     ] = "14d"  # noqa: S105 - a time
+    settings: Annotated[
+        dict[str, object],
+        Like(Profile),
+        Setting(
+            "Keys of a [profile](profile.md), applied on top of the profile for all nodes of this cluster: "
+            "[below](#settings-of-all-nodes).",
+            example={"time": {"ntp_servers": ["10.0.0.1"]}},
+        ),
+    ] = {}
     nodes: Annotated[
         list[Node],
         Field(min_length=1),

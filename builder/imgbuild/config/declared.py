@@ -15,10 +15,17 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from imgbuild.config.setting import Like, Scope, Setting
+from imgbuild.config.setting import ANOTHER_PROFILE, Like, Scope, Setting
 
 T = TypeVar("T")
 ITEM, NAME = "[]", "NAME"
+FORMS = ("file", "env")
+"""The keys of a reference (imgbuild.config.reference): of a file, and of an environment variable."""
+
+
+@dataclass(frozen=True)
+class Referable:
+    """In a type's Annotated: the value may be a reference, a mapping with one of ``FORMS``, which is public itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +89,11 @@ class Place:
     def instead(self) -> str:
         """What to do instead of setting it for a single node."""
         return next((setting.instead for setting in self.settings if setting.instead), "")
+
+    @property
+    def cluster_wide(self) -> bool:
+        """Whether a cluster file may set it for all nodes: not what decides which image they boot from."""
+        return self.scope != "cluster" or self.instead != ANOTHER_PROFILE
 
     @property
     def secret(self) -> bool:

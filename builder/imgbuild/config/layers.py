@@ -62,6 +62,11 @@ class Layered:
         self._merge(self.data, document.data, (), document)
         self.key_marks.update(document.key_marks)
 
+    def put(self, path: Path, value: Any, mark: Mark) -> None:
+        """Note another value for what is set at ``path``, in place of what is noted below it."""
+        self._forget_below(path)
+        self.history.setdefault(path, []).append((mark, value))
+
     def _merge(self, under: dict[str, Any], over: dict[str, Any], path: Path, document: Document) -> None:
         for key, value in over.items():
             here = (*path, key)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imgbuild.config import misplaced, renamed
+from imgbuild.config import misplaced, reference, renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.layers import (
     PROFILE_NAME,
@@ -24,7 +24,7 @@ from imgbuild.config.layers import (
     parse_set,
     shipped,
 )
-from imgbuild.config.profile import Profile
+from imgbuild.config.profile import Profile, ProfileFile
 from imgbuild.config.source import Document
 from imgbuild.config.target import Target, load_target, suggest, target_names
 from imgbuild.config.validate import real_path, validate
@@ -73,6 +73,7 @@ def load(
         parsed.append((("mode",), mode, Mark("--mode", 1, 1, mode)))
     for path_, value, mark in parsed:
         lay_set(layered, path_, value, mark, findings)
+    reference.in_options(layered, Profile, findings)
     if target is None and target_key is None:
         layered.data["target"] = ""  # already reported: do not report it as missing too
     name = FilePath(profile).stem
@@ -167,7 +168,12 @@ def _documents(name: str, kind: str, findings: Findings) -> list[Document]:
     for document in documents:
         if not is_shipped(document.name):
             misplaced.report(document.data, kind[:-1], document.name, findings)
-    return documents
+    return [
+        document
+        if is_shipped(document.name)
+        else reference.in_document(document, ProfileFile, FilePath(document.name).parent, findings)
+        for document in documents
+    ]
 
 
 def _defaults(document: Document) -> Document:

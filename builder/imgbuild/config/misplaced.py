@@ -70,6 +70,8 @@ def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> str:
     top = next(
         (k for k, m in declared.documents().items() if len(path) == 1 and k != kind and word in m.model_fields), ""
     )
+    if top == "profile" and kind == "cluster" and declared.nearest(declared.documents()[top], (word,)).cluster_wide:
+        return f"{word} of all nodes goes below settings: settings: {{{word}: …}}; or set it in the profile"
     if top:
         return f"{word} belongs in {_FILES[top]}"
     if kind == "cluster" and len(path) == 3 and path[0] == "nodes" and word in _tops("profile"):

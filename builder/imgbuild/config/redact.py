@@ -13,11 +13,12 @@ from functools import cache
 from typing import Any
 
 from imgbuild.config.data import versions
-from imgbuild.config.declared import ITEM, Place, documents, places, top
+from imgbuild.config.declared import FORMS, ITEM, Place, Referable, documents, places, top
 from imgbuild.config.setting import Like, Listed
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
 _SET = "(set)"
+_FORMS = tuple((form,) for form in FORMS)
 _NAME = re.compile(r"[^\W\d][\w./-]{0,39}")
 
 
@@ -49,6 +50,8 @@ def _is_private(path: tuple[str, ...]) -> bool:
     here = top(path)
     for number, part in enumerate(path, 1):
         here = here.below(part) if here is not None else None
+        if here is not None and here.find(Referable) is not None and path[number:] in _FORMS:
+            return False
         if here is None or here.secret:
             return True
         listed = here.find(Listed)

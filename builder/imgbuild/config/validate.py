@@ -147,7 +147,7 @@ def _told_apart(found: replacement.Replacement, value: Any, place: Place | None)
 def _told(findings: Findings, mark: Mark | None, hint: str) -> bool:
     """Whether it is already reported that this value cannot be read; for a leading zero both have the same fix."""
     for number, other in enumerate(findings.items):
-        if mark is not None and other.mark == mark and other.code in ("IB103", "IB104", "IB105"):
+        if mark is not None and other.mark == mark and other.code in ("IB103", "IB104", "IB105", "IB119"):
             if other.code == "IB105":
                 findings.items[number] = replace(other, hint=hint)
             return True

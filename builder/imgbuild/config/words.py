@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from imgbuild.config.declared import Place
+from imgbuild.config.declared import Place, Referable
 from imgbuild.config.flow import flow
 from imgbuild.config.load import defaults_of
 from imgbuild.config.setting import Words
@@ -19,6 +19,7 @@ from imgbuild.config.target import target_names
 
 REQUIRED = "required"
 _LONG = 70
+_FORMS = ("`{file: PATH}`", "`{env: NAME}`")
 _PLAIN: Mapping[Any, str] = {bool: "`true`, `false`", int: "whole number", str: "text", object: "anything"}
 
 
@@ -51,6 +52,8 @@ def _annotated(kind: Any, said: tuple[Any, ...]) -> str:
     words = next((word.text for word in said if isinstance(word, Words)), None) or _type(kind)
     if "ge" in limits:
         words += f" {limits['ge']} to {limits['le']}"
+    if any(isinstance(word, Referable) for word in said):
+        return f"{words}, or {' or '.join(_FORMS)}"
     return f"{words}, not empty" if limits.get("min_length") else words
 
 

@@ -1,7 +1,7 @@
-"""Settings of a single node: a part of a profile, applied on top of the profile for that node only.
+"""Settings in a cluster file: parts of a profile, applied on top of it for all nodes or for one of them.
 
-They are part of the node's seed. A setting for the image or for the whole cluster is refused with its place: it would
-be lost silently, or the nodes would not match. Each setting declares its scope.
+They are part of the seeds. A setting for the image, or of one node for the whole cluster, is refused with its place: it
+would be lost silently, or the nodes would not match. Each setting declares its scope.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
 from typing import Any
 
-from imgbuild.config import renamed
+from imgbuild.config import reference, renamed
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.declared import nearest
 from imgbuild.config.layers import Layered, report
-from imgbuild.config.load import overlaid
+from imgbuild.config.load import Loaded, overlaid
 from imgbuild.config.profile import Profile
 from imgbuild.config.setting import ANOTHER_PROFILE
 from imgbuild.config.source import Document
-from imgbuild.diagnostics.findings import Findings, Path, format_path, nodes
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path, nodes
 from imgbuild.facts.resolved import Resolved, resolve
 
 
@@ -33,6 +34,8 @@ class Own:
     resolved: Resolved
     file: str
     """The cluster file's name."""
+    common: frozenset[Mark]
+    """The places of the settings of all nodes in that file."""
 
     def tell(self, said: Findings, findings: Findings) -> None:
         """Add the findings in ``said`` that are not about every node, with the nodes' names."""
@@ -40,7 +43,9 @@ class Own:
         for finding in said.items:
             if finding not in known:
                 key = finding.key
-                if finding.mark is not None and finding.mark.file == self.file and not key.startswith("nodes["):
+                if finding.mark in self.common:
+                    key = _of_all(key)
+                elif finding.mark is not None and finding.mark.file == self.file and not key.startswith("nodes["):
                     key = f"nodes[{self.numbers[0]}].settings.{key}"
                 about = finding.about or finding.message
                 message = f"{nodes(self.names)}: {about}"
@@ -53,12 +58,76 @@ class Own:
         self.tell(said, findings)
 
 
-def own_profiles(everyone: Resolved, cluster: Cluster, layered: Layered | None, findings: Findings) -> list[Own]:
-    """The profiles of the nodes that have settings, one for each distinct set of settings.
+@dataclass(frozen=True)
+class Settled:
+    """A profile with the settings of a cluster file."""
 
-    Every problem goes to ``findings``: a key that a profile does not have, one that must be the same for the whole
-    cluster or, in baked mode, one that is part of the image.
+    profile: Resolved
+    """Without them: what the image is made from."""
+    resolved: Resolved
+    """With those of all nodes."""
+    own: Sequence[Own]
+    common: Document | None
+    """The settings of all nodes; None if there are none."""
+
+    def name_keys(self, findings: Findings) -> None:
+        """Name the keys of findings about settings of all nodes as they are written: ``settings.time.zone``."""
+        marks = _marks(self.common)
+        for number, finding in enumerate(findings.items):
+            if finding.mark in marks:
+                findings.items[number] = replace(finding, key=_of_all(finding.key))
+
+    def changed(self) -> Sequence[Path]:
+        """The settings of all nodes that differ from the profile, in file order."""
+        if self.common is None:
+            return []
+        return _changed(self.common, self.profile.profile, self.resolved.profile)
+
+
+def settle(loaded: Loaded, cluster: Cluster, layered: Layered | None, findings: Findings) -> Settled:
+    """The profile with the settings of all nodes, and the profiles of nodes that have settings of their own.
+
+    ``layered`` is the cluster file's. Every problem goes to ``findings``: a key that a profile does not have, a node's
+    that must be the same for the whole cluster or, in baked mode, one that is part of the image.
     """
+    profile = resolve(loaded)
+    if layered is None or not cluster.settings:
+        return Settled(profile, profile, own_profiles(profile, cluster, layered, frozenset(), findings), None)
+    said = Findings()
+    document = _document(layered, ("settings",), said)
+    settled = Settled(profile, resolve(overlaid(loaded, document, said)), (), document)
+    findings.extend(said.items)
+    for path in settled.changed():
+        place = nearest(Profile, path)
+        if not place.cluster_wide or (place.scope == "image" and profile.profile.mode == "baked"):
+            refuse_for_all(settled, path, findings)
+    own = own_profiles(settled.resolved, cluster, layered, _marks(document), findings)
+    return replace(settled, own=own)
+
+
+def refuse_for_all(settled: Settled, path: Path, findings: Findings) -> None:
+    """An error about a setting of all nodes that changes the image."""
+    what = "is part of the image" if nearest(Profile, path).cluster_wide else "decides which image the nodes boot from"
+    stock = ", or use --mode stock" if nearest(Profile, path).cluster_wide else ""
+    report(
+        findings, settled.resolved.layered, "IB444", path,
+        f"{format_path(path)} {what}, which does not depend on the cluster file: this value would be lost",
+        f"set it in the profile{stock}",
+    )  # fmt: skip
+
+
+def _of_all(key: str) -> str:
+    return key if key.startswith(("nodes[", "settings")) else f"settings.{key}"
+
+
+def _marks(document: Document | None) -> frozenset[Mark]:
+    return frozenset() if document is None else frozenset({*document.marks.values(), *document.key_marks.values()})
+
+
+def own_profiles(
+    everyone: Resolved, cluster: Cluster, layered: Layered | None, common: frozenset[Mark], findings: Findings
+) -> list[Own]:
+    """The profiles of the nodes that have settings, one for each distinct set of settings."""
     groups: dict[str, list[int]] = {}
     for number, node in enumerate(cluster.nodes):
         if node.settings:
@@ -68,25 +137,31 @@ def own_profiles(everyone: Resolved, cluster: Cluster, layered: Layered | None, 
     out = []
     for numbers in groups.values():
         said = Findings()
-        document = renamed.with_new_names(_document(layered, numbers[0]), renamed.PROFILE, said)
+        document = _document(layered, ("nodes", numbers[0], "settings"), said)
         mine = resolve(overlaid(everyone.loaded, document, said))
-        each = Own(tuple(numbers), tuple(cluster.nodes[n].name for n in numbers), mine, document.name)
+        each = Own(tuple(numbers), tuple(cluster.nodes[n].name for n in numbers), mine, document.name, common)
         each.tell(said, findings)
-        changed = [path for path in _leaves(document.data) if _at(mine.profile, path) != _at(everyone.profile, path)]
+        changed = _changed(document, everyone.profile, mine.profile)
         _refuse(each, changed, findings, baked=everyone.profile.mode == "baked")
         out.append(each)
     _cgroups(everyone, out, cluster, findings)
     return out
 
 
-def _document(layered: Layered, number: int) -> Document:
-    """The settings of one node as a document, each value with its place in the cluster file."""
-    above: Path = ("nodes", number, "settings")
-    data = layered.data["nodes"][number]["settings"]
+def _changed(document: Document, before: Profile, after: Profile) -> list[Path]:
+    return [path for path in _leaves(document.data) if _at(after, path) != _at(before, path)]
+
+
+def _document(layered: Layered, above: Path, findings: Findings) -> Document:
+    """Settings as a document, each value with its place in the cluster file, under the keys' current names."""
+    data: Any = layered.data
+    for part in above:
+        data = data[part]
     places = list(_every(data))
     marks = {path: mark for path in places if (mark := layered.mark((*above, *path))) is not None}
     keys = {path: mark for path in places if (mark := layered.key_marks.get((*above, *path))) is not None}
-    return Document(data, marks, keys, marks[()].file)
+    document = renamed.with_new_names(Document(data, marks, keys, marks[()].file), renamed.PROFILE, findings)
+    return reference.in_document(document, Profile, FilePath(document.name).parent, findings)
 
 
 def _every(value: Any, path: Path = ()) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from imgbuild.config.fields import AbsolutePath, FileMode, KernelArg, Model, PasswordHash, SshKey, Url, UserName
+from imgbuild.config.reference import Reference
 from imgbuild.config.setting import Setting
 
 
@@ -24,7 +25,7 @@ class User(Model):
         ),
     ] = []
     hashed_password: Annotated[
-        PasswordHash | None,
+        Annotated[PasswordHash, Reference(private=None)] | None,
         Setting(
             "Hash made by `openssl passwd -6`, never the password itself.",
             example="$6$saltsaltsalt$" + "x" * 86,

@@ -203,5 +203,29 @@ CODES = (
         bad="run: [“echo hi”]",
         good='run: ["echo hi"]',
     ),
+    Code(
+        "IB118",
+        WARNING,
+        "A secret is in the profile itself",
+        why=(
+            "Profiles are shared and put under version control: whoever can read the file has the secret. A reference "
+            "keeps it apart: [Secrets in a profile](../profile.md#secrets-in-a-profile)."
+        ),
+        fix="Put it into a file of mode 0600 and write `{file: PATH}`, or into a variable and write `{env: NAME}`.",
+        setup="A key that is declared secret has its text in the file.",
+    ),
+    Code(
+        "IB119",
+        ERROR,
+        "A reference to a file or a variable cannot be resolved",
+        why=(
+            "`{file: PATH}` is the content of a text file, relative to the file that names it; `{env: NAME}` is that "
+            "of an environment variable of imgbuild. Without its text nothing can be checked."
+        ),
+        fix="Create the file or set the variable, and let the user who runs imgbuild read it.",
+        bad="users: [{name: bob, ssh_keys: [SSH-KEY], hashed_password: {file: bob.hash}}]",
+        good="users: [{name: bob, ssh_keys: [SSH-KEY]}]",
+        also=("IB450",),
+    ),
 )
 """The rows of this family."""

@@ -1,4 +1,4 @@
-"""Settings of single nodes."""
+"""Settings in a cluster file."""
 
 from __future__ import annotations
 
@@ -111,6 +111,24 @@ CODES = (
             nodes:
               - {name: cp1, role: control-plane}
               - {name: w1, role: worker, settings: {kernel: {flavour: kernel-lt, cgroup: v2}}}
+        """,
+    ),
+    Code(
+        "IB444",
+        ERROR,
+        "The cluster file's settings change the image",
+        why=(
+            "One image serves every cluster: it is made from the profile and its layers alone. In stock mode there is "
+            "no image, and only what decides which system the nodes boot from is refused."
+        ),
+        fix="Set it in the profile, or use `--mode stock`.",
+        bad_cluster="""
+            settings: {kernel: {sysctl: {vm.swappiness: 10}}}
+            nodes: [{name: cp1, role: control-plane}]
+        """,
+        good_cluster="""
+            settings: {run: [echo hello]}
+            nodes: [{name: cp1, role: control-plane}]
         """,
     ),
 )
