@@ -15,11 +15,12 @@ from imgbuild.checks import check
 from imgbuild.cli.token import renew
 from imgbuild.config import renamed
 from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.dereference import in_document
 from imgbuild.config.fields import Model
 from imgbuild.config.kept_secrets import load_secrets
 from imgbuild.config.load import load
 from imgbuild.config.moment import read_moment
-from imgbuild.config.reference import SecretText, in_document
+from imgbuild.config.reference import SecretText
 from imgbuild.config.renamed import Renamed
 from imgbuild.config.setting import Setting
 from imgbuild.config.source import parse

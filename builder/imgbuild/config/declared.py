@@ -19,13 +19,6 @@ from imgbuild.config.setting import ANOTHER_PROFILE, Like, Scope, Setting
 
 T = TypeVar("T")
 ITEM, NAME = "[]", "NAME"
-FORMS = ("file", "env")
-"""The keys of a reference (imgbuild.config.reference): of a file, and of an environment variable."""
-
-
-@dataclass(frozen=True)
-class Referable:
-    """In a type's Annotated: the value may be a reference, a mapping with one of ``FORMS``, which is public itself."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imgbuild.config import misplaced, reference, renamed
+from imgbuild.config import dereference, misplaced, renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.layers import (
     PROFILE_NAME,
@@ -73,7 +73,7 @@ def load(
         parsed.append((("mode",), mode, Mark("--mode", 1, 1, mode)))
     for path_, value, mark in parsed:
         lay_set(layered, path_, value, mark, findings)
-    reference.in_options(layered, Profile, findings)
+    dereference.in_options(layered, Profile, findings)
     if target is None and target_key is None:
         layered.data["target"] = ""  # already reported: do not report it as missing too
     name = FilePath(profile).stem
@@ -171,7 +171,7 @@ def _documents(name: str, kind: str, findings: Findings) -> list[Document]:
     return [
         document
         if is_shipped(document.name)
-        else reference.in_document(document, ProfileFile, FilePath(document.name).parent, findings)
+        else dereference.in_document(document, ProfileFile, FilePath(document.name).parent, findings)
         for document in documents
     ]
 

@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any
 
 from imgbuild.config.data import versions
-from imgbuild.config.declared import FORMS, ITEM, Place, Referable, documents, places, top
+from imgbuild.config.declared import ITEM, Place, documents, places, top
+from imgbuild.config.reference import FORMS, Reference
 from imgbuild.config.setting import Like, Listed
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
@@ -50,7 +51,7 @@ def _is_private(path: tuple[str, ...]) -> bool:
     here = top(path)
     for number, part in enumerate(path, 1):
         here = here.below(part) if here is not None else None
-        if here is not None and here.find(Referable) is not None and path[number:] in _FORMS:
+        if here is not None and here.find(Reference) is not None and path[number:] in _FORMS:
             return False
         if here is None or here.secret:
             return True

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from imgbuild.config.declared import Place, Referable
+from imgbuild.config.declared import Place
 from imgbuild.config.flow import flow
 from imgbuild.config.load import defaults_of
+from imgbuild.config.reference import Reference
 from imgbuild.config.setting import Words
 from imgbuild.config.target import target_names
 
@@ -52,7 +53,7 @@ def _annotated(kind: Any, said: tuple[Any, ...]) -> str:
     words = next((word.text for word in said if isinstance(word, Words)), None) or _type(kind)
     if "ge" in limits:
         words += f" {limits['ge']} to {limits['le']}"
-    if any(isinstance(word, Referable) for word in said):
+    if any(isinstance(word, Reference) for word in said):
         return f"{words}, or {' or '.join(_FORMS)}"
     return f"{words}, not empty" if limits.get("min_length") else words
 

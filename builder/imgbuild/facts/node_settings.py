@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from imgbuild.config import reference, renamed
+from imgbuild.config import dereference, renamed
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.declared import nearest
 from imgbuild.config.layers import Layered, report
@@ -161,7 +161,7 @@ def _document(layered: Layered, above: Path, findings: Findings) -> Document:
     marks = {path: mark for path in places if (mark := layered.mark((*above, *path))) is not None}
     keys = {path: mark for path in places if (mark := layered.key_marks.get((*above, *path))) is not None}
     document = renamed.with_new_names(Document(data, marks, keys, marks[()].file), renamed.PROFILE, findings)
-    return reference.in_document(document, Profile, FilePath(document.name).parent, findings)
+    return dereference.in_document(document, Profile, FilePath(document.name).parent, findings)
 
 
 def _every(value: Any, path: Path = ()) -> Iterator[Path]:

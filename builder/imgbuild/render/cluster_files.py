@@ -14,6 +14,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.render import kubeadm, kubevip
 from imgbuild.render.cilium import cilium_values, values_yaml
 from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.seed_files import seed_files
 from imgbuild.render.templates import render
 
 PKI = "/etc/imgbuild/pki"
@@ -33,9 +34,11 @@ def seed_tree(
     this one, which is the same where no node has settings.
     """
     profile = resolved.profile
+    where = where or reach(profile, cluster)
     files = [NodeFile("/etc/imgbuild/seed.conf", _seed_conf(profile, node))]
     if profile.kubernetes.enabled:
-        files += _kubernetes(resolved, cluster, node, where or reach(profile, cluster), secrets)
+        files += _kubernetes(resolved, cluster, node, where, secrets)
+    files += seed_files(resolved, cluster, node, where)
     return NodeTree(tuple(sorted(files, key=lambda f: f.path)))
 
 

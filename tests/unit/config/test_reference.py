@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import pytest
 
 from imgbuild.config.declared import documents, places
+from imgbuild.config.dereference import in_document
 from imgbuild.config.fields import Model
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.redact import is_private
-from imgbuild.config.reference import PublicText, Reference, SecretText, in_document
+from imgbuild.config.reference import PublicText, Reference, SecretText
 from imgbuild.config.setting import Setting
 from imgbuild.config.source import parse
 from imgbuild.diagnostics.findings import Finding, Findings
@@ -113,7 +114,7 @@ def test_a_user_who_may_not_read_the_file_is_told_so(tmp_path: Path, monkeypatch
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "hash").write_text(HASH)
-    monkeypatch.setattr("imgbuild.config.reference.os.open", refused)
+    monkeypatch.setattr("imgbuild.config.dereference.os.open", refused)
     _, found = resolved("pin: {file: hash}\n", tmp_path)
     assert [f.code for f in found] == ["IB119"] and "this user may not read" in found[0].message
 

@@ -1,0 +1,58 @@
+"""Files that travel in the seed in both modes: secrets, and what may differ between clusters or nodes.
+
+Each topic names its files and what reads them. cloud-init writes the files when containerd and others may be running
+already, so a script beside them makes those read the files again: once after each change, before cloud-init runs
+set-up and the user's commands, and so before first boot. What a later seed no longer has, the script removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.facts.endpoint import Reach
+from imgbuild.facts.resolved import Resolved
+from imgbuild.render.nodefile import NodeFile
+from imgbuild.render.templates import render, static
+
+CONF = "/etc/imgbuild/seed-files.conf"
+SCRIPT = "/var/lib/cloud/scripts/per-boot/imgbuild-seed-files"
+"""cloud-init runs it at each boot, in its last stage, before runcmd. All targets' versions have scripts-per-boot."""
+
+
+@dataclass(frozen=True)
+class SeedFiles:
+    """Files, and what has to be done when one of them has changed or is gone.
+
+    A file with a secret has the mode 0600. A file of the image at the same path is replaced, and is not restored if a
+    later seed lacks it.
+    """
+
+    files: Sequence[NodeFile]
+    commands: Sequence[str] = ()
+    """Shell commands that make the system read them, such as ``update-ca-trust``."""
+    units: Sequence[str] = ()
+    """Units that read them when they start; they are restarted after the commands, if they run at all."""
+
+
+Topic = Callable[[Resolved, Cluster, Node, Reach], Iterator[SeedFiles]]
+TOPICS: Sequence[Topic] = ()
+"""Each gives what a node with these settings needs; nothing if the profile does not use the topic."""
+
+
+def seed_files(resolved: Resolved, cluster: Cluster, node: Node, where: Reach) -> list[NodeFile]:
+    """The files of all topics and the script that makes them take effect; none without a topic that has some."""
+    parts = [part for topic in TOPICS for part in topic(resolved, cluster, node, where)]
+    files = [file for part in parts for file in part.files]
+    if not files:
+        return []
+    commands = {name: _read_by(parts, lambda part: part.commands, name) for part in parts for name in part.commands}
+    units = {name: _read_by(parts, lambda part: part.units, name) for part in parts for name in part.units}
+    conf = render("node", f"{CONF[1:]}.j2", files=sorted(file.path for file in files), commands=commands, units=units)
+    return [*files, NodeFile(CONF, conf), NodeFile(SCRIPT, static("node", SCRIPT[1:]), 0o755)]
+
+
+def _read_by(parts: Sequence[SeedFiles], readers: Callable[[SeedFiles], Sequence[str]], name: str) -> list[str]:
+    """The paths of all files that a command or a unit reads."""
+    return sorted({file.path for part in parts if name in readers(part) for file in part.files})

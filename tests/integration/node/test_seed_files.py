@@ -1,0 +1,118 @@
+"""The script that makes files of the seed take effect, run with stand-ins for systemctl and what reads the files."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from imgbuild.render.seed_files import CONF, SCRIPT
+from imgbuild.render.templates import render, static
+
+SYSTEMCTL = """#!/bin/bash
+printf '%s\\n' "$*" >> "$LOG"
+case $1 in
+    show) cat "$STATES/${!#}" 2> /dev/null || echo ActiveState=inactive ;;
+esac
+"""
+PIN, DROP_IN = "/etc/pet/pin", "/etc/systemd/system/pet.service.d/10.conf"
+
+
+class Machine:
+    def __init__(self, folder: Path) -> None:
+        self.root, self.log, self.states = folder / "root", folder / "log", folder / "states"
+        self.bin = folder / "bin"
+        for made in (self.root, self.states, self.bin):
+            made.mkdir()
+        self.log.touch()
+        systemctl = self.bin / "systemctl"
+        systemctl.write_text(SYSTEMCTL)
+        systemctl.chmod(0o755)
+
+    def put(self, path: str, text: str) -> None:
+        place = self.root / path[1:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+
+    def state(self, unit: str, state: str) -> None:
+        (self.states / unit).write_text(f"ActiveState={state}\n")
+
+    def seed(self, files: dict[str, str], commands: dict[str, list[str]], units: dict[str, list[str]]) -> None:
+        """As cloud-init leaves it."""
+        for path, text in files.items():
+            self.put(path, text)
+        conf = render("node", f"{CONF[1:]}.j2", files=sorted(files), commands=commands, units=units)
+        self.put(CONF, conf.decode())
+        self.put(SCRIPT, static("node", SCRIPT[1:]).decode())
+        self.put("/var/lib/cloud/instance/cloud-config.txt", f"write_files:\n- path: {CONF}\n")
+
+    def run(self) -> list[str]:
+        """What it did, without its questions."""
+        before = len(self.log.read_text().splitlines())
+        environment = {
+            "PATH": f"{self.bin}:/usr/sbin:/usr/bin:/sbin:/bin", "IMGBUILD_ROOT": str(self.root),
+            "LOG": str(self.log), "STATES": str(self.states),
+        }  # fmt: skip
+        done = subprocess.run(
+            ["bash", str(self.root / SCRIPT[1:])], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return [line for line in self.log.read_text().splitlines()[before:] if not line.startswith("show")]
+
+
+FEED = 'printf "feed\\n" >> "$LOG"'
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    made = Machine(tmp_path)
+    made.state("pet.service", "active")
+    made.state("kubelet.service", "activating")
+    made.seed(
+        {PIN: "4711\n", DROP_IN: "[Service]\n"},
+        {FEED: [PIN]},
+        {"pet.service": [PIN, DROP_IN], "kubelet.service": [DROP_IN], "not-here.service": [PIN]},
+    )
+    return made
+
+
+FIRST = ["feed", "daemon-reload", "restart pet.service", "restart kubelet.service"]
+
+
+def test_what_runs_already_is_restarted_once(machine: Machine) -> None:
+    assert machine.run() == FIRST
+    assert machine.run() == []
+    state = machine.root / "var/lib/imgbuild/seed-files"
+    assert state.stat().st_mode & 0o777 == 0o700
+
+
+def test_after_a_change_only_its_readers_are(machine: Machine) -> None:
+    machine.run()
+    machine.put(PIN, "0815\n")
+    assert machine.run() == ["feed", "daemon-reload", "restart pet.service"]
+    assert machine.run() == []
+
+
+def test_a_failure_is_done_again(machine: Machine) -> None:
+    machine.seed({PIN: "4711\n"}, {"test -e /nowhere": [PIN]}, {"pet.service": [PIN]})
+    with pytest.raises(AssertionError, match="failed in line"):
+        machine.run()
+    machine.seed({PIN: "4711\n"}, {FEED: [PIN]}, {"pet.service": [PIN]})
+    assert machine.run() == ["feed", "daemon-reload", "restart pet.service"]
+
+
+def test_a_later_seed_with_fewer_files_removes_the_rest(machine: Machine) -> None:
+    machine.run()
+    machine.seed({PIN: "4711\n"}, {FEED: [PIN]}, {})
+    assert machine.run() == ["daemon-reload", "restart pet.service", "restart kubelet.service"]
+    assert not (machine.root / DROP_IN[1:]).exists() and (machine.root / PIN[1:]).exists()
+    assert machine.run() == []
+
+
+def test_a_later_seed_without_any_removes_everything_and_the_script(machine: Machine) -> None:
+    machine.run()
+    machine.put("/var/lib/cloud/instance/cloud-config.txt", "hostname: a\n")
+    assert machine.run() == FIRST
+    left = sorted(str(path.relative_to(machine.root)) for path in machine.root.rglob("*") if path.is_file())
+    assert left == ["var/lib/cloud/instance/cloud-config.txt"]
