@@ -209,8 +209,17 @@ def _rest(context: Context) -> None:
     if profile.image.size_mib < profile.image.esp_mib + 1536:
         context.report(
             "IB313", ("image", "size_mib"), f"{profile.image.size_mib} MiB is too small for a node",
-            "use 4096; the image grows to its disk anyway, and qcow2 stores no empty blocks",
+            "use 4096; the image grows to its disk anyway, and empty blocks take no space",
         )  # fmt: skip
+    for number, form in enumerate(profile.image.formats):
+        if form in profile.image.formats[:number]:
+            context.report("IB315", ("image", "formats", number), f"duplicate format {form}", "remove one of them")
+    for name in type(profile.image).model_fields:
+        if profile.mode == "stock" and not context.shipped("image", name):
+            context.report(
+                "IB316", ("image", name), f"image.{name} has no effect in mode stock, in which no disk image is built",
+                "remove it, or set mode: baked",
+            )  # fmt: skip
     if "overlay" not in profile.kernel.modules:
         context.report(
             "IB314", ("kernel", "modules"), "the module overlay is not loaded at boot: containerd's snapshots need it",

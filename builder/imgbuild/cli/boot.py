@@ -15,6 +15,7 @@ from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.formats import bootable
 from imgbuild.machine.boot import boot
 from imgbuild.machine.result import BootResult, result_fields
 from imgbuild.machine.spec import MachineSpec
@@ -113,9 +114,14 @@ def spec_of(
 ) -> tuple[MachineSpec, str]:
     """The machine that boots this folder's image with the seed of ``node``, and that node's name."""
     image = manifest["groups"].get("image")
-    disks = sorted(path for path in (image or {}).get("files", {}) if path.endswith(".qcow2"))
-    if not disks:
+    files = (image or {}).get("files", {})
+    found = bootable(files)
+    if found is None and files:
+        hint = "add qcow2 to image.formats and build it again"
+        raise HostError(f"QEMU can read none of the disk images in {folder}: {', '.join(files)}", hint)
+    if found is None:
         raise HostError(f"{folder} has no disk image", "build it without --no-image (as root, on a supported target)")
+    disk, driver = found
     nodes: Mapping[str, Any] = manifest["groups"]["nodes"].get("nodes", {})
     name = node or next(iter(nodes), "")
     if name not in nodes:
@@ -123,7 +129,8 @@ def spec_of(
     macs = tuple(nodes[name])
     spec = MachineSpec(
         firmware=manifest["firmware"],
-        disk=folder / disks[0],
+        disk=folder / disk,
+        driver=driver,
         seed=folder / "nodes" / name / "seed.iso",
         memory_mib=memory_mib,
         accel=accel,

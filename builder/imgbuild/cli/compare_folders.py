@@ -16,6 +16,7 @@ from imgbuild.cli.difference import (
     value_difference,
     value_differences,
 )
+from imgbuild.facts.formats import suffix_of
 from imgbuild.outputs.caller import is_private
 from imgbuild.outputs.manifest import read_manifest
 
@@ -80,7 +81,8 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[Path, d
         for path, about in group.get("files", {}).items():
             parts = path.split("/")
             if isinstance(about, dict) and ".." not in parts and not path.startswith("/"):
-                name = f"image/*{Path(path).suffix}" if parts[0] == "image" and path.endswith(".qcow2") else path
+                suffix = suffix_of(path) if parts[0] == "image" else None
+                name = path if suffix is None else f"image/*{suffix}"
                 out[name] = (folder / path, about)
     return out
 

@@ -50,6 +50,17 @@ class TargetImage(Model):
     wants: dict[str, str] = {}
 
 
+class VmwareGuest(Model):
+    """The kind of guest in an OVF descriptor.
+
+    ``guest``: VMware's own id, one that ESXi 6.5 knows (VirtualMachineGuestOsIdentifier of the vSphere API); ``cim``:
+    the number that belongs to it (CIM_OperatingSystem.OsType).
+    """
+
+    guest: str
+    cim: int
+
+
 class CloudInit(Model):
     """Versions of cloud-init: in the stock cloud image and in the baked image."""
 
@@ -202,6 +213,7 @@ class Target(Model):
     default_user: str
     cgroup: Cgroup
     image: TargetImage
+    vmware: VmwareGuest
     cloud_init: CloudInit
     network_daemons: list[Literal["NetworkManager", "systemd-networkd", "ifupdown"]]
     paths: Paths

@@ -17,6 +17,7 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.image.disk import bls, esp, grub, grubmenu, selinux
 from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import make_root, write_table
+from imgbuild.image.formats.write import DiskRecord, ImageFiles, write_files
 from imgbuild.image.overlay import enable_units, inside, lay
 from imgbuild.image.proof.bootproof import BootProof, prove
 from imgbuild.image.rootfs.build import Rootfs
@@ -37,19 +38,27 @@ _MOUNT_POINTS = {
 }
 
 
+@dataclass(frozen=True)
+class Assembled:
+    """What became of a root file system."""
+
+    proof: BootProof
+    disk: DiskRecord
+
+
 def assemble(
     rootfs: Rootfs,
     layout: DiskLayout,
     tree: NodeTree,
     kernel_args: Sequence[str],
-    output: Path,
+    files: ImageFiles,
     work: Path,
     steps: Steps,
-) -> BootProof:
-    """Write the qcow2 ``output`` and return what its boot loader was proven to start.
+) -> Assembled:
+    """Write the disk's ``files`` and return what its boot loader was proven to start.
 
     ``work`` is a folder for temporary files (about three times the root file system); it is emptied
-    at the end, and by the next run after a kill. ``output`` appears complete or not at all. Raises HostError: no
+    at the end, and by the next run after a kill. Each file appears complete or not at all. Raises HostError: no
     root, no space, a unit that does not exist, a disk that would not boot.
     """
     if os.geteuid() != 0:
@@ -74,13 +83,13 @@ def assemble(
             with steps.step("Prove what it boots"):
                 proof = prove(disk, layout, boot.kernel, folder)
                 steps.note(f"{layout.firmware} starts {proof.kernel}")
-            with steps.step("Compress it"):
-                convert(disk, output)
+            with steps.step(f"Write it as {', '.join(files.formats)}"):
+                record = write_files(disk, files, folder, epoch, steps)
     except OSError as err:
         if err.errno in {28, 122}:  # ENOSPC, EDQUOT
             raise no_space("make the disk image") from err
         raise
-    return proof
+    return Assembled(proof, record)
 
 
 def unpack(tar: Path, root: Path) -> None:
@@ -179,23 +188,6 @@ def make_disk(disk: Path, root: Path, layout: DiskLayout, boot: BootFiles, work:
     else:
         esp.write_esp(disk, layout, boot.esp, work, epoch)
     shutil.rmtree(root)
-
-
-def convert(disk: Path, output: Path) -> None:
-    """Compress the raw ``disk`` to the qcow2 ``output``, which appears complete or not at all.
-
-    zstd compresses six times faster than zlib to the same size; QEMU reads it from 5.1 on.
-    """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.part")
-    argv: list[str | Path] = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c"]
-    try:
-        run([*argv, "-o", "compression_type=zstd", disk, part], what="compress the disk image")
-        with part.open("rb") as done:
-            os.fsync(done.fileno())
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write(root: Path, path: str, content: bytes, mode: int = 0o644) -> None:

@@ -18,6 +18,8 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import open_cache, subfolder, write_record
 from imgbuild.image.disk.layout import disk_layout
+from imgbuild.image.formats.ova import Appliance
+from imgbuild.image.formats.write import DiskRecord, ImageFiles
 from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
 from imgbuild.image.rootfs.base import base_tar
@@ -36,11 +38,13 @@ class ImageRecord:
     """The result of the image build."""
 
     proof: BootProof
+    disk: DiskRecord
     rootfs: Rootfs
 
     def described(self) -> dict[str, Any]:
-        """For the manifest: what it boots, and every package."""
+        """For the manifest: the disk, what it boots, and every package."""
         return {
+            "disk": asdict(self.disk),
             "kernel": self.proof.kernel,
             "command_line": self.proof.command_line,
             "rootfs": self.rootfs.key,
@@ -63,7 +67,14 @@ def image_id(resolved: Resolved, install: NodeTree, node: NodeTree) -> str:
 def host_problems(resolved: Resolved, folder: Path, cache: Path) -> Sequence[Lack]:
     """Everything that prevents the disk image from being built here, known before anything is written."""
     profile, target = resolved.profile, resolved.target
-    found = lacks(cache, folder, profile.firmware, target.image.element, selinux=target.selinux)
+    found = lacks(
+        cache,
+        folder,
+        profile.firmware,
+        target.image.element,
+        selinux=target.selinux,
+        formats=profile.image.formats,
+    )
     source = profile.base.source
     if source and "://" not in source and not Path(source).exists():
         found.append(
@@ -96,9 +107,10 @@ def build_image(
     size, esp = profile.image.size_mib, profile.image.esp_mib
     layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
     with new_group(folder, "image", run) as group:
-        output = group / f"{resolved.name}.qcow2"
-        proof = assemble(rootfs, layout, node, resolved.kernel_arguments, output, cache / "work", steps)
-    return ImageRecord(proof, rootfs)
+        guest = Appliance(profile.firmware, target.name, target.vmware)
+        files = ImageFiles(group, resolved.name, profile.image.formats, guest)
+        made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps)
+    return ImageRecord(made.proof, made.disk, rootfs)
 
 
 def rootfs_plan(resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False) -> RootfsPlan:

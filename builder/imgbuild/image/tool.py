@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
@@ -19,31 +20,35 @@ def run(
     env: Mapping[str, str] | None = None,
     data: bytes | None = None,
     cwd: Path | None = None,
+    output: Path | None = None,
 ) -> bytes:
     """Run ``argv`` and return its standard output. ``what`` is its purpose in an error ("make the ESP").
 
-    ``env`` is added to a plain environment (C locale, so that messages can be recognised). Raises HostError
-    if the tool is missing or fails, with the tool's own last lines.
+    ``output``: the file that standard output is written to instead. ``env`` is added to a plain environment (C
+    locale, so that messages can be recognised). Raises HostError if the tool is missing or fails, with the tool's own
+    last lines.
     """
     names = [str(a) for a in argv]
     try:
-        done = subprocess.run(
-            names,
-            input=data,
-            capture_output=True,
-            check=False,
-            env={**os.environ, "LC_ALL": "C", **(env or {})},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL if data is None else None,
-        )
+        with nullcontext(subprocess.PIPE) if output is None else output.open("wb") as out:
+            done = subprocess.run(
+                names,
+                input=data,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                check=False,
+                env={**os.environ, "LC_ALL": "C", **(env or {})},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL if data is None else None,
+            )
     except FileNotFoundError as err:
         raise HostError(
             f"cannot {what}: {names[0]} is not installed",
             "run 'imgbuild doctor': it lists what the image build needs, with the Debian package of each tool",
         ) from err
     if done.returncode:
-        raise failure(what, names[0], done.returncode, (done.stderr or done.stdout).decode(errors="replace"))
-    return done.stdout
+        raise failure(what, names[0], done.returncode, (done.stderr or done.stdout or b"").decode(errors="replace"))
+    return done.stdout or b""
 
 
 def failure(what: str, tool: str, code: int, output: str) -> HostError:

@@ -201,13 +201,12 @@ async def _overlay(spec: MachineSpec, work: Path) -> Path:
     if overlay.exists():
         return overlay
     disk = str(spec.disk.resolve())
-    info = json.loads(await _qemu_img(spec, "info", "--output=json", disk))
-    if info.get("format") != "qcow2" or "backing-filename" in info:
-        raise HostError(
-            f"{spec.disk} is not a standalone qcow2 image (it has a backing file)", "build it with imgbuild"
-        )
+    # The format is never guessed: a raw disk whose first bytes are those of a qcow2 could name any file of the host.
+    info = json.loads(await _qemu_img(spec, "info", "-f", spec.driver, "--output=json", disk))
+    if "backing-filename" in info:
+        raise HostError(f"{spec.disk} is not a standalone disk image: it has a backing file", "build it with imgbuild")
     size = max(spec.disk_size_gib << 30, int(info["virtual-size"]))
-    await _qemu_img(spec, "create", "-q", "-f", "qcow2", "-b", disk, "-F", "qcow2", str(overlay), str(size))
+    await _qemu_img(spec, "create", "-q", "-f", "qcow2", "-b", disk, "-F", spec.driver, str(overlay), str(size))
     return overlay
 
 

@@ -34,9 +34,9 @@ class Wire:
 class MachineSpec:
     """One virtual machine.
 
-    ``disk`` is a qcow2 image and is never written: the guest writes to an overlay that is discarded or, if
-    ``overlay`` names a file, kept there: the next machine with it continues from that disk, as after a power failure.
-    The firmware's variables are always fresh ones.
+    ``disk`` is an image that QEMU reads with the block driver ``driver``. It is never written: the guest writes to an
+    overlay that is discarded or, if ``overlay`` names a file, kept there: the next machine with it continues from that
+    disk, as after a power failure. The firmware's variables are always fresh ones.
     ``disk_size_gib`` is what the guest sees, larger than the image so that its growth can be checked.
     ``extra_disks`` are raw files, read-only to the guest. Each of ``macs`` is one network card; the network
     is QEMU's own (``restrict=on``): DHCP answers, nothing leaves, nothing on the host listens. ``wire`` comes after
@@ -61,6 +61,7 @@ class MachineSpec:
     served: int | None = None
     accel: Literal["tcg", "kvm"] = "tcg"
     overlay: Path | None = None
+    driver: str = "qcow2"
 
     def __post_init__(self) -> None:
         for mac in (*self.macs, *([self.wire.mac] if self.wire else [])):

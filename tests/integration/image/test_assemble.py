@@ -18,7 +18,7 @@ from imgbuild.image.disk.partition import read_table
 from imgbuild.image.proof.bootproof import prove
 from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.render.nodefile import NodeFile, NodeTree
-from tests.support.image.plan import DEBIAN, KERNEL_ARGS
+from tests.support.image.plan import DEBIAN, KERNEL_ARGS, image_files
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
 
@@ -43,11 +43,12 @@ def _raw(image: Path, target: Path) -> Path:
 @pytest.mark.parametrize("firmware", ["bios", "efi"])
 def test_a_disk_of_either_firmware_from_the_same_root(firmware: Firmware, rootfs: Rootfs, tmp_path: Path) -> None:
     layout = disk_layout(rootfs.key, firmware, _SIZE_MIB, DEBIAN)
-    output = tmp_path / "out" / "disk.qcow2"
+    files = image_files(tmp_path / "out")
+    output = files.path("qcow2-zstd")
     start = time.monotonic()
-    proof = assemble(rootfs, layout, _TREE, KERNEL_ARGS, output, tmp_path / "work", Recorder())
+    proof = assemble(rootfs, layout, _TREE, KERNEL_ARGS, files, tmp_path / "work", Recorder()).proof
     seconds = time.monotonic() - start
-    assert [p.name for p in output.parent.iterdir()] == ["disk.qcow2"]
+    assert [p.name for p in output.parent.iterdir()] == ["disk.zstd.qcow2"]
     assert not list((tmp_path / "work").iterdir())
     newest = max(p.version for p in rootfs.packages if p.name == "linux-image-amd64")
     assert proof.kernel.split("+")[0].split("-")[0] in newest
@@ -74,9 +75,9 @@ def test_a_disk_of_either_firmware_from_the_same_root(firmware: Firmware, rootfs
 
 def test_a_disk_that_would_not_boot_is_refused(rootfs: Rootfs, tmp_path: Path) -> None:
     layout = disk_layout(rootfs.key, "bios", _SIZE_MIB, DEBIAN)
-    output = tmp_path / "disk.qcow2"
-    proof = assemble(rootfs, layout, NodeTree(), KERNEL_ARGS, output, tmp_path / "work", Recorder())
-    disk = _raw(output, tmp_path / "raw")
+    files = image_files(tmp_path, formats=("raw",))
+    proof = assemble(rootfs, layout, NodeTree(), KERNEL_ARGS, files, tmp_path / "work", Recorder()).proof
+    disk = files.path("raw")
     with pytest.raises(HostError, match=r"starts kernel .*, not 9\.9\.9"):
         prove(disk, layout, "9.9.9", tmp_path)
     with pytest.raises(HostError, match=f"has the UUID {layout.root_uuid}, not"):
@@ -105,11 +106,12 @@ def test_a_disk_that_would_not_boot_is_refused(rootfs: Rootfs, tmp_path: Path) -
 
 
 def test_an_unknown_unit_ends_it_and_the_last_image_stays(rootfs: Rootfs, tmp_path: Path) -> None:
-    output = tmp_path / "disk.qcow2"
+    files = image_files(tmp_path)
+    output = files.path("qcow2-zstd")
     output.write_text("the last good one")
     layout = disk_layout(rootfs.key, "efi", _SIZE_MIB, DEBIAN)
     with pytest.raises(HostError, match=r"nosuch\.service"):
-        assemble(rootfs, layout, NodeTree(enable=("nosuch.service",)), (), output, tmp_path / "work", Recorder())
+        assemble(rootfs, layout, NodeTree(enable=("nosuch.service",)), (), files, tmp_path / "work", Recorder())
     assert output.read_text() == "the last good one"
     assert not list((tmp_path / "work").iterdir())
 
@@ -117,7 +119,7 @@ def test_an_unknown_unit_ends_it_and_the_last_image_stays(rootfs: Rootfs, tmp_pa
 def test_an_image_that_is_too_small_says_how_large_it_must_be(rootfs: Rootfs, tmp_path: Path) -> None:
     layout = disk_layout(rootfs.key, "bios", 300, DEBIAN)
     with pytest.raises(HostError, match="does not fit into 297 MiB") as caught:
-        assemble(rootfs, layout, NodeTree(), (), tmp_path / "disk.qcow2", tmp_path / "work", Recorder())
+        assemble(rootfs, layout, NodeTree(), (), image_files(tmp_path), tmp_path / "work", Recorder())
     assert "larger image" in caught.value.hint
 
 
@@ -129,15 +131,15 @@ from imgbuild.image.assemble import assemble
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.render.nodefile import NodeTree
-from tests.support.image.plan import DEBIAN
+from tests.support.image.plan import DEBIAN, image_files
 from tests.support.image.recorder import Recorder
 
 tar, key, work, output = sys.argv[1:]
 try:
     layout = disk_layout(key, "bios", 2560, DEBIAN)
-    assemble(Rootfs(Path(tar), key), layout, NodeTree(), (), Path(output), Path(work), Recorder())
+    assemble(Rootfs(Path(tar), key), layout, NodeTree(), (), image_files(Path(output)), Path(work), Recorder())
 except HostError as err:
-    print(err, "|", err.hint, "|", sorted(p.name for p in Path(output).parent.iterdir()), list(Path(work).iterdir()))
+    print(err, "|", err.hint, "|", sorted(p.name for p in Path(output).iterdir()), list(Path(work).iterdir()))
 """
 
 
@@ -157,7 +159,7 @@ def test_a_full_disk(small: str, rootfs: Rootfs, tmp_path: Path) -> None:
         "sh",
         tmp_path / small,
     ]
-    argv += [sys.executable, "-c", _FULL, rootfs.tar, rootfs.key, tmp_path / "work", tmp_path / "out" / "disk.qcow2"]
+    argv += [sys.executable, "-c", _FULL, rootfs.tar, rootfs.key, tmp_path / "work", tmp_path / "out"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
     assert "no space left on the disk" in done.stdout, done.stdout + done.stderr
     assert "[] []" in done.stdout

@@ -26,6 +26,7 @@ from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.machine.spec import SERVED_HOST
 from imgbuild.outputs.elements import elements_of
 from imgbuild.render.nodefile import NodeFile, NodeTree
+from tests.support.image.plan import image_files
 from tests.support.mirror import Mirror, listening
 
 _PACKAGES = (
@@ -60,9 +61,9 @@ def plain_image(folder: Path, steps: Steps) -> Path:
     plan = RootfsPlan("plain", elements_of(target), data_dir("elements"), install, environment)
     rootfs = build_rootfs(plan, default_cache(), steps)
     layout = disk_layout(rootfs.key, "bios", 3072, target.boot)
-    disk = folder / "plain.qcow2"
-    assemble(rootfs, layout, NodeTree(), ("console=tty0", "console=ttyS0,115200"), disk, folder / "work", steps)
-    return disk
+    files = image_files(folder)
+    assemble(rootfs, layout, NodeTree(), ("console=tty0", "console=ttyS0,115200"), files, folder / "work", steps)
+    return files.path("qcow2-zstd")
 
 
 @contextmanager

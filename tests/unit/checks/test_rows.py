@@ -121,6 +121,8 @@ ROWS = [
     Row("IB311", C7, ("kernel.arguments[2]=console=tty0",), severity=W),
     Row("IB312", D12, ("selinux.mode=permissive",), ("selinux.mode=permissive",), good_on=C7),
     Row("IB313", C7, ("image.size_mib=1024",), ("image.size_mib=2048",)),
+    Row("IB316", D12, ("mode=stock", "image.esp_mib=128"), ("mode=baked", "image.esp_mib=128"), severity=W),
+    Row("IB315", C7, ("image.formats=[raw, raw]",), ("image.formats=[raw, raw.xz]",)),
     Row("IB314", C7, ("kernel.modules=[br_netfilter]",), severity=W),
     Row("IB501", C7, (), (), layers=("distro-containerd",), good_on=D12, good_codes=("IB208", "IB209")),
     Row("IB502", C7, (f"{NERDCTL}.version=2.9.9", f"{NERDCTL}.urls=[https://x.org/nerdctl-full-2.9.9.tar.gz]", f"{NERDCTL}.sha256={SHA}"),

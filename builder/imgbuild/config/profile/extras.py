@@ -99,9 +99,26 @@ class Pxe(Model):
     ]
 
 
-class DiskImage(Model):
-    """The qcow2: it grows to its disk at first boot."""
+Format = Literal[
+    "qcow2", "qcow2-zstd", "raw", "raw.xz", "raw.zst", "vmdk", "ova", "vhd", "vhdx", "containerdisk"
+]  # fmt: skip
+"""A form of the disk image. imgbuild.facts.formats has its file name."""
 
+
+class DiskImage(Model):
+    """The disk image: it grows to its disk at first boot."""
+
+    formats: Annotated[
+        list[Format],
+        Field(min_length=1),
+        Setting(
+            "Forms of the disk image, all made from the one disk. `qcow2`: compressed with zlib, which every QEMU "
+            "reads; `qcow2-zstd`: needs QEMU 5.1 or later; `raw`, `raw.xz`, `raw.zst`; `vmdk` (stream-optimised) and "
+            "`ova` for VMware; `vhd` (fixed) for Azure; `vhdx` for Hyper-V; `containerdisk` for KubeVirt (an OCI "
+            "archive).",
+            example=["qcow2", "ova"],
+        ),
+    ]
     size_mib: Annotated[
         int,
         Field(ge=1024, le=1 << 20),

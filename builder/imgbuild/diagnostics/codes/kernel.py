@@ -178,5 +178,31 @@ CODES = (
         bad="kernel: {modules: [br_netfilter]}",
         good="kernel: {modules: [br_netfilter, overlay]}",
     ),
+    Code(
+        "IB315",
+        ERROR,
+        "A duplicate format of the disk image",
+        why="There is one file for each format.",
+        fix="Remove one of them.",
+        bad="image: {formats: [qcow2, ova, qcow2]}",
+        good="image: {formats: [qcow2, ova]}",
+    ),
+    Code(
+        "IB316",
+        WARNING,
+        "A setting of the disk image, but no disk image",
+        why="In mode stock, nodes boot the distribution's own cloud image.",
+        fix="Remove it, or set `mode: baked`.",
+        bad="""
+            extends: debian12-efi
+            mode: stock
+            image: {formats: [ova]}
+        """,
+        good="""
+            extends: debian12-efi
+            mode: baked
+            image: {formats: [ova]}
+        """,
+    ),
 )
 """The rows of this family."""

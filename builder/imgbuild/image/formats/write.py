@@ -1,0 +1,124 @@
+"""Write the requested forms of the disk image, at most one at a time for each processor."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgbuild.config.profile.extras import Format
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.formats import FORMATS
+from imgbuild.fetch.checksum import sha256_of, sync
+from imgbuild.image.formats.containerdisk import write_containerdisk
+from imgbuild.image.formats.ova import Appliance, write_ova
+from imgbuild.image.tool import run
+
+# Two options of VMware's disks that coreos-assembler (src/cosalib/qemuvariants.py) has used for years with vSphere:
+# the adapter that its disk data base calls PVSCSI too, and hardware version 6, the lowest that takes this subformat.
+_QEMU: Mapping[Format, tuple[str, tuple[str, ...]]] = {
+    "qcow2": ("qcow2", ("-c",)),
+    "qcow2-zstd": ("qcow2", ("-c", "-o", "compression_type=zstd")),
+    "raw": ("raw", ()),
+    "vmdk": ("vmdk", ("-o", "subformat=streamOptimized,adapter_type=lsilogic,compat6")),
+    # force_size: without it QEMU rounds the size to its old cylinders, and Azure refuses what is not whole MiB.
+    "vhd": ("vpc", ("-o", "subformat=fixed,force_size=on")),
+    "vhdx": ("vhdx", ("-o", "subformat=dynamic")),
+}
+_PACKERS: Mapping[Format, tuple[str, ...]] = {
+    "raw.xz": ("xz", "--stdout", "--keep", "--threads={cores}"),
+    "raw.zst": ("zstd", "--quiet", "--stdout", "--keep", "-T{cores}", "-9"),
+}
+_MADE_FROM: Mapping[Format, Format] = {"ova": "vmdk", "containerdisk": "qcow2"}
+# The slowest first, so that the last one does not run alone.
+_ORDER: Sequence[Format] = ("raw.xz", "vmdk", "raw.zst", "qcow2", "qcow2-zstd", "vhdx", "vhd", "raw")
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Which files are made of a disk: ``folder``/``name`` with the suffix of each form."""
+
+    folder: Path
+    name: str
+    formats: Sequence[Format]
+    appliance: Appliance
+    """What an OVA's descriptor tells about the guest."""
+
+    def path(self, form: Format) -> Path:
+        """The file of a form."""
+        return self.folder / f"{self.name}{FORMATS[form].suffix}"
+
+
+@dataclass(frozen=True)
+class DiskRecord:
+    """The disk that all forms were made of; converted back, each has this sha256. ``size`` is in bytes."""
+
+    sha256: str
+    size: int
+
+
+def write_files(disk: Path, files: ImageFiles, work: Path, epoch: int, steps: Steps) -> DiskRecord:
+    """Write every form of the raw ``disk``. Each file appears complete or not at all.
+
+    Raises:
+        HostError: a tool is missing or failed, or there is no space. Forms that were finished are kept.
+    """
+    files.folder.mkdir(parents=True, exist_ok=True)
+    cores = max(1, len(os.sched_getaffinity(0)))
+
+    def chain(base: Format) -> list[str]:
+        """One conversion of the disk, and the archives that are made of it; returns what there is to tell."""
+        wanted = base in files.formats
+        made = files.path(base) if wanted else work / files.path(base).name
+        told = [_appear(made, lambda part: _convert(base, disk, part, cores))]
+        if "ova" in files.formats and base == _MADE_FROM["ova"]:
+            told.append(
+                _appear(files.path("ova"), lambda part: write_ova(made, disk, files.name, files.appliance, part, epoch))
+            )
+        if "containerdisk" in files.formats and base == _MADE_FROM["containerdisk"]:
+            told.append(
+                _appear(files.path("containerdisk"), lambda part: write_containerdisk(made, files.name, part, epoch))
+            )
+        if not wanted:
+            made.unlink()
+        return told if wanted else told[1:]
+
+    bases = {_MADE_FROM.get(form, form) for form in files.formats}
+    with ThreadPoolExecutor(cores) as pool:
+        jobs = [pool.submit(chain, base) for base in _ORDER if base in bases]
+        digest = pool.submit(sha256_of, disk)
+        try:
+            for job in as_completed(jobs):
+                for text in job.result():
+                    steps.note(text)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return DiskRecord(digest.result(), disk.stat().st_size)
+
+
+def _appear(output: Path, write: Callable[[Path], None]) -> str:
+    """Write a file that appears complete or not at all; returns its name, size and time."""
+    part = output.with_name(f".{output.name}.part")
+    start = time.monotonic()
+    try:
+        write(part)
+        sync(part)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+    return f"{output.name}: {output.stat().st_blocks * 512 / 1e6:.0f} MB, {time.monotonic() - start:.0f} s"
+
+
+def _convert(form: Format, disk: Path, output: Path, cores: int) -> None:
+    what = f"write the disk image as {form}"
+    if form in _PACKERS:
+        run([*(word.format(cores=cores) for word in _PACKERS[form]), disk], what=what, output=output)
+        return
+    driver, options = _QEMU[form]
+    # Clusters in the order in which they are compressed: with -W both processors compress.
+    order = ("-W", "-m", str(min(16, 2 * cores))) if driver == "qcow2" else ()
+    run(["qemu-img", "convert", "-f", "raw", "-O", driver, *options, *order, disk, output], what=what)
