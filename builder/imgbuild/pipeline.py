@@ -33,6 +33,7 @@ from imgbuild.outputs.manifest import GroupRecord
 from imgbuild.outputs.origin import origin, refuse_another
 from imgbuild.outputs.pxe import INITRD, KERNEL
 from imgbuild.outputs.rendered import GROUPS, Rendered, render
+from imgbuild.outputs.signature import SUFFIX, Signer
 from imgbuild.outputs.tree import OutFile, output_folder, swap_group
 from imgbuild.render.verify import check_names
 
@@ -127,8 +128,17 @@ def with_new_token(kept: Kept, cluster: Cluster, findings: Findings) -> Kept:
     return kept.renew(duration_seconds(cluster.token_ttl))
 
 
-def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path, fresh: bool) -> Path:
-    """Write everything to ``output``/NAME and return that folder.
+def write(
+    ready: Input,
+    output: Path,
+    steps: Steps,
+    *,
+    image: bool,
+    cache: Path,
+    fresh: bool,
+    signer: Signer | None = None,
+) -> Path:
+    """Write everything to ``output``/NAME and return that folder. ``signer`` signs the checksums and the manifest.
 
     Raises:
         HostError: the host cannot do it; problems of the image are raised after everything else is written.
@@ -156,7 +166,9 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
                 )
             groups = {name: GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}) for name in GROUPS}
             kept = _kept_image(folder)
-            manifest.write(folder, resolved.loaded, {**groups, **kept}, wanted, made_from)
+            if signer is None and (folder / f"{manifest.NAME}{SUFFIX}").exists():
+                steps.note("the signature of the old manifest is removed; pass --sign-key to sign the new one")
+            manifest.write(folder, resolved.loaded, {**groups, **kept}, wanted, made_from, signer)
             _tell_owner(ready, place, steps)
         if not image:
             return place
@@ -164,11 +176,13 @@ def write(ready: Input, output: Path, steps: Steps, *, image: bool, cache: Path,
             why = "; ".join(p.what for p in problems)
             hints = "\n".join(dict.fromkeys(p.hint for p in problems))
             raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
-        record = build_image(resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh)
+        record = build_image(
+            resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh, signer=signer
+        )
         _add_boot_files(folder, ready, record)
         groups["image"] = GroupRecord(wanted, record.described())
         with steps.step("Write the manifest"):
-            manifest.write(folder, resolved.loaded, groups, wanted, made_from)
+            manifest.write(folder, resolved.loaded, groups, wanted, made_from, signer)
     return place
 
 

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from imgbuild import __version__
 from imgbuild.cli.commands import Commands
-from imgbuild.cli.options import Given, input_options, name_option, output_option
+from imgbuild.cli.options import Given, Place, input_options, name_option, output_option
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.diagnostics.findings import Findings
 
@@ -29,9 +29,16 @@ from imgbuild.diagnostics.findings import Findings
     help="Write seeds, cloud user-data, PXE files and elements, but no disk image: needs no root and no network.",
 )
 @click.option("--fresh", is_flag=True, help="Build the disk image without the root file systems in the cache.")
+@click.option(
+    "--sign-key",
+    metavar="FILE",
+    type=Place(),
+    help="Sign the manifest and the checksums of the disk image with this SSH key.",
+)
 @click.version_option(__version__, prog_name="imgbuild")
 def main(
-    says: Says, context: click.Context, given: Given, output: Path, name: str | None, no_image: bool, fresh: bool
+    says: Says, context: click.Context, given: Given, output: Path, name: str | None, no_image: bool, fresh: bool,
+    sign_key: Path | None,
 ) -> None:  # fmt: skip
     """Bake a Kubernetes node: disk image, seed ISO, PXE files and cloud user-data from one profile.
 
@@ -46,12 +53,14 @@ def main(
         return
     request = given.request(name)
     from imgbuild.image.cache import default_cache
+    from imgbuild.outputs.signature import open_signer
     from imgbuild.pipeline import prepare, write
 
+    signer = None if sign_key is None else open_signer(sign_key)
     findings = Findings()
     ready = prepare(request, findings)
     says.findings(findings)
-    place = write(ready, output, says.steps(), image=not no_image, cache=default_cache(), fresh=fresh)
+    place = write(ready, output, says.steps(), image=not no_image, cache=default_cache(), fresh=fresh, signer=signer)
     if says.json:
         says.result(folder=str(place))
     else:

@@ -29,6 +29,7 @@ from imgbuild.image.rootfs.packages import described
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.outputs.elements import elements_of
 from imgbuild.outputs.manifest import run_id
+from imgbuild.outputs.signature import SUMS, Signer, write_sums
 from imgbuild.outputs.tree import OutFile, new_group
 from imgbuild.render.nodefile import NodeTree, digest
 
@@ -93,10 +94,11 @@ def build_image(
     steps: Steps,
     *,
     fresh: bool,
+    signer: Signer | None = None,
 ) -> ImageRecord:
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
-    ``fresh``: rebuild everything, whatever is in the cache.
+    ``fresh``: rebuild everything, whatever is in the cache. ``signer`` signs the checksums of the image's files.
 
     Raises:
         HostError: the host, a mirror or the build failed; the old image is unchanged.
@@ -110,6 +112,8 @@ def build_image(
         guest = Appliance(profile.firmware, target.name, target.vmware)
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps)
+        with steps.step(f"Write {SUMS}"):
+            write_sums(group, signer)
     return ImageRecord(made.proof, made.disk, rootfs)
 
 

@@ -22,6 +22,7 @@ from imgbuild.config.redact import shown
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import format_path
 from imgbuild.outputs.jsontext import json_text
+from imgbuild.outputs.signature import SUFFIX, Signer
 from imgbuild.outputs.tree import RUN_FILE, OutFile, group_run, replace_file
 
 NAME = "manifest.json"
@@ -77,8 +78,15 @@ def values(layered: Layered, file: str | None = None) -> dict[str, Any]:
     return out
 
 
-def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wanted_image: str, origin: str) -> None:
-    """Write the manifest of what is in ``folder`` now; a run writes it last.
+def write(
+    folder: Path,
+    loaded: Loaded,
+    groups: Mapping[str, GroupRecord],
+    wanted_image: str,
+    origin: str,
+    signer: Signer | None = None,
+) -> None:
+    """Write the manifest of what is in ``folder`` now; a run writes it last. An old signature is removed.
 
     ``origin`` is the profile's file (outputs/origin.py).
     """
@@ -97,7 +105,12 @@ def write(folder: Path, loaded: Loaded, groups: Mapping[str, GroupRecord], wante
         "groups": described,
         "values": values(loaded.layered),
     }
-    replace_file(folder / NAME, OutFile(f"{json_text(data)}\n".encode()))
+    content, signature = f"{json_text(data)}\n".encode(), folder / f"{NAME}{SUFFIX}"
+    signed = OutFile(signer.sign(content)) if signer is not None else None
+    signature.unlink(missing_ok=True)
+    replace_file(folder / NAME, OutFile(content))
+    if signed is not None:
+        replace_file(signature, signed)
 
 
 def _files(place: Path, name: str) -> dict[str, Any]:

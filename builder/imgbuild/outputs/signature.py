@@ -1,0 +1,89 @@
+"""Signatures by an SSH key (PROTOCOL.sshsig of OpenSSH, 8.1 and later), and the checksums that they cover."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgbuild.diagnostics.errors import HostError, UsageError
+from imgbuild.fetch.checksum import sha256_of
+from imgbuild.outputs.tree import OutFile, write_file
+
+NAMESPACE = "imgbuild"
+SUFFIX = ".sig"
+SUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key that has signed before: `--sign-key` is tried before any work starts."""
+
+    key: Path
+
+    def sign(self, content: bytes) -> bytes:
+        """The signature of ``content``, armoured.
+
+        Raises:
+            HostError: ssh-keygen is missing or did not sign.
+        """
+        argv = ["ssh-keygen", "-Y", "sign", "-q", "-n", NAMESPACE, "-f", str(self.key)]
+        # Without a terminal and a window, so that it never waits for a passphrase.
+        environment = {**os.environ, "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "never"}
+        try:
+            done = subprocess.run(
+                argv, input=content, capture_output=True, check=False, env=environment, start_new_session=True
+            )
+        except FileNotFoundError as error:
+            raise HostError(
+                "cannot sign: ssh-keygen is not installed", "install the Debian package openssh-client"
+            ) from error
+        if done.returncode:
+            raise self._refused(done.stderr.decode(errors="replace"))
+        return done.stdout
+
+    def _refused(self, said: str) -> HostError:
+        if "UNPROTECTED PRIVATE KEY" in said:
+            return HostError(f"others can read the key {self.key}, and ssh-keygen refuses it", f"chmod 600 {self.key}")
+        if "passphrase" in said:
+            return HostError(
+                f"the key {self.key} has a passphrase, which imgbuild does not ask for",
+                f"load it into ssh-agent: ssh-add {self.key}; with sudo, keep the agent: "
+                "sudo --preserve-env=SSH_AUTH_SOCK imgbuild …",
+            )
+        last = " | ".join(line.strip() for line in said.strip().splitlines()[-2:]) or "no message"
+        return HostError(
+            f"ssh-keygen cannot sign with {self.key}: {last}",
+            "pass a private key in OpenSSH's format, or the .pub file of a key that ssh-agent has",
+        )
+
+
+def open_signer(key: Path) -> Signer:
+    """The signer with this key, which has signed something already.
+
+    Raises:
+        UsageError: there is no such file.
+        HostError: it cannot be used.
+    """
+    if not key.is_file():
+        raise UsageError(
+            f"there is no key file {key}", f"correct the path, or make one: ssh-keygen -t ed25519 -f {key}"
+        )
+    try:
+        with key.open("rb"):
+            pass
+    except OSError as error:
+        raise HostError(f"cannot read the key {key}: {error.strerror}", "run imgbuild as its owner") from error
+    signer = Signer(key)
+    signer.sign(b"")
+    return signer
+
+
+def write_sums(folder: Path, signer: Signer | None) -> None:
+    """Write SHA256SUMS of the files in ``folder``, as `sha256sum -c` reads it, and its signature."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    content = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names).encode()
+    write_file(folder / SUMS, OutFile(content))
+    if signer is not None:
+        write_file(folder / f"{SUMS}{SUFFIX}", OutFile(signer.sign(content)))
