@@ -46,7 +46,8 @@ def verify(folder: Path, signers: Path, line: str) -> int:
 def signed(tmp_path: Path) -> tuple[Path, Path]:
     """An output folder with a manifest that was signed, and the file of who may sign."""
     key = key_in(tmp_path)
-    argv = [PROGRAM, "--profile", "debian12-efi", "--no-image", "--output", tmp_path, "--sign-key", key]
+    run = [PROGRAM, "--profile", "debian12-efi", "--no-image"]
+    argv = [str(word) for word in (*run, "--output", tmp_path, "--sign-key", key)]
     subprocess.run(argv, check=True, capture_output=True, timeout=120)
     image = tmp_path / "debian12-efi/image"
     image.mkdir()
@@ -76,7 +77,16 @@ def test_a_signature_for_another_purpose_is_refused(signed: tuple[Path, Path], t
 
 
 def test_a_run_without_the_key_leaves_no_old_signature(signed: tuple[Path, Path], tmp_path: Path) -> None:
-    argv = [PROGRAM, "--profile", "debian12-efi", "--no-image", "--output", tmp_path, "--set", "time.zone=Asia/Tokyo"]
+    argv: list[str | Path] = [
+        PROGRAM,
+        "--profile",
+        "debian12-efi",
+        "--no-image",
+        "--output",
+        tmp_path,
+        "--set",
+        "time.zone=Asia/Tokyo",
+    ]
     (signed[0] / "image/debian12-efi.qcow2").unlink()
     for path in sorted((signed[0] / "image").iterdir()):
         path.unlink()
@@ -111,7 +121,16 @@ def test_a_key_with_a_passphrase_signs_through_the_agent(
     signature = open_signer(key).sign(b"content")
     monkeypatch.chdir(tmp_path)
     Path("s").write_bytes(signature)
-    argv = ["ssh-keygen", "-Y", "verify", "-q", "-f", allowed(tmp_path, key), "-I", "builds@example.com"]
+    argv: list[str | Path] = [
+        "ssh-keygen",
+        "-Y",
+        "verify",
+        "-q",
+        "-f",
+        allowed(tmp_path, key),
+        "-I",
+        "builds@example.com",
+    ]
     assert subprocess.run([*argv, "-n", "imgbuild", "-s", "s"], input=b"content", check=False).returncode == 0
     assert open_signer(key.with_suffix(".pub")).sign(b"content")
 
@@ -127,7 +146,8 @@ def test_a_key_that_cannot_be_used_is_an_error_before_any_work(tmp_path: Path) -
     (tmp_path / "text").write_text("no key\n")
     with pytest.raises(HostError, match=r"ssh-keygen cannot sign with .*/text"):
         open_signer(tmp_path / "text")
-    argv = [PROGRAM, "--profile", "debian12-efi", "--no-image", "--output", tmp_path / "out", "--sign-key", key]
+    run = [PROGRAM, "--profile", "debian12-efi", "--no-image"]
+    argv = [str(word) for word in (*run, "--output", tmp_path / "out", "--sign-key", key)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, (tmp_path / "out").exists()) == (3, False), done.stderr
 
