@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.facts.formats import bootable, suffix_of
 from imgbuild.image.proof import initramfs
 from imgbuild.image.requirements import lacks, missing_tools
 from imgbuild.image.rootfs.leftovers import BuildState, clear
@@ -66,6 +67,17 @@ def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatc
     for expected in ("run imgbuild with sudo", "qemu-img", "debootstrap", "mtools", "loop device", "keyring"):
         assert expected in text
     assert "mtools" not in "".join(lack.hint for lack in lacks(tmp_path, tmp_path, "bios", checks=checks))
+    assert "xz" not in {tool.name for tool in missing_tools(formats=["qcow2", "ova"])}
+    assert "xz" in {tool.name for tool in missing_tools(formats=["raw.xz"])}
+    assert "xz" in {tool.name for tool in missing_tools()}  # imgbuild doctor
+
+
+def test_boot_takes_the_file_that_qemu_starts_fastest() -> None:
+    assert bootable(["image/a.ova", "image/a.vmdk", "image/a.raw.xz"]) == ("image/a.vmdk", "vmdk")
+    assert bootable(["image/a.zstd.qcow2", "image/a.raw"]) == ("image/a.zstd.qcow2", "qcow2")
+    assert bootable(["image/a.raw.zst", "image/a.containerdisk.tar", "image/SHA256SUMS"]) is None
+    assert suffix_of("image/a.b.zstd.qcow2") == ".zstd.qcow2"
+    assert suffix_of("image/SHA256SUMS") is None
 
 
 def test_a_command_that_is_missing_or_fails() -> None:
