@@ -20,6 +20,7 @@ from tests.support.cri.grpc import NOT_FOUND, UNAVAILABLE, UNIMPLEMENTED, GrpcEr
 from tests.support.cri.pack import pack_client
 from tests.support.cri.pause_image import pause_image
 from tests.support.cri.protobuf import decode, encode, flag, messages, string_map, text
+from tests.support.deadline import HUNG, Deadline
 
 PAUSE = "registry.example/pause:3.6"
 
@@ -61,7 +62,7 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["containerd", "-c", str(folder / "config.toml")], stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 90
+        deadline = Deadline(90)
         while True:
             try:
                 Cri(str(socket)).version()
@@ -69,22 +70,22 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             except GrpcError as error:
                 log_text = (folder / "log").read_text()
                 assert process.poll() is None, log_text
-                assert time.monotonic() < deadline, f"{error}\n{log_text}"
+                assert not deadline.passed(), f"{error}\n{log_text}"
                 time.sleep(0.1)
         image = pause_image(folder / "pause.tar", PAUSE)
         ctr = ["ctr", "-a", str(socket), "-n", "k8s.io", "images", "import", "--snapshotter=native", str(image)]
-        subprocess.run(ctr, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(ctr, check=True, timeout=HUNG, stdout=subprocess.DEVNULL)
         yield str(socket)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=HUNG)
         for cgroup in Path("/sys/fs/cgroup").glob("**/imgbuildtest"):
             _remove(cgroup)
 
 
 def _remove(cgroup: Path) -> None:
     """runc removes the sandbox's own cgroup, not its parent, whose last process may still be on its way out."""
-    deadline = time.monotonic() + 30
+    deadline = Deadline(30)
     while True:
         for child in [p for p in cgroup.iterdir() if p.is_dir()]:
             with contextlib.suppress(OSError):
@@ -93,7 +94,7 @@ def _remove(cgroup: Path) -> None:
             cgroup.rmdir()
             return
         except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+            if error.errno != errno.EBUSY or deadline.passed():
                 raise
         time.sleep(0.2)
 
@@ -145,10 +146,10 @@ def test_the_packed_client_needs_python_alone(containerd: str, tmp_path: Path) -
     client = pack_client(tmp_path / "cri.pyz")
     # -I and -S: neither this folder nor any installed package.
     command = [sys.executable, "-I", "-S", str(client)]
-    run = subprocess.run([*command, containerd], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    run = subprocess.run([*command, containerd], capture_output=True, text=True, timeout=HUNG, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["sandbox_image"] == PAUSE
-    run = subprocess.run([*command, "/none"], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    run = subprocess.run([*command, "/none"], capture_output=True, text=True, timeout=HUNG, cwd=tmp_path)
     assert run.returncode == 1
     assert "gRPC status 14" in json.loads(run.stdout)["error"]
 

@@ -40,6 +40,7 @@ from imgbuild.diagnostics.codes import CODES, RETIRED
 from imgbuild.diagnostics.findings import Findings, format_path
 from imgbuild.facts.resolved import resolve
 from imgbuild.render.verify import check_list
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 from tests.support.profiles import changed
 
@@ -210,7 +211,7 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
                 assert words[0] in HARMLESS, f"{block}: {words[0]} is not run by a test; mark it <!-- not run: why -->"
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", text], cwd=tmp_path, env=environment, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=60, check=False,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=HUNG, check=False,
             )  # fmt: skip
             if block.language != "console":
                 assert done.returncode == 0, f"{block}: {text}\n{done.stdout}"

@@ -22,6 +22,7 @@ from imgbuild.config.cluster import DEFAULT
 from imgbuild.facts.images import addresses, cilium_images, images, known_until, mirrored
 from tests.support.checking import codes, findings
 from tests.support.cri.pause_image import pause_image
+from tests.support.deadline import HUNG
 from tests.support.events import of_kind
 from tests.support.places import TESTS
 from tests.support.profiles import resolved
@@ -163,7 +164,7 @@ IMGBUILD = Path(sys.executable).with_name("imgbuild")
 def run(*args: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """`imgbuild images` as a process."""
     env = {**os.environ, **environment}
-    return subprocess.run([IMGBUILD, "images", *args], env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run([IMGBUILD, "images", *args], env=env, capture_output=True, text=True, timeout=HUNG)
 
 
 def test_the_command_prints_groups_names_and_json(tmp_path: Path) -> None:
@@ -204,11 +205,11 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, st
         archive = pause_image(folder / "pause.tar", "pause:1")
         place = f"docker://127.0.0.1:{port}/pause:3.6"
         copy = ["skopeo", "copy", "--dest-tls-verify=false", f"--digestfile={folder}/digest", f"oci-archive:{archive}"]
-        subprocess.run([*copy, place], check=True, capture_output=True, timeout=60)
+        subprocess.run([*copy, place], check=True, capture_output=True, timeout=HUNG)
         yield f"http://127.0.0.1:{port}", (folder / "digest").read_text().strip()
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=HUNG)
 
 
 def wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 
 OURS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -77,7 +78,7 @@ def bash(script: str, folder: Path, **environment: str) -> subprocess.CompletedP
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script], cwd=folder,
-        env={**os.environ, "PATH": path, **environment}, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PATH": path, **environment}, capture_output=True, text=True, timeout=HUNG,
     )  # fmt: skip
 
 

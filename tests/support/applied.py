@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from tests.support.cloudinit.words import table
+from tests.support.deadline import HUNG
 
 NOT_HERE = {
     "growpart",
@@ -152,7 +153,7 @@ def apply_seed(
     done = subprocess.run(
         ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child",
          "bash", "-c", _SCRIPT, "bash", str(work), " ".join(macs), *command],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HUNG, check=False,
         env={"PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -14,6 +14,7 @@ import yaml
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -119,7 +120,7 @@ def test_air_gap(mode: str, tmp_path: Path) -> None:
 def test_the_air_gap_example_lists_the_images_for_its_archives() -> None:
     profile, cluster = EXAMPLES / "air-gap/air-gap.yaml", EXAMPLES / "air-gap/cluster.yaml"
     words = ["images", "--names", "--profile", str(profile), "--cluster", str(cluster)]
-    done = subprocess.run([IMGBUILD, *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([IMGBUILD, *words], capture_output=True, text=True, timeout=HUNG)
     assert done.returncode == 0, done.stderr
     names = done.stdout.split()
     assert any(name.startswith("registry.k8s.io/kube-apiserver:v1.35.8") for name in names)

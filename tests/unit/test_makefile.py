@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imgbuild.image import requirements
 from imgbuild.machine import requirements as machine
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 from tests.support.profiles import AWKS
 
@@ -66,6 +67,6 @@ def test_groups_of_tests_stay_on_one_worker(tmp_path: Path) -> None:
     (tmp_path / "test_group.py").write_text(GROUP)
     words = ["--verbose", "-n", "2", "--dist", "loadgroup", "--rootdir", str(tmp_path), str(tmp_path)]
     argv = [sys.executable, "-m", "pytest", *words]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, timeout=HUNG)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(set(re.findall(r"^\[(gw\d)\].*PASSED", done.stdout, re.MULTILINE))) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from imgbuild.config.data import data_dir
+from tests.support.deadline import HUNG
 from tests.support.fetch_server import Act, Server, Talk, raw, status
 
 _LIMITS = {
@@ -100,7 +101,7 @@ def test_a_server_that_misbehaves(kind: str, tool: str, tmp_path: Path) -> None:
     with Server(*acts) as server:
         argv = ["sh", str(tmp_path / "include.sh"), server.url, SUM]
         environment = {"PATH": str(programs), "TMPDIR": str(tmp_path)}
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=HUNG)
     assert done.returncode == code, done.stderr
     assert (root / "etc/imgbuild-test").exists() == (code == 0)
     assert {p.name for p in tmp_path.iterdir()} == {"root", "bin", "include.sh"}

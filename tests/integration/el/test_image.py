@@ -27,6 +27,7 @@ from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
 from imgbuild.pipeline import Request, prepare
 from tests.integration.image.conftest import rootfs as rootfs
+from tests.support.deadline import HUNG
 from tests.support.el.listing import listing
 from tests.support.el.made import IMGBUILD, OTHER, Made, build, imgbuild, make_image
 from tests.support.el.update import make_update_disk
@@ -188,7 +189,7 @@ def test_the_exported_elements_give_the_same_tree(made: Made, tmp_path: Path) ->
     path = os.pathsep.join((str(Path(IMGBUILD).parent), os.environ["PATH"]))
     environment = {**os.environ, "PATH": path, "HOME": str(tmp_path), "IMGBUILD_BASE_TAR": str(made.world.base)}
     argv = [script, tmp_path / "theirs.tar"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, timeout=900)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, timeout=HUNG)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
     (tar,) = (made.cache / "rootfs").glob("*.tar")

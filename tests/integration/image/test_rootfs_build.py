@@ -18,6 +18,7 @@ import pytest
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.rootfs.build import Rootfs, build_rootfs
 from imgbuild.image.rootfs.plan import RootfsPlan
+from tests.support.deadline import HUNG, Deadline
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
 
@@ -47,9 +48,9 @@ def _running(plan: RootfsPlan, cache: Path, script: str, tmp_path: Path) -> Iter
 
 
 def _until(what: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
+    deadline = Deadline(seconds)
     while not what():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert not deadline.passed(), "it did not happen in time"
         time.sleep(0.05)
 
 
@@ -161,7 +162,7 @@ def test_an_ended_build_leaves_nothing(
             if how == "kill-both":
                 os.kill(supervisors[0], signal.SIGKILL)
             process.kill()
-        out = process.communicate(timeout=30)[0]
+        out = process.communicate(timeout=HUNG)[0]
     if how == "interrupt":
         assert "INTERRUPTED" in out
     _until(lambda: not _processes(cache), 10)
@@ -188,7 +189,7 @@ def test_a_second_build_waits(tiny: Callable[[str], RootfsPlan], tmp_path: Path)
         assert any(line.startswith("waiting for another imgbuild") for line in steps.lines)
         # It takes what the other one made, and builds nothing itself.
         assert not any(line.startswith(">") for line in steps.lines)
-        assert f"BUILT {made.key}" in process.communicate(timeout=60)[0]
+        assert f"BUILT {made.key}" in process.communicate(timeout=HUNG)[0]
 
 
 def test_the_key_names_what_goes_in(tiny: Callable[[str], RootfsPlan], rootfs: Rootfs) -> None:

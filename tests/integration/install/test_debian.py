@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadline import HUNG
 from tests.support.install.room import tree
 
 _MIRROR = "$(RELEASE) $(REPO_URI)"
@@ -24,7 +25,7 @@ exec chroot "$1" env IMGBUILD_IN_IMAGE=1 /usr/libexec/imgbuild/install
 
 def install(root: Path) -> subprocess.CompletedProcess[str]:
     argv: list[str | Path] = ["unshare", "--mount", "--propagation", "private", "bash", "-c", _RUN, "install", root]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=900)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=HUNG)
 
 
 @pytest.mark.image

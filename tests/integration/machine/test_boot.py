@@ -19,6 +19,7 @@ import pytest
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.machine import BootResult, MachineSpec, boot
+from tests.support.deadline import HUNG, Deadline
 from tests.support.machine.tinyguest import SVG, TinyGuest, tiny_spec
 from tests.support.places import ROOT
 
@@ -159,10 +160,10 @@ def test_no_qemu_outlives_imgbuild(tiny: TinyGuest, tmp_path: Path, sign: signal
         qemu = _wait_for_child(run.pid)
         time.sleep(1)
         run.send_signal(sign)
-        run.communicate(timeout=90)
+        run.communicate(timeout=HUNG)
         assert run.returncode != 0
-    deadline = time.monotonic() + 30
-    while (Path("/proc") / str(qemu)).exists() and time.monotonic() < deadline:
+    deadline = Deadline(30)
+    while (Path("/proc") / str(qemu)).exists() and not deadline.passed():
         time.sleep(0.05)
     assert not (Path("/proc") / str(qemu)).exists()
     if sign is signal.SIGINT:
@@ -170,8 +171,8 @@ def test_no_qemu_outlives_imgbuild(tiny: TinyGuest, tmp_path: Path, sign: signal
 
 
 def _wait_for_child(parent: int) -> int:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and Path(f"/proc/{parent}/exe").exists():
+    deadline = Deadline(90)
+    while not deadline.passed() and Path(f"/proc/{parent}/exe").exists():
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         for child in children:
             if b"qemu-system" in Path(f"/proc/{child}/cmdline").read_bytes():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import selectors
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from imgbuild.outputs.pxe import INITRD, KERNEL
+from tests.support.deadline import Deadline
 from tests.support.machine.tinyguest import tiny_guest
 from tests.support.nodes import STATIC, cluster_of, resolved
 from tests.unit.outputs.test_pxe import OTHER, files_of
@@ -34,8 +34,8 @@ def boot(folder: Path, mac: str, until: str) -> str:
         try:
             ready = selectors.DefaultSelector()
             ready.register(run.stdout, selectors.EVENT_READ)
-            end = time.monotonic() + 120
-            while until.encode() not in out and time.monotonic() < end:
+            deadline = Deadline(120)
+            while until.encode() not in out and not deadline.passed():
                 if ready.select(timeout=1):
                     more = run.stdout.read1()  # type: ignore[attr-defined]
                     if not more:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadline import Deadline
 from tests.support.node.bootnode import JOIN, STAGES, BootNode
 
 INIT = "init --config /run/imgbuild/kubeadm-init.yaml --skip-token-print"
@@ -845,9 +846,9 @@ def test_a_wait_can_be_stopped_at_once(tmp_path: Path, whole: bool) -> None:
     (node.bin / "sleep").write_text('#!/bin/bash\n[ "$1" -lt 10 ] || { : > "$WORLD/asleep" && exec /bin/sleep 60; }\n')
     process = node.start()
     try:
-        until = time.monotonic() + 120
+        deadline = Deadline(120)
         while not (node.world / "asleep").exists():
-            assert time.monotonic() < until and process.poll() is None
+            assert not deadline.passed() and process.poll() is None
             time.sleep(0.2)
         if whole:
             os.killpg(process.pid, signal.SIGTERM)

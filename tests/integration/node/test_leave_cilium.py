@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from imgbuild.config.data import data_dir
+from tests.support.deadline import HUNG
 from tests.support.places import SUPPORT
 
 LIBRARY = data_dir("node") / "usr/libexec/imgbuild/lib/cilium.sh"
@@ -147,7 +148,7 @@ def run(tmp_path: Path, tools: str, *parts: str) -> str:
     words = [str(root), tools, sys.executable, str(PROGRAM), str(LIBRARY)]
     done = subprocess.run(
         ["unshare", "--net", "--mount", "bash", "-c", "".join([HEAD, SHOW, *parts]), "leave", *words],
-        capture_output=True, text=True, check=False, timeout=120, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        capture_output=True, text=True, check=False, timeout=HUNG, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

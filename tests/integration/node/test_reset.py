@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.node.test_firstboot import RESET, finished
+from tests.support.deadline import HUNG
 from tests.support.node.bootnode import KEYS, BootNode
 from tests.support.profiles import SECURE_PATH
 
@@ -111,12 +112,14 @@ def test_it_asks_first(node: BootNode) -> None:
     env = {"PATH": f"{node.bin}:{SECURE_PATH}", "IMGBUILD_ROOT": str(node.root), "WORLD": str(node.world)}
     program = str(node.root / "usr/libexec/imgbuild/reset")
     for answer in ("no\n", ""):
-        done = subprocess.run([program], env=env, input=answer, text=True, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(
+            [program], env=env, input=answer, text=True, capture_output=True, check=False, timeout=HUNG
+        )
         assert done.returncode == 2
     assert node.run("reset", "--force").returncode == 2
     assert node.has("var/lib/imgbuild/firstboot.done")
     assert node.calls("kubeadm") == []
-    done = subprocess.run([program], env=env, input="yes\n", text=True, capture_output=True, check=False, timeout=60)
+    done = subprocess.run([program], env=env, input="yes\n", text=True, capture_output=True, check=False, timeout=HUNG)
     assert done.returncode == 0
 
 

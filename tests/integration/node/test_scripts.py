@@ -12,6 +12,7 @@ import pytest
 
 from imgbuild.machine.report import Lines, parse_plot, parse_verify
 from imgbuild.machine.times import parse_times
+from tests.support.deadline import HUNG
 from tests.support.node.fakenode import Node
 from tests.support.profiles import CASES, HOST, resolved
 
@@ -148,7 +149,7 @@ def _report(node: Node, port: Path, finish: str, wait: str = "0") -> subprocess.
         "IMGBUILD_REPORT_WAIT": wait,
     }
     argv = [node.root / "usr/libexec/imgbuild/report"]
-    return subprocess.run(argv, env=env, capture_output=True, timeout=60)
+    return subprocess.run(argv, env=env, capture_output=True, timeout=HUNG)
 
 
 def test_report_is_what_the_host_reads(tmp_path: Path) -> None:

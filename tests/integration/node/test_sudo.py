@@ -18,6 +18,7 @@ from imgbuild.outputs.include import include_archive, public
 from imgbuild.render.node import node_tree
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.userdata import user_data
+from tests.support.deadline import HUNG
 from tests.support.profiles import PROFILES, SECURE_PATH, resolved
 
 PATH = "/etc/sudoers.d/50-imgbuild"
@@ -74,7 +75,7 @@ class Machine:
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", str(self.folder)]
-        return subprocess.run([*enter, *argv], capture_output=True, text=True, timeout=60)
+        return subprocess.run([*enter, *argv], capture_output=True, text=True, timeout=HUNG)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from imgbuild.render.node import node_tree
+from tests.support.deadline import HUNG
 from tests.support.node.certificates import kubeconfig, pem, written
 from tests.support.profiles import resolved, write_tree
 
@@ -113,7 +114,7 @@ class ControlPlane:
     def run(self) -> subprocess.CompletedProcess[str]:
         env = {"PATH": f"{self.bin}:{os.environ['PATH']}", "IMGBUILD_ROOT": str(self.root), "WORLD": str(self.world)}
         done = subprocess.run(
-            [self.root / "usr/libexec/imgbuild/upkeep"], env=env, capture_output=True, text=True, timeout=120
+            [self.root / "usr/libexec/imgbuild/upkeep"], env=env, capture_output=True, text=True, timeout=HUNG
         )
         assert not (self.world / "unexpected").exists(), (self.world / "unexpected").read_text()
         return done

@@ -13,6 +13,7 @@ import pytest
 
 from imgbuild.machine.report import parse_line, parse_verify
 from imgbuild.render.verify import CILIUM, CLUSTER, UNREQUIRED, check_list, check_names
+from tests.support.deadline import HUNG
 from tests.support.node.certificates import kubeconfig, pem, written
 from tests.support.node.fakenode import BROKEN_HEALTH, CLUSTER_CONF, ENDPOINTS, RESULT, SERVICES, STATUS, Node
 from tests.support.profiles import CASES, HOST, resolved
@@ -384,7 +385,7 @@ def test_table_and_colours(tmp_path: Path) -> None:
     main, other = pty.openpty()
     env = {"PATH": f"{node.stand_ins / 'bin'}:/usr/bin:/bin", "IMGBUILD_ROOT": str(node.root), "TERM": "xterm"}
     env["STAND_INS"] = str(node.stand_ins)
-    subprocess.run([node.root / "usr/libexec/imgbuild/verify"], env=env, stdout=other, timeout=60)
+    subprocess.run([node.root / "usr/libexec/imgbuild/verify"], env=env, stdout=other, timeout=HUNG)
     assert b"\x1b[31mFAIL" in os.read(main, 65536)
     assert node.run("verify", "--jason").returncode == 2
 

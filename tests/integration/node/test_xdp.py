@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from imgbuild.config.data import data_dir
+from tests.support.deadline import HUNG
 from tests.support.node.bootnode import BootNode
 from tests.support.node.fakenode import CLUSTER_CONF, NATIVE_XDP, Node
 from tests.support.places import SUPPORT
@@ -374,7 +375,7 @@ def test_a_real_program_on_a_real_card(tmp_path: Path, mode: str, ok: bool) -> N
     env = {"PATH": f"{node.stand_ins / 'bin'}:/usr/bin:/bin:/usr/sbin:/sbin", "IMGBUILD_ROOT": str(node.root)}
     done = subprocess.run(
         ["unshare", "--net", "--mount", "bash", "-c", REAL, "real", *words, *verify],
-        env={**env, "STAND_INS": str(node.stand_ins)}, capture_output=True, text=True, check=False, timeout=60,
+        env={**env, "STAND_INS": str(node.stand_ins)}, capture_output=True, text=True, check=False, timeout=HUNG,
     )  # fmt: skip
     assert done.stderr == ""
     found = json.loads(done.stdout)["checks"][0]["found"]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from tests.support.deadline import Deadline
 from tests.support.install.room import OWN_DEV
 
 _TOOLS = Path(__file__).parent / "node"
@@ -39,10 +40,10 @@ exec chroot "$1/root" sleep infinity
 
 
 def wait(what: Callable[[], bool], seconds: float, text: str) -> None:
-    """Until it is so. AssertionError with ``text`` when it is not in time."""
-    until = time.monotonic() + seconds
+    """Until it is so. AssertionError with ``text`` when it is not in time, as an idle machine has it."""
+    deadline = Deadline(seconds)
     while not what():
-        assert time.monotonic() < until, f"not within {seconds:.0f} s: {text}"
+        assert not deadline.passed(), f"not within {seconds:.0f} s: {text}"
         time.sleep(0.1)
 
 

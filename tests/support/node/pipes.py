@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.deadline import HUNG
+
 Tree = dict[str, Any]
 # They read all of their input, whatever their options. tar empties a pipe after an archive's end (src/system.c,
 # sys_drain_input_pipe); source and comm read what they are given whole.
@@ -47,7 +49,7 @@ class Operators(NamedTuple):
 def parsed(text: str) -> Tree:
     """shfmt's tree of a script; a script that it cannot read is an error."""
     argv = ["shfmt", "--to-json", "-ln", "bash"]
-    done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=HUNG)
     assert done.returncode == 0, done.stderr
     tree: Tree = json.loads(done.stdout)
     return tree

@@ -14,6 +14,7 @@ import pytest
 from imgbuild.config.layers import shipped
 from imgbuild.outputs.manifest import mixed, read_manifest
 from imgbuild.outputs.rendered import GROUPS
+from tests.support.deadline import HUNG
 from tests.support.events import findings_of
 
 Done = subprocess.CompletedProcess[str]
@@ -26,7 +27,7 @@ NO_ROOT = ("unshare", "--user", "--map-user=1000")
 
 def imgbuild(*words: str, cwd: Path, through: Sequence[str] = (), **environment: str) -> Done:
     env = {**os.environ, "COLUMNS": "200", **environment}
-    return subprocess.run([*through, IMGBUILD, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*through, IMGBUILD, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=HUNG)
 
 
 def listing(folder: Path) -> dict[str, bytes]:

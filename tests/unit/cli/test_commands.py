@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from imgbuild.cli.commands import COMMANDS, load_command
 from imgbuild.cli.main import main
+from tests.support.deadline import HUNG
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -34,5 +35,5 @@ def test_what_needs_no_build_imports_none(words: list[str]) -> None:
         "try: main(sys.argv[1:])\n"
         "finally: print(sorted({'imgbuild.pipeline', 'imgbuild.config.profile'} & {*sys.modules}), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=HUNG)
     assert "[]" in done.stderr.splitlines()

@@ -15,6 +15,7 @@ from imgbuild.cli.commands import COMMANDS
 from imgbuild.cli.completion import profile_keys
 from imgbuild.cli.main import main
 from imgbuild.config.layers import shipped
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 
 BIN = Path(sys.executable).parent
@@ -73,17 +74,17 @@ def test_names_are_completed_without_importing_the_pipeline() -> None:
         "assert s.get_completions([], '') and s.get_completions(['--profile'], 'cent')\n"
         "print(sorted({'imgbuild.pipeline', 'imgbuild.config.profile'} & {*sys.modules}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HUNG, check=True)
     assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_its_script(shell: str) -> None:
     env = {**os.environ, "_IMGBUILD_COMPLETE": f"{shell}_source"}
-    done = subprocess.run([BIN / "imgbuild"], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([BIN / "imgbuild"], env=env, capture_output=True, text=True, timeout=HUNG)
     assert done.returncode == 0 and f"_IMGBUILD_COMPLETE={shell}_complete" in done.stdout
     if shutil.which(shell) is not None:
-        assert subprocess.run([shell, "-n"], input=done.stdout, text=True, timeout=60).returncode == 0
+        assert subprocess.run([shell, "-n"], input=done.stdout, text=True, timeout=HUNG).returncode == 0
 
 
 IN_BASH = r"""
@@ -111,7 +112,7 @@ def test_the_page_has_the_lines_that_are_tried() -> None:
 def test_in_bash() -> None:
     """A space follows a whole word, and none a folder or a key, which go on."""
     env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", IN_BASH], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["bash", "-c", IN_BASH], env=env, capture_output=True, text=True, timeout=HUNG)
     assert done.stderr == ""
     commands, profiles, keys, folders, _ = done.stdout.split(".\n")
     assert commands.split() == ["check"]

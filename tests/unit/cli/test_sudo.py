@@ -18,6 +18,7 @@ from imgbuild.cli.main import main
 from imgbuild.image.cache import default_cache
 from imgbuild.outputs.caller import Caller, caller, give_tree, make_folder
 from imgbuild.outputs.tree import OutFile, output_folder, swap_group
+from tests.support.deadline import HUNG
 from tests.support.events import of_kind
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -88,7 +89,7 @@ def test_the_user_goes_on_without_sudo_and_can_delete_it(home: Path) -> None:
             break
     else:
         pytest.skip("another user cannot run this checkout")
-    done = subprocess.run([*program, *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*program, *words], capture_output=True, text=True, timeout=HUNG)
     assert done.returncode == 0, done.stderr
     assert {path.stat().st_uid for path in (home / "out").rglob("*")} == {UID}
     assert run(*words).exit_code == 0

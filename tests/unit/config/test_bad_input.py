@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from imgbuild.cli.main import main
+from tests.support.deadline import HUNG
 from tests.support.events import findings_of
 from tests.support.places import ROOT
 
@@ -239,7 +240,7 @@ def test_a_real_process_ends_with_1_and_writes_nothing(command: tuple[str, ...],
     (tmp_path / "p.yaml").write_text(BASE + "kernel: {flavor: x}\n")
     done = subprocess.run(
         [sys.executable, "-c", "from imgbuild.cli.main import main; main()", *command, "--profile", "p.yaml"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=HUNG, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT / "builder"), "NO_COLOR": "1"},
     )  # fmt: skip
     assert done.returncode == 1

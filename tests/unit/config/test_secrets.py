@@ -24,6 +24,7 @@ from imgbuild.diagnostics.findings import Findings, InvalidInput
 from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.pipeline import Request, prepare, write
+from tests.support.deadline import HUNG
 
 NOW = 1_800_000_000
 CAS = ("ca", "front-proxy-ca", "etcd/ca", "sa")
@@ -331,7 +332,7 @@ def test_first_runs_at_the_same_time_make_one_cluster(tmp_path: Path) -> None:
         assert run.stdin is not None
         run.stdin.write("\n")
         run.stdin.flush()
-    said = [run.communicate(timeout=300)[1] for run in runs]
+    said = [run.communicate(timeout=HUNG)[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * len(runs), said
     assert sum("the cluster's new keys are in" in text for text in said) == 1
     assert sum("another run has created" in text for text in said) == len(runs) - 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.download import download
+from tests.support.deadline import HUNG
 from tests.support.fetch_server import Server, Talk
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
@@ -55,7 +56,7 @@ def test_kills_at_random_points(tmp_path: Path) -> None:
             except subprocess.TimeoutExpired:
                 process.send_signal(how)
                 killed += 1
-            process.communicate(timeout=30)
+            process.communicate(timeout=HUNG)
             assert not file.exists() or sha256_of(file) == SUM
             assert {p.name for p in tmp_path.iterdir()} <= {"base", "base.part", "base.part.json", "base.part.json.new"}
             if file.exists() or number % 4 == 3:  # begin anew
