@@ -226,10 +226,7 @@ def _described(ready: Input) -> dict[str, Any]:
     ]
     return {
         **({"settings": settings} if settings else {}),
-        "nodes": {
-            node.name: [i.mac for i in node.network.interfaces] if node.network else [m for m in [node.mac] if m]
-            for node in ready.cluster.nodes
-        },
+        "nodes": {node.name: node.macs for node in ready.cluster.nodes},
         "checks": sorted(check_names(ready.resolved)),
     }
 

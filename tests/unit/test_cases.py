@@ -110,9 +110,45 @@ def test_a_node_name_with_dots_is_host_name_and_node_name(tmp_path: Path) -> Non
     assert rendered is not None and found == []
     name = "n1.corp.example"
     seed = yaml.safe_load(rendered.groups["nodes"][f"{name}/user-data"].content)
-    assert (seed["hostname"], seed["fqdn"], seed["prefer_fqdn_over_hostname"]) == ("n1", name, True)
+    assert (seed["hostname"], seed["fqdn"]) == (name, name)
     meta = yaml.safe_load(rendered.groups["nodes"][f"{name}/meta-data"].content)
     assert meta["local-hostname"] == name
     assert f"seed_hostname={name}\n" in written(rendered, name, "/etc/imgbuild/seed.conf")
     init = next(yaml.safe_load_all(written(rendered, name, "/etc/imgbuild/kubeadm-init.yaml")))
     assert init["nodeRegistration"]["name"] == name
+
+
+def network(rendered: Rendered | None) -> dict[str, Any]:
+    """The network-config of the only node."""
+    assert rendered is not None
+    found: dict[str, Any] = yaml.safe_load(rendered.groups["nodes"]["n1/network-config"].content)
+    return found
+
+
+def test_a_single_card_needs_no_mac(tmp_path: Path) -> None:
+    rendered, found = cluster("nomac", tmp_path)
+    assert found == []
+    assert "mac_address" not in network(rendered)["config"][0]
+    assert network(rendered)["config"][0]["name"] == "eth0"
+
+
+def test_two_cards_with_dhcp(tmp_path: Path) -> None:
+    rendered, (found,) = cluster("dhcp2", tmp_path)
+    assert rendered is not None
+    assert (found.code, found.severity) == ("IB424", "warning")
+    assert "default_route: false" in found.hint
+
+
+def test_name_servers_of_a_node_with_dhcp(tmp_path: Path) -> None:
+    """That they arrive is shown with cloud-init's own renderers: tests/integration/cloudinit/test_sysconfig.py."""
+    rendered, found = cluster("dhcpdns", tmp_path)
+    assert rendered is not None and found == []
+    (words,) = yaml.safe_load(rendered.groups["nodes"]["n1/user-data"].content)["bootcmd"]
+    assert words[-6:] == ["eth0", "DNS1", "10.1.0.2", "eth0", "DOMAIN", "corp.example"]
+
+
+def test_options_of_a_bond(tmp_path: Path) -> None:
+    rendered, found = cluster("bondopts", tmp_path)
+    assert found == []
+    (bond,) = [part for part in network(rendered)["config"] if part["type"] == "bond"]
+    assert bond["params"].items() >= {"bond-lacp-rate": "fast", "bond-xmit-hash-policy": "layer3+4"}.items()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from imgbuild.checks import (
     addresses,
+    cards,
     cause,
     cilium,
     containerd,
@@ -36,7 +37,7 @@ from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (kubernetes, kernel, containerd, cilium, images, network, users_files, repositories, addresses)
 """What a profile decides; repeated for nodes with their own settings."""
-_CLUSTER = (hosts, roles)
+_CLUSTER = (hosts, cards, roles)
 
 
 def check(

@@ -6,9 +6,10 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from imgbuild.config.cluster import Addresses, Cluster, Node
+from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.layers import Layered, is_shipped, report
 from imgbuild.config.moment import Moment
+from imgbuild.config.node_network import Addresses
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path

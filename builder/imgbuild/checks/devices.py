@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from imgbuild.checks.context import Context, parts
-from imgbuild.config.cluster import Addresses, Bond, Node, Vlan
+from imgbuild.config.cluster import Node
 from imgbuild.config.layers import closest
+from imgbuild.config.node_network import Addresses, Bond, Vlan
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release
 from imgbuild.facts.derive import device_names, since, version

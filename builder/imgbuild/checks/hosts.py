@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Iterator
 
 from imgbuild.checks.context import Context, inside, parts
-from imgbuild.config.cluster import Addresses, Node, NodeNetwork, Vlan
+from imgbuild.config.cluster import Node
 from imgbuild.config.layers import closest
+from imgbuild.config.node_network import Addresses, NodeNetwork, Vlan
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import since
 
@@ -49,6 +50,8 @@ def _macs(context: Context) -> Iterator[tuple[Path, str]]:
         if node.mac is not None and node.mac not in own:
             yield ("nodes", number, "mac"), node.mac
         for index, mac in enumerate(own):
+            if mac is None:
+                continue
             yield ("nodes", number, "network", "interfaces", index, "mac"), mac
 
 
@@ -152,7 +155,7 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
             "give one, or remove network: for DHCP",
         )
         return
-    gateways = {4: 0, 6: 0}
+    gateways: dict[int, list[str]] = {4: [], 6: []}
     for place, name, carried in every:
         here = (*path, *place)
         if not carried.dhcp and not carried.addresses and name not in used:
@@ -164,30 +167,36 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
         ways += [((*here, "routes", n, "via"), route.via) for n, route in enumerate(carried.routes)]
         for where, address in ways:
             assert address is not None  # noqa: S101  (a gateway is set)
-            if not any(inside(address, n) for n in networks) and not carried.dhcp:
+            direct = where[-1] == "gateway" and (carried.on_link or ipaddress.ip_address(address).is_link_local)
+            if not any(inside(address, n) for n in networks) and not carried.dhcp and not direct:
                 said = ", ".join(map(str, networks)) or "none"
+                also = "; on_link: true if the router is reached without one" if where[-1] == "gateway" else ""
                 say(
                     "IB422",
                     where,
                     f"{address} is not in a network of {name} ({said})",
-                    "give an address in the same network as the node's own",
+                    f"give an address in the same network as the node's own{also}",
                 )
             elif any(str(ipaddress.ip_interface(a).ip) == address for a in carried.addresses):
                 say("IB422", where, f"{address} is the node's own address", "give the router's")
         for index, written in enumerate(carried.addresses):
             _host_part(context, (*here, "addresses", index), written)
         for way in _defaults(carried):
-            gateways[ipaddress.ip_address(way).version] += 1
-    if not dhcp and not any(gateways.values()):
+            gateways[ipaddress.ip_address(way).version].append(name)
+        if carried.dhcp and carried.default_route:
+            gateways[4].append(f"{name} by DHCP")
+    if not any(gateways.values()):
         say("IB423", path, "no default gateway", "set gateway: on one interface")
-    for family, count in gateways.items():
-        if count > 1:
+    for family, out in gateways.items():
+        if len(out) > 1:
+            by_dhcp = any(way.endswith(" by DHCP") for way in out)
             say(
                 "IB424", path,
-                f"{count} default gateways (IPv{family}): which one is used is left to chance",
-                "keep one of them; reach other networks by routes:",
+                f"{len(out)} default gateways (IPv{family}: {', '.join(out)}): which one is used is left to chance",
+                "set default_route: false on the interfaces with DHCP whose gateway is not the node's" if by_dhcp
+                else "keep one of them; reach other networks by routes:",
             )  # fmt: skip
-    if not dhcp and not network.dns:
+    if not network.dns and not any(carried.dhcp and carried.use_dns for _, _, carried in every):
         say(
             "IB425", path, "no DNS server; CoreDNS, where it runs there, does not start without one",
             "set dns: on it; any address will do where there is no server",

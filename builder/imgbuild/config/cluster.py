@@ -7,110 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from imgbuild.config.cluster_fields import (
-    Destination,
-    Endpoint,
-    InterfaceAddress,
-    InterfaceName,
-    LabelName,
-    LabelValue,
-    Mac,
-    Mtu,
-    PinnedImage,
-)
+from imgbuild.config.cluster_fields import Endpoint, InterfaceName, LabelName, LabelValue, Mac, PinnedImage
 from imgbuild.config.fields import Address, DnsName, HostName, Model, duration
+from imgbuild.config.node_network import MAC, Interface, NodeNetwork
 from imgbuild.config.profile import Profile
 from imgbuild.config.setting import Like, Setting, Words
-
-_MAC = "52:54:00:ab:cd:ef"
-
-
-class Route(Model):
-    """A static route; ``to`` is a network (0.0.0.0/0 for all, never the word default: cloud-init < 25.3)."""
-
-    to: Annotated[
-        Destination,
-        Setting(
-            "Network that the route leads to. Not the word `default`: cloud-init before 25.3 makes a broken route of "
-            "it.",
-            example="10.9.0.0/16",
-        ),
-    ]
-    via: Annotated[Address, Setting("Next hop.", example="10.0.0.254")]
-    metric: Annotated[
-        Annotated[int, Field(ge=0, le=2**32 - 1)] | None, Setting("Metric of the route.", example=100)
-    ] = None
-
-
-class Addresses(Model):
-    """What an interface, a bond or a VLAN carries. Empty and without DHCP: a port of a bond or VLAN."""
-
-    dhcp: Annotated[bool, Setting("Whether it gets its address by DHCP.")] = False
-    addresses: Annotated[
-        list[InterfaceAddress],
-        Setting("Static addresses, each with its prefix length.", example=["10.0.0.11/24"]),
-    ] = []
-    gateway: Annotated[Address | None, Setting("Gateway of the default route.", example="10.0.0.1")] = None
-    routes: Annotated[list[Route], Setting("More routes.", example=[{"to": "10.9.0.0/16", "via": "10.0.0.254"}])] = []
-    mtu: Annotated[Mtu | None, Setting("Size of the largest packet.", unit="bytes", example=9000)] = None
-
-
-class Interface(Addresses):
-    """A physical interface, found by its MAC and renamed to ``name``."""
-
-    name: Annotated[
-        InterfaceName, Setting("Name that the interface gets; the card is found by its MAC.", example="eth0")
-    ]
-    mac: Annotated[Mac, Setting("MAC of the card, in quotes.", example=_MAC)]
-
-
-class Bond(Addresses):
-    """A bond of interfaces."""
-
-    name: Annotated[InterfaceName, Setting("Name of the bond.", example="bond0")]
-    interfaces: Annotated[
-        list[InterfaceName],
-        Field(min_length=1),
-        Setting("Names of the interfaces that it consists of.", example=["eth0", "eth1"]),
-    ]
-    mode: Annotated[
-        Literal["balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"],
-        Setting("How the interfaces share the traffic."),
-    ] = "active-backup"
-    miimon: Annotated[
-        int,
-        Field(ge=1, le=10_000),
-        Setting("How often the links are checked.", unit="milliseconds", example=200),
-    ] = 100
-
-
-class Vlan(Addresses):
-    """A VLAN on an interface or a bond."""
-
-    name: Annotated[InterfaceName, Setting("Name of the VLAN's interface.", example="vlan20")]
-    id: Annotated[int, Field(ge=1, le=4094), Setting("Number of the VLAN.", example=20)]
-    link: Annotated[InterfaceName, Setting("Interface or bond that the VLAN is on.", example="bond0")]
-
-
-class NodeNetwork(Model):
-    """Static network of one node. A node without it uses DHCP."""
-
-    interfaces: Annotated[
-        list[Interface],
-        Field(min_length=1),
-        Setting(
-            "Network cards of the node. One without addresses and without DHCP is a port of a bond or a VLAN.",
-            example=[{"name": "eth0", "mac": _MAC, "addresses": ["10.0.0.11/24"], "gateway": "10.0.0.1"}],
-        ),
-    ]
-    bonds: Annotated[
-        list[Bond], Setting("Bonds of interfaces.", example=[{"name": "bond0", "interfaces": ["eth0", "eth1"]}])
-    ] = []
-    vlans: Annotated[
-        list[Vlan], Setting("VLANs on interfaces or bonds.", example=[{"name": "vlan20", "id": 20, "link": "bond0"}])
-    ] = []
-    dns: Annotated[list[Address], Setting("Name servers.", example=["10.0.0.1"])] = []
-    search: Annotated[list[DnsName], Setting("DNS search domains.", example=["lab.example.com"])] = []
 
 
 class Taint(Model):
@@ -138,7 +39,7 @@ class Node(Model):
     mac: Annotated[
         Mac | None,
         Setting(
-            "MAC of the card that the machine boots from over the network. `null`: its first interface's.", example=_MAC
+            "MAC of the card that the machine boots from over the network. `null`: its first interface's.", example=MAC
         ),
     ] = None
     network: Annotated[NodeNetwork | None, Setting("Static network of the node. `null`: the node uses DHCP.")] = None
@@ -171,6 +72,17 @@ class Node(Model):
     def boot_mac(self) -> str | None:
         """The MAC that PXE files go by."""
         return self.mac or (self.network.interfaces[0].mac if self.network else None)
+
+    @property
+    def macs(self) -> list[str]:
+        """The MACs that are known, in the order of its interfaces."""
+        every = [self.mac_of(interface) for interface in self.network.interfaces] if self.network else [self.mac]
+        return [mac for mac in every if mac is not None]
+
+    def mac_of(self, interface: Interface) -> str | None:
+        """The MAC of one of its interfaces; the only one's may be given as the node's. None if it is not known."""
+        only = self.network is not None and len(self.network.interfaces) == 1
+        return interface.mac or (self.mac if only else None)
 
 
 class Vip(Model):

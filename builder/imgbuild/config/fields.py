@@ -200,9 +200,8 @@ HostName = Annotated[
     str,
     pattern(
         r"(?=.{1,63}$)(?!localhost(\.|$))(?![0-9.]+$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*",
-        "a host name has lower-case letters, digits, dashes and dots, and each part begins and ends with a letter or "
-        "digit; at most 63 characters together: the kubelet makes a label of it, and Linux takes 64; "
-        "localhost and digits alone mean other addresses",
+        "a host name has lower-case letters, digits, dashes and dots (RFC 1123), at most 63 characters, because the "
+        "kubelet makes a label of it; localhost and digits alone mean other addresses",
     ),
     Words("host name"),
 ]

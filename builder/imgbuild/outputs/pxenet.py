@@ -13,12 +13,15 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
-from imgbuild.config.cluster import Addresses, Node, NodeNetwork
+from imgbuild.config.cluster import Node
+from imgbuild.config.node_network import Bond, Interface, NodeNetwork, Vlan
 from imgbuild.config.target import Target
 from imgbuild.facts.derive import since
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import gzipped
-from imgbuild.render.network import devices
+from imgbuild.render.network import bond_options
+
+Device = Interface | Bond | Vlan
 
 
 def network_arguments(target: Target, node: Node, config: bytes | None) -> list[str]:
@@ -44,50 +47,51 @@ def command_line(resolved: Resolved, network: Sequence[str]) -> str:
     return " ".join([*resolved.kernel_arguments, *console, seed, *network])
 
 
-def uplink(network: NodeNetwork) -> Addresses | None:
+def uplink(network: NodeNetwork) -> Device | None:
     """The device with the first IPv4 address, one with a gateway before others."""
-    with_v4 = [d for d in devices(network) if _v4(d)]
+    with_v4 = [d for d in network.devices if _v4(d)]
     return next((d for d in with_v4 if d.gateway and ":" not in d.gateway), with_v4[0] if with_v4 else None)
 
 
-def _v4(device: Addresses) -> list[ipaddress.IPv4Interface]:
+def _v4(device: Device) -> list[ipaddress.IPv4Interface]:
     found = [ipaddress.ip_interface(address) for address in device.addresses]
     return [address for address in found if isinstance(address, ipaddress.IPv4Interface)]
 
 
-def _ip(device: Addresses, host: str, name: str) -> str:
+def _ip(device: Device, host: str) -> str:
     """``ip=`` of kernel and dracut: client, peer, gateway, netmask, host name, interface, how."""
     address = _v4(device)[0]
     gateway = device.gateway if device.gateway and ":" not in device.gateway else ""
-    return f"ip={address.ip}::{gateway}:{address.netmask}:{host}:{name}:none"
+    return f"ip={address.ip}::{gateway}:{address.netmask}:{host}:{device.name}:none"
 
 
 def _dracut(node: Node, network: NodeNetwork) -> list[str]:
     """dracut.cmdline(7), as of dracut 033 (CentOS 7): name servers are separate arguments."""
     device = uplink(network)
-    if device is None:
+    if device is None or device.on_link:
         return []
-    name = str(getattr(device, "name", ""))
+    name = device.name
     out = []
     parent = next((vlan.link for vlan in network.vlans if vlan.name == name), name)
     bond = next((b for b in network.bonds if b.name == parent), None)
     ports = bond.interfaces if bond else [parent]
     # Never with the kernel's own names: according to dracut.cmdline(7) they then collide.
     named = [i for i in network.interfaces if i.name in ports and not re.fullmatch(r"eth[0-9]+", i.name)]
-    out += [f"ifname={i.name}:{i.mac}" for i in named]
+    out += [f"ifname={i.name}:{mac}" for i in named if (mac := node.mac_of(i))]
     if bond is not None:
-        out.append(f"bond={bond.name}:{','.join(bond.interfaces)}:mode={bond.mode},miimon={bond.miimon}")
+        options = ",".join(f"{key}={value}" for key, value in bond_options(bond).items())
+        out.append(f"bond={bond.name}:{','.join(bond.interfaces)}:{options}")
     if parent != name:
         out.append(f"vlan={name}:{parent}")
-    out.append(_ip(device, node.name, name))
+    out.append(_ip(device, node.name))
     return out + [f"nameserver={server}" for server in network.dns]
 
 
 def _initramfs_tools(node: Node, network: NodeNetwork) -> list[str]:
     """initramfs-tools(7) and ipconfig of klibc: an interface only, two IPv4 name servers at the end."""
     device = uplink(network)
-    if device is None or not any(device is interface for interface in network.interfaces):
+    if device is None or device.on_link or not any(device is interface for interface in network.interfaces):
         return []
     servers = [server for server in network.dns if ":" not in server][:2]
-    ip = _ip(device, node.name, str(getattr(device, "name", "")))
+    ip = _ip(device, node.name)
     return ["".join([ip, *(f":{server}" for server in servers)])]

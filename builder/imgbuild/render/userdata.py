@@ -12,6 +12,7 @@ from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.resolved import Resolved
+from imgbuild.render.ifcfg import ifcfg
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.templates import environment, static
 from imgbuild.render.yamltext import block, content, quote
@@ -50,6 +51,8 @@ def user_data(
         "cluster": cluster,
         "content": content,
         "files": files,
+        "ifcfg": ifcfg(resolved, node),
+        "ifcfg_script": static("cloudinit", "ifcfg.sh").decode(),
         "guard": static("cloudinit", "guard.sh").decode(),
         "include": include,
         "node": node,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from imgbuild.config.cluster import Node
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import mime
 from imgbuild.outputs.include import include_archive, public, small_user_data
@@ -92,6 +93,18 @@ def test_a_seed_makes_its_node(profile: str, mode: str, kind: str, tmp_path: Pat
     if address is not None:
         places = [applied.root / "etc" / name for name in ("systemd/network", "netplan", "network")]
         assert any(address in file.read_bytes() for p in places for file in p.rglob("*cloud-init*") if file.is_file())
+
+
+def test_a_qualified_name_and_a_single_card_without_a_mac(tmp_path: Path) -> None:
+    card = {"name": "port0", "addresses": ["192.0.2.10/24"], "gateway": "192.0.2.1"}
+    node = Node.model_validate({"name": "n1.lab.example", "role": "worker", "network": {"interfaces": [card]}})
+    given = resolved("debian12-efi", "baked", ["kernel.interface_names=predictable"])
+    applied = apply_seed(seed_of(given, node), tmp_path, modules=module_list(given), macs=MACS[:1])
+    check_node(applied, given, "n1.lab.example", trees_of(given, node))
+    written = [
+        f for f in (applied.root / "etc").rglob("*cloud-init*") if f.is_file() and b"192.0.2.10" in f.read_bytes()
+    ]
+    assert written
 
 
 def test_mime_and_gzip_arrive_as_plain_text_does(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from imgbuild.config.cluster import Node, NodeNetwork
+from imgbuild.config.cluster import Node
+from imgbuild.config.node_network import NodeNetwork
 from imgbuild.config.target import load_target
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.network import network_config
@@ -210,3 +211,71 @@ def test_two_gateways_of_two_families_and_no_gateway() -> None:
     old = {c["name"]: c for c in yaml.safe_load(config(OLD, node))["config"]}
     assert old["eth0"]["subnets"][0]["gateway"] == "2001:db8::ff"
     assert "gateway" not in old["eth1"]["subnets"][0]
+
+
+DHCP2 = Node.model_validate(
+    {
+        "name": "two",
+        "role": "worker",
+        "network": {
+            "interfaces": [
+                {"name": "eth0", "mac": "52:54:00:00:00:01", "dhcp": True},
+                {"name": "eth1", "mac": "52:54:00:00:00:02", "dhcp": True, "default_route": False, "use_dns": False},
+            ],
+            "dns": ["192.0.2.53"],
+        },
+    }
+)
+
+
+def test_what_dhcp_sends_is_left_out_where_it_is_not_to_be_used(tmp_path: Path) -> None:
+    """Netplan's use-routes and use-dns; without netplan, cloud-init's networkd renderer knows them too."""
+    made = yaml.safe_load(config(NEW, DHCP2))["ethernets"]
+    assert "dhcp4-overrides" not in made["eth0"]
+    assert made["eth1"]["dhcp4-overrides"] == {"use-routes": False, "use-dns": False}
+    assert made["eth0"]["nameservers"] == {"addresses": ["192.0.2.53"]}
+    everything = convert(config(NEW, DHCP2), "networkd", tmp_path)
+    (eth1,) = [text for path, text in everything.items() if "eth1" in path]
+    assert "UseRoutes=False" in eth1 and "UseDNS=False" in eth1, eth1
+
+
+def one(**card: object) -> Node:
+    interface = {"name": "eth0", "addresses": ["192.0.2.10/24"], "gateway": "192.0.2.1", **card}
+    return Node.model_validate({"name": "n", "role": "worker", "network": {"interfaces": [interface]}})
+
+
+def test_a_gateway_outside_the_network_is_on_link() -> None:
+    node = one(mac="52:54:00:00:00:01", gateway="198.51.100.1", on_link=True)
+    eth0 = yaml.safe_load(config(NEW, node))["ethernets"]["eth0"]
+    assert eth0["routes"] == [{"to": "0.0.0.0/0", "via": "198.51.100.1", "on-link": True}]
+    assert "gateway4" not in eth0
+    later = _at(resolved("debian12-efi", "baked"), "25.3", node)["ethernets"]["eth0"]
+    assert later["routes"] == [{"to": "default", "via": "198.51.100.1", "on-link": True}]
+
+
+def test_a_single_card_without_a_mac() -> None:
+    node = one()
+    assert yaml.safe_load(config(NEW, node))["ethernets"]["eth0"].keys() == {"addresses", "gateway4"}
+    # Debian's cloud image has predictable names until it has been restarted with net.ifnames=0.
+    stock = yaml.safe_load(config(("debian12-efi", "stock"), node))["ethernets"]["eth0"]
+    assert stock["match"] == {"name": "e*"} and "set-name" not in stock
+    assert "mac_address" not in yaml.safe_load(config(OLD, node))["config"][0]
+    given = node.model_copy(update={"mac": "52:54:00:00:00:09"})
+    assert yaml.safe_load(config(OLD, given))["config"][0]["mac_address"] == "52:54:00:00:00:09"
+    assert yaml.safe_load(config(NEW, given))["ethernets"]["eth0"]["match"] == {"macaddress": "52:54:00:00:00:09"}
+
+
+def test_options_of_a_bond_by_netplans_names() -> None:
+    network = {
+        "interfaces": [{"name": f"eth{n}", "mac": f"52:54:00:00:00:0{n}"} for n in (0, 1)],
+        "bonds": [
+            {"name": "bond0", "interfaces": ["eth0", "eth1"], "mode": "802.3ad", "lacp_rate": "fast",
+             "xmit_hash_policy": "layer3+4", "dhcp": True}
+        ],
+    }  # fmt: skip
+    node = Node.model_validate({"name": "n", "role": "worker", "network": network})
+    wanted = {"mode": "802.3ad", "mii-monitor-interval": "100", "lacp-rate": "fast", "transmit-hash-policy": "layer3+4"}
+    assert yaml.safe_load(config(NEW, node))["bonds"]["bond0"]["parameters"] == wanted
+    network["bonds"] = [{"name": "bond0", "interfaces": ["eth0", "eth1"], "primary": "eth1", "dhcp": True}]
+    node = Node.model_validate({"name": "n", "role": "worker", "network": network})
+    assert yaml.safe_load(config(NEW, node))["bonds"]["bond0"]["parameters"]["primary"] == "eth1"

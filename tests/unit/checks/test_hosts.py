@@ -16,6 +16,7 @@ from tests.support import checking
 from tests.support.checking import codes, well_formed
 
 ETH0 = "{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}"
+DHCP1 = "{name: eth1, mac: '52:54:00:00:00:02', dhcp: true}"
 ETH1 = "{name: eth1, mac: '52:54:00:00:00:02'}"
 ETH2 = "{name: eth2, mac: '52:54:00:00:00:03'}"
 BOND = "{name: bond0, interfaces: [eth1, eth2], addresses: [10.9.0.1/24]}"
@@ -58,8 +59,8 @@ BONDED = one(net(ETH0, ETH1, ETH2, bonds=BOND))
 
 ROWS: list[tuple[str, str, str]] = [
     ("IB401", cluster("{name: a}", "{name: a, role: worker}"), cluster("{name: a}", "{name: b, role: worker}")),
-    ("IB402", one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:01', dhcp: true}")),
-     one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:0a', dhcp: true}"))),
+    ("IB402", one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:01', dhcp: true, default_route: false}")),
+     one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:0a', dhcp: true, default_route: false}"))),
     ("IB402", cluster("{name: a, mac: '52:54:00:AA:00:01'}", "{name: b, role: worker, mac: '52:54:00:aa:00:01'}"),
      cluster("{name: a, mac: '52:54:00:AA:00:01'}", "{name: b, role: worker, mac: '52:54:00:aa:00:02'}")),
     ("IB403", cluster(f"{{name: a, network: {net(ETH0)}}}",
@@ -129,6 +130,15 @@ ROWS: list[tuple[str, str, str]] = [
      one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24]}"))),
     ("IB424", one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: [10.0.0.2/24], gateway: 10.0.0.1}")),
      one(net(ETH0, "{name: eth1, mac: '52:54:00:00:00:02', addresses: ['2001:db8::2/64'], gateway: '2001:db8::1'}"))),
+    ("IB424", one(net(ETH0, DHCP1)), one(net(ETH0, DHCP1.replace("true", "true, default_route: false")))),
+    ("IB424", one(net(DHCP1.replace("eth1", "eth0").replace(":02", ":01"), DHCP1)),
+     one(net(DHCP1.replace("eth1", "eth0").replace(":02", ":01"), DHCP1.replace("true", "true, default_route: false")))),
+    ("IB423", one(net(DHCP1.replace("true", "true, default_route: false"))), one(net(DHCP1))),
+    ("IB422", one(net(ETH0.replace("192.168.1.1}", "192.168.2.1}"))),
+     one(net(ETH0.replace("192.168.1.1}", "192.168.2.1, on_link: true}")))),
+    ("IB422", one(net("{name: eth0, mac: '52:54:00:00:00:01', addresses: ['2001:db8::2/64'], gateway: '2001:db9::1'}")),
+     one(net("{name: eth0, mac: '52:54:00:00:00:01', addresses: ['2001:db8::2/64'], gateway: 'fe80::1'}"))),
+    ("IB425", one(net(DHCP1.replace("true", "true, use_dns: false"), dns="")), one(net(DHCP1, dns=""))),
     ("IB425", one(net(ETH0, dns="")), GOOD),
     ("IB426", one(net(ETH0.replace("1.10/24", "1.0/24"))), one(net(ETH0.replace("1.10/24", "1.0/31")))),
     ("IB426", one(net(ETH0.replace("1.10/24", "1.255/24"))), GOOD),
@@ -204,9 +214,9 @@ def test_one_advertised_address_for_two_control_planes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ['"a\'b"', '"a\\nb"', '"{{ 1 }}"', "'${x}'", "'$(reboot)'", "-a", "a-", "A", '"a;b"', "ä", "a.b", "a" * 64, "''"],
+    ['"a\'b"', '"a\\nb"', '"{{ 1 }}"', "'${x}'", "'$(reboot)'", "-a", "a-", "A", '"a;b"', "ä", "a..b", "a" * 64, "''"],
 )
-def test_a_host_name_is_a_label_and_nothing_else(name: str, tmp_path: Path) -> None:
+def test_a_host_name_carries_nothing_else(name: str, tmp_path: Path) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text(f"name: c\nnodes:\n  - name: {name}\n    role: control-plane\n")
     (found,) = findings("centos7-efi", cluster=file)

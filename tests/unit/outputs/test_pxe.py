@@ -154,6 +154,35 @@ def ip_arguments(profile: str, node: Node) -> list[str]:
     ]
 
 
+def carrying(**network: object) -> Node:
+    card = {"name": "eth0", "mac": "52:54:00:12:34:56"}
+    whole = {"interfaces": [card, {"name": "eth1", "mac": "52:54:00:12:34:57"}], "dns": ["192.0.2.53"], **network}
+    return Node.model_validate({"name": "n1", "role": "worker", "network": whole})
+
+
+def test_the_initramfs_gets_the_options_of_a_bond() -> None:
+    bond = {"name": "bond0", "interfaces": ["eth0", "eth1"], "addresses": ["192.0.2.20/24"], "gateway": "192.0.2.1"}
+    lacp = {"mode": "802.3ad", "lacp_rate": "fast", "xmit_hash_policy": "layer3+4"}
+    words = ip_arguments("centos7-efi", carrying(bonds=[bond | lacp]))
+    assert words[0] == "bond=bond0:eth0,eth1:mode=802.3ad,miimon=100,lacp_rate=fast,xmit_hash_policy=layer3+4"
+    words = ip_arguments("centos8-efi", carrying(bonds=[bond | {"primary": "eth1"}]))
+    assert words[0] == "bond=bond0:eth0,eth1:mode=active-backup,miimon=100,primary=eth1"
+
+
+@pytest.mark.parametrize("profile", ["centos7-efi", "debian12-efi"])
+def test_the_initramfs_does_not_reach_a_gateway_outside_its_network(profile: str) -> None:
+    card = {"name": "eth0", "mac": "52:54:00:12:34:56", "addresses": ["192.0.2.20/32"], "gateway": "198.51.100.1"}
+    node = carrying(interfaces=[card | {"on_link": True}])
+    assert ip_arguments(profile, node) == []
+    assert "outside the network" in findings_of(resolved(profile, "baked"), cluster_of(node))["IB803"].message
+
+
+def test_a_node_with_dhcp_needs_nothing_in_the_initramfs() -> None:
+    node = carrying(interfaces=[{"name": "eth0", "mac": "52:54:00:12:34:56", "dhcp": True}])
+    assert ip_arguments("centos8-efi", node) == []
+    assert "IB803" not in findings_of(resolved("centos8-efi", "baked"), cluster_of(node))
+
+
 def test_what_the_initramfs_is_told() -> None:
     ip = "ip=192.0.2.10::192.0.2.1:255.255.255.0:static1:eth0:none"
     assert ip_arguments("centos7-efi", STATIC) == [ip, "nameserver=192.0.2.53", "nameserver=192.0.2.54"]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from imgbuild.config.cluster import DEFAULT, Bond, Cluster, Interface, Node, NodeNetwork, Taint, Vip, Vlan
+from imgbuild.config.cluster import DEFAULT, Cluster, Node, Taint, Vip
 from imgbuild.config.load import load
+from imgbuild.config.node_network import Bond, Interface, NodeNetwork, Vlan
 from imgbuild.config.secrets import Secrets
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import own_address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imgbuild.diagnostics.codes import (
+    cards,
     cilium,
     cilium_agent,
     clouds,
@@ -27,6 +28,7 @@ FAMILIES = (
     kernel,
     nodes,
     links,
+    cards,
     control_plane,
     settings,
     sources,

@@ -44,7 +44,7 @@ CODES = (
                   dns: [1.1.1.1]
                   interfaces:
                     - {name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}
-                    - {name: eth1, mac: '52:54:00:00:00:01', dhcp: true}
+                    - {name: eth1, mac: '52:54:00:00:00:01', dhcp: true, default_route: false}
         """,
         good_cluster="""
             nodes:
@@ -54,7 +54,7 @@ CODES = (
                   dns: [1.1.1.1]
                   interfaces:
                     - {name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}
-                    - {name: eth1, mac: '52:54:00:00:00:0a', dhcp: true}
+                    - {name: eth1, mac: '52:54:00:00:00:0a', dhcp: true, default_route: false}
         """,
     ),
     Code(
@@ -149,7 +149,7 @@ CODES = (
         ERROR,
         "A gateway that the node cannot reach",
         why="A gateway must be in a network of the interface, and not the node itself.",
-        fix="Use the router's address.",
+        fix="Use the router's address. If it is reached without being in a network of the node's, set `on_link: true`.",
         bad_cluster="""
             nodes:
               - name: cp1
@@ -194,8 +194,8 @@ CODES = (
         "IB424",
         WARNING,
         "A node with several default gateways of one family",
-        why="Which one is used is left to chance.",
-        fix="Keep one of them, and reach other networks by `routes`.",
+        why="Which one is used is left to chance. A DHCP server usually sends one, too.",
+        fix="Keep one of them, and reach other networks by `routes`; with DHCP set `default_route: false`.",
         bad_cluster="""
             nodes:
               - name: cp1

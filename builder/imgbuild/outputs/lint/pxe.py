@@ -47,12 +47,15 @@ def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings
 def _static(resolved: Resolved, layered: Layered | None, findings: Findings, path: Path, node: Node) -> None:
     target = resolved.target
     said = network_arguments(target, node, network_config(resolved, node))
-    if len(said) == 1 and node.network is not None:
-        device = uplink(node.network)
+    device = uplink(node.network) if node.network is not None else None
+    by_dhcp = device is None and node.network is not None and any(each.dhcp for each in node.network.devices)
+    if len(said) == 1 and not by_dhcp:  # DHCP needs no argument
         why = (
             "it has no IPv4 address"
             if device is None
-            else f"{target.name}'s initramfs sets up no bond and no VLAN ({getattr(device, 'name', '')})"
+            else f"its gateway is outside the network of {device.name}"
+            if device.on_link
+            else f"{target.name}'s initramfs sets up no bond and no VLAN ({device.name})"
         )
         report(
             findings, layered, "IB803", path,
