@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,37 @@ def test_files_of_the_users_own_in_place_of_ours() -> None:
     told = {f.key: f for f in found if f.code == "IB458"}
     assert set(told) == {"files[0].path", "files[1].path"}
     assert all(f.severity == "warning" for f in told.values())
+
+
+def node_files(rendered: Rendered | None) -> dict[str, bytes]:
+    """The node's files in baked mode, by path."""
+    assert rendered is not None
+    start = "imgbuild-node/tree"
+    return {p.removeprefix(start): f.content for p, f in rendered.groups["elements"].items() if p.startswith(start)}
+
+
+def test_a_proxy_cache_of_harbor() -> None:
+    rendered, found = checked(Request(str(CASES / "harbor-path.yaml")))
+    assert {f.code for f in found} == {"IB518", "IB519", "IB525"} and not [f for f in found if f.severity == "error"]
+    files = node_files(rendered)
+    for name, project in (("docker.io", "dockerhub"), ("quay.io", "quay")):
+        hosts = tomllib.loads(files[f"/etc/containerd/certs.d/{name}/hosts.toml"].decode())["host"]
+        url = f"https://harbor.corp.example/v2/{project}"
+        assert hosts == {url: {"capabilities": ["pull", "resolve"], "override_path": True}}
+        buildkit = tomllib.loads(files["/etc/buildkit/buildkitd.toml"].decode())["registry"]
+        assert buildkit[name] == {"mirrors": [f"harbor.corp.example/{project}"]}
+    assert tomllib.loads(files["/etc/containerd-stargz-grpc/config.toml"].decode()) == {}
+
+
+def test_a_registry_over_http() -> None:
+    rendered, found = checked(Request(str(CASES / "reg-plain.yaml")))
+    assert {f.code for f in found} == {"IB512", "IB518", "IB519"}
+    files = node_files(rendered)
+    hosts = tomllib.loads(files["/etc/containerd/certs.d/10.7.0.5:5000/hosts.toml"].decode())
+    assert hosts == {"server": "http://10.7.0.5:5000", "host": {}}
+    assert tomllib.loads(files["/etc/buildkit/buildkitd.toml"].decode()) == {
+        "registry": {"10.7.0.5:5000": {"http": True}}
+    }
 
 
 def test_an_unknown_machine_gets_no_keys(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from imgbuild.checks import (
     kubernetes,
     network,
     pxe,
+    registries,
     repositories,
     roles,
     routes,
@@ -35,7 +36,9 @@ from imgbuild.diagnostics.findings import Findings, Path
 from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 
-_PROFILE = (kubernetes, kernel, containerd, cilium, images, network, users_files, repositories, addresses)
+_PROFILE = (
+    kubernetes, kernel, containerd, registries, cilium, images, network, users_files, repositories, addresses,
+)  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, cards, roles)
 

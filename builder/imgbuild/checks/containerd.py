@@ -1,17 +1,12 @@
-"""The container runtime: where it comes from, whether it starts here, snapshotters, registries."""
+"""The container runtime: where it comes from, whether it starts here, snapshotters."""
 
 from __future__ import annotations
-
-from urllib.parse import urlsplit
 
 from imgbuild.checks.context import Context
 from imgbuild.checks.pins import pinned
 from imgbuild.config.data import versions
-from imgbuild.config.profile import Registry
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import since, version
-
-_DOCKER = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com")
 
 
 def check(context: Context) -> None:
@@ -24,9 +19,6 @@ def check(context: Context) -> None:
     _snapshotters(context)
     _folders(context)
     _images(context)
-    for name, registry in context.profile.containerd.registries.items():
-        if registry is not None:
-            _registry(context, name, registry)
 
 
 def _distribution(context: Context) -> None:
@@ -142,38 +134,3 @@ def _images(context: Context) -> None:
                     "IB516", (*path, number, "urls", index), f"{packed}: the node loads a plain tar or a gzipped one",
                     "unpack it, or pack it with gzip, and give the new file's sha256",
                 )  # fmt: skip
-
-
-def _registry(context: Context, name: str, registry: Registry) -> None:
-    path: Path = ("containerd", "registries", name)
-    if name in _DOCKER:
-        context.report(
-            "IB509", path, f"images of Docker Hub are named docker.io/…: containerd never looks under {name}",
-            'write it under "docker.io"',
-        )  # fmt: skip
-    port = name.partition(":")[2]
-    if port and not 0 < int(port) < 65536:
-        context.report("IB509", path, f"{port} is not a valid port", "use a port from 1 to 65535")
-    places = [((*path, "server"), registry.server)]
-    places += [((*path, "mirrors", i), url) for i, url in enumerate(registry.mirrors)]
-    for place, url in places:
-        parts = urlsplit(url)
-        if parts.scheme == "file" or not parts.netloc:
-            context.report("IB510", place, "a registry is reached over http or https", "write https://HOST")
-        elif parts.path.rstrip("/") == "/v2" or parts.path.startswith("/v2/"):
-            context.report(
-                "IB510", place, "containerd adds /v2 itself: this would request /v2/v2, and silently fall back",
-                f"write {parts.scheme}://{parts.netloc}",
-            )  # fmt: skip
-        elif parts.path.strip("/") or parts.query or parts.fragment:
-            context.report(
-                "IB511", place, "a registry's URL is a host; containerd appends /v2 to this path",
-                f"write {parts.scheme}://{parts.netloc}, unless that mirror documents the path",
-            )  # fmt: skip
-        if parts.scheme == "http":
-            context.report(
-                "IB512", place, "images come over http: anyone on the network path can replace them",
-                "use https, or pin images by digest",
-            )  # fmt: skip
-    if len(set(registry.mirrors)) != len(registry.mirrors):
-        context.report("IB513", (*path, "mirrors"), "duplicate mirror", "remove one of them")

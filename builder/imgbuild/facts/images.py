@@ -17,6 +17,7 @@ from imgbuild.diagnostics.findings import Path
 from imgbuild.facts import derive
 from imgbuild.facts.cilium_values import chart_values
 from imgbuild.facts.conditions import Configuration, truth
+from imgbuild.facts.registries import mirrors, source
 from imgbuild.facts.resolved import Resolved
 
 _UPSTREAM = "registry.k8s.io"
@@ -58,9 +59,9 @@ def addresses(profile: Profile, image: Image) -> list[str]:
     registries = profile.containerd.registries
     named = registries.get(image.registry)
     if named is not None:
-        return [*named.mirrors, named.server]
+        return [one.url for one in (*mirrors(named), source(named.server))]
     default = registries.get("_default")
-    return [*(default.mirrors if default is not None else ()), f"https://{image.registry}"]
+    return [*(one.url for one in (mirrors(default) if default is not None else ())), f"https://{image.registry}"]
 
 
 def mirrored(profile: Profile, image: Image) -> bool:

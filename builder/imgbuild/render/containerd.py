@@ -5,14 +5,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from packaging.version import Version
 
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.errors import ImgbuildError
 from imgbuild.facts.derive import containerd_line, since, version
+from imgbuild.facts.registries import authorities
 from imgbuild.facts.resolved import Resolved
+from imgbuild.render import registries
 from imgbuild.render.nodefile import NodeFile, NodeLink
 from imgbuild.render.templates import render, static
 
@@ -23,17 +24,7 @@ def files(resolved: Resolved) -> Iterator[NodeFile]:
     """Everything below /etc/containerd, and stargz and buildkit where they are enabled."""
     profile = resolved.profile
     yield NodeFile("/etc/containerd/config.toml", config(resolved))
-    for name, registry in profile.containerd.registries.items():
-        if registry is not None:
-            content = render(
-                "node",
-                "etc/containerd/certs.d/hosts.toml.j2",
-                name=name,
-                # With its own server, _default would send requests for every unknown registry there.
-                server=None if name == "_default" else registry.server,
-                mirrors=registry.mirrors,
-            )
-            yield NodeFile(f"/etc/containerd/certs.d/{name}/hosts.toml", content)
+    yield from registries.hosts(profile)
     yield NodeFile("/etc/crictl.yaml", _crictl(profile))
     if profile.containerd.stargz.enabled:
         yield from _stargz(profile)
@@ -118,27 +109,15 @@ def _crictl(profile: Profile) -> bytes:
     return render("node", "etc/crictl.yaml.j2", endpoint=profile.crictl.endpoint, timeout=profile.crictl.timeout)
 
 
-def _mirrors(profile: Profile) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Registries with their mirrors as host[/path], the only form that stargz and buildkit accept."""
-    found = []
-    for name, registry in sorted(profile.containerd.registries.items()):
-        if registry is None or not registry.mirrors or name == "_default":
-            continue
-        urls = [urlsplit(url) for url in registry.mirrors]
-        rows = [{"host": url.netloc + url.path.rstrip("/"), "plain": url.scheme == "http"} for url in urls]
-        found.append((name, rows))
-    return found
-
-
 def _stargz(profile: Profile) -> Iterator[NodeFile]:
     stargz = profile.containerd.stargz
     name = "containerd.service.d/10-imgbuild-stargz.conf"
     yield NodeFile(f"/{SYSTEM}/{name}", static("node", f"{SYSTEM}/{name}"))
     name = "stargz-snapshotter.service.d/10-imgbuild.conf"
-    content = render("node", f"{SYSTEM}/{name}.j2", root=stargz.root, log_level=stargz.log_level)
+    more = {"authorities": registries.AUTHORITIES if authorities(profile) else None}
+    content = render("node", f"{SYSTEM}/{name}.j2", root=stargz.root, log_level=stargz.log_level, **more)
     yield NodeFile(f"/{SYSTEM}/{name}", content)
-    content = render("node", "etc/containerd-stargz-grpc/config.toml.j2", registries=_mirrors(profile))
-    yield NodeFile("/etc/containerd-stargz-grpc/config.toml", content)
+    yield registries.stargz_file(profile)
 
 
 def _buildkit(profile: Profile) -> Iterator[NodeFile]:
@@ -146,7 +125,4 @@ def _buildkit(profile: Profile) -> Iterator[NodeFile]:
     name = "buildkit.service.d/10-imgbuild.conf"
     content = render("node", f"{SYSTEM}/{name}.j2", root=buildkit.root, snapshotter=buildkit.snapshotter)
     yield NodeFile(f"/{SYSTEM}/{name}", content)
-    registries = _mirrors(profile)
-    plain = sorted({row["host"].partition("/")[0] for _, rows in registries for row in rows if row["plain"]})
-    content = render("node", "etc/buildkit/buildkitd.toml.j2", registries=registries, plain=plain)
-    yield NodeFile("/etc/buildkit/buildkitd.toml", content)
+    yield registries.buildkit_file(profile)

@@ -117,26 +117,6 @@ def test_stargz_as_cri_snapshotter_on_2x() -> None:
     assert parsed["proxy_plugins"]["stargz"]["exports"]["root"] == found.profile.containerd.stargz.root
 
 
-def test_mirrors_reach_all_three_that_pull() -> None:
-    mirrors = "{server: 'https://registry-1.docker.io', mirrors: ['https://one.example.com/x/', 'http://two:5000']}"
-    sets = [f"containerd.registries={{docker.io: {mirrors}, _default: {mirrors}}}"]
-    found = resolved("debian12-efi", sets=sets)
-    files = {path: file.content.decode() for path, file in node_tree(found).by_path().items()}
-    hosts = tomllib.loads(files["/etc/containerd/certs.d/docker.io/hosts.toml"])
-    assert hosts["server"] == "https://registry-1.docker.io"
-    assert list(hosts["host"]) == ["https://one.example.com/x/", "http://two:5000"]
-    assert all(host == {"capabilities": ["pull", "resolve"]} for host in hosts["host"].values())
-    # A server would catch every registry that has no folder of its own.
-    assert "server" not in tomllib.loads(files["/etc/containerd/certs.d/_default/hosts.toml"])
-    stargz = tomllib.loads(files["/etc/containerd-stargz-grpc/config.toml"])
-    assert stargz["resolver"]["host"]["docker.io"]["mirrors"] == [
-        {"host": "one.example.com/x"}, {"host": "two:5000", "insecure": True},
-    ]  # fmt: skip
-    buildkit = tomllib.loads(files["/etc/buildkit/buildkitd.toml"])
-    assert buildkit["registry"]["docker.io"]["mirrors"] == ["one.example.com/x", "two:5000"]
-    assert buildkit["registry"]["two:5000"] == {"http": True}
-
-
 def test_toml_text_is_exact() -> None:
     for text in ('a"b\\c', "\n\t\x00\x1f\x7f\b\f\r", "é 日本 \U0001f600", "{{ x }}", ""):
         assert tomllib.loads(f"x = {toml(text)}\n")["x"] == text

@@ -54,6 +54,13 @@ class Cri:
             return {"id": text(image, 1), "tags": tags}
         return None
 
+    def pull(self, name: str) -> str:
+        """Pull an image, as the kubelet does for a pod without a secret of its own: its id."""
+        return text(self._call(_IMAGES + "PullImage", encode({1: encode({1: name})})), 1)
+
+    def remove_image(self, name: str) -> None:
+        self._call(_IMAGES + "RemoveImage", encode({1: encode({1: name})}))
+
     def run_sandbox(self, name: str, cgroup_parent: str) -> str:
         """Start a pod sandbox on the host's network: its id. No CNI plugin is asked."""
         metadata = encode({1: name, 2: f"uid-{name}", 3: "imgbuild-test"})

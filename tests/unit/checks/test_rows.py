@@ -44,7 +44,14 @@ def values(*pairs: str) -> tuple[str, ...]:
     return tuple(f"cilium.values.{pair}" for pair in pairs)
 
 
+def mirror(items: str) -> str:
+    """--set with mirrors of docker.io: a URL, or items of a list in YAML."""
+    return f'containerd.registries."docker.io".mirrors=[{items}]'
+
+
 W = Severity.WARNING
+OVERLAY = "containerd.buildkit.snapshotter=overlayfs"
+"""So that IB525 keeps quiet: the stargz snapshotter cannot use a mirror with a path."""
 IPV6 = (
     "kubernetes.pod_cidr=fd00::/48",
     "kubernetes.service_cidr=fd01::/112",
@@ -142,7 +149,13 @@ ROWS = [
     Row("IB507", C7, ("containerd.stargz.enabled=false",),
         ("containerd.stargz.enabled=false", "containerd.buildkit.snapshotter=overlayfs")),
     Row("IB508", C7, ("containerd.state=/var/lib/containerd",), ("containerd.state=/run/containerd2",)),
+    Row("IB510", C7, (mirror("https://a.org?ns=x"),), (mirror("https://a.org/v2/"),)),
     Row("IB510", C7, ('containerd.registries."docker.io".server=file:///srv',), ('containerd.registries."docker.io"=null',)),
+    Row("IB524", C7, (mirror("https://a.org, {url: 'https://a.org', path: b, skip_verify: true}"), OVERLAY),
+        (mirror("https://a.org, 'http://a.org:8080'"),), also=("IB523",), good_codes=("IB512",)),
+    Row("IB525", C7, (mirror("https://a.org/hub"),), (mirror("https://a.org/hub"), OVERLAY), severity=Severity.INFO),
+    Row("IB525", C7, (mirror("{url: 'https://a.org', skip_verify: true}"),),
+        (mirror("https://a.org/hub"), OVERLAY, "containerd.stargz.enabled=false"), also=("IB523",), severity=Severity.INFO),
     Row("IB512", C7, ('containerd.registries."docker.io".mirrors[0]=http://a.org:5000',), severity=W),
     Row("IB514", C7, ("kernel.flavour=distribution",), ("kernel.flavour=kernel-lt",), layers=("container-host",)),
     Row("IB601", D12, ("cilium.enabled=true", "helm.enabled=true"), (), layers=("container-host",)),

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from imgbuild.config.fields import Model
-from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive, Registry
+from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
 from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
+from imgbuild.config.profile.registries import Mirror, Registry, Server
 from imgbuild.config.profile.system import (
     BaseImage,
     Bpffs,
@@ -28,7 +29,18 @@ from imgbuild.config.profile.system import (
 )
 from imgbuild.config.setting import ANOTHER_PROFILE, Setting, Words
 
-__all__ = ["Binary", "File", "ImageArchive", "Profile", "ProfileFile", "Registry", "RepositoryKeys", "User"]
+__all__ = [
+    "Binary",
+    "File",
+    "ImageArchive",
+    "Mirror",
+    "Profile",
+    "ProfileFile",
+    "Registry",
+    "RepositoryKeys",
+    "Server",
+    "User",
+]
 
 
 class Profile(Model):

@@ -1,4 +1,4 @@
-"""The container runtime: containerd and its companions, registries, images stored on the node, crictl."""
+"""The container runtime: containerd and its companions, images stored on the node, crictl."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from imgbuild.config.fields import AbsolutePath, Image, Model, RegistryHost, Sha256, Url, Version, pattern
+from imgbuild.config.profile.registries import Registry
 from imgbuild.config.setting import IN_THE_PROFILE, Setting
 
 Snapshotter = Literal["overlayfs", "native", "stargz"]
@@ -74,22 +75,6 @@ class Stargz(Model):
     log_level: Annotated[
         Literal["trace", "debug", "info", "warn", "error"],
         Setting("How much it logs. The recipe's `debug` fills the journal.", recipe="--log-level=debug"),
-    ]
-
-
-class Registry(Model):
-    """One registry's hosts.toml: mirrors are tried in order, then the registry itself."""
-
-    server: Annotated[
-        Url, Setting("Address of the registry itself, which is tried last.", example="https://registry-1.docker.io")
-    ]
-    mirrors: Annotated[
-        list[Url],
-        Setting(
-            "Mirrors that are tried first, in order.",
-            example=["https://docker.mirror.example.com"],
-            recipe="s#registry-1.docker.io#3i61yr6w.mirror.aliyuncs.com#g",
-        ),
     ]
 
 
@@ -167,8 +152,10 @@ class Containerd(Model):
     registries: Annotated[
         dict[RegistryHost, Registry | None],
         Setting(
-            "One `hosts.toml` per registry. The name is the registry's host, or `_default` for all others; `null` "
-            "removes a default. docker.io, registry.k8s.io, quay.io, gcr.io and ghcr.io are set without mirrors.",
+            "Where containerd, buildkit, nerdctl and stargz pull images from. The name is the registry's host, or "
+            "`_default` for all others (containerd and nerdctl only); `null` removes a default. docker.io, "
+            "registry.k8s.io, quay.io, gcr.io and ghcr.io are set without mirrors. How-to: "
+            "[with Harbor](../how-to/harbor.md).",
             example={
                 "docker.io": {
                     "server": "https://registry-1.docker.io",

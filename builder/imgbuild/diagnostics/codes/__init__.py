@@ -45,5 +45,5 @@ FAMILIES = (
 CODES: dict[str, Code] = {row.code: row for family in FAMILIES for row in family.CODES}
 """Every code that imgbuild can report."""
 
-RETIRED = frozenset({"IB908"})
+RETIRED = frozenset({"IB511", "IB908"})
 """Former codes, which are not used for other findings."""

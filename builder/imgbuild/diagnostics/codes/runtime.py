@@ -122,28 +122,16 @@ CODES = (
     Code(
         "IB510",
         ERROR,
-        "The URL of a registry ends in /v2, or is not http",
-        why="containerd adds /v2 itself.",
-        fix="Write https://HOST.",
+        "The URL of a registry ends in /v2, has a query, or is not http",
+        why="Images are requested as /v2/PATH/NAME, whatever program asks.",
+        fix="Write https://HOST, or https://HOST/PATH.",
         bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/v2/']}}}
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub/v2/']}}}
         """,
         good="""
             containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
         """,
-    ),
-    Code(
-        "IB511",
-        WARNING,
-        "The URL of a registry has a path",
-        why="containerd puts /v2 behind the host unless `override_path` is set, and few mirrors serve another path.",
-        fix="Write https://HOST, unless the mirror's documentation has a path.",
-        bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/cache']}}}
-        """,
-        good="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
-        """,
+        also=("IB525",),
     ),
     Code(
         "IB512",
@@ -279,6 +267,84 @@ CODES = (
         good="""
             containerd: {images: [{name: a, urls: ['https://example.org/a.tar'], sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}
             cilium: {values: {envoy: {image: {useDigest: false}}}}
+        """,
+    ),
+    Code(
+        "IB521",
+        ERROR,
+        "A mirror has a path in its URL and `path`",
+        why="Only one of them can count.",
+        fix="Write the path once.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'https://example.org/hub', path: hub}]}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}}
+        """,
+        also=("IB525",),
+    ),
+    Code(
+        "IB522",
+        ERROR,
+        "`ca` or `skip_verify` of a registry over http",
+        why="There is no certificate, and containerd would try https first.",
+        fix="Write https, or remove it.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'http://example.org:5000', skip_verify: true}]}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org:5000']}}}
+        """,
+        also=("IB512",),
+    ),
+    Code(
+        "IB523",
+        WARNING,
+        "The certificate of a registry is not verified",
+        why="Anyone on the network path can replace images.",
+        fix="Set `ca`.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'https://example.org', skip_verify: true}]}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
+        """,
+        also=("IB525",),
+    ),
+    Code(
+        "IB524",
+        ERROR,
+        "A host of mirrors is used in two ways",
+        why="buildkit reads scheme and certificates by host.",
+        fix="Write all mirrors of a host alike.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['http://example.org/a', 'https://example.org/b']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/b']}}}
+        """,
+        also=(
+            "IB512",
+            "IB525",
+        ),
+    ),
+    Code(
+        "IB525",
+        WARNING,
+        "The stargz snapshotter cannot use a mirror",
+        lesser=Severity.INFO,
+        when="only buildkit uses the snapshotter",
+        why="It has no path for a mirror and always verifies certificates. It then asks the registry itself for each layer, and the image is pulled in full once that fails.",
+        fix="Use overlayfs, or a mirror without a path.",
+        bad="""
+            containerd:
+              snapshotter: stargz
+              registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}
+        """,
+        good="""
+            containerd:
+              buildkit: {snapshotter: overlayfs}
+              registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}
         """,
     ),
 )

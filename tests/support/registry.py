@@ -1,0 +1,214 @@
+"""A real registry (Debian's docker-registry) behind a front that records what it is asked, as Harbor would serve it."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import http.client
+import http.server
+import ipaddress
+import json
+import socket
+import ssl
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_CONFIG = """
+version: 0.1
+log: {{accesslog: {{disabled: true}}, level: error}}
+storage: {{filesystem: {{rootdirectory: {folder}}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def docker_registry(folder: Path) -> Iterator[int]:
+    """docker-registry with an empty storage below ``folder``, over plain http; gives its port."""
+    folder.mkdir()
+    port = free_port()
+    (folder / "config.yml").write_text(_CONFIG.format(folder=folder / "storage", port=port))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def push(port: int, name: str, archive: Path) -> None:
+    """Put the image of an OCI layout (a tar) into a registry, as ``name``: path:tag."""
+    path, _, tag = name.rpartition(":")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def ask(method: str, place: str, body: bytes = b"", kind: str = "application/octet-stream") -> str:
+        connection.request(method, place, body, {"Content-Type": kind})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status in (201, 202), f"{method} {place}: {answer.status}"
+        return answer.getheader("Location") or ""
+
+    with tarfile.open(archive) as tar:
+        files = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
+        text = {found: file.read() for found, file in files.items() if file is not None}
+    (entry,) = json.loads(text["index.json"])["manifests"]
+    manifest = text[f"blobs/sha256/{entry['digest'][7:]}"]
+    parsed = json.loads(manifest)
+    for blob in (parsed["config"], *parsed["layers"]):
+        place = urlsplit(ask("POST", f"/v2/{path}/blobs/uploads/"))
+        query = f"{place.query}&digest={blob['digest']}"
+        ask("PUT", f"{place.path}?{query}", text[f"blobs/sha256/{blob['digest'][7:]}"])
+    ask("PUT", f"/v2/{path}/manifests/{tag}", manifest, parsed["mediaType"])
+    connection.close()
+
+
+@dataclass(frozen=True)
+class Authority:
+    """An authority of one's own and a server certificate for 127.0.0.1 that it signed."""
+
+    certificate: str
+    server: Path
+    key: Path
+
+
+def authority(folder: Path) -> Authority:
+    """A new one."""
+    folder.mkdir()
+    now = datetime.datetime.now(datetime.UTC)
+    names = {"ca": "imgbuild test CA", "server": "127.0.0.1"}
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in names}
+    subject = {name: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for name, text in names.items()}
+
+    def signed(name: str, extension: x509.ExtensionType) -> bytes:
+        builder = x509.CertificateBuilder().subject_name(subject[name]).issuer_name(subject["ca"])
+        builder = builder.public_key(keys[name].public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - datetime.timedelta(days=1))
+        builder = builder.not_valid_after(now + datetime.timedelta(days=2)).add_extension(extension, critical=True)
+        return builder.sign(keys["ca"], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    (folder / "server.crt").write_bytes(signed("server", alternative))
+    secret = keys["server"].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.key").write_bytes(secret)
+    own = signed("ca", x509.BasicConstraints(ca=True, path_length=0)).decode()
+    return Authority(own, folder / "server.crt", folder / "server.key")
+
+
+@dataclass
+class Front:
+    """``asked`` has the method and path of each request, and whether it came with the right login."""
+
+    port: int = 0
+    asked: list[tuple[str, str, bool]] = field(default_factory=list)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def paths(self) -> list[str]:
+        """The paths, without the query that names the registry that is mirrored."""
+        return [path.partition("?")[0] for _, path, _ in self.asked]
+
+
+@contextmanager
+def front(
+    backend: int, *, project: str = "", login: str = "", bearer: bool = False, tls: Authority | None = None
+) -> Iterator[Front]:
+    """A front on a port of its own: images are below ``/v2/project``; ``login`` (user:password) is required.
+
+    ``bearer``: the login is exchanged for a token first, as at Docker Hub and Harbor.
+    """
+    found = Front()
+    prefix = f"/v2/{project}/" if project else "/v2/"
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            given = self.headers.get("Authorization", "")
+            basic = "Basic " + base64.b64encode(login.encode()).decode()
+            right = not login or given == ("Bearer good" if bearer else basic)
+            found.asked.append((self.command, self.path, right))
+            if bearer and self.path.startswith("/token"):
+                self.answer(*((200, {"token": "good"}) if given == basic else (401, {})))
+            elif not right:
+                realm = f'Bearer realm="{scheme}://{found.host}/token",service="test"' if bearer else 'Basic realm="x"'
+                self.answer(401, {"errors": [{"code": "UNAUTHORIZED"}]}, {"WWW-Authenticate": realm})
+            elif self.path.startswith(prefix):
+                self.forward("/v2/" + self.path[len(prefix) :])
+            else:
+                self.answer(404, {"errors": [{"code": "NAME_UNKNOWN"}]})
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def answer(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        def forward(self, path: str) -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", backend, timeout=30)
+            connection.request(self.command, path, headers={"Accept": ", ".join(self.headers.get_all("Accept") or [])})
+            answer = connection.getresponse()
+            content = answer.read()
+            self.send_response(answer.status)
+            for name in ("Content-Type", "Docker-Content-Digest", "Content-Length"):
+                if answer.getheader(name) is not None:
+                    self.send_header(name, str(answer.getheader(name)))
+            self.end_headers()
+            self.wfile.write(content)
+            connection.close()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    scheme = "https" if tls is not None else "http"
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.server, tls.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    found.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
