@@ -96,6 +96,10 @@ def test_files_of_the_users_own_in_place_of_ours() -> None:
     told = {f.key: f for f in found if f.code == "IB458"}
     assert set(told) == {"files[0].path", "files[1].path"}
     assert all(f.severity == "warning" for f in told.values())
+    assert "time.allow" in told["files[0].path"].hint
+    assert "containerd.runtimes" in told["files[1].path"].hint and "conf.d" in told["files[1].path"].hint
+    verify = node_files(rendered)["/etc/imgbuild/verify.conf"].decode()
+    assert "containerd-plugins /etc/containerd/config.toml" in verify
 
 
 def node_files(rendered: Rendered | None) -> dict[str, bytes]:

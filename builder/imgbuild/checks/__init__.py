@@ -24,6 +24,7 @@ from imgbuild.checks import (
     repositories,
     roles,
     routes,
+    runtimes,
     secrets,
     users_files,
 )
@@ -37,7 +38,7 @@ from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
-    kubernetes, kernel, containerd, registries, cilium, images, network, users_files, repositories, addresses,
+    kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, repositories, addresses,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, cards, roles)

@@ -11,8 +11,10 @@ from packaging.version import Version
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.errors import ImgbuildError
 from imgbuild.facts.derive import containerd_line, since, version
+from imgbuild.facts.drop_ins import FOLDER, drop_ins, merged
 from imgbuild.facts.registries import authorities
 from imgbuild.facts.resolved import Resolved
+from imgbuild.facts.runtimes import default_runtime, runtimes, snapshotters
 from imgbuild.render import registries
 from imgbuild.render.nodefile import NodeFile, NodeLink
 from imgbuild.render.templates import render, static
@@ -52,7 +54,10 @@ def config(resolved: Resolved) -> bytes:
         state=options.state,
         sandbox=resolved.sandbox_image,
         snapshotter=options.snapshotter,
-        systemd_cgroup=options.cgroup_driver == "systemd",
+        snapshotters=snapshotters(profile),
+        known=runtimes(profile),
+        default_runtime=default_runtime(profile),
+        drop_ins=f"{FOLDER}/*.toml",
         stargz=options.stargz.enabled,
         stargz_root=options.stargz.root,
     )
@@ -64,12 +69,14 @@ def _exports(release: Version) -> bool:
     return release >= since("containerd", "exports_1_6" if old else "exports_1_7")
 
 
-def expectations(content: bytes) -> list[tuple[str, str, str]]:
-    """Section, key and value of each key of a config.toml, as `containerd config dump` writes them without quotes.
+def expectations(resolved: Resolved) -> list[tuple[str, str, str]]:
+    """Section, key and value of each key of config.toml and of the user's drop-ins that it imports.
 
-    The file's version is left out: containerd writes its own.
+    As `containerd config dump` writes them without quotes. Version and imports are left out: it writes its own.
     """
-    return [row for row in _flat(tomllib.loads(content.decode()), "") if row[:2] != ("", "version")]
+    release = version(resolved.containerd or "0")
+    table = merged(tomllib.loads(config(resolved).decode()), drop_ins(resolved.profile), release)
+    return [row for row in _flat(table, "") if row[:2] not in (("", "version"), ("", "imports"))]
 
 
 def _flat(table: dict[str, Any], section: str) -> Iterator[tuple[str, str, str]]:
@@ -78,8 +85,8 @@ def _flat(table: dict[str, Any], section: str) -> Iterator[tuple[str, str, str]]
         if isinstance(value, dict):
             yield from _flat(value, below)
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for item in value:
-                yield from _flat(item, below)
+            if len(value) == 1:  # the node does not tell several apart
+                yield from _flat(value[0], below)
         else:
             yield section, key, _shown(value)
 

@@ -195,7 +195,7 @@ def _node_conf(resolved: Resolved, tree: NodeTree) -> bytes:
     restart = [(target.services.chrony, [target.paths.chrony])]
     for unit, prefixes in (
         ("stargz-snapshotter.service", ("/etc/containerd-stargz-grpc/",)),
-        ("containerd.service", ("/etc/containerd/config.toml",)),
+        ("containerd.service", ("/etc/containerd/config.toml", "/etc/containerd/conf.d/")),
         ("buildkit.service", ("/etc/buildkit/",)),
     ):
         if unit in tree.enable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from functools import cache
 from typing import Literal
@@ -42,6 +43,11 @@ def toml(value: object) -> str:
     raise TypeError(f"not a TOML value: {type(value).__name__}")
 
 
+def toml_key(value: str) -> str:
+    """``value`` as a key of TOML: bare if it can be, else quoted."""
+    return value if re.fullmatch("[A-Za-z0-9_-]+", value) else toml(value)
+
+
 def to_json(value: object) -> str:
     """``value`` as JSON on one line with sorted keys; its strings are valid YAML as well."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True).replace("\x7f", "\\u007f")
@@ -64,7 +70,7 @@ def environment(room: Room) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update({"sh": sh, "toml": toml, "json": to_json, "unit": unit})
+    made.filters.update({"sh": sh, "toml": toml, "toml_key": toml_key, "json": to_json, "unit": unit})
     return made
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from imgbuild.config.profile import Profile
+import re
+from collections.abc import Iterator
+
+from imgbuild.config.profile import File, Profile
+from imgbuild.facts.derive import sysctl_name
 from imgbuild.facts.resolved import Resolved
+from imgbuild.facts.runtimes import snapshotters
 from imgbuild.render import containerd
 from imgbuild.render.templates import render
 
@@ -43,17 +48,42 @@ _READS = {
 The checks `chrony` and `containerd-config` then verify only what does not depend on it (own_files)."""
 
 
+_AFTER = {
+    "/etc/NetworkManager/conf.d/90-imgbuild.conf": "network-manager",
+    "/etc/systemd/networkd.conf.d/90-imgbuild.conf": "networkd",
+    f"{_SYSTEM}/stargz-snapshotter.service.d/10-imgbuild.conf": "stargz",
+    f"{_SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
+}
+"""A user's file in the same folder that is read after imgbuild's own can change what these checks look at."""
+_SYSCTLS = "/etc/sysctl.d/99-zz-imgbuild.conf"
+_SYSCTL = re.compile(r"(?m)^[ \t]*-?[ \t]*([A-Za-z0-9_./*-]+)[ \t]*=")
+
+
 def left_out(resolved: Resolved) -> dict[str, str]:
     """The checks that are not made because of a user's file, with that file."""
-    profile = resolved.profile
-    own = {file.path for file in profile.files}
-    reads = {path: check for path, check in _READS.items() if path in own}
-    return {
-        name: path
-        for name in check_list(resolved)
-        for path, check in reads.items()
-        if name == check or (check.endswith(":") and name.startswith(check))
-    }
+    found: dict[str, str] = {}
+    names = check_list(resolved)
+    for file in resolved.profile.files:
+        for check in _looked_at(file):
+            found |= {n: file.path for n in names if n == check or (check.endswith(":") and n.startswith(check))}
+    return {name: found[name] for name in names if name in found}
+
+
+def _looked_at(file: File) -> Iterator[str]:
+    """The checks whose expectation a user's file changes. One that ends with a colon is several."""
+    if file.path in _READS:
+        yield _READS[file.path]
+        return
+    folder, _, name = file.path.rpartition("/")
+    for ours, check in _AFTER.items():
+        # systemd.unit(5), NetworkManager.conf(5), sysctl.d(5): by name, whatever the folder's other files are
+        if folder == ours.rpartition("/")[0] and name.endswith(".conf") and name > ours.rpartition("/")[2]:
+            yield check
+    if folder == "/etc/sysctl.d" and name.endswith(".conf") and name > _SYSCTLS.rpartition("/")[2]:
+        for key in _SYSCTL.findall(file.content):
+            yield "sysctl:" if "*" in key else f"sysctl:{sysctl_name(key)}"
+            if key.endswith("rp_filter"):
+                yield "rp-filter"
 
 
 def check_list(resolved: Resolved) -> list[str]:
@@ -169,11 +199,11 @@ def verify_conf(resolved: Resolved) -> bytes:
         checks=check_list(resolved),
         values=values,
         sysctls=sysctls(resolved),
-        containerd_config=containerd.expectations(containerd.config(resolved)),
+        containerd_config=containerd.expectations(resolved),
     )
 
 
 def _plugins(profile: Profile) -> list[str]:
     options = profile.containerd
-    names = ["cri", options.snapshotter, *(["stargz"] if options.stargz.enabled else [])]
+    names = ["cri", *snapshotters(profile), *(["stargz"] if options.stargz.enabled else [])]
     return list(dict.fromkeys(names))

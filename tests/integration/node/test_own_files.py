@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ CONTAINERD = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd]\ndef
 
 
 def own(**files: str) -> list[str]:
-    return [f"files[{i}]={{path: {path}, content: {content!r}}}" for i, (path, content) in enumerate(files.items())]
+    return [
+        f"files[{i}]={{path: {path}, content: {json.dumps(content)}}}"
+        for i, (path, content) in enumerate(files.items())
+    ]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -81,8 +85,41 @@ def test_the_finding_names_what_is_left_out() -> None:
     }
 
 
+def test_files_that_are_read_after_ours_change_what_is_expected(tmp_path: Path) -> None:
+    files = {
+        "/etc/sysctl.d/99-zzz.conf": "net.ipv4.ip_forward = 0\nnet/ipv4/conf/all/rp_filter=1\n# vm.swappiness = 1\n",
+        "/etc/systemd/system/buildkit.service.d/20-mine.conf": "[Service]\nExecStart=\nExecStart=/opt/buildkitd\n",
+        "/etc/systemd/networkd.conf.d/99-mine.conf": "[Network]\nManageForeignRoutes=yes\n",
+    }
+    found = resolved("debian12-efi", sets=own(**files))
+    assert left_out(found) == {
+        "sysctl:net.ipv4.ip_forward": "/etc/sysctl.d/99-zzz.conf",
+        "sysctl:net.ipv4.conf.all.rp_filter": "/etc/sysctl.d/99-zzz.conf",
+        "rp-filter": "/etc/sysctl.d/99-zzz.conf",
+        "networkd": "/etc/systemd/networkd.conf.d/99-mine.conf",
+        "buildkit": "/etc/systemd/system/buildkit.service.d/20-mine.conf",
+    }
+    told = {f.key: f.message for f in findings("debian12-efi", own(**files)) if f.code == "IB458"}
+    assert {key: message.partition("does not check ")[2] for key, message in told.items()} == {
+        "files[0].path": "rp-filter, sysctl",
+        "files[1].path": "buildkit",
+        "files[2].path": "networkd",
+    }
+
+
+def test_files_that_ours_override_change_nothing() -> None:
+    files = {
+        "/etc/sysctl.d/10-mine.conf": "net.ipv4.ip_forward = 0\n",
+        "/etc/systemd/system/buildkit.service.d/05-mine.conf": "[Service]\nExecStart=/opt/x\n",
+        "/etc/sysctl.d/99-zzz.conf.bak": "net.ipv4.ip_forward = 0\n",
+    }
+    assert left_out(resolved("debian12-efi", sets=own(**files))) == {}
+
+
 def test_each_check_that_reads_a_file_is_a_check() -> None:
-    from imgbuild.render.verify import _READS
+    from imgbuild.render.verify import _AFTER, _READS
 
     names = {name for p in PROFILES for name in check_list(resolved(p))}
-    assert all(any(name == check or name.startswith(check) for name in names) for check in _READS.values())
+    assert all(
+        any(name == check or name.startswith(check) for name in names) for check in (*_READS.values(), *_AFTER.values())
+    )

@@ -8,6 +8,7 @@ limits and the other cases.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -49,7 +50,18 @@ def mirror(items: str) -> str:
     return f'containerd.registries."docker.io".mirrors=[{items}]'
 
 
+def runtimes(items: str) -> str:
+    """--set with runtimes beside runc."""
+    return f"containerd.runtimes={{{items}}}"
+
+
+def drop_in(text: str) -> str:
+    """--set with a drop-in of containerd."""
+    return f"files=[{{path: /etc/containerd/conf.d/1.toml, content: {json.dumps(text)}}}]"
+
+
 W = Severity.WARNING
+DISTRIBUTION = ("distro-containerd", "container-host")
 OVERLAY = "containerd.buildkit.snapshotter=overlayfs"
 """So that IB525 keeps quiet: the stargz snapshotter cannot use a mirror with a path."""
 IPV6 = (
@@ -158,6 +170,15 @@ ROWS = [
         (mirror("https://a.org/hub"), OVERLAY, "containerd.stargz.enabled=false"), also=("IB523",), severity=Severity.INFO),
     Row("IB512", C7, ('containerd.registries."docker.io".mirrors[0]=http://a.org:5000',), severity=W),
     Row("IB514", C7, ("kernel.flavour=distribution",), ("kernel.flavour=kernel-lt",), layers=("container-host",)),
+    Row("IB507", C7, (runtimes("k: {snapshotter: stargz}"), "containerd.stargz.enabled=false", OVERLAY), (runtimes("k: {snapshotter: stargz}"),)),
+    Row("IB528", C7, (runtimes("n: {options: {SystemdCgroup: 'true'}}"),), (runtimes("n: {options: {SystemdCgroup: true}}"),)),
+    Row("IB528", C7, (runtimes("n: {options: {SystemdCgroup: false}}"),),
+        (runtimes("k: {type: io.containerd.kata.v2, options: {SystemdCgroup: false}}"),)),
+    Row("IB528", C7, (runtimes("n: {options: {IoUid: '1'}}"),), (runtimes("k: {type: io.containerd.kata.v2, options: {IoUid: '1'}}"),)),
+    Row("IB529", C7, (drop_in("version = 2\noom_score = -5"),), (drop_in("version = 2\noom_score = -5").replace("conf.d/", "other/"),)),
+    Row("IB529", C7, (drop_in("version = = 4"),)),
+    Row("IB530", D12, (drop_in('version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nenable_cdi = true'),),
+        (drop_in('version = 2\n[plugins."io.containerd.gc.v1.scheduler"]\npause_threshold = 0.1'),), layers=DISTRIBUTION),
     Row("IB601", D12, ("cilium.enabled=true", "helm.enabled=true"), (), layers=("container-host",)),
     Row("IB516", C7, (f"containerd.images=[{TAR.replace('a.tar', 'a.tar.zst')}]", *BY_TAG), (f"containerd.images=[{TAR.replace('a.tar', 'a.tgz')}]", *BY_TAG)),
     Row("IB517", C7, (f"containerd.images=[{TAR}]",), ("containerd.images=[]",), layers=("container-host",), severity=W),

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from imgbuild.config.fields import AbsolutePath, Image, Model, RegistryHost, Sha256, Url, Version, pattern
 from imgbuild.config.profile.registries import Registry
+from imgbuild.config.profile.runtimes import Runtime, RuntimeName
 from imgbuild.config.setting import IN_THE_PROFILE, Setting
 
 Snapshotter = Literal["overlayfs", "native", "stargz"]
@@ -134,6 +135,14 @@ class Containerd(Model):
             scope="cluster",  # the kubelet's configuration is the cluster's: kubeadm join takes it from there
             instead=IN_THE_PROFILE,
             recipe=r"s#SystemdCgroup\(.*\)#SystemdCgroup\ =\ true#g",
+        ),
+    ]
+    runtimes: Annotated[
+        dict[RuntimeName, Runtime | None],
+        Setting(
+            "Runtimes beside runc, by the name that is the handler of a RuntimeClass: [more "
+            "runtimes](../how-to/versions.md#more-runtimes). `runc` changes runc itself; `null` removes one.",
+            example={"nvidia": {"options": {"BinaryName": "/usr/bin/nvidia-container-runtime"}, "default": True}},
         ),
     ]
     sandbox_image: Annotated[

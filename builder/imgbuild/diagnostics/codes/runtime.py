@@ -108,58 +108,6 @@ CODES = (
         good="containerd: {stargz: {root: /opt/stargz}}",
     ),
     Code(
-        "IB509",
-        ERROR,
-        "A registry that containerd never looks up under that name",
-        why=(
-            "containerd looks for a folder of the name in the image's reference, and Docker Hub's is docker.io "
-            "(docs/hosts.md)."
-        ),
-        fix="Use docker.io, or the name in the image's reference.",
-        bad="containerd: {registries: {index.docker.io: {server: 'https://registry-1.docker.io', mirrors: []}}}",
-        good="containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: []}}}",
-    ),
-    Code(
-        "IB510",
-        ERROR,
-        "The URL of a registry ends in /v2, has a query, or is not http",
-        why="Images are requested as /v2/PATH/NAME, whatever program asks.",
-        fix="Write https://HOST, or https://HOST/PATH.",
-        bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub/v2/']}}}
-        """,
-        good="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
-        """,
-        also=("IB525",),
-    ),
-    Code(
-        "IB512",
-        WARNING,
-        "Images over http",
-        why="Anyone on the network path can replace them.",
-        fix="Use https.",
-        bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['http://example.org:5000']}}}
-        """,
-        good="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org:5000']}}}
-        """,
-    ),
-    Code(
-        "IB513",
-        WARNING,
-        "A mirror is given twice",
-        why="The second one has no effect.",
-        fix="Remove one of them.",
-        bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org', 'https://example.org']}}}
-        """,
-        good="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
-        """,
-    ),
-    Code(
         "IB514",
         ERROR,
         "containerd needs a kernel of 4 or later",
@@ -270,81 +218,73 @@ CODES = (
         """,
     ),
     Code(
-        "IB521",
+        "IB526",
         ERROR,
-        "A mirror has a path in its URL and `path`",
-        why="Only one of them can count.",
-        fix="Write the path once.",
+        "Two default runtimes",
+        why="Pods without a RuntimeClass have one runtime.",
+        fix="Set `default: true` for one.",
         bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'https://example.org/hub', path: hub}]}}}
+            containerd: {runtimes: {a: {default: true}, b: {default: true}}}
         """,
         good="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}}
+            containerd: {runtimes: {a: {default: true}, b: {}}}
         """,
-        also=("IB525",),
     ),
     Code(
-        "IB522",
+        "IB527",
         ERROR,
-        "`ca` or `skip_verify` of a registry over http",
-        why="There is no certificate, and containerd would try https first.",
-        fix="Write https, or remove it.",
+        "This containerd has one snapshotter for all runtimes",
+        why="A runtime's own snapshotter came with containerd 1.7.",
+        fix="Remove it, or use a later containerd.",
         bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'http://example.org:5000', skip_verify: true}]}}}
+            extends: [debian12-efi, distro-containerd, container-host]
+            containerd: {runtimes: {kata: {type: io.containerd.kata.v2, snapshotter: devmapper}}}
         """,
         good="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org:5000']}}}
+            containerd: {runtimes: {kata: {type: io.containerd.kata.v2, snapshotter: devmapper}}}
         """,
-        also=("IB512",),
     ),
     Code(
-        "IB523",
-        WARNING,
-        "The certificate of a registry is not verified",
-        why="Anyone on the network path can replace images.",
-        fix="Set `ca`.",
-        bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'https://example.org', skip_verify: true}]}}}
-        """,
-        good="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
-        """,
-        also=("IB525",),
-    ),
-    Code(
-        "IB524",
+        "IB528",
         ERROR,
-        "A host of mirrors is used in two ways",
-        why="buildkit reads scheme and certificates by host.",
-        fix="Write all mirrors of a host alike.",
+        "An option of runc's shim that has no effect, or the wrong one",
+        why="containerd silently ignores an option that it does not know and a value of another type, and a cgroup driver other than the kubelet's breaks pods.",
+        fix="Correct it, or remove it.",
         bad="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['http://example.org/a', 'https://example.org/b']}}}
+            containerd: {runtimes: {nvidia: {options: {binaryName: /usr/bin/nvidia-container-runtime}}}}
         """,
         good="""
-            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/b']}}}
+            containerd: {runtimes: {nvidia: {options: {BinaryName: /usr/bin/nvidia-container-runtime}}}}
         """,
-        also=(
-            "IB512",
-            "IB525",
-        ),
     ),
     Code(
-        "IB525",
-        WARNING,
-        "The stargz snapshotter cannot use a mirror",
-        lesser=Severity.INFO,
-        when="only buildkit uses the snapshotter",
-        why="It has no path for a mirror and always verifies certificates. It then asks the registry itself for each layer, and the image is pulled in full once that fails.",
-        fix="Use overlayfs, or a mirror without a path.",
+        "IB529",
+        ERROR,
+        "A drop-in of containerd cannot be read",
+        why="It must be TOML, and of the same version as the configuration that imports it.",
+        fix="Correct it.",
         bad="""
-            containerd:
-              snapshotter: stargz
-              registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}
+            extends: [debian12-efi, distro-containerd, container-host]
+            files: [{path: /etc/containerd/conf.d/10-mine.toml, content: "oom_score = -999"}]
         """,
         good="""
-            containerd:
-              buildkit: {snapshotter: overlayfs}
-              registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}
+            extends: [debian12-efi, distro-containerd, container-host]
+            files: [{path: /etc/containerd/conf.d/10-mine.toml, content: "version = 2\\noom_score = -999"}]
+        """,
+    ),
+    Code(
+        "IB530",
+        ERROR,
+        "A drop-in removes imgbuild's settings",
+        why="containerd 1.x replaces a plugin's whole section by the one in a drop-in; 2.x merges them.",
+        fix="Write all keys of the section, or use containerd.runtimes or containerd 2.",
+        rendered=True,
+        bad="""
+            extends: [debian12-efi, distro-containerd, container-host]
+            files: [{path: /etc/containerd/conf.d/10-mine.toml, content: "version = 2\\n[plugins.'io.containerd.grpc.v1.cri']\\nenable_cdi = true\\n"}]
+        """,
+        good="""
+            files: [{path: /etc/containerd/conf.d/10-mine.toml, content: "version = 4\\n[plugins.'io.containerd.cri.v1.runtime']\\nenable_cdi = true\\n"}]
         """,
     ),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from imgbuild.config.layers import report
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.drop_ins import FOLDER
 from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.lint import drop_ins
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.verify import left_out
 
@@ -13,6 +15,7 @@ _IMGBUILD = ("/etc/imgbuild/", "/usr/libexec/imgbuild/")
 
 def lint(resolved: Resolved, install: NodeTree, node: NodeTree, findings: Findings) -> None:
     """Add all findings about ``files``. ``install`` and ``node`` are the rendered trees of this profile."""
+    drop_ins.lint(resolved, node, findings)
     own = {file.path for file in resolved.profile.files}
     ours = {f.path for f in node.files if f.path not in own} | {link.path for link in node.links} | {*node.replaced}
     packages = {f.path for f in install.files}
@@ -32,11 +35,28 @@ def lint(resolved: Resolved, install: NodeTree, node: NodeTree, findings: Findin
         elif file.path in ours:
             tell(
                 f"{file.path} replaces the file that imgbuild writes from the profile{_unchecked(resolved, file.path)}",
+                f"{_instead(resolved, file.path)}; else you maintain this file",
+                lesser=True,
+            )
+        elif file.path in left_out(resolved).values():
+            tell(
+                f"{file.path} is read after imgbuild's own file{_unchecked(resolved, file.path)}",
                 "check whether a key of the profile does the same (docs/recipe.md); else you maintain this file",
                 lesser=True,
             )
         elif any(known.startswith(file.path + "/") or file.path.startswith(known + "/") for known in ours):
             tell(f"imgbuild has a folder or a file at {file.path}", "use another path")
+
+
+def _instead(resolved: Resolved, path: str) -> str:
+    """The keys that do what people replace a file for."""
+    if path == "/etc/containerd/config.toml":
+        return f"use containerd.runtimes, or a drop-in {FOLDER}/NAME.toml beside imgbuild's own file"
+    if path == resolved.target.paths.chrony:
+        return "use time.ntp_servers, time.allow and time.local_stratum"
+    if path.startswith("/etc/containerd/certs.d/"):
+        return "use containerd.registries"
+    return "check whether a key of the profile does the same (docs/recipe.md)"
 
 
 def _unchecked(resolved: Resolved, path: str) -> str:

@@ -1,0 +1,145 @@
+"""Registries and mirrors."""
+
+# ruff: noqa: E501  (examples)
+
+from __future__ import annotations
+
+from imgbuild.diagnostics.codes.row import Code
+from imgbuild.diagnostics.severity import Severity
+
+ERROR = Severity.ERROR
+WARNING = Severity.WARNING
+
+CODES = (
+    Code(
+        "IB509",
+        ERROR,
+        "A registry that containerd never looks up under that name",
+        why=(
+            "containerd looks for a folder of the name in the image's reference, and Docker Hub's is docker.io "
+            "(docs/hosts.md)."
+        ),
+        fix="Use docker.io, or the name in the image's reference.",
+        bad="containerd: {registries: {index.docker.io: {server: 'https://registry-1.docker.io', mirrors: []}}}",
+        good="containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: []}}}",
+    ),
+    Code(
+        "IB510",
+        ERROR,
+        "The URL of a registry ends in /v2, has a query, or is not http",
+        why="Images are requested as /v2/PATH/NAME, whatever program asks.",
+        fix="Write https://HOST, or https://HOST/PATH.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub/v2/']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
+        """,
+        also=("IB525",),
+    ),
+    Code(
+        "IB512",
+        WARNING,
+        "Images over http",
+        why="Anyone on the network path can replace them.",
+        fix="Use https.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['http://example.org:5000']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org:5000']}}}
+        """,
+    ),
+    Code(
+        "IB513",
+        WARNING,
+        "A mirror is given twice",
+        why="The second one has no effect.",
+        fix="Remove one of them.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org', 'https://example.org']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
+        """,
+    ),
+    Code(
+        "IB521",
+        ERROR,
+        "A mirror has a path in its URL and `path`",
+        why="Only one of them can count.",
+        fix="Write the path once.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'https://example.org/hub', path: hub}]}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}}
+        """,
+        also=("IB525",),
+    ),
+    Code(
+        "IB522",
+        ERROR,
+        "`ca` or `skip_verify` of a registry over http",
+        why="There is no certificate, and containerd would try https first.",
+        fix="Write https, or remove it.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'http://example.org:5000', skip_verify: true}]}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org:5000']}}}
+        """,
+        also=("IB512",),
+    ),
+    Code(
+        "IB523",
+        WARNING,
+        "The certificate of a registry is not verified",
+        why="Anyone on the network path can replace images.",
+        fix="Set `ca`.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: [{url: 'https://example.org', skip_verify: true}]}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org']}}}
+        """,
+        also=("IB525",),
+    ),
+    Code(
+        "IB524",
+        ERROR,
+        "A host of mirrors is used in two ways",
+        why="buildkit reads scheme and certificates by host.",
+        fix="Write all mirrors of a host alike.",
+        bad="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['http://example.org/a', 'https://example.org/b']}}}
+        """,
+        good="""
+            containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/b']}}}
+        """,
+        also=(
+            "IB512",
+            "IB525",
+        ),
+    ),
+    Code(
+        "IB525",
+        WARNING,
+        "The stargz snapshotter cannot use a mirror",
+        lesser=Severity.INFO,
+        when="only buildkit uses the snapshotter",
+        why="It has no path for a mirror and always verifies certificates. It then asks the registry itself for each layer, and the image is pulled in full once that fails.",
+        fix="Use overlayfs, or a mirror without a path.",
+        bad="""
+            containerd:
+              snapshotter: stargz
+              registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}
+        """,
+        good="""
+            containerd:
+              buildkit: {snapshotter: overlayfs}
+              registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}
+        """,
+    ),
+)
+"""The rows of this family."""
