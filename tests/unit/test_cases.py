@@ -188,3 +188,14 @@ def test_options_of_a_bond(tmp_path: Path) -> None:
     assert found == []
     (bond,) = [part for part in network(rendered)["config"] if part["type"] == "bond"]
     assert bond["params"].items() >= {"bond-lacp-rate": "fast", "bond-xmit-hash-policy": "layer3+4"}.items()
+
+
+def test_data_on_a_disk_that_is_mounted_too_late() -> None:
+    rendered, found = checked(Request(str(CASES / "datadisk.yaml")))
+    assert rendered is None
+    (error,) = [f for f in found if f.severity == "error"]
+    assert (error.code, error.key) == ("IB476", "files[0].path")
+    disks = "disks=[{mount: /data, size: 100GB, filesystem: xfs}]"
+    rendered, found = checked(Request(str(CASES / "datadisk.yaml"), sets=("files=[]", "run=[]", disks)))
+    assert rendered is not None and found == []
+    assert "/data size 100000000000 xfs" in written(rendered, "node1", "/etc/imgbuild/disks.conf")

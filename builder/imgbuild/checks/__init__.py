@@ -14,6 +14,7 @@ from imgbuild.checks import (
     cilium,
     containerd,
     dates,
+    disks,
     hosts,
     images,
     kernel,
@@ -38,7 +39,8 @@ from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
-    kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, repositories, addresses,
+    kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, disks,
+    repositories, addresses,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, cards, roles)

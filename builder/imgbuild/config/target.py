@@ -121,6 +121,7 @@ class TargetPackages(Model):
     kubernetes: list[str]
     containerd: list[str] | None
     stargz: list[str]
+    xfs: list[str]
     selinux: list[str]
 
 

@@ -145,6 +145,8 @@ def own_profiles(
         _refuse(each, changed, findings, baked=everyone.profile.mode == "baked")
         out.append(each)
     _cgroups(everyone, out, cluster, findings)
+    if everyone.profile.mode == "baked":
+        _file_systems(everyone, out, findings)
     return out
 
 
@@ -213,4 +215,21 @@ def _cgroups(everyone: Resolved, own: Sequence[Own], cluster: Cluster, findings:
                 findings, "IB443", ("kernel", "cgroup"),
                 "runs on cgroup v1, and the kubelets' configuration, made on a node with v2, does not allow it",
                 "use cgroup v2 for this node too, or Kubernetes 1.34 or older",
+            )  # fmt: skip
+
+
+def _file_systems(everyone: Resolved, own: Sequence[Own], findings: Findings) -> None:
+    """The tools of a file system are in the image, if all nodes' profile uses it or names their package."""
+    tools = everyone.target.packages.xfs
+    if any(disk.filesystem == "xfs" for disk in everyone.profile.disks) or {*tools} <= {
+        *everyone.profile.packages.install
+    }:
+        return
+    for each in own:
+        number = next((i for i, disk in enumerate(each.resolved.profile.disks) if disk.filesystem == "xfs"), None)
+        if number is not None:
+            each.add(
+                findings, "IB477", ("disks", number, "filesystem"),
+                "the image has no tools for xfs: only these nodes' settings use it",
+                f"add packages: {{install: [{', '.join(tools)}]}} to the profile, or use ext4",
             )  # fmt: skip

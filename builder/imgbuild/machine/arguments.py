@@ -74,7 +74,7 @@ def _network(spec: MachineSpec) -> list[str]:
 
 
 def _disks(spec: MachineSpec, overlay: Path) -> list[str]:
-    """The disks in the order the guest sees them: vda the image, then the seed, then the extra ones."""
+    """The disks in the order the guest sees them: vda the image, the seed, the extra ones, those for data."""
     args = _blockdev("disk", overlay, read_only=False, driver="qcow2")
     args += ["-device", "virtio-blk-pci,drive=disk,bootindex=1"]
     read_only = [("seed", spec.seed)] if spec.seed is not None else []
@@ -82,6 +82,9 @@ def _disks(spec: MachineSpec, overlay: Path) -> list[str]:
     for name, path in read_only:
         args += _blockdev(name, path, read_only=True)
         args += ["-device", f"virtio-blk-pci,drive={name},serial=imgbuild-{name}"]
+    for number, (serial, path) in enumerate(spec.data_disks):
+        args += _blockdev(f"data{number}", path, read_only=False)
+        args += ["-device", f"virtio-blk-pci,drive=data{number},serial={serial}"]
     return args
 
 

@@ -38,7 +38,8 @@ class MachineSpec:
     overlay that is discarded or, if ``overlay`` names a file, kept there: the next machine with it continues from that
     disk, as after a power failure. The firmware's variables are always fresh ones.
     ``disk_size_gib`` is what the guest sees, larger than the image so that its growth can be checked.
-    ``extra_disks`` are raw files, read-only to the guest. Each of ``macs`` is one network card; the network
+    ``extra_disks`` are raw files, read-only to the guest. ``data_disks`` are raw files that the guest writes to, each
+    with its serial number. Each of ``macs`` is one network card; the network
     is QEMU's own (``restrict=on``): DHCP answers, nothing leaves, nothing on the host listens. ``wire`` comes after
     them, for another machine. ``served`` is a port of the host's loopback interface that guests reach as SERVED_HOST,
     the same port.
@@ -52,6 +53,7 @@ class MachineSpec:
     disk: Path
     seed: Path | None = None
     extra_disks: tuple[Path, ...] = ()
+    data_disks: tuple[tuple[str, Path], ...] = ()
     disk_size_gib: int = 10
     memory_mib: int = 2048
     cpus: int = 2
@@ -77,6 +79,8 @@ class MachineSpec:
             yield "seed", self.seed
         for path in self.extra_disks:
             yield "extra disk", path
+        for _, path in self.data_disks:
+            yield "data disk", path
 
     def require_files(self) -> None:
         """Raise HostError for the first file that is missing or cannot be read."""

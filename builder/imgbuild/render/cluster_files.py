@@ -11,7 +11,7 @@ from imgbuild.facts.cilium_values import replaces_kube_proxy
 from imgbuild.facts.derive import device_names
 from imgbuild.facts.endpoint import Reach, own_address, reach
 from imgbuild.facts.resolved import Resolved
-from imgbuild.render import kubeadm, kubevip
+from imgbuild.render import disks, kubeadm, kubevip
 from imgbuild.render.cilium import cilium_values, values_yaml
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.seed_files import seed_files
@@ -36,6 +36,8 @@ def seed_tree(
     profile = resolved.profile
     where = where or reach(profile, cluster)
     files = [NodeFile("/etc/imgbuild/seed.conf", _seed_conf(profile, node))]
+    if profile.disks:
+        files.append(disks.conf(profile, cluster, node))
     if profile.kubernetes.enabled:
         files += _kubernetes(resolved, cluster, node, where, secrets)
     files += seed_files(resolved, cluster, node, where)

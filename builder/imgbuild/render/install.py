@@ -168,6 +168,8 @@ def _packages(resolved: Resolved) -> list[str]:
         names += target.packages.kubernetes
     if profile.containerd.source == "nerdctl-full" and profile.containerd.stargz.enabled:
         names += target.packages.stargz
+    if any(disk.filesystem == "xfs" for disk in profile.disks):
+        names += target.packages.xfs
     if target.selinux and profile.selinux.mode != "disabled":
         names += target.packages.selinux
     return list(dict.fromkeys([*names, *profile.packages.install]))

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from imgbuild.config.profile import Profile
+from imgbuild.facts.disks import has_disks
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd, verify
 from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
@@ -57,6 +58,12 @@ def _files(resolved: Resolved) -> Iterator[NodeFile]:
     profile, target = resolved.profile, resolved.target
     yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _SCRIPTS)
     yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in _CHECKS)
+    if has_disks(profile):
+        yield _plain(f"{LIBEXEC}/disks", 0o755)
+        yield _plain(f"{LIBEXEC}/checks/25-disks.sh")
+        yield _plain(f"{SYSTEM}/imgbuild-disks.service")
+        if profile.kubernetes.enabled:
+            yield _plain(f"{LIBEXEC}/firstboot.d/25-disks", 0o755)
     yield _plain(f"{SYSTEM}/imgbuild-report.service")
     yield _plain(f"{SYSTEM}/imgbuild-report.timer")
     if target.boot.menu == "bls":
@@ -163,6 +170,8 @@ def _enable(resolved: Resolved) -> Iterator[str]:
     yield "imgbuild-rp-filter.service"
     if profile.bpffs.enabled and target.bpffs_unit:
         yield "sys-fs-bpf.mount"
+    if has_disks(profile):
+        yield "imgbuild-disks.service"
     if profile.containerd.stargz.enabled:
         yield "stargz-snapshotter.service"
     yield "containerd.service"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from imgbuild.config.profile import File, Profile
 from imgbuild.facts.derive import sysctl_name
+from imgbuild.facts.disks import has_disks
 from imgbuild.facts.resolved import Resolved
 from imgbuild.facts.runtimes import snapshotters
 from imgbuild.render import containerd
@@ -91,7 +92,10 @@ def check_list(resolved: Resolved) -> list[str]:
     profile, target = resolved.profile, resolved.target
     # Users come with the seed, and a node may have its own: the image checks those of the seed, whoever they are.
     names = ["kernel", "boot-default", "cloud-init", "hostname", "users", "ssh-keys"]
-    names += ["root-grown", "time-zone", "chrony", "clock"]
+    names.append("root-grown")
+    if has_disks(profile):
+        names.append("disks")
+    names += ["time-zone", "chrony", "clock"]
     if modules(profile):  # bash 4.2 with -u treats an empty list as unset
         names.append("modules")
     names += [f"sysctl:{key}" for key, _, _ in sysctls(resolved)]

@@ -44,11 +44,44 @@ def test_one_control_plane_without_secrets(tmp_path: Path) -> None:
     config = node.root / "root/.kube/config"
     assert config.stat().st_mode & 0o777 == 0o600
     assert [line.split()[1:3] for line in node.console[:-1]] == [
-        [f"[{i + 1}/8]", f"{s}:"] for i, s in enumerate(STAGES)
+        [f"[{i + 1}/{len(STAGES)}]", f"{s}:"] for i, s in enumerate(STAGES)
     ]
     node.forget()
     assert node.run().returncode == 0
     assert not (node.world / "calls").exists()
+
+
+def test_further_disks_that_come_late(tmp_path: Path) -> None:
+    """The unit gave up, so containerd did not start: first boot tries again, and starts what waited."""
+    node = BootNode(tmp_path, secrets=False, endpoint="")
+    node.write("etc/imgbuild/disks.conf", "disks=(...)\n")
+    answer = """#!/bin/bash
+    [ -e "$WORLD/plugged" ] && exit
+    [ "$(wc -l < "$WORLD/sleeps")" = 2 ] && touch "$WORLD/plugged"
+    echo "imgbuild: error: /data: there is no /dev/disk/by-id/x after 90 s" >&2
+    exit 75
+    """
+    node.write("usr/libexec/imgbuild/disks", answer, 0o755)
+    node.run(sleeps=1)
+    retries(node, "disks", "/data: there is no /dev/disk/by-id/x after 90 s")
+    done = node.run()
+    assert done.returncode == 0, done.stderr
+    finished(node)
+    started = [call for call in node.calls("systemctl") if call.startswith("start")]
+    assert started == [
+        "start imgbuild-disks.service",
+        *(f"start --no-block {name}.service" for name in ("containerd", "buildkit", "kubelet")),
+    ]
+
+
+def test_a_further_disk_that_is_not_blank_is_final(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=False, endpoint="")
+    node.write("etc/imgbuild/disks.conf", "disks=(...)\n")
+    answer = "#!/bin/bash\necho 'imgbuild: error: /data: /dev/vdb is not blank (xfs)' >&2\nexit 1\n"
+    node.write("usr/libexec/imgbuild/disks", answer, 0o755)
+    assert node.run().returncode == 1
+    assert (node.status["stage"], node.status["state"]) == ("disks", "failed")
+    assert node.status["error"] == "/data: /dev/vdb is not blank (xfs)"
 
 
 def retries(node: BootNode, stage: str, error: str) -> None:
@@ -539,7 +572,7 @@ def test_status(tmp_path: Path) -> None:
     assert node.run().returncode == 0
     assert node.run("status", "--banner").stdout == ""
     table = node.run("status").stdout.splitlines()
-    assert [line.split() for line in table[:8]] == [[name, "done"] for name in STAGES]
+    assert [line.split() for line in table[: len(STAGES)]] == [[name, "done"] for name in STAGES]
     node.power_cut()
     assert node.run("status").returncode == 0
 

@@ -42,6 +42,14 @@ def told(old: str, new: str) -> str:
     return STATUS.replace(old, new)
 
 
+DISK = """\
+disks=(
+    /data id x ext4 0-1 data no '' 90 no
+    /more size 1000 xfs 0-2 more no noatime 90 no
+)
+folders=(/data /var/lib/kubelet)
+sizes=(1)
+"""
 Break = Callable[[Node], object]
 BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "kernel", lambda n: n.answer("uname", "6.1.0-9-amd64\n")),
@@ -68,6 +76,8 @@ BREAKS: list[tuple[str, str, Break]] = [
         lambda n: (n.root / "proc/sys/net/bridge/bridge-nf-call-iptables").unlink()),
     ("centos7-efi", "rp-filter", lambda n: n.write("/proc/sys/net/ipv4/conf/eth0/rp_filter", "1\n")),
     ("centos7-efi", "bpffs", lambda n: n.write("/proc/mounts", "")),
+    ("debian12-efi", "disks", lambda n: n.write("/etc/imgbuild/disks.conf", DISK)),
+    ("centos7-efi", "disks", lambda n: n.write("/etc/imgbuild/disks.conf", "disks=(")),
     ("centos8-efi", "cgroup", lambda n: n.answer("stat", "tmpfs\n")),
     ("centos8-efi", "no-swap", lambda n: n.write("/proc/swaps", "Filename Type\n/dev/vda3 partition 1 0 -2\n")),
     ("centos8-efi", "selinux", lambda n: n.answer("getenforce", "Enforcing\n")),
@@ -177,6 +187,34 @@ def test_a_kernel_of_another_flavour_is_no_newer_one(tmp_path: Path) -> None:
     node.write(f"/boot/vmlinuz-{name}", "")
     node.answer(f"dpkg,-S /boot/vmlinuz-{name}", f"linux-image-{name}: /boot/vmlinuz-{name}\n")
     assert node.checks("kernel")["kernel"]["ok"] is False
+
+
+def test_further_disks(tmp_path: Path) -> None:
+    node = Node(tmp_path, resolved("debian12-efi"))
+    node.write("/etc/imgbuild/disks.conf", DISK)
+    for link, target in (("by-id/x", "../../vdb"), ("by-uuid/0-2", "../../vdc")):
+        place = node.root / "dev/disk" / link
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
+    for name in ("vdb", "vdc", "vdd"):
+        node.write(f"/dev/{name}", "")
+    mounts = node.root / "proc/mounts"
+    before = mounts.read_text()
+    right = "/dev/vdb /data ext4 rw 0 0\n/dev/vdb /var/lib/kubelet ext4 rw 0 0\n/dev/vdc /more xfs rw 0 0\n"
+    mounts.write_text(before + right)
+    check = node.checks("disks")["disks"]
+    assert check["ok"] is True, check
+    for wrong, found in (
+        (right.replace("vdc /more", "vdd /more"), "/more: xfs on /dev/vdd"),
+        (right.replace("/more xfs", "/more ext4"), "/more: ext4 on /dev/vdc"),
+        (right.replace("/dev/vdb /var/lib/kubelet", "/dev/vdc /var/lib/kubelet"), "/var/lib/kubelet: on /dev/vdc"),
+        (right.replace("/data", "/dat"), "/data: not mounted"),
+        (right + "/dev/vdd /data ext4 rw 0 0\n", "/data: ext4 on /dev/vdd"),
+    ):
+        mounts.write_text(before + wrong)
+        check = node.checks("disks")["disks"]
+        assert check["ok"] is False
+        assert found in check["found"], check
 
 
 def test_every_check_has_a_test_that_breaks_it() -> None:

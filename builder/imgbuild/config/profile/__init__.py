@@ -14,6 +14,7 @@ from imgbuild.config.profile.containers import Binary, Containerd, Crictl, Image
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
 from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
 from imgbuild.config.profile.registries import Mirror, Registry, Server
+from imgbuild.config.profile.storage import Disk
 from imgbuild.config.profile.system import (
     BaseImage,
     Bpffs,
@@ -31,6 +32,7 @@ from imgbuild.config.setting import ANOTHER_PROFILE, Setting, Words
 
 __all__ = [
     "Binary",
+    "Disk",
     "File",
     "ImageArchive",
     "Mirror",
@@ -107,6 +109,15 @@ class Profile(Model):
     selinux: Annotated[Selinux, Setting("SELinux on targets that have it.")]
     swap: Annotated[Swap, Setting("Whether the node may swap.")]
     network: Annotated[Network, Setting("Network settings of the whole node.")]
+    disks: Annotated[
+        list[Disk],
+        Setting(
+            "Further disks, each with one file system. They are formatted if they are blank, and mounted before "
+            "containerd, etcd and the kubelet start: [Use further disks](../how-to/disks.md).",
+            example=[{"mount": "/var/lib/containerd", "size": "500GB", "filesystem": "xfs"}],
+            scope="seed",
+        ),
+    ]
     users: Annotated[
         list[User],
         Setting(

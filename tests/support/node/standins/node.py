@@ -570,6 +570,16 @@ def crictl(words: list[str]) -> int:
 
 def systemctl(words: list[str]) -> int:
     stop = ["stop", "imgbuild-firstboot.timer", "imgbuild-firstboot.service", "imgbuild-upkeep.service"]
+    mounted = WORLD / "disks-mounted"  # imgbuild-disks.service
+    if words == ["is-active", "--quiet", "imgbuild-disks.service"]:
+        return 0 if mounted.exists() else 3
+    if words == ["start", "imgbuild-disks.service"]:
+        mounted.touch()
+        return 0
+    if words[:2] == ["is-enabled", "--quiet"]:
+        return 1 if "stargz" in words[2] else 0
+    if words[:2] == ["start", "--no-block"] and mounted.exists():
+        return 0
     return 0 if words in (["is-active", "--quiet", "containerd.service"], stop) else unexpected("systemctl")
 
 
