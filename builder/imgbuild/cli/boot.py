@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +17,11 @@ from imgbuild.cli.parsing import Command
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.formats import bootable
+from imgbuild.machine.access import Access, access, forward
 from imgbuild.machine.boot import boot
 from imgbuild.machine.result import BootResult, result_fields
 from imgbuild.machine.spec import MachineSpec
+from imgbuild.machine.stay import Stay
 from imgbuild.machine.table import print_checks
 from imgbuild.outputs.caller import give_tree
 from imgbuild.outputs.manifest import mixed, read_manifest
@@ -28,6 +31,19 @@ from imgbuild.outputs.manifest import mixed, read_manifest
 @click.argument("folder", type=Place())
 @ends_well
 @click.option("--check", is_flag=True, help="Run the checks in the guest; exit with 0 only if all of them pass.")
+@click.option("--ssh", is_flag=True, help="Keep the guest running and print how to log in; Ctrl-C ends it.")
+@click.option(
+    "--stay",
+    type=click.IntRange(1, 86400),
+    default=3600,
+    show_default=True,
+    help="Time limit of --ssh in seconds, from when the guest's SSH server answers.",
+)
+@click.option(
+    "--online",
+    is_flag=True,
+    help="Let the guest reach the host and its network; without it, nothing leaves the guest.",
+)
 @click.option("--node", metavar="NAME", help="Boot with the seed of this node. Default: the first node.")
 @click.option("--mixed", is_flag=True, help="Boot even if image and seeds come from different runs.")
 @click.option(
@@ -47,6 +63,9 @@ def command(
     says: Says,
     folder: Path,
     check: bool,
+    ssh: bool,
+    stay: int,
+    online: bool,
     node: str | None,
     mixed: bool,
     seconds: int,
@@ -54,6 +73,17 @@ def command(
     accel: Literal["tcg", "kvm"],
 ) -> int:  # fmt: skip
     """Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node."""
+    if check and ssh:
+        raise click.UsageError("pass --check or --ssh: the one ends the guest after its report, the other keeps it")
+
+    def tell(how: Access, port: int) -> None:
+        for line in how.commands(port):
+            if says.json:
+                says.event("ssh", port=port, command=line)
+            else:
+                says.out.print(line, markup=False, soft_wrap=True, highlight=False)
+        says.note(f"the guest runs until Ctrl-C, for at most {stay} s")
+
     result = boot_folder(
         folder,
         says.steps(),
@@ -63,6 +93,8 @@ def command(
         seconds=seconds,
         memory_mib=memory,
         accel=accel,
+        online=online,
+        keep=(tell, stay) if ssh else None,
     )
     if says.json:
         says.result(**result_fields(result))
@@ -81,8 +113,12 @@ def boot_folder(
     seconds: int,
     memory_mib: int,
     accel: Literal["tcg", "kvm"],
+    online: bool = False,
+    keep: tuple[Callable[[Access, int], None], float] | None = None,
 ) -> BootResult:
     """Boot the image in ``folder``.
+
+    ``keep``: keep the guest running for so many seconds once it is told how to log in, and at which port.
 
     Raises:
         HostError: there is nothing to boot, QEMU is missing, or groups are from different runs (unless ``mixed_runs``).
@@ -93,17 +129,27 @@ def boot_folder(
     if reasons and not mixed_runs:
         raise HostError(f"{folder} is a mixed tree: {'; '.join(reasons)}", "build it again, or pass --mixed")
     spec, name = spec_of(folder, manifest, node, memory_mib, accel)
-    kept = spec.disk.with_suffix(".boot")
+    spec, kept = replace(spec, online=online), spec.disk.with_suffix(".boot")
     try:
-        return boot(
-            spec,
-            steps,
-            kept,
-            check=check,
-            required=frozenset(manifest["groups"]["nodes"].get("checks", [])),
-            expected={"hostname": name},
-            seconds=float(seconds),
-        )
+        with tempfile.TemporaryDirectory(prefix="imgbuild-ssh-") as work:
+            stay = None
+            if keep is not None:
+                tell, limit = keep
+                how = access(folder / "nodes" / name, Path(work))
+                network = folder / "nodes" / name / "network-config"
+                config = network.read_bytes() if network.is_file() else None
+                spec = replace(spec, ssh=forward(config, spec.macs), seed=how.seed)
+                stay = Stay(lambda port: tell(how, port), limit)
+            return boot(
+                spec,
+                steps,
+                kept,
+                check=check,
+                required=frozenset(manifest["groups"]["nodes"].get("checks", [])),
+                expected={"hostname": name},
+                seconds=float(seconds),
+                stay=stay,
+            )
     finally:
         if kept.is_dir() and not kept.is_symlink():
             give_tree(kept)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from imgbuild.diagnostics.errors import HostError
 from imgbuild.machine.firmware import Ovmf
-from imgbuild.machine.spec import SERVED_HOST, MachineSpec
+from imgbuild.machine.spec import SERVED_HOST, Forward, MachineSpec
 
 REPORT_PORT = "org.imgbuild.report.0"
 """The virtio-serial port's name: /dev/virtio-ports/org.imgbuild.report.0 in the guest."""
@@ -61,7 +62,9 @@ def _network(spec: MachineSpec) -> list[str]:
         # A command for each connection: by itself guestfwd connects only once for all of them.
         served = f",guestfwd=tcp:{SERVED_HOST}:{spec.served}-cmd:busybox nc 127.0.0.1 {spec.served}"
     for number, mac in enumerate(spec.macs):
-        args += ["-netdev", f"user,id=net{number},restrict=on{served}"]
+        restricted = "off" if spec.online else "on"
+        forwarded = _forwarded(spec.ssh) if spec.ssh is not None and spec.ssh.card == number else ""
+        args += ["-netdev", f"user,id=net{number},restrict={restricted}{served}{forwarded}"]
         args += ["-device", f"virtio-net-pci,netdev=net{number},mac={mac},romfile="]
     if spec.wire is not None:
         ends = {
@@ -71,6 +74,26 @@ def _network(spec: MachineSpec) -> list[str]:
         args += ["-netdev", json.dumps({"type": "dgram", "id": "wire", **ends})]
         args += ["-device", f"virtio-net-pci,netdev=wire,mac={spec.wire.mac},romfile="]
     return args
+
+
+def _forwarded(ssh: Forward) -> str:
+    """The options that let the host reach the guest. QEMU's own addresses must be in its network, and not the guest's.
+
+    Raises:
+        HostError: the network has no room for them.
+    """
+    if ssh.address is None:
+        return ",hostfwd=tcp:127.0.0.1:0-:22"
+    guest, network = ssh.address.ip, ssh.address.network
+    free = (ip for ip in network.hosts() if ip not in (guest, ssh.gateway))
+    gateway = ssh.gateway if ssh.gateway is not None and ssh.gateway in network else next(free, None)
+    name_server, first = next(free, None), next(free, None)
+    if gateway is None or name_server is None or first is None or network.prefixlen > 29:
+        raise HostError(
+            f"the node's network {network} has no room for QEMU's own addresses",
+            "pass another node with --node, or boot without --ssh",
+        )
+    return f",net={network},host={gateway},dns={name_server},dhcpstart={first},hostfwd=tcp:127.0.0.1:0-{guest}:22"
 
 
 def _disks(spec: MachineSpec, overlay: Path) -> list[str]:

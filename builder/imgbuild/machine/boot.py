@@ -17,6 +17,7 @@ from imgbuild.machine.report import Lines, Message, ReportError, parse_plot, par
 from imgbuild.machine.result import BootResult, result_json
 from imgbuild.machine.serial import Console, Milestone, open_log
 from imgbuild.machine.spec import MachineSpec
+from imgbuild.machine.stay import Stay, answering, interrupts
 from imgbuild.machine.text import as_text, printable
 from imgbuild.machine.times import Times, draw, parse_times
 from imgbuild.machine.verdict import Check, host_checks, missing_checks
@@ -43,6 +44,7 @@ def boot(
     seconds: float = 600.0,
     powerdown_seconds: float = 120.0,
     temp: Path | None = None,
+    stay: Stay | None = None,
 ) -> BootResult:
     """Boot ``spec`` and end it, whatever happens.
 
@@ -53,6 +55,8 @@ def boot(
     ``powerdown_seconds`` before it is ended.
 
     ``output_dir`` (created if necessary, 0700) gets console.log, screenshot.png, boot-plot.svg and checks.json.
+    With ``stay`` the guest runs on once its SSH server answers, until Ctrl-C, its own shutdown or a time limit.
+
     Errors of the guest are in the result; HostError is for what the host lacks. ``temp`` has the
     overlay during the boot: up to some GiB.
 
@@ -62,7 +66,7 @@ def boot(
     for name in ("console.log", "screenshot.png", "boot-plot.svg", "checks.json"):
         (output_dir / name).unlink(missing_ok=True)
     with contextlib.suppress(_NotOkError), steps.step(f"Boot {spec.disk.name} ({spec.firmware.upper()}, {spec.accel})"):
-        run = _Run(steps, output_dir, check, until)
+        run = _Run(steps, output_dir, check, until, stay)
         try:
             result = asyncio.run(run.boot(spec, seconds, powerdown_seconds, temp))
         except OSError as error:
@@ -87,7 +91,7 @@ class _NotOkError(Exception):
 class _Run:
     """The state of one boot: filled from console, port and QMP, read when it is over."""
 
-    def __init__(self, steps: Steps, output: Path, check: bool, until: Until | None) -> None:
+    def __init__(self, steps: Steps, output: Path, check: bool, until: Until | None, stay: Stay | None) -> None:
         self.report: Message | None = None
         """The newest ``verify`` message."""
         self._steps, self._output, self._check, self._until = steps, output, check, until
@@ -102,6 +106,9 @@ class _Run:
         self._problem = ""
         self._boots = 1
         self._reset_at = float("-inf")
+        self._stay = stay
+        self._answers = asyncio.Event()
+        """The guest's SSH server answers; set only with ``stay``."""
         self._over = asyncio.Event()
         self._plot = asyncio.Event()
         """The plot is there, or can no longer come."""
@@ -119,7 +126,12 @@ class _Run:
                 self._console.begin()
                 await machine.qmp("cont")
                 gone = start(self._wait_gone(machine, ends))
-                await self._wait_over(seconds)
+                if self._stay is not None:
+                    with interrupts(self._over.set):
+                        start(self._knock(machine))
+                        await self._wait_stayed(seconds, self._stay)
+                else:
+                    await self._wait_over(seconds)
                 took = round(time.monotonic() - begun, 1)
                 if machine.returncode is None:
                     await self._screenshot(machine)
@@ -156,6 +168,33 @@ class _Run:
         if self._check and not self._problem and "plot" not in self._files:
             self._steps.note("the guest sent no boot plot")
 
+    async def _knock(self, machine: Machine) -> None:
+        """Wait until an SSH server answers: QEMU itself accepts every connection."""
+        port = await machine.forwarded_port()
+        await answering(port)
+        if self._stay is not None:
+            self._stay.ready(port)
+        self._answers.set()
+
+    async def _wait_stayed(self, seconds: float, stay: Stay) -> None:
+        """Until the SSH server answers, and then as long as the guest may stay."""
+        over = asyncio.ensure_future(self._over.wait())
+        answers = asyncio.ensure_future(self._answers.wait())
+        try:
+            await asyncio.wait((over, answers), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not self._answers.is_set():
+                ended = "before it was ended" if self._over.is_set() else f"within {seconds:.0f} s"
+                last = self._milestones[-1].name if self._milestones else "nothing on its console"
+                self._fail(f"the guest's SSH server did not answer {ended}; it got as far as: {last}")
+                return
+            await asyncio.wait((over,), timeout=stay.seconds)
+            if not self._over.is_set():
+                self._steps.note(f"the time limit of {stay.seconds:.0f} s is over")
+                self._over.set()
+        finally:
+            over.cancel()
+            answers.cancel()
+
     async def _wait_gone(self, machine: Machine, ends: Sequence[asyncio.Task[None]]) -> None:
         """QEMU has ended: read what is still in the sockets first."""
         code = await machine.wait()
@@ -163,7 +202,9 @@ class _Run:
         self._plot.set()  # it can no longer come
         if self._over.is_set():
             return
-        if code == 0 or self._shut_down.is_set():
+        if self._answers.is_set() and code == 0:
+            self._over.set()
+        elif code == 0 or self._shut_down.is_set():
             self._fail("the guest powered off before it sent its report")
         else:
             self._fail(f"QEMU exited with status {code}: {printable(machine.stderr()) or 'no message'}")
@@ -239,7 +280,7 @@ class _Run:
     def _milestone(self, milestone: Milestone) -> None:
         self._milestones.append(milestone)
         self._steps.note(f"{milestone.seconds:6.1f} s  {milestone.name}")
-        if milestone.name == "login" and not self._check and self._until is None:
+        if milestone.name == "login" and not self._check and self._until is None and self._stay is None:
             self._over.set()
 
     def _fail(self, problem: str) -> None:

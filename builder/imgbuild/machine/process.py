@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -67,6 +68,14 @@ class Machine:
     def stderr(self) -> str:
         """QEMU's error messages so far."""
         return self._stderr.decode(errors="replace").strip()
+
+    async def forwarded_port(self) -> int:
+        """The port of 127.0.0.1 that leads to the guest's SSH server (MachineSpec.ssh)."""
+        text = str(await self.qmp("human-monitor-command", **{"command-line": "info usernet"}))
+        found = re.search(r"\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", text)
+        if found is None:
+            raise HostError("QEMU forwards no port to the guest", "boot without --ssh")
+        return int(found[1])
 
     async def screenshot(self, path: Path) -> None:
         """Write the guest's screen as PNG (QEMU 7.1 and later; HostError before)."""

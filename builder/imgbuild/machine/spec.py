@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,19 @@ class Wire:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """A TCP port of the host's 127.0.0.1, which the kernel chooses, that leads to the guest's port 22.
+
+    ``card`` is the number of the network card. QEMU's network there becomes the one of the guest's static ``address``,
+    with QEMU as its ``gateway``; None: QEMU's own network, with DHCP.
+    """
+
+    card: int = 0
+    address: IPv4Interface | None = None
+    gateway: IPv4Address | None = None
+
+
+@dataclass(frozen=True)
 class MachineSpec:
     """One virtual machine.
 
@@ -42,7 +56,7 @@ class MachineSpec:
     with its serial number. Each of ``macs`` is one network card; the network
     is QEMU's own (``restrict=on``): DHCP answers, nothing leaves, nothing on the host listens. ``wire`` comes after
     them, for another machine. ``served`` is a port of the host's loopback interface that guests reach as SERVED_HOST,
-    the same port.
+    the same port. ``ssh`` is the only thing on the host that listens. ``online``: the guest reaches the host's network.
 
     ``accel`` is emulation by default: there are hosts whose ``/dev/kvm`` opens and then hangs the
     guest's kernel before its first line, and QEMU would choose it there. ``cpu`` qemu64 is the cheapest to
@@ -64,6 +78,8 @@ class MachineSpec:
     accel: Literal["tcg", "kvm"] = "tcg"
     overlay: Path | None = None
     driver: str = "qcow2"
+    ssh: Forward | None = None
+    online: bool = False
 
     def __post_init__(self) -> None:
         for mac in (*self.macs, *([self.wire.mac] if self.wire else [])):

@@ -31,6 +31,9 @@ _MODULES = (
     "drivers/virtio/virtio_pci.ko",
     "drivers/char/virtio_console.ko",
     "drivers/block/virtio_blk.ko",
+    "net/core/failover.ko",
+    "drivers/net/net_failover.ko",
+    "drivers/net/virtio_net.ko",
 )
 
 
@@ -51,6 +54,12 @@ def _plot_line(svg: bytes) -> str:
 
 _GOOD = f"say '{verify_line(kernel=True, swap=True, bpffs=None)}'; say '{_plot_line(SVG)}'"
 
+
+def _answering(address: str) -> str:
+    return f"""ifconfig eth0 {address} netmask 255.255.255.0 up; printf 'tiny login: '
+        while :; do printf 'SSH-2.0-tiny\\r\\n' | nc -l -p 22 > /dev/null; done"""
+
+
 PARTS = {
     "good": f"{_GOOD}; sleep 1; poweroff -f",
     "bad": f"say '{verify_line(kernel=True, swap=False)}'; say '{_plot_line(SVG)}'; poweroff -f",
@@ -62,6 +71,10 @@ PARTS = {
     # The disk remembers the first boot; the half line before the reboot must not spoil the report after it.
     "reboot": f"""if [ "$(head -c 4 /dev/vda)" = done ]; then {_GOOD}; sleep 1; poweroff -f
         else printf done | dd of=/dev/vda conv=notrunc; sync; printf '{{"imgbuild": 1, "ki' > $PORT; reboot -f; fi""",
+    "ssh": _answering("10.0.2.15"),
+    "ssh-static": _answering("10.0.0.2"),
+    "ssh-then-off": """ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; printf 'SSH-2.0-tiny\\r\\n' | nc -l -p 22
+        sleep 3; poweroff -f""",
     "login": "printf 'tiny login: '; sleep 1000",
 }
 
