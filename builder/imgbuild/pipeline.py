@@ -180,7 +180,7 @@ def write(
             resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh, signer=signer
         )
         _add_boot_files(folder, ready, record)
-        groups["image"] = GroupRecord(wanted, record.described())
+        groups["image"] = GroupRecord(wanted, record.described(), record.sums)
         with steps.step("Write the manifest"):
             manifest.write(folder, resolved.loaded, groups, wanted, made_from, signer)
     return place

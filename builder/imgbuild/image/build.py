@@ -41,6 +41,8 @@ class ImageRecord:
     proof: BootProof
     disk: DiskRecord
     rootfs: Rootfs
+    sums: Mapping[str, str]
+    """The sha256 of each file of the group, by name."""
 
     def described(self) -> dict[str, Any]:
         """For the manifest: the disk, what it boots, and every package."""
@@ -113,8 +115,8 @@ def build_image(
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps)
         with steps.step(f"Write {SUMS}"):
-            write_sums(group, signer)
-    return ImageRecord(made.proof, made.disk, rootfs)
+            sums = write_sums(group, signer)
+    return ImageRecord(made.proof, made.disk, rootfs, sums)
 
 
 def rootfs_plan(resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False) -> RootfsPlan:

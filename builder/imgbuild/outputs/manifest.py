@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,10 +30,14 @@ NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class GroupRecord:
-    """``run`` is the digest of the group's input; ``more`` is what the group adds (packages, versions)."""
+    """``run`` is the digest of the group's input; ``more`` is what the group adds (packages, versions).
+
+    ``sums``: the sha256 of files, by name, that this run has just read: a disk image is not read twice.
+    """
 
     run: str
     more: Mapping[str, Any]
+    sums: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Group(BaseModel):
@@ -91,7 +95,7 @@ def write(
     ``origin`` is the profile's file (outputs/origin.py).
     """
     described = {
-        name: {"run": record.run, **record.more, "files": _files(folder / name, name)}
+        name: {"run": record.run, **record.more, "files": _files(folder / name, name, record.sums)}
         for name, record in sorted(groups.items())
     }
     data = {
@@ -113,13 +117,13 @@ def write(
         replace_file(signature, signed)
 
 
-def _files(place: Path, name: str) -> dict[str, Any]:
+def _files(place: Path, name: str, sums: Mapping[str, str]) -> dict[str, Any]:
     """Every file of a group, by its path below the group's parent."""
-    found = dict(_found(str(place), name))
+    found = dict(_found(str(place), name, sums))
     return {path: found[path] for path in sorted(found, key=lambda path: path.split("/"))}
 
 
-def _found(place: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _found(place: str, name: str, sums: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     with os.scandir(place) as entries:
         for entry in entries:
             # `imgbuild boot` keeps its console log and screenshot beside the image; they are not output of a build.
@@ -127,15 +131,15 @@ def _found(place: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
             path = f"{name}/{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                yield from _found(entry.path, path)
+                yield from _found(entry.path, path, {})
             elif entry.is_file():
-                yield path, _file(entry.path)
+                yield path, _file(entry.path, sums.get(entry.name))
 
 
-def _file(path: str) -> dict[str, Any]:
+def _file(path: str, known: str | None) -> dict[str, Any]:
     with io.FileIO(path) as stream:
         there = os.fstat(stream.fileno())
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha256 = known or hashlib.file_digest(stream, "sha256").hexdigest()
     return {"sha256": sha256, "size": there.st_size, "mode": f"{there.st_mode & 0o7777:04o}"}
 
 

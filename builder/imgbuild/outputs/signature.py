@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,10 +81,13 @@ def open_signer(key: Path) -> Signer:
     return signer
 
 
-def write_sums(folder: Path, signer: Signer | None) -> None:
-    """Write SHA256SUMS of the files in ``folder``, as `sha256sum -c` reads it, and its signature."""
+def write_sums(folder: Path, signer: Signer | None) -> dict[str, str]:
+    """Write SHA256SUMS of the files in ``folder``, as `sha256sum -c` reads it, and its signature; return the sums."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    content = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names).encode()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        sums = dict(zip(names, pool.map(sha256_of, (folder / name for name in names)), strict=True))
+    content = "".join(f"{sums[name]}  {name}\n" for name in names).encode()
     write_file(folder / SUMS, OutFile(content))
     if signer is not None:
         write_file(folder / f"{SUMS}{SUFFIX}", OutFile(signer.sign(content)))
+    return sums

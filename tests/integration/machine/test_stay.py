@@ -87,6 +87,7 @@ def test_a_static_address_is_reached_and_the_time_limit_ends_it(
     assert "the time limit of 8 s is over" in progress.getvalue()
 
 
+@pytest.mark.slow
 def test_a_guest_that_powers_off_ends_it_well(tiny: TinyGuest, steps: Steps, out: Path) -> None:
     spec = replace(tiny_spec(tiny, "ssh-then-off", out.parent), ssh=Forward())
     ports: list[int] = []
@@ -94,6 +95,7 @@ def test_a_guest_that_powers_off_ends_it_well(tiny: TinyGuest, steps: Steps, out
     assert result.ok and len(ports) == 1, result.failure()
 
 
+@pytest.mark.slow
 def test_a_guest_whose_ssh_server_never_answers_is_a_failure(tiny: TinyGuest, steps: Steps, out: Path) -> None:
     spec = replace(tiny_spec(tiny, "login", out.parent), ssh=Forward())
     result = boot(spec, steps, out, check=False, seconds=15, powerdown_seconds=1, stay=Stay(lambda _port: None, 600))
