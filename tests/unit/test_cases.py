@@ -199,3 +199,11 @@ def test_data_on_a_disk_that_is_mounted_too_late() -> None:
     rendered, found = checked(Request(str(CASES / "datadisk.yaml"), sets=("files=[]", "run=[]", disks)))
     assert rendered is not None and found == []
     assert "/data size 100000000000 xfs" in written(rendered, "node1", "/etc/imgbuild/disks.conf")
+
+
+def test_further_names_in_the_certificate_of_the_api_server() -> None:
+    rendered, found = checked(Request(str(CASES / "certsans.yaml")))
+    assert found == []
+    text = written(rendered, "node1", "/etc/imgbuild/kubeadm-init.yaml")
+    (config,) = [part for part in yaml.safe_load_all(text) if part["kind"] == "ClusterConfiguration"]
+    assert config["apiServer"]["certSANs"] == ["203.0.113.9", "k8s.corp.example"]

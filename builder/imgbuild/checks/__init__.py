@@ -18,6 +18,7 @@ from imgbuild.checks import (
     hosts,
     images,
     kernel,
+    kubelet,
     kubernetes,
     network,
     pxe,
@@ -41,6 +42,7 @@ from imgbuild.facts.resolved import Resolved
 _PROFILE = (
     kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, disks,
     repositories, addresses,
+    kubelet,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, cards, roles)
@@ -76,6 +78,7 @@ def check(
     start = len(findings.items)
     of_all(resolved, findings)
     cause.place(resolved, findings, start, lambda other: of_all(other, Findings()))
+    kubelet.check_own(context, own)
     dates.check(context)  # end-of-life dates are the same for every node
     for each in own:
 

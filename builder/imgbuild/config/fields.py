@@ -210,6 +210,12 @@ as the label kubernetes.io/hostname (pkg/kubelet/kubelet_node_status.go, initial
 DnsName = Annotated[str, AfterValidator(dns_name), Words("DNS name")]
 Host = Annotated[str, AfterValidator(_host), Words("DNS name or IP address")]
 """A DNS name or an IP address."""
+CertificateName = Annotated[
+    str,
+    AfterValidator(lambda value: value[:2] + dns_name(value[2:]) if value.startswith("*.") else _host(value)),
+    Words("DNS name or IP address"),
+]
+"""What a certificate can be for: a DNS name, which may begin with ``*.``, or an IP address."""
 RegistryHost = Annotated[
     str,
     pattern(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|_default", "a registry is a host, or host:port"),

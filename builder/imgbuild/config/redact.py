@@ -8,7 +8,7 @@ declares is private, because its meaning is unknown. Logins and signatures in a 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,20 +25,41 @@ _NAME = re.compile(r"[^\W\d][\w./-]{0,39}")
 
 @cache
 def _table(name: str) -> frozenset[str]:
-    """The keys of a table of profiles/versions: a mapping of any headings to keys separated by blanks."""
-    return frozenset(key for keys in versions(name).values() for key in keys.split())
+    """The keys of a table of profiles/versions: any headings above keys separated by blanks.
+
+    Below a heading that begins with "map of", the user chooses the names below a key: ``.*``.
+    """
+    return frozenset(_keys(versions(name)))
+
+
+def _keys(headings: Mapping[str, Any]) -> Iterator[str]:
+    for heading, keys in headings.items():
+        if isinstance(keys, dict):
+            yield from _keys(keys)
+        else:
+            names = keys.replace(ITEM, "").split()
+            yield from names
+            yield from (f"{name}.*" for name in names if heading.startswith("map of "))
 
 
 def is_known(tables: Listed, path: Sequence[str | int]) -> bool:
     """Whether the tables have a key, or keys below it."""
-    key = ".".join(map(str, path))
-    return any(known == key or known.startswith(f"{key}.") for known in _table(tables.known))
+    key = ".".join(part for part in path if isinstance(part, str))
+    return _of_map(tables, path) or any(known == key or known.startswith(f"{key}.") for known in _table(tables.known))
+
+
+def _of_map(tables: Listed, path: Sequence[str | int]) -> bool:
+    """Whether the last part is a name that the user chooses, below a key of the tables."""
+    return ".".join([*(part for part in path[:-1] if part != ITEM and isinstance(part, str)), "*"]) in _table(
+        tables.known
+    )
 
 
 def _listed(tables: Listed, path: Sequence[str | int]) -> bool:
     """Whether the tables allow the value at ``path`` to be shown. List items count as their key."""
     key = ".".join(str(part) for part in path if part != ITEM and isinstance(part, str))
-    return key in _table(tables.known) and key not in _table(tables.secret)
+    known = key in _table(tables.known) or _of_map(tables, path)
+    return known and not any(key == secret or key.startswith(f"{secret}.") for secret in _table(tables.secret))
 
 
 def is_private(path: Sequence[str | int]) -> bool:

@@ -144,7 +144,6 @@ def own_profiles(
         changed = _changed(document, everyone.profile, mine.profile)
         _refuse(each, changed, findings, baked=everyone.profile.mode == "baked")
         out.append(each)
-    _cgroups(everyone, out, cluster, findings)
     if everyone.profile.mode == "baked":
         _file_systems(everyone, out, findings)
     return out
@@ -202,19 +201,6 @@ def _refuse(own: Own, changed: Sequence[Path], findings: Findings, *, baked: boo
                 findings, "IB441", path,
                 f"{format_path(path)} is part of the image, which all nodes share: a node's own value would be lost",
                 f"set it in the profile, use --mode stock, or {ANOTHER_PROFILE}",
-            )  # fmt: skip
-
-
-def _cgroups(everyone: Resolved, own: Sequence[Own], cluster: Cluster, findings: Findings) -> None:
-    """failCgroupV1 is in the configuration of all kubelets, made by the first control plane from its profile."""
-    first = cluster.nodes.index(cluster.first) if cluster.first is not None else -1
-    makes = next((each.resolved for each in own if first in each.numbers), everyone)
-    for each in own:
-        if each.resolved.cgroup_v1_override and not makes.cgroup_v1_override:
-            each.add(
-                findings, "IB443", ("kernel", "cgroup"),
-                "runs on cgroup v1, and the kubelets' configuration, made on a node with v2, does not allow it",
-                "use cgroup v2 for this node too, or Kubernetes 1.34 or older",
             )  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def render(
     for node in cluster.nodes:
         shared = special.get(node.name, everyone)
         profile = shared.resolved.profile
-        mine = seed_tree(shared.resolved, cluster, node, secrets, where)
+        mine = seed_tree(shared.resolved, cluster, node, secrets, where, resolved)
         seed = seed_files(shared.resolved, cluster, node, shared.trees, mine)
         seeds[node.name] = seed
         if shared.archive is not None and shared.archive != everyone.archive:

@@ -10,6 +10,7 @@ from imgbuild.config.secrets import Secrets
 from imgbuild.facts.cilium_values import replaces_kube_proxy
 from imgbuild.facts.derive import device_names
 from imgbuild.facts.endpoint import Reach, own_address, reach
+from imgbuild.facts.kubelet import PATCH
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render import disks, kubeadm, kubevip
 from imgbuild.render.cilium import cilium_values, values_yaml
@@ -27,11 +28,12 @@ def seed_tree(
     node: Node,
     secrets: Secrets | None = None,
     where: Reach | None = None,
+    everyone: Resolved | None = None,
 ) -> NodeTree:
     """The node's own files: what verify expects, and what first boot needs to make the cluster or to join it.
 
-    ``resolved`` has the node's own settings. ``where`` is the cluster's, by the profile of all nodes; by default by
-    this one, which is the same where no node has settings.
+    ``resolved`` has the node's own settings, ``everyone`` is the profile of all nodes, and ``where`` follows from that
+    one; by default they are those of this node, which is the same where no node has settings.
     """
     profile = resolved.profile
     where = where or reach(profile, cluster)
@@ -39,22 +41,25 @@ def seed_tree(
     if profile.disks:
         files.append(disks.conf(profile, cluster, node))
     if profile.kubernetes.enabled:
-        files += _kubernetes(resolved, cluster, node, where, secrets)
+        files += _kubernetes(resolved, everyone or resolved, cluster, node, where, secrets)
     files += seed_files(resolved, cluster, node, where)
     return NodeTree(tuple(sorted(files, key=lambda f: f.path)))
 
 
 def _kubernetes(
-    resolved: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
+    resolved: Resolved, everyone: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
 ) -> Iterator[NodeFile]:
     profile = resolved.profile
     yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(profile, cluster, node, where, secrets))
     if node == cluster.first:
-        init = kubeadm.init_yaml(resolved, cluster, node, where, secrets)
+        init = kubeadm.init_yaml(resolved, everyone, cluster, node, where, secrets)
         yield NodeFile("/etc/imgbuild/kubeadm-init.yaml", init, 0o600)
+    patch = kubeadm.patched(resolved, everyone)
+    if patch is not None:
+        yield NodeFile(PATCH, patch, 0o600)
     if secrets is not None:
         if where.endpoint is not None:
-            join = kubeadm.join_yaml(resolved, node, where, secrets)
+            join = kubeadm.join_yaml(resolved, everyone, node, where, secrets)
             yield NodeFile("/etc/imgbuild/kubeadm-join.yaml", join, 0o600)
         for name, content in secrets.files.items():
             if node.role == "control-plane" or name == "ca.crt":

@@ -15,6 +15,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import Secrets
 from imgbuild.facts.bootstrap_token import DESCRIPTION, GROUPS, USAGES
 from imgbuild.facts.endpoint import NODE_IP, Reach, own_address
+from imgbuild.facts.kubelet import PATCHES, configuration, difference
 from imgbuild.facts.resolved import Resolved
 
 _CGROUP_V1 = """\
@@ -26,8 +27,13 @@ LIFETIME = "@TOKEN_TTL@"
 (``expires``) but never accepts it: it sets a default ``ttl`` first, and refuses both together (1.31 to 1.36)."""
 
 
-def init_yaml(resolved: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None) -> bytes:
-    """For `kubeadm init --config`, on the control plane that makes the cluster."""
+def init_yaml(
+    resolved: Resolved, everyone: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
+) -> bytes:
+    """For `kubeadm init --config`, on the control plane that makes the cluster.
+
+    The kubelets' configuration is that of ``everyone``: all nodes get it.
+    """
     profile = resolved.profile
     kubernetes = profile.kubernetes
     init: dict[str, Any] = {
@@ -48,10 +54,18 @@ def init_yaml(resolved: Resolved, cluster: Cluster, node: Node, where: Reach, se
         ]
     if not kubernetes.kube_proxy:
         init["skipPhases"] = ["addon/kube-proxy"]
-    return _document("init", resolved, init, _cluster(resolved, cluster, where), _kubelet(resolved))
+    if patched(resolved, everyone):
+        init["patches"] = {"directory": PATCHES}
+    return _document("init", resolved, init, _cluster(resolved, cluster, where), configuration(everyone))
 
 
-def join_yaml(resolved: Resolved, node: Node, where: Reach, secrets: Secrets) -> bytes:
+def patched(resolved: Resolved, everyone: Resolved) -> bytes | None:
+    """The node's own patch of the kubelets' configuration; None if it needs none."""
+    patch = difference(configuration(everyone), configuration(resolved))
+    return _dumped(patch) if patch else None
+
+
+def join_yaml(resolved: Resolved, everyone: Resolved, node: Node, where: Reach, secrets: Secrets) -> bytes:
     """For `kubeadm join --config`. A control plane already has the cluster's CAs in /etc/kubernetes/pki.
 
     A cluster without an endpoint has none.
@@ -78,6 +92,8 @@ def join_yaml(resolved: Resolved, node: Node, where: Reach, secrets: Secrets) ->
         join["timeouts"] = {"discovery": limit}
     if node.role == "control-plane":
         join["controlPlane"] = {"localAPIEndpoint": _local(profile, node)}
+    if patched(resolved, everyone):
+        join["patches"] = {"directory": PATCHES}
     return _document("join", resolved, join)
 
 
@@ -85,8 +101,11 @@ def _document(verb: str, resolved: Resolved, *parts: dict[str, Any]) -> bytes:
     head = f"# imgbuild: kubeadm {verb} --config, Kubernetes {resolved.profile.kubernetes.version}\n"
     if resolved.cgroup_v1_override:
         head += _CGROUP_V1
-    dumped = (yaml.dump(part, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True) for part in parts)
-    return (head + "---\n".join(dumped)).encode()
+    return head.encode() + b"---\n".join(map(_dumped, parts))
+
+
+def _dumped(part: dict[str, Any]) -> bytes:
+    return yaml.dump(part, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True).encode()
 
 
 def _api(resolved: Resolved) -> str:
@@ -135,25 +154,13 @@ def _cluster(resolved: Resolved, cluster: Cluster, where: Reach) -> dict[str, An
         config["certificateValidityPeriod"] = f"{kubernetes.certificate_validity * 24}h0m0s"
     if where.endpoint is not None:
         config["controlPlaneEndpoint"] = where.endpoint
+    if kubernetes.cert_sans:
+        config["apiServer"] = {"certSANs": list(kubernetes.cert_sans)}
     config["networking"] = {
         "podSubnet": kubernetes.pod_cidr,
         "serviceSubnet": kubernetes.service_cidr,
         "dnsDomain": kubernetes.dns_domain,
     }
-    return config
-
-
-def _kubelet(resolved: Resolved) -> dict[str, Any]:
-    profile = resolved.profile
-    config: dict[str, Any] = {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "cgroupDriver": profile.containerd.cgroup_driver,
-    }
-    if resolved.cgroup_v1_override:
-        config["failCgroupV1"] = False
-    if profile.swap.enabled:
-        config["failSwapOn"] = False
     return config
 
 

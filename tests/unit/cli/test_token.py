@@ -130,7 +130,7 @@ def test_kubectl_reads_every_value_as_text(word: str, fresh: Secrets, tmp_path: 
 def test_first_boot_makes_the_same_token(fresh: Secrets) -> None:
     """kubeadm init's bootstrapTokens and the Secret say the same, so that it is one token however it came."""
     given, cluster = resolved("debian12-efi", "baked"), cluster_of(DHCP)
-    text = init_yaml(given, cluster, DHCP, reach(given.profile, cluster), fresh).decode()
+    text = init_yaml(given, given, cluster, DHCP, reach(given.profile, cluster), fresh).decode()
     (made,) = next(d for d in yaml.safe_load_all(text) if d["kind"] == "InitConfiguration")["bootstrapTokens"]
     data = yaml.safe_load(secret_text(fresh))["stringData"]
     assert data["description"] == made["description"]

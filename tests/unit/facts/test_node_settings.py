@@ -200,15 +200,6 @@ def test_the_network_of_a_node_with_settings_is_looked_at_once(tmp_path: Path) -
     assert told[-1].message.startswith("node w1: ")
 
 
-def test_cgroup_v1_on_one_node_of_a_cluster_whose_kubelets_refuse_it(tmp_path: Path) -> None:
-    text = f"{HEAD}{FIRST}  - {{name: b, role: worker, settings: {{kernel: {{flavour: kernel-lt, cgroup: v1}}}}}}\n"
-    accept = "kubernetes.cgroup_v1=accept"
-    told = found(asked(tmp_path, text, "centos8-efi", "stock", accept))
-    assert "IB443" in {f.code for f in told}
-    every = found(asked(tmp_path, text, "centos8-efi", "stock", accept, "kernel.cgroup=v1", "kernel.flavour=kernel-lt"))
-    assert "IB443" not in {f.code for f in every}
-
-
 def test_nothing_private_is_shown(tmp_path: Path) -> None:
     text = f"{HEAD}  - {{name: a, role: control-plane, settings: {{users: [{{name: x, hashed_password: hunter2}}]}}}}\n"
     told = found(asked(tmp_path, text))

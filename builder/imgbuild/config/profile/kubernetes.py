@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from imgbuild.config.fields import Address, ClusterCidr, DnsName, Image, Model, Sha256, Url, Version
+from imgbuild.config.fields import Address, CertificateName, ClusterCidr, DnsName, Image, Model, Sha256, Url, Version
 from imgbuild.config.profile.containers import Binary
 from imgbuild.config.setting import IN_THE_PROFILE, Listed, Setting
 
@@ -128,6 +128,29 @@ class Kubernetes(Model):
             unit="days",
             scope="cluster",
             instead=IN_THE_PROFILE,
+        ),
+    ]
+    cert_sans: Annotated[
+        list[CertificateName],
+        Setting(
+            "More names and addresses that the certificate of each API server is valid for: of a load balancer, a NAT "
+            "address, a name in your DNS. kubeadm adds the node's own, the endpoint and the names of the Service "
+            "`kubernetes`. `*.` may be the first part.",
+            example=["203.0.113.9", "k8s.corp.example"],
+            scope="cluster",
+            instead=IN_THE_PROFILE,
+        ),
+    ]
+    kubelet: Annotated[
+        dict[str, object],
+        Listed("kubelet-types", "kubernetes-secret"),
+        Setting(
+            "Fields of the kubelet's KubeletConfiguration, under their own names: [how-to]"
+            "(../how-to/kubernetes-settings.md#the-kubelet). They are checked against the types of this "
+            "Kubernetes. What another key sets is refused. `null` removes a field. A node's own fields travel as a "
+            "patch of kubeadm, which it has from 1.25 on.",
+            example={"maxPods": 200, "systemReserved": {"memory": "1Gi"}},
+            scope="seed",
         ),
     ]
 

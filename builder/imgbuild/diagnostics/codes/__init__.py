@@ -11,6 +11,7 @@ from imgbuild.diagnostics.codes import (
     disks,
     kernel,
     kubernetes,
+    kubernetes_fields,
     links,
     nodes,
     pxe,
@@ -27,6 +28,7 @@ from imgbuild.diagnostics.codes.row import Code
 FAMILIES = (
     reading,
     kubernetes,
+    kubernetes_fields,
     kernel,
     nodes,
     links,
@@ -49,5 +51,5 @@ FAMILIES = (
 CODES: dict[str, Code] = {row.code: row for family in FAMILIES for row in family.CODES}
 """Every code that imgbuild can report."""
 
-RETIRED = frozenset({"IB511", "IB908"})
+RETIRED = frozenset({"IB443", "IB511", "IB908"})
 """Former codes, which are not used for other findings."""

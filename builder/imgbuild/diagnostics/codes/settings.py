@@ -80,37 +80,29 @@ CODES = (
         rendered=True,
     ),
     Code(
-        "IB443",
+        "IB449",
         ERROR,
-        "A node on cgroup v1 in a cluster whose kubelets refuse it",
+        "A kubelet of its own needs Kubernetes 1.25",
         why=(
-            "kubeadm gives every kubelet the configuration that the first control plane made, and its "
-            "`failCgroupV1` with it."
+            "kubeadm gives every kubelet the configuration of the cluster. What differs on a node travels as a patch, "
+            "and kubeadm patches that configuration from 1.25 on."
         ),
-        fix="Use cgroup v2 for this node, or Kubernetes 1.34 and older.",
+        fix="Set it in the profile, or use a later version.",
         bad="""
             extends: centos8-efi
-            mode: stock
-            kubernetes: {cgroup_v1: accept}
-            cilium: {values: {enableIPv4BIGTCP: false, bandwidthManager: {bbr: false}}}
+            kubernetes: {version: 1.24.17}
         """,
         good="""
             extends: centos8-efi
-            mode: stock
-            kubernetes: {cgroup_v1: accept}
-            cilium: {values: {enableIPv4BIGTCP: false, bandwidthManager: {bbr: false}}}
+            kubernetes: {version: 1.25.16}
         """,
         bad_cluster="""
-            endpoint: api.lan:6443
             nodes:
-              - {name: cp1, role: control-plane}
-              - {name: w1, role: worker, settings: {kernel: {flavour: kernel-lt, cgroup: v1}}}
+              - {name: cp1, role: control-plane, settings: {kubernetes: {kubelet: {maxPods: 200}}}}
         """,
         good_cluster="""
-            endpoint: api.lan:6443
             nodes:
-              - {name: cp1, role: control-plane}
-              - {name: w1, role: worker, settings: {kernel: {flavour: kernel-lt, cgroup: v2}}}
+              - {name: cp1, role: control-plane, settings: {kubernetes: {kubelet: {maxPods: 200}}}}
         """,
     ),
     Code(

@@ -1,0 +1,76 @@
+"""The kubelet's and kubeadm's own settings."""
+
+from __future__ import annotations
+
+from imgbuild.diagnostics.codes.row import Code
+from imgbuild.diagnostics.severity import Severity
+
+ERROR = Severity.ERROR
+WARNING = Severity.WARNING
+
+CODES = (
+    Code(
+        "IB260",
+        ERROR,
+        "This Kubernetes has no such field",
+        why=(
+            "kubeadm and the kubelet read their configuration strictly, and refuse a field that they do not know. "
+            "The fields are those of Kubernetes' own types, by minor version."
+        ),
+        fix="Write the field's own name, or use a version that has it.",
+        bad="kubernetes: {kubelet: {maxPod: 200}}",
+        good="kubernetes: {kubelet: {maxPods: 200}}",
+    ),
+    Code(
+        "IB261",
+        ERROR,
+        "A value has the wrong type",
+        why="kubeadm and the kubelet refuse a configuration with a value of another type, on the node.",
+        fix="Write the value as the message tells.",
+        bad="kubernetes: {kubelet: {systemReserved: {cpu: 1}}}",
+        good='kubernetes: {kubelet: {systemReserved: {cpu: "1"}}}',
+    ),
+    Code(
+        "IB262",
+        ERROR,
+        "A field that follows from other settings",
+        why="imgbuild or kubeadm sets this field, and other parts of the node have to agree with it.",
+        fix="Remove the field, and set the key that the message names.",
+        bad="kubernetes: {kubelet: {cgroupDriver: systemd}}",
+        good="containerd: {cgroup_driver: systemd}",
+    ),
+    Code(
+        "IB263",
+        ERROR,
+        "The kubelet does not start with this value",
+        why=(
+            "The kubelet checks its configuration when it starts (ValidateKubeletConfiguration and what follows it), "
+            "and ends if a value or a combination is not allowed."
+        ),
+        fix="Write a value that it accepts.",
+        bad="kubernetes: {kubelet: {evictionSoft: {memory.available: 500Mi}}}",
+        good="kubernetes: {kubelet: {evictionSoft: {memory.available: 500Mi}, evictionSoftGracePeriod: {memory.available: 90s}}}",  # noqa: E501
+    ),
+    Code(
+        "IB264",
+        WARNING,
+        "A value of the kubelet with a surprise",
+        why="The kubelet starts with it, but the node or the cluster does not behave as the value promises.",
+        fix="Do what the message tells.",
+        bad="kubernetes: {kubelet: {maxPods: 500}}",
+        good="kubernetes: {kubelet: {maxPods: 250}}",
+    ),
+    Code(
+        "IB266",
+        WARNING,
+        "Settings of Kubernetes that are not used",
+        why="The node does not run Kubernetes (`kubernetes.enabled` is `false`).",
+        fix="Remove them.",
+        bad="""
+            extends: [centos7-efi, container-host]
+            kubernetes: {kubelet: {maxPods: 200}}
+        """,
+        good="extends: [centos7-efi, container-host]",
+    ),
+)
+"""The rows of this family."""

@@ -1,0 +1,114 @@
+"""The tables of Kubernetes' fields, against the fields that were recorded from Kubernetes 1.36 for the stand-ins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imgbuild.config.data import versions
+from imgbuild.config.redact import is_private
+from imgbuild.facts.kubernetes_types import fields, owned, span
+from tests.support.places import TESTS
+from tools.kubernetes_types import Sources, spans
+
+RECORDED = json.loads((TESTS / "support/cluster/standins/schema.json").read_text())
+
+
+def flat(wanted: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of the recorded fields, as those of the tables."""
+    if isinstance(wanted, list):
+        yield from flat(wanted[0], (*path, "[]")) if isinstance(wanted[0], dict) else (path,)
+    elif isinstance(wanted, dict) and "*" not in wanted:
+        for key, below in wanted.items():
+            yield from flat(below, (*path, key))
+    else:
+        yield path
+
+
+def test_the_kubelets_table_has_the_recorded_fields() -> None:
+    recorded = set(flat(RECORDED["kubelet.config.k8s.io/v1beta1 KubeletConfiguration"]))
+    ours = set(fields("KubeletConfiguration", "1.36.4"))
+    loose = {path for path in recorded if len(path) == 1 and path[0] in ("logging", "tracing")}  # recorded as a whole
+    ours = {path[:1] if path[:1] in loose else path for path in ours}
+    assert {path for path in recorded ^ ours if path[-1] != "timeAdded"} == {("apiVersion",), ("kind",)}
+
+
+def test_minors_before_and_after_the_table_use_the_nearest() -> None:
+    assert fields("KubeletConfiguration", "1.38.0") == fields("KubeletConfiguration", "1.37.0")
+    assert fields("KubeletConfiguration", "1.23.0") == fields("KubeletConfiguration", "1.24.0")
+    known = versions("kubernetes")["minors"]
+    assert fields("KubeletConfiguration", f"{min(known)}.0") != fields("KubeletConfiguration", "1.37.0")
+
+
+def test_since_when_a_field_is_there() -> None:
+    assert [str(part) for part in span("KubeletConfiguration", ("failCgroupV1",)) or ()] == ["1.31", "None"]
+    assert span("KubeletConfiguration", ("crashLoopBackOff",)) is not None  # a section
+    assert span("KubeletConfiguration", ("nothing",)) is None
+
+
+def test_what_imgbuild_sets_are_fields_of_kubernetes() -> None:
+    every = set(flat(RECORDED["kubelet.config.k8s.io/v1beta1 KubeletConfiguration"]))
+    for path in owned("KubeletConfiguration"):
+        assert path in every or any(one[: len(path)] == path for one in every), path
+
+
+@pytest.mark.parametrize(
+    ("path", "private"),
+    [
+        (("maxPods",), False),
+        (("evictionHard", "memory.available"), False),
+        (("evictionHard", "memory", "available"), True),
+        (("reservedMemory", 0, "numaNode"), False),
+        (("clusterDNS", 0), False),
+        (("staticPodURLHeader", "Authorization"), True),
+        (("staticPodURLHeader", "Authorization", 0), True),
+        (("unknown",), True),
+    ],
+)
+def test_what_is_shown(path: tuple[str | int, ...], private: bool) -> None:
+    assert is_private(("kubernetes", "kubelet", *path)) is private
+
+
+GO = """
+type Outer struct {
+	metav1.TypeMeta `json:",inline"`
+	// A comment.
+	Shared `json:",inline"`
+	Items []Item `json:"items,omitempty"`
+	Gates map[string]bool `json:"gates"`
+	Wait *metav1.Duration `json:"wait,omitempty"`
+	Kind Choice `json:"kind2"`
+	Rows Rows `json:"rows"`
+	Hidden bool `json:"-"`
+}
+
+type Shared struct {
+	Names []string `json:"names"`
+}
+
+type Item struct {
+	Size  int32 `json:"size"`
+}
+
+type Choice string
+
+type Rows []Item
+"""
+
+
+def test_go_types_are_read(tmp_path: Any) -> None:
+    (tmp_path / "types.go").write_text(GO)
+    read = dict(Sources(tmp_path).fields("Outer"))
+    assert read == {
+        "names": "list of string",
+        "items[].size": "int",
+        "gates": "map of bool",
+        "wait": "duration",
+        "kind2": "string",
+        "rows[].size": "int",
+    }
+    table = spans({"1.1": {"a": "int"}, "1.2": {"a": "int", "b": "bool"}, "1.3": {"b": "bool"}})
+    assert table == {"1.1 1.2": {"int": ["a"]}, "1.2 1.3": {"bool": ["b"]}}
