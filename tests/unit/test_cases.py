@@ -207,3 +207,11 @@ def test_further_names_in_the_certificate_of_the_api_server() -> None:
     text = written(rendered, "node1", "/etc/imgbuild/kubeadm-init.yaml")
     (config,) = [part for part in yaml.safe_load_all(text) if part["kind"] == "ClusterConfiguration"]
     assert config["apiServer"]["certSANs"] == ["203.0.113.9", "k8s.corp.example"]
+
+
+def test_a_kubelet_configuration_of_the_users_own() -> None:
+    rendered, found = checked(Request(str(CASES / "kubeletconf.yaml")))
+    assert rendered is None
+    told = {f.key: f for f in found}
+    assert set(told) == {"files[0].path", "files[1].path"} and {f.code for f in found} == {"IB466"}
+    assert "kubernetes.kubelet" in told["files[0].path"].hint and "patches" in told["files[1].path"].hint

@@ -18,6 +18,7 @@ from imgbuild.checks import (
     hosts,
     images,
     kernel,
+    kubeadm,
     kubelet,
     kubernetes,
     network,
@@ -42,7 +43,7 @@ from imgbuild.facts.resolved import Resolved
 _PROFILE = (
     kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, disks,
     repositories, addresses,
-    kubelet,
+    kubelet, kubeadm,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, cards, roles)

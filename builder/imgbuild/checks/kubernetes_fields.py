@@ -13,11 +13,22 @@ from functools import cached_property
 from typing import Any
 
 from imgbuild.checks.context import Context
+from imgbuild.config.data import versions
 from imgbuild.config.declared import ITEM
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
 from imgbuild.facts.derive import minor
-from imgbuild.facts.kubernetes_types import Field, Kind, fields, owned, pattern, sections, span
+from imgbuild.facts.kubernetes_types import (
+    ARGUMENTS,
+    PROGRAMS,
+    Field,
+    Kind,
+    fields,
+    owned,
+    pattern,
+    sections,
+    span,
+)
 
 # time.ParseDuration; k8s.io/apimachinery/pkg/api/resource, ParseQuantity.
 DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+")
@@ -80,7 +91,9 @@ class FieldCheck:
             self.unknown.append(path)
 
     def _type(self, path: Path, value: Any, of: str) -> None:
-        if of.startswith("list of "):
+        if of == ARGUMENTS:
+            self._arguments(path, value)
+        elif of.startswith("list of "):
             if isinstance(value, list):
                 for index, item in enumerate(value):
                     self._type((*path, index), item, of.removeprefix("list of "))
@@ -111,6 +124,34 @@ class FieldCheck:
             self._wrong(path, "a duration", "write a number with its unit: 30s, 5m, 1h30m")
         elif of == "quantity" and not ((isinstance(value, str) and QUANTITY.fullmatch(value)) or number):
             self._wrong(path, "a quantity", "write a number, with a unit if it needs one: 500m, 1Gi")
+
+    def _arguments(self, path: Path, value: Any) -> None:
+        """Both forms are accepted in every minor: a mapping, and a list of name and value."""
+        facts = self.context.resolved.kubernetes
+        rows: list[tuple[Path, Any, Any]] = []
+        if isinstance(value, dict):
+            rows = [((*path, name), name, given) for name, given in value.items() if given is not None]
+        elif isinstance(value, list):
+            for index, row in enumerate(value):
+                if isinstance(row, dict) and set(row) == {"name", "value"}:
+                    rows.append(((*path, index), row["name"], row["value"]))
+                else:
+                    self._wrong((*path, index), "a mapping of name and value", "write {name: v, value: '4'}")
+        else:
+            self._wrong(path, "a mapping", "write NAME: VALUE pairs below it, without dashes before the name")
+        table: Mapping[str, str | None] = versions("kubernetes-owned")["arguments"][PROGRAMS[self.kind, pattern(path)]]
+        seen: set[str] = set()
+        for at, name, given in rows:
+            bare = str(name).lstrip("-")
+            if name != bare:
+                self._report("IB261", at, f"{name} has dashes before its name", f"write {bare}", of_key=True)
+            elif not isinstance(given, str | int | float):
+                self._wrong(at, "text", "write a single text")
+            elif bare in table:
+                self._owned(at, table[bare])
+            elif bare in seen and facts is not None and facts.kubeadm_api == "v1beta3":
+                self._report("IB261", at, f"{bare} is there twice: kubeadm up to 1.30 takes it once", "remove one")
+            seen.add(bare)
 
     def _wrong(self, path: Path, what: str, hint: str) -> None:
         self._report("IB261", path, f"{self._name(path)} must be {what}", hint)

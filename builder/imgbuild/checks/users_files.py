@@ -20,6 +20,22 @@ _SYSTEM = (
 )
 _VOLATILE = ("/run/", "/proc/", "/sys/", "/dev/", "/tmp/")  # noqa: S108
 _CLOUD_INIT = ("/var/lib/cloud/", "/etc/cloud/")
+# What kubeadm writes, and `kubeadm reset` removes: path, what to do instead.
+_KUBEADMS = (
+    ("/var/lib/kubelet/config.yaml", "write its fields in kubernetes.kubelet"),
+    ("/var/lib/kubelet", "write kubernetes.kubelet, or kubernetes.node_registration.kubeletExtraArgs"),
+    ("/etc/kubernetes/pki", "give your own CAs in the secrets file of the cluster"),
+    (
+        "/etc/kubernetes/manifests",
+        "change kubeadm's pods with kubernetes.kubeadm or kubernetes.patches; pods of your own belong in the cluster",
+    ),
+    (
+        "/etc/kubernetes",
+        "put what API server, controller manager or scheduler reads into kubernetes.control_plane_files; other files "
+        "into a folder of your own",
+    ),
+    ("/var/lib/etcd", "remove it"),
+)
 # Files that other programs write: path, owner, what to do instead.
 _OWNED = (
     (
@@ -102,6 +118,7 @@ def _files(context: Context) -> None:
         for paths, whose, fix in _OWNED:
             if any(file.path == owned or file.path.startswith(f"{owned}/") for owned in paths):
                 context.report("IB460", path, f"{file.path} is {whose}: the node might not come up with your file", fix)
+        _kubeadms(context, path, file.path)
         mode = int(file.mode, 8)
         if mode & 0o6000:
             context.report(
@@ -117,3 +134,12 @@ def _files(context: Context) -> None:
                 "a script with carriage returns: its interpreter would not be found",
                 "save it with LF line ends",
             )  # fmt: skip
+
+
+def _kubeadms(context: Context, path: Path, file: str) -> None:
+    """A file where kubeadm has its own: it would be overwritten, or removed before kubeadm's next attempt."""
+    if not context.profile.kubernetes.enabled:
+        return
+    found = next((row for row in _KUBEADMS if file == row[0] or file.startswith(f"{row[0]}/")), None)
+    if found is not None:
+        context.report("IB466", path, f"{file} is kubeadm's: it overwrites or removes the file", found[1])

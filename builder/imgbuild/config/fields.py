@@ -235,6 +235,11 @@ AbsolutePath = Annotated[
              "write an absolute path, without spaces, .., a slash at the end and names of over 255 letters"),
     Words("absolute path"),
 ]  # fmt: skip
+PlainFileName = Annotated[
+    str,
+    pattern(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", "write a file's name, without a folder: letters, digits and . _ + -"),
+    Words("file name"),
+]
 FileMode = Annotated[
     str, pattern(r"0?[0-7]{3,4}", 'a mode is three or four octal digits in quotes: "0644"'), Words("mode in quotes")
 ]

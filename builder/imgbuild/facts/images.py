@@ -17,6 +17,7 @@ from imgbuild.diagnostics.findings import Path
 from imgbuild.facts import derive
 from imgbuild.facts.cilium_values import chart_values
 from imgbuild.facts.conditions import Configuration, truth
+from imgbuild.facts.kubeadm import etcd, section
 from imgbuild.facts.registries import mirrors, source
 from imgbuild.facts.resolved import Resolved
 
@@ -93,10 +94,22 @@ def _kubeadm(profile: Profile) -> Iterator[Image]:
     for part in parts:
         yield Image(f"{repository}/{part}:v{kubernetes.version}", part, key)
     tables = versions("kubernetes-images")
-    for part, folder in (("coredns", "coredns/" if repository == _UPSTREAM else ""), ("etcd", "")):
-        tag = _since(tables[part], kubernetes.version)
+    local = section(profile, "etcd").get("local")
+    own = {"coredns": section(profile, "dns"), "etcd": local if isinstance(local, dict) else {}}
+    for part in ("coredns",) if etcd(profile).external else ("coredns", "etcd"):
+        at, tag = (
+            own[part].get("imageRepository"),
+            own[part].get("imageTag") or _since(tables[part], kubernetes.version),
+        )
+        path: Path = (
+            "kubernetes",
+            "kubeadm",
+            *(("dns",) if part == "coredns" else ("etcd", "local")),
+            "imageRepository",
+        )
+        folder = "coredns/" if part == "coredns" and (at or repository) == _UPSTREAM else ""
         if tag is not None:
-            yield Image(f"{repository}/{folder}{part}:{tag}", part, key)
+            yield Image(f"{at or repository}/{folder}{part}:{tag}", part, path if at else key)
 
 
 def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:

@@ -16,28 +16,37 @@ from imgbuild.config.data import versions
 from imgbuild.config.declared import ITEM
 from imgbuild.facts.derive import minor
 
-Kind = Literal["KubeletConfiguration"]
+Kind = Literal["KubeletConfiguration", "ClusterConfiguration", "NodeRegistrationOptions", "Timeouts"]
 Field = tuple[str, ...]
 """The parts of a field's path; ``[]`` means each item of a list."""
-_TABLES: dict[Kind, str] = {"KubeletConfiguration": "kubelet-types"}
+ARGUMENTS = "arguments"
+"""The type of extraArgs: a mapping up to kubeadm's v1beta3, a list of name and value from v1beta4 on."""
+
+
+def _table(kind: Kind) -> Mapping[str, Any]:
+    table: Mapping[str, Any] = versions("kubelet-types" if kind == "KubeletConfiguration" else "kubeadm-types")
+    return table
 
 
 @cache
 def _rows(kind: Kind) -> tuple[tuple[Field, str, Version, Version], ...]:
     """Every field with its type, and the first and the last minor that has it."""
     out = []
-    for span, types in versions(_TABLES[kind])[kind].items():
+    for span, types in _table(kind)[kind].items():
         first, last = map(Version, span.split())
         for of, names in types.items():
-            out += [(tuple(re.findall(r"\[\]|[^.\[\]]+", name)), of, first, last) for name in names.split()]
+            for name in names.split():
+                field = tuple(re.findall(r"\[\]|[^.\[\]]+", name))
+                at = next((n for n, part in enumerate(field, 1) if part.endswith("xtraArgs")), None)
+                out.append((field, of, first, last) if at is None else (field[:at], ARGUMENTS, first, last))
     return tuple(out)
 
 
 @cache
 def _minors(kind: Kind) -> tuple[Version, Version]:
     """The first and the last minor of a table."""
-    rows = _rows(kind)
-    return min(first for _, _, first, _ in rows), max(last for _, _, _, last in rows)
+    every = [Version(minor) for spans in _table(kind).values() for span in spans for minor in span.split()]
+    return min(every), max(every)
 
 
 @cache
@@ -70,6 +79,16 @@ def owned(kind: Kind) -> Mapping[Field, str | None]:
     return {tuple(name.split(".")): key for name, key in table.items()}
 
 
+PROGRAMS: Mapping[tuple[Kind, Field], str] = {
+    ("ClusterConfiguration", ("apiServer", "extraArgs")): "kube-apiserver",
+    ("ClusterConfiguration", ("controllerManager", "extraArgs")): "kube-controller-manager",
+    ("ClusterConfiguration", ("scheduler", "extraArgs")): "kube-scheduler",
+    ("ClusterConfiguration", ("etcd", "local", "extraArgs")): "etcd",
+    ("NodeRegistrationOptions", ("kubeletExtraArgs",)): "kubelet",
+}
+"""The program that gets the arguments of a field."""
+
+
 def pattern(path: tuple[Any, ...]) -> Field:
     """The path of a value as that of its field."""
     return tuple(ITEM if isinstance(part, int) else str(part) for part in path)
@@ -80,3 +99,16 @@ def without_null(value: object) -> Any:
     if isinstance(value, dict):
         return {key: without_null(child) for key, child in value.items() if child is not None}
     return [without_null(child) for child in value] if isinstance(value, list) else value
+
+
+def arguments(value: object) -> list[tuple[str, str]]:
+    """Name and value of each argument, from either form: a mapping, or a list of mappings of name and value."""
+    if isinstance(value, dict):
+        return [(str(name), _text(given)) for name, given in value.items() if given is not None]
+    rows = value if isinstance(value, list) else []
+    return [(str(row.get("name", "")), _text(row.get("value", ""))) for row in rows if isinstance(row, dict)]
+
+
+def _text(value: object) -> str:
+    """A value as it is on a command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

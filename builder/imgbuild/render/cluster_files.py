@@ -10,7 +10,7 @@ from imgbuild.config.secrets import Secrets
 from imgbuild.facts.cilium_values import replaces_kube_proxy
 from imgbuild.facts.derive import device_names
 from imgbuild.facts.endpoint import Reach, own_address, reach
-from imgbuild.facts.kubelet import PATCH
+from imgbuild.facts.kubeadm import FILES, etcd
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render import disks, kubeadm, kubevip
 from imgbuild.render.cilium import cilium_values, values_yaml
@@ -54,19 +54,20 @@ def _kubernetes(
     if node == cluster.first:
         init = kubeadm.init_yaml(resolved, everyone, cluster, node, where, secrets)
         yield NodeFile("/etc/imgbuild/kubeadm-init.yaml", init, 0o600)
-    patch = kubeadm.patched(resolved, everyone)
-    if patch is not None:
-        yield NodeFile(PATCH, patch, 0o600)
+    for path, content in kubeadm.patches(resolved, everyone, node).items():
+        yield NodeFile(path, content, 0o600)
     if secrets is not None:
         if where.endpoint is not None:
             join = kubeadm.join_yaml(resolved, everyone, node, where, secrets)
             yield NodeFile("/etc/imgbuild/kubeadm-join.yaml", join, 0o600)
-        for name, content in secrets.files.items():
+        for name, text in secrets.files.items():
             if node.role == "control-plane" or name == "ca.crt":
                 mode = 0o600 if name.endswith(".key") else 0o644
-                yield NodeFile(f"{PKI}/{name}", content.encode(), mode)
+                yield NodeFile(f"{PKI}/{name}", text.encode(), mode)
     if node.role != "control-plane":
         return
+    for name, text in profile.kubernetes.control_plane_files.items():
+        yield NodeFile(f"{FILES}/{name}", text.encode(), 0o600)
     if profile.cilium.enabled:
         # The values may have passwords and keys.
         yield NodeFile("/etc/imgbuild/cilium-values.yaml", values_yaml(profile, cluster, node, where), 0o600)
@@ -101,6 +102,8 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
         "valid_until": until,
         "token_expires": secrets.token_end if secrets else "",
         "kubernetes_version": kubernetes.version,
+        "etcd": "external" if etcd(profile).external else "local",
+        "etcd_data": etcd(profile).data,
         "kube_proxy": _yes(kubernetes.kube_proxy),
         "schedulable": _yes(kubernetes.schedulable_control_plane),
         "cri_socket": profile.crictl.endpoint,

@@ -6,6 +6,7 @@ Source: kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4, and cmd/
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -15,7 +16,9 @@ from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import Secrets
 from imgbuild.facts.bootstrap_token import DESCRIPTION, GROUPS, USAGES
 from imgbuild.facts.endpoint import NODE_IP, Reach, own_address
-from imgbuild.facts.kubelet import PATCHES, configuration, difference
+from imgbuild.facts.kubeadm import COMPONENTS, FILES, mounted, patch_target, section
+from imgbuild.facts.kubelet import PATCH, PATCHES, configuration, difference
+from imgbuild.facts.kubernetes_types import arguments, without_null
 from imgbuild.facts.resolved import Resolved
 
 _CGROUP_V1 = """\
@@ -54,15 +57,23 @@ def init_yaml(
         ]
     if not kubernetes.kube_proxy:
         init["skipPhases"] = ["addon/kube-proxy"]
-    if patched(resolved, everyone):
+    if patches(resolved, everyone, node):
         init["patches"] = {"directory": PATCHES}
+    timeouts = section(profile, "timeouts")
+    if timeouts:
+        init["timeouts"] = timeouts
     return _document("init", resolved, init, _cluster(resolved, cluster, where), configuration(everyone))
 
 
-def patched(resolved: Resolved, everyone: Resolved) -> bytes | None:
-    """The node's own patch of the kubelets' configuration; None if it needs none."""
-    patch = difference(configuration(everyone), configuration(resolved))
-    return _dumped(patch) if patch else None
+def patches(resolved: Resolved, everyone: Resolved, node: Node) -> dict[str, bytes]:
+    """kubeadm's patches on a node by path: the user's, and what the kubelet's configuration has of its own."""
+    out = {
+        f"{PATCHES}/{name}": text.encode()
+        for name, text in resolved.profile.kubernetes.patches.items()
+        if node.role == "control-plane" or patch_target(name) == "kubeletconfiguration"
+    }
+    own = difference(configuration(everyone), configuration(resolved))
+    return {PATCH: _dumped(own), **out} if own else out
 
 
 def join_yaml(resolved: Resolved, everyone: Resolved, node: Node, where: Reach, secrets: Secrets) -> bytes:
@@ -89,10 +100,10 @@ def join_yaml(resolved: Resolved, everyone: Resolved, node: Node, where: Reach, 
         "nodeRegistration": _registration(resolved, node),
     }
     if not v1beta3:
-        join["timeouts"] = {"discovery": limit}
+        join["timeouts"] = {"discovery": limit, **section(profile, "timeouts")}
     if node.role == "control-plane":
         join["controlPlane"] = {"localAPIEndpoint": _local(profile, node)}
-    if patched(resolved, everyone):
+    if patches(resolved, everyone, node):
         join["patches"] = {"directory": PATCHES}
     return _document("join", resolved, join)
 
@@ -128,17 +139,22 @@ def _registration(resolved: Resolved, node: Node) -> dict[str, Any]:
         registration["taints"] = taints  # empty, not omitted: that would mean kubeadm's own taint
     elif taints:
         registration["taints"] = taints
-    arguments = {"node-ip": own_address(profile, node) or NODE_IP}
+    own = without_null(profile.kubernetes.node_registration)
+    rows = [("node-ip", own_address(profile, node) or NODE_IP)]
     if node.labels:
-        arguments["node-labels"] = ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
-    registration["kubeletExtraArgs"] = (
-        arguments
-        if _api(resolved).endswith("v1beta3")
-        else [{"name": name, "value": value} for name, value in arguments.items()]
-    )
-    if resolved.cgroup_v1_override:
-        registration["ignorePreflightErrors"] = ["SystemVerification"]
-    return registration
+        rows.append(("node-labels", ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))))
+    registration["kubeletExtraArgs"] = _arguments(resolved, [*rows, *arguments(own.pop("kubeletExtraArgs", None))])
+    ignored = [*(["SystemVerification"] if resolved.cgroup_v1_override else []), *own.pop("ignorePreflightErrors", [])]
+    if ignored:  # kubeadm refuses "all" beside others
+        registration["ignorePreflightErrors"] = ["all"] if "all" in ignored else list(dict.fromkeys(ignored))
+    return {**registration, **own}
+
+
+def _arguments(resolved: Resolved, rows: Sequence[tuple[str, str]]) -> object:
+    """Arguments in the form of this kubeadm's API."""
+    if _api(resolved).endswith("v1beta3"):
+        return dict(rows)
+    return [{"name": name, "value": value} for name, value in rows]
 
 
 def _cluster(resolved: Resolved, cluster: Cluster, where: Reach) -> dict[str, Any]:
@@ -154,14 +170,34 @@ def _cluster(resolved: Resolved, cluster: Cluster, where: Reach) -> dict[str, An
         config["certificateValidityPeriod"] = f"{kubernetes.certificate_validity * 24}h0m0s"
     if where.endpoint is not None:
         config["controlPlaneEndpoint"] = where.endpoint
-    if kubernetes.cert_sans:
-        config["apiServer"] = {"certSANs": list(kubernetes.cert_sans)}
     config["networking"] = {
         "podSubnet": kubernetes.pod_cidr,
         "serviceSubnet": kubernetes.service_cidr,
         "dnsDomain": kubernetes.dns_domain,
     }
-    return config
+    return config | _own_fields(resolved)
+
+
+def _own_fields(resolved: Resolved) -> dict[str, Any]:
+    """The user's fields of ClusterConfiguration, and what has its own key but is among them."""
+    profile = resolved.profile
+    own: dict[str, Any] = {k: v for k, v in without_null(profile.kubernetes.kubeadm).items() if k != "timeouts"}
+    for component in COMPONENTS:
+        part = dict(section(profile, component))
+        if "extraArgs" in part:
+            part["extraArgs"] = _arguments(resolved, arguments(part["extraArgs"]))
+        if component in mounted(profile):
+            volume = {"name": "imgbuild-files", "hostPath": FILES, "mountPath": FILES, "readOnly": True}
+            part["extraVolumes"] = [*part.get("extraVolumes", []), {**volume, "pathType": "Directory"}]
+        if component == "apiServer" and profile.kubernetes.cert_sans:
+            part["certSANs"] = list(profile.kubernetes.cert_sans)
+        if part:
+            own[component] = part
+    local = section(profile, "etcd").get("local", {})
+    if "extraArgs" in local:
+        local = {**local, "extraArgs": _arguments(resolved, arguments(local["extraArgs"]))}
+        own["etcd"] = {**own["etcd"], "local": local}
+    return own
 
 
 def family(profile: Profile) -> int:

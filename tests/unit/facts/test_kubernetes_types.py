@@ -10,11 +10,12 @@ import pytest
 
 from imgbuild.config.data import versions
 from imgbuild.config.redact import is_private
-from imgbuild.facts.kubernetes_types import fields, owned, span
+from imgbuild.facts.kubernetes_types import PROGRAMS, Kind, fields, owned, span
 from tests.support.places import TESTS
 from tools.kubernetes_types import Sources, spans
 
 RECORDED = json.loads((TESTS / "support/cluster/standins/schema.json").read_text())
+KINDS: tuple[Kind, ...] = ("KubeletConfiguration", "ClusterConfiguration", "NodeRegistrationOptions", "Timeouts")
 
 
 def flat(wanted: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -36,6 +37,18 @@ def test_the_kubelets_table_has_the_recorded_fields() -> None:
     assert {path for path in recorded ^ ours if path[-1] != "timeAdded"} == {("apiVersion",), ("kind",)}
 
 
+@pytest.mark.parametrize(("api", "release"), [("v1beta3", "1.30.14"), ("v1beta4", "1.36.4")])
+def test_kubeadms_table_has_the_recorded_fields(api: str, release: str) -> None:
+    recorded = set(flat(RECORDED[f"kubeadm.k8s.io/{api} ClusterConfiguration"])) - {("apiVersion",), ("kind",)}
+    recorded = {path[: path.index("extraArgs") + 1] if "extraArgs" in path else path for path in recorded}
+    assert set(fields("ClusterConfiguration", release)) == recorded
+    init = RECORDED[f"kubeadm.k8s.io/{api} InitConfiguration"]
+    recorded = set(flat(init["nodeRegistration"]))
+    recorded = {path[:1] if path[0] == "kubeletExtraArgs" else path for path in recorded if path[-1] != "timeAdded"}
+    assert set(fields("NodeRegistrationOptions", release)) == recorded
+    assert set(fields("Timeouts", release)) == (set(flat(init["timeouts"])) if "timeouts" in init else set())
+
+
 def test_minors_before_and_after_the_table_use_the_nearest() -> None:
     assert fields("KubeletConfiguration", "1.38.0") == fields("KubeletConfiguration", "1.37.0")
     assert fields("KubeletConfiguration", "1.23.0") == fields("KubeletConfiguration", "1.24.0")
@@ -51,8 +64,12 @@ def test_since_when_a_field_is_there() -> None:
 
 def test_what_imgbuild_sets_are_fields_of_kubernetes() -> None:
     every = set(flat(RECORDED["kubelet.config.k8s.io/v1beta1 KubeletConfiguration"]))
-    for path in owned("KubeletConfiguration"):
-        assert path in every or any(one[: len(path)] == path for one in every), path
+    every |= set(flat(RECORDED["kubeadm.k8s.io/v1beta4 ClusterConfiguration"]))
+    every |= set(flat(RECORDED["kubeadm.k8s.io/v1beta4 InitConfiguration"]["nodeRegistration"]))
+    for kind in KINDS:
+        for path in owned(kind):
+            assert path in every or any(one[: len(path)] == path for one in every), path
+    assert set(versions("kubernetes-owned")["arguments"]) == set(PROGRAMS.values())
 
 
 @pytest.mark.parametrize(
@@ -70,6 +87,24 @@ def test_what_imgbuild_sets_are_fields_of_kubernetes() -> None:
 )
 def test_what_is_shown(path: tuple[str | int, ...], private: bool) -> None:
     assert is_private(("kubernetes", "kubelet", *path)) is private
+
+
+@pytest.mark.parametrize(
+    ("path", "private"),
+    [
+        (("kubeadm", "featureGates", "RootlessControlPlane"), False),
+        (("kubeadm", "etcd", "external", "endpoints", 0), False),
+        (("kubeadm", "apiServer", "extraArgs", "oidc-client-id"), True),
+        (("kubeadm", "apiServer", "extraArgs", 0, "value"), True),
+        (("kubeadm", "apiServer", "extraEnvs", 0, "value"), True),
+        (("node_registration", "ignorePreflightErrors", 0), False),
+        (("node_registration", "kubeletExtraArgs", "v"), True),
+        (("control_plane_files", "a.yaml"), True),
+        (("patches", "etcd.yaml"), True),
+    ],
+)
+def test_what_is_shown_of_kubeadms(path: tuple[str | int, ...], private: bool) -> None:
+    assert is_private(("kubernetes", *path)) is private
 
 
 GO = """

@@ -78,3 +78,93 @@ def test_the_difference_is_a_merge_patch() -> None:
     assert difference({"a": 1, "b": {"c": 1, "d": 2}}, {"a": 1, "b": {"c": 1, "d": 2}}) == {}
     assert difference({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"c": 3}}) == {"a": None, "b": {"c": 3, "d": None}}
     assert difference({"a": [1]}, {"a": [1, 2], "b": {}}) == {"a": [1, 2], "b": {}}
+
+
+WORKER = "  - {name: w1, role: worker}\n"
+MORE = "  - {name: cp2, role: control-plane}\n"
+KUBEADM = (
+    "kubernetes.kubeadm={apiServer: {extraArgs: {audit-policy-file: /etc/imgbuild/control-plane/audit.yaml, v: 2}, "
+    "extraEnvs: [{name: A, value: b}]}, controllerManager: {extraArgs: {bind-address: 0.0.0.0, profiling: false}}, "
+    "etcd: {local: {dataDir: /srv/etcd/data, extraArgs: {listen-metrics-urls: 'http://0.0.0.0:2381'}}}, "
+    "timeouts: {controlPlaneComponentHealthCheck: 10m}}"
+)
+FILE = "kubernetes.control_plane_files.\"audit.yaml\"='kind: Policy'"
+
+
+def test_fields_of_kubeadm_in_its_configuration(tmp_path: Path) -> None:
+    sans = "kubernetes.cert_sans=[k8s.corp.example]"
+    made = rendered(tmp_path, CP + MORE + WORKER, KUBEADM, FILE, sans)
+    config = parts(made, "cp1")["ClusterConfiguration"]
+    assert config["apiServer"] == {
+        "extraArgs": [
+            {"name": "audit-policy-file", "value": "/etc/imgbuild/control-plane/audit.yaml"},
+            {"name": "v", "value": "2"},
+        ],
+        "extraEnvs": [{"name": "A", "value": "b"}],
+        "extraVolumes": [
+            {
+                "name": "imgbuild-files",
+                "hostPath": "/etc/imgbuild/control-plane",
+                "mountPath": "/etc/imgbuild/control-plane",
+                "readOnly": True,
+                "pathType": "Directory",
+            }
+        ],
+        "certSANs": ["k8s.corp.example"],
+    }
+    assert config["controllerManager"]["extraArgs"][1] == {"name": "profiling", "value": "false"}
+    assert "extraVolumes" not in config["controllerManager"]
+    assert config["etcd"]["local"]["extraArgs"] == [{"name": "listen-metrics-urls", "value": "http://0.0.0.0:2381"}]
+    assert config["networking"]["dnsDomain"] == "cluster.local"
+    assert "timeouts" not in config
+    assert parts(made, "cp1")["InitConfiguration"]["timeouts"] == {"controlPlaneComponentHealthCheck": "10m"}
+    join = parts(made, "w1", "kubeadm-join.yaml")["JoinConfiguration"]
+    assert join["timeouts"] == {"discovery": "5m0s", "controlPlaneComponentHealthCheck": "10m"}
+    for node, has in (("cp1", True), ("cp2", True), ("w1", False)):
+        file = files(made, node).get("/etc/imgbuild/control-plane/audit.yaml")
+        assert (file is not None) is has
+        assert file is None or (file["permissions"], file["content"]) == ("0600", "kind: Policy")
+    assert "etcd_data=/srv/etcd/data\n" in files(made, "cp1")["/etc/imgbuild/cluster.conf"]["content"]
+
+
+def test_arguments_before_v1beta4_are_a_mapping(tmp_path: Path) -> None:
+    sets = ("kubernetes.version=1.30.14", 'kubernetes.node_registration={kubeletExtraArgs: [{name: v, value: "4"}]}')
+    kubeadm = "kubernetes.kubeadm={scheduler: {extraArgs: [{name: v, value: '2'}]}}"
+    made = rendered(tmp_path, CP, kubeadm, *sets, profile="centos8-efi")
+    assert parts(made, "cp1")["ClusterConfiguration"]["scheduler"] == {"extraArgs": {"v": "2"}}
+    registration = parts(made, "cp1")["InitConfiguration"]["nodeRegistration"]
+    assert registration["kubeletExtraArgs"] == {"node-ip": "@NODE_IP@", "v": "4"}
+
+
+def test_a_node_registers_with_its_own_fields(tmp_path: Path) -> None:
+    own = "{kubernetes: {node_registration: {imagePullPolicy: Never, ignorePreflightErrors: [Mem, Mem]}}}"
+    made = rendered(tmp_path, CP + WORKER.replace("}", f", settings: {own}}}"))
+    assert "imagePullPolicy" not in parts(made, "cp1")["InitConfiguration"]["nodeRegistration"]
+    registration = parts(made, "w1", "kubeadm-join.yaml")["JoinConfiguration"]["nodeRegistration"]
+    assert registration["imagePullPolicy"] == "Never" and registration["ignorePreflightErrors"] == ["Mem"]
+
+
+def test_patches_are_where_kubeadm_looks(tmp_path: Path) -> None:
+    patches = 'kubernetes.patches={"etcd+json.yaml": "[]", "kubeletconfiguration1.yaml": "maxPods: 3"}'
+    made = rendered(tmp_path, CP + WORKER, patches)
+    folder = "/etc/imgbuild/patches"
+    assert parts(made, "cp1")["InitConfiguration"]["patches"] == {"directory": folder}
+    assert {path for path in files(made, "cp1") if path.startswith(folder)} == {
+        f"{folder}/etcd+json.yaml",
+        f"{folder}/kubeletconfiguration1.yaml",
+    }
+    assert [path for path in files(made, "w1") if path.startswith(folder)] == [f"{folder}/kubeletconfiguration1.yaml"]
+
+
+def test_the_certificates_of_an_external_etcd_are_mounted_by_kubeadm(tmp_path: Path) -> None:
+    folder = "/etc/imgbuild/control-plane"
+    external = (
+        f"endpoints: ['https://10.0.0.21:2379'], caFile: {folder}/ca.crt, certFile: {folder}/c, keyFile: {folder}/k"
+    )
+    own = 'kubernetes.control_plane_files={ca.crt: a, c: b, k: c, "audit.yaml": "kind: Policy"}'
+    audit = f"apiServer: {{extraArgs: {{audit-policy-file: {folder}/audit.yaml}}}}"
+    made = rendered(tmp_path, CP, f"kubernetes.kubeadm={{etcd: {{external: {{{external}}}}}, {audit}}}", own)
+    config = parts(made, "cp1")["ClusterConfiguration"]
+    assert config["etcd"]["external"]["caFile"] == f"{folder}/ca.crt"
+    assert "extraVolumes" not in config["apiServer"]  # a second mount at the same path would be refused
+    assert "etcd=external\n" in files(made, "cp1")["/etc/imgbuild/cluster.conf"]["content"]

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from imgbuild.config.fields import Address, CertificateName, ClusterCidr, DnsName, Image, Model, Sha256, Url, Version
+from imgbuild.config.fields import (
+    Address,
+    CertificateName,
+    ClusterCidr,
+    DnsName,
+    Image,
+    Model,
+    PlainFileName,
+    Sha256,
+    Url,
+    Version,
+)
 from imgbuild.config.profile.containers import Binary
 from imgbuild.config.setting import IN_THE_PROFILE, Listed, Setting
 
@@ -151,6 +162,52 @@ class Kubernetes(Model):
             "patch of kubeadm, which it has from 1.25 on.",
             example={"maxPods": 200, "systemReserved": {"memory": "1Gi"}},
             scope="seed",
+        ),
+    ]
+    kubeadm: Annotated[
+        dict[str, object],
+        Listed("kubeadm-types", "kubernetes-secret"),
+        Setting(
+            "Fields of kubeadm's ClusterConfiguration, under their own names, and `timeouts`: [how-to]"
+            "(../how-to/kubernetes-settings.md#api-server-controller-manager-scheduler-etcd). They are checked as "
+            "`kubernetes.kubelet` is. `extraArgs` may be a mapping, or a list of name and value, for each version.",
+            example={"apiServer": {"extraArgs": {"audit-log-path": "-"}}},
+            scope="cluster",
+            instead=IN_THE_PROFILE,
+        ),
+    ]
+    node_registration: Annotated[
+        dict[str, object],
+        Listed("kubeadm-types", "kubernetes-secret"),
+        Setting(
+            "Fields of kubeadm's nodeRegistration: `kubeletExtraArgs`, `ignorePreflightErrors`, `imagePullPolicy`, "
+            "`imagePullSerial`.",
+            example={"kubeletExtraArgs": {"v": "4"}},
+            scope="seed",
+        ),
+    ]
+    control_plane_files: Annotated[
+        dict[PlainFileName, str],
+        Setting(
+            "Files that the API server, the controller manager or the scheduler reads, by name: an audit policy, keys "
+            "for encryption, a CA. They travel in the seeds of the control planes alone, as "
+            "`/etc/imgbuild/control-plane/NAME`. The folder is mounted into each of them whose `extraArgs` name a file "
+            "in it.",
+            example={"audit-policy.yaml": "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"},
+            scope="cluster",
+            instead=IN_THE_PROFILE,
+            secret=True,
+        ),
+    ]
+    patches: Annotated[
+        dict[PlainFileName, str],
+        Setting(
+            "Patches of kubeadm by file name, `TARGET[SUFFIX][+TYPE].yaml` or `.json`: [how-to]"
+            "(../how-to/kubernetes-settings.md#patches). They are in `/etc/imgbuild/patches` on the node; workers get "
+            "those of the kubelet.",
+            example={"kube-apiserver+merge.yaml": "spec: {priorityClassName: system-node-critical}\n"},
+            scope="seed",
+            secret=True,
         ),
     ]
 

@@ -61,16 +61,59 @@ CODES = (
         good="kubernetes: {kubelet: {maxPods: 250}}",
     ),
     Code(
+        "IB265",
+        ERROR,
+        "kubeadm refuses this value",
+        why="kubeadm checks its configuration before it does anything, on the node (its package validation).",
+        fix="Write a value that it accepts.",
+        bad="kubernetes: {kubeadm: {etcd: {external: {endpoints: [10.0.0.21]}}}}",
+        good="kubernetes: {kubeadm: {etcd: {external: {endpoints: ['http://10.0.0.21:2379']}}}}",
+    ),
+    Code(
         "IB266",
         WARNING,
         "Settings of Kubernetes that are not used",
-        why="The node does not run Kubernetes (`kubernetes.enabled` is `false`).",
-        fix="Remove them.",
+        why="The node does not run Kubernetes (`kubernetes.enabled` is `false`), or no program is told of the file.",
+        fix="Remove them, or set what the message names.",
         bad="""
             extends: [centos7-efi, container-host]
             kubernetes: {kubelet: {maxPods: 200}}
         """,
         good="extends: [centos7-efi, container-host]",
+    ),
+    Code(
+        "IB267",
+        ERROR,
+        "The control plane cannot read this file",
+        why=(
+            "API server, controller manager and scheduler run in containers, and see only what is mounted into them. "
+            "Without its file such a program does not start, and `kubeadm init` ends after four minutes."
+        ),
+        fix="Put the file into `kubernetes.control_plane_files`, or mount its folder.",
+        bad="kubernetes: {kubeadm: {apiServer: {extraArgs: {audit-policy-file: /etc/audit.yaml}}}}",
+        good="""
+            kubernetes:
+              control_plane_files: {audit.yaml: "apiVersion: audit.k8s.io/v1"}
+              kubeadm: {apiServer: {extraArgs: {audit-policy-file: /etc/imgbuild/control-plane/audit.yaml}}}
+        """,
+    ),
+    Code(
+        "IB268",
+        ERROR,
+        "kubeadm does not apply this patch",
+        why="A file's name tells kubeadm what to patch, and it silently ignores a name that it does not know.",
+        fix="Use a name that it knows: `TARGET[SUFFIX][+TYPE].yaml`.",
+        bad='kubernetes: {patches: {apiserver.yaml: "spec: {priority: 1}"}}',
+        good='kubernetes: {patches: {kube-apiserver.yaml: "spec: {priority: 1}"}}',
+    ),
+    Code(
+        "IB269",
+        ERROR,
+        "A file that its reader cannot read",
+        why="The text is not YAML, or not what a patch of this type is.",
+        fix="Correct the text.",
+        bad='kubernetes: {patches: {kube-apiserver.yaml: "spec: {priority: 1"}}',
+        good='kubernetes: {patches: {kube-apiserver.yaml: "spec: {priority: 1}"}}',
     ),
 )
 """The rows of this family."""

@@ -129,5 +129,20 @@ CODES = (
         bad="run: ['if true; then echo a']",
         good="run: ['if true; then echo a; fi']",
     ),
+    Code(
+        "IB466",
+        ERROR,
+        "A file where kubeadm has its own",
+        why=(
+            "kubeadm writes `/etc/kubernetes` and `/var/lib/kubelet` itself, refuses a node where some of its files "
+            "exist already, and removes all of them before another attempt."
+        ),
+        fix="Write the settings as keys of the profile: the message names them.",
+        bad="""
+            files:
+              - {path: /var/lib/kubelet/config.yaml, content: "maxPods: 250"}
+        """,
+        good="kubernetes: {kubelet: {maxPods: 250}}",
+    ),
 )
 """The rows of this family."""

@@ -112,8 +112,8 @@ undo() {
     # It calls the kubelet, containerd and, for a node that the cluster knows, the API server.
     run_kubeadm reset --force --cri-socket "$cri_socket" || later "kubeadm reset failed: $error"
     # Even an interrupted reset removes etcd's manifest, by which older kubeadm finds the data.
-    if [ -d "$R/var/lib/etcd" ]; then
-        find "$R/var/lib/etcd" -mindepth 1 -delete
+    if [ "$etcd" = local ] && [ -d "$R$etcd_data" ]; then
+        find "$R$etcd_data" -mindepth 1 -delete
     fi
     drop_vip || die "the virtual address $vip cannot be removed from this node"
 }
