@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,7 +20,15 @@ from imgbuild.config.fields import (
     Version,
 )
 from imgbuild.config.profile.containers import Binary
+from imgbuild.config.reference import Reference
 from imgbuild.config.setting import IN_THE_PROFILE, Listed, Setting
+
+
+def _has_secret(text: str) -> bool:
+    """A private key, a key of an EncryptionConfiguration, or a token of a kubeconfig."""
+    return (
+        "PRIVATE KEY-----" in text or re.search(r"(?m)^[ -]*(secret|token|password|client-key-data):", text) is not None
+    )
 
 
 class Kubernetes(Model):
@@ -187,12 +196,12 @@ class Kubernetes(Model):
         ),
     ]
     control_plane_files: Annotated[
-        dict[PlainFileName, str],
+        dict[PlainFileName, Annotated[str, Reference(_has_secret)]],
         Setting(
             "Files that the API server, the controller manager or the scheduler reads, by name: an audit policy, keys "
-            "for encryption, a CA. They travel in the seeds of the control planes alone, as "
-            "`/etc/imgbuild/control-plane/NAME`. The folder is mounted into each of them whose `extraArgs` name a file "
-            "in it.",
+            "for encryption, a CA. Each is a text, or `{file: PATH}`. They travel in the seeds of the control planes "
+            "alone, as `/etc/imgbuild/control-plane/NAME`. The folder is mounted into each of them "
+            "whose `extraArgs` name a file in it.",
             example={"audit-policy.yaml": "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"},
             scope="cluster",
             instead=IN_THE_PROFILE,
@@ -200,7 +209,7 @@ class Kubernetes(Model):
         ),
     ]
     patches: Annotated[
-        dict[PlainFileName, str],
+        dict[PlainFileName, Annotated[str, Reference(private=None)]],
         Setting(
             "Patches of kubeadm by file name, `TARGET[SUFFIX][+TYPE].yaml` or `.json`: [how-to]"
             "(../how-to/kubernetes-settings.md#patches). They are in `/etc/imgbuild/patches` on the node; workers get "
