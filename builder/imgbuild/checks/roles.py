@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from imgbuild.checks import balancer
 from imgbuild.checks.context import Context, inside, parts
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path, few, listing
@@ -15,6 +16,7 @@ def check(context: Context) -> None:
     """All findings about roles, endpoint, virtual address, labels and taints."""
     _roles(context)
     _vip(context)
+    balancer.check(context)
     _labels(context)
 
 
@@ -37,7 +39,7 @@ def _roles(context: Context) -> None:
         say(
             "IB411", ("nodes", other),
             "could never join: the address of the control plane is not known",
-            f"set endpoint: HOST:PORT, a vip, or a static address on {cluster.nodes[masters[0]].name}",
+            f"set endpoint: HOST:PORT, vip:, or a static address on {cluster.nodes[masters[0]].name}",
         )  # fmt: skip
     if len(masters) > 1 and len(masters) % 2 == 0:
         say(
@@ -61,11 +63,12 @@ def _single(context: Context, masters: list[int], where: str, unknown: set[str |
     host = where.rpartition(":")[0].strip("[]")
     own = next((n for n in masters if host in (cluster.nodes[n].name, *_own(context, cluster.nodes[n]))), None)
     nameless = [n for n in masters if own_address(context.profile, cluster.nodes[n]) is None]
-    fix = "set vip:, or endpoint: to a load balancer"
-    if cluster.single_endpoint and cluster.vip is not None:
+    fix = f"set {balancer.WAYS}"
+    if cluster.single_endpoint and (cluster.vip is not None or cluster.balancer is not None):
+        what = f"the vip {cluster.vip.address}" if cluster.vip else "each node's own balancer"
         say(
             "IB462", ("single_endpoint",),
-            f"the endpoint is the vip {cluster.vip.address}, not a single node's address",
+            f"the endpoint is {what}, not a single node's address",
             "remove single_endpoint",
         )  # fmt: skip
     elif cluster.single_endpoint:
@@ -144,14 +147,15 @@ def _vip_in_a_cloud(context: Context, address: str) -> None:
         context.cluster_finding(
             "IB671", path,
             f"kube-vip announces {address} by ARP, and the network of {listing(refused)} delivers nothing to it: the "
-            "API would never answer there", "remove vip:, and set endpoint: to a load balancer of the cloud",
+            "API would never answer there",
+            "remove vip:, and set balancer: local, or endpoint: to a load balancer of the cloud",
         )  # fmt: skip
     elif providers:
         context.cluster_finding(
             "IB671", path,
             f"OpenStack drops what goes to {address} unless the port of each control plane allows this address",
             f"openstack port set --allowed-address ip-address={address} PORT, once for each control plane; or set "
-            "endpoint: to a load balancer in place of vip:", lesser=True,
+            "balancer: local in place of vip:", lesser=True,
         )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ class Cluster(Model):
         Endpoint | None,
         Setting(
             "`host:port` of the control plane (`[…]:port` for IPv6) if it is not the node itself: a load balancer or a "
-            "virtual address. `null`: the `vip`, or the first control plane's own address "
+            "virtual address. `null`: the `vip`, the `balancer`, or the first control plane's own address "
             "(`kubernetes.advertise_address` in its settings, else its first static address). All nodes join there, "
             "whatever settings they have.",
             example="10.0.0.10:6443",
@@ -144,6 +144,25 @@ class Cluster(Model):
         Vip | None,
         Setting("Virtual address of the control planes. `null`: there is none.", scope="cluster"),
     ] = None
+    balancer: Annotated[
+        Literal["local"] | None,
+        Setting(
+            "`local`: haproxy, a static pod on every node, on 127.0.0.1; it forwards to every control plane that "
+            "answers, and the endpoint is `127.0.0.1:PORT` with `balancer_port`. The [way]"
+            "(../how-to/ha.md#a-balancer-on-each-node) to several control planes without a virtual address and "
+            "without a load balancer. `null`: there is none.",
+            scope="cluster",
+        ),
+    ] = None
+    balancer_port: Annotated[
+        int,
+        Field(ge=1024, le=65535),
+        Setting("Port of the balancer on 127.0.0.1.", example=8443, scope="cluster"),
+    ] = 7443
+    balancer_image: Annotated[
+        PinnedImage,
+        Setting("Image of haproxy.", example="registry.example.com/library/haproxy:3.2.4-alpine", scope="cluster"),
+    ] = "docker.io/library/haproxy:3.2.4-alpine"
     token_ttl: Annotated[
         str,
         duration("1h", "90d"),

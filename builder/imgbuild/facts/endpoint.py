@@ -12,6 +12,10 @@ from imgbuild.config.profile import Profile
 NODE_IP = "@NODE_IP@"
 """Placeholder in the seed's files for an address that only the node knows: first boot replaces it."""
 
+LOOPBACK = "127.0.0.1"
+"""Where each node's own balancer listens. kubeadm puts the endpoint's host into the API servers' certificates
+(app/util/pkiutil, GetAPIServerAltNames). A node of an IPv6 cluster has this address too."""
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -79,12 +83,14 @@ def _static_address(node: Node) -> str | None:
 
 
 def endpoint(profile: Profile, cluster: Cluster) -> str | None:
-    """The control plane's host:port: the cluster file's, the virtual address, or the first control plane's own.
+    """The control plane's host:port: the cluster file's, the balancer's, the virtual address, or the first's own.
 
     ``profile`` is that of all nodes. None: see ``Reach``.
     """
     if cluster.endpoint:
         return cluster.endpoint
+    if cluster.balancer:
+        return host_port(LOOPBACK, cluster.balancer_port)
     address = cluster.vip.address if cluster.vip else own_address(profile, cluster.first)
     return None if address is None else host_port(address, profile.kubernetes.api_port)
 

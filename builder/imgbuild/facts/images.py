@@ -1,7 +1,8 @@
 """Which container images the nodes of a profile pull, and from where.
 
-kubeadm's own list, Cilium's by its chart and values, the pause image and kube-vip. Everything here is pure: the tables
-are profiles/versions/kubernetes-images.yaml and cilium-images.yaml, taken from kubeadm and from the charts themselves.
+kubeadm's own list, Cilium's by its chart and values, the pause image, kube-vip and the balancer. Everything here is
+pure: the tables are profiles/versions/kubernetes-images.yaml and cilium-images.yaml, taken from kubeadm and from the
+charts themselves.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ def _all(resolved: Resolved, cluster: Cluster) -> Iterator[Image]:
         return
     if cluster.vip is not None:
         yield Image(cluster.vip.image, "kube-vip", ("vip", "image"), in_cluster_file=True)
+    if cluster.balancer is not None:
+        yield Image(cluster.balancer_image, "balancer", ("balancer_image",), in_cluster_file=True)
     yield from _kubeadm(profile)
     if profile.cilium.enabled:
         yield from cilium_images(profile.cilium.version, chart_values(profile, cluster))

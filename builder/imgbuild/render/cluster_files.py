@@ -12,7 +12,7 @@ from imgbuild.facts.derive import device_names
 from imgbuild.facts.endpoint import Reach, own_address, reach
 from imgbuild.facts.kubeadm import FILES, etcd
 from imgbuild.facts.resolved import Resolved
-from imgbuild.render import disks, kubeadm, kubevip
+from imgbuild.render import balancer, disks, kubeadm, kubevip
 from imgbuild.render.cilium import cilium_values, values_yaml
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.seed_files import seed_files
@@ -64,6 +64,9 @@ def _kubernetes(
             if node.role == "control-plane" or name == "ca.crt":
                 mode = 0o600 if name.endswith(".key") else 0o644
                 yield NodeFile(f"{PKI}/{name}", text.encode(), mode)
+    if cluster.balancer is not None:
+        yield NodeFile(f"{balancer.FOLDER}/haproxy.cfg", balancer.configuration(cluster, where))
+        yield NodeFile(balancer.MANIFEST, balancer.manifest(cluster))
     if node.role != "control-plane":
         return
     for name, text in profile.kubernetes.control_plane_files.items():
@@ -97,6 +100,10 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
         "node_ip": own_address(profile, node) or "",
         "node_family": kubeadm.family(profile),
         "vip": cluster.vip.address if cluster.vip else "",
+        "balancer": where.endpoint if cluster.balancer and where.endpoint else "",
+        "balancer_image": cluster.balancer_image if cluster.balancer else "",
+        "balancer_members": " ".join(balancer.members(where).values()) if cluster.balancer else "",
+        "snapshotter": profile.containerd.snapshotter,
         "ca_hash": secrets.ca_hash if secrets else "",
         "valid_from": since,
         "valid_until": until,

@@ -15,7 +15,19 @@ from imgbuild.render.templates import render, static
 LIBEXEC = "usr/libexec/imgbuild"
 SYSTEM = "etc/systemd/system"
 _SCRIPTS = ("apply", "report", "rp-filter", "verify")
-_LIBRARIES = ("agent", "certificates", "cilium", "clock", "cluster", "json", "kubeadm", "leave", "stage", "xdp")
+_LIBRARIES = (
+    "agent",
+    "balancer",
+    "certificates",
+    "cilium",
+    "clock",
+    "cluster",
+    "json",
+    "kubeadm",
+    "leave",
+    "stage",
+    "xdp",
+)
 _FIRST_BOOT = ("firstboot", "reset", "status", "upkeep")
 _STAGES = (
     "10-clock",

@@ -52,9 +52,13 @@ def test_every_control_plane_is_in_the_network_of_the_vip(
 @pytest.mark.parametrize(
     ("providers", "severity", "fix"),
     [
-        ("[ec2]", Severity.ERROR, "endpoint: to a load balancer"),
-        ("[azure, gcp]", Severity.ERROR, "endpoint: to a load balancer"),
-        ("[openstack, ec2]", Severity.ERROR, "endpoint: to a load balancer"),  # the network of one of them
+        ("[ec2]", Severity.ERROR, "set balancer: local"),
+        ("[azure, gcp]", Severity.ERROR, "set balancer: local"),
+        (
+            "[openstack, ec2]",
+            Severity.ERROR,
+            "set balancer: local",
+        ),  # the network of one of them
         ("[openstack]", Severity.WARNING, "ip-address=172.30.0.100 PORT"),
         ("[]", None, ""),
     ],

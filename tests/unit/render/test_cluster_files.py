@@ -12,7 +12,7 @@ import yaml
 from imgbuild.config.cluster import DEFAULT, Cluster, Node, Taint, Vip
 from imgbuild.config.load import load
 from imgbuild.config.node_network import Bond, Interface, NodeNetwork, Vlan
-from imgbuild.config.secrets import Secrets
+from imgbuild.config.secrets import Secrets, make
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import own_address
 from imgbuild.facts.resolved import resolve
@@ -294,6 +294,30 @@ def test_ipv6_pods_have_ipv6_keys_and_the_mask_that_kubeadm_takes() -> None:
     assert values["ipam"]["operator"] == {"clusterPoolIPv6PodCIDRList": ["fd00:10::/48"], "clusterPoolIPv6MaskSize": 64}
     assert values["ipv4"] == {"enabled": False}
     assert "ipv4NativeRoutingCIDR" not in values
+
+
+def test_all_of_a_cluster_goes_through_each_nodes_own_balancer() -> None:
+    second = Node(name="cp2", role="control-plane", settings={"kubernetes": {"advertise_address": "fd00::12"}})
+    worker = Node(name="w1", role="worker")
+    cluster = Cluster(name="prod", balancer="local", balancer_port=7000, nodes=[STATIC, second, worker])
+    values = _values([], cluster)
+    assert (values["k8sServiceHost"], values["k8sServicePort"]) == ("127.0.0.1", 7000)
+    made = make("prod", 1_800_000_000)
+    for node in cluster.nodes:
+        tree = {
+            file.path: file.content.decode() for file in seed_tree(resolved("debian12-efi"), cluster, node, made).files
+        }
+        assert "apiServerEndpoint: 127.0.0.1:7000" in tree["/etc/imgbuild/kubeadm-join.yaml"]
+        haproxy = tree["/etc/imgbuild/balancer/haproxy.cfg"]
+        assert "bind 127.0.0.1:7000\n" in haproxy
+        assert [line.split()[1:] for line in haproxy.splitlines() if line.startswith("    server ")] == [
+            ["cp1", "10.0.0.10:6443"],
+            ["cp2", "[fd00::12]:6443"],
+        ]
+        (container,) = yaml.safe_load(tree["/etc/imgbuild/balancer.yaml"])["spec"]["containers"]
+        assert container["image"] == cluster.balancer_image
+    without = {file.path for file in seed_tree(resolved("debian12-efi"), CLUSTER, CLUSTER.nodes[0], made).files}
+    assert not [path for path in without if "balancer" in path]
 
 
 def test_an_endpoint_of_ipv6() -> None:

@@ -35,7 +35,7 @@ CODES = (
             "kube-vip announces the address by ARP. A public cloud answers ARP itself and delivers only to addresses "
             "that it assigned: the API would never answer at this one."
         ),
-        fix="Use the cloud's load balancer as `endpoint`.",
+        fix="Use `balancer: local`, or the cloud's load balancer as `endpoint`: [three ways](../../how-to/ha.md).",
         lesser=WARNING,
         when="the cloud is OpenStack, which delivers it once each port has it in its allowed address pairs",
         bad="""

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.cluster.standins import place
+from tests.support.cluster.standins import balancer, place
 from tests.support.cluster.standins.schema import Refused
 
 
@@ -39,11 +39,25 @@ def main(arguments: list[str]) -> int:
     run.add_argument("--timeout", default="")
     run.add_argument("id")
     run.add_argument("words", nargs=argparse.REMAINDER)
+    images = commands.add_parser("images", allow_abbrev=False)
+    images.add_argument("--quiet", "-q", action="store_true", required=True)
+    images.add_argument("name")
+    pull = commands.add_parser("pull", allow_abbrev=False)
+    pull.add_argument("name")
     info = commands.add_parser("info", allow_abbrev=False)
     info.add_argument("--output", "-o", choices=["json"], default="json")
     told = parser.parse_args(arguments)
     if told.command == "ps":
         return _list(told)
+    if told.command == "images":
+        if told.name in _pulled():
+            print(f"sha256:{hashlib.sha256(told.name.encode()).hexdigest()}")
+        return 0
+    if told.command == "pull":
+        with place.PULLED.open("a") as out:
+            out.write(f"{told.name}\n")
+        print(f"Image is up to date for {told.name}")
+        return 0
     if told.command == "info":
         ready = place.CNI.is_dir() and any(place.CNI.glob("*.conf*"))
         missing = "Network plugin returns error: cni plugin not initialized"
@@ -61,12 +75,19 @@ def main(arguments: list[str]) -> int:
     return _exec(told.id, told.words)
 
 
+def _pulled() -> list[str]:
+    return place.PULLED.read_text().splitlines() if place.PULLED.exists() else []
+
+
 def _all() -> dict[str, dict[str, Any]]:
     """Containers by id."""
     found = {}
     for path in sorted(place.CONTAINERS.iterdir()) if place.CONTAINERS.is_dir() else ():
         if not path.name.startswith("."):
             found[hashlib.sha256(path.name.encode()).hexdigest()] = json.loads(path.read_text())
+    if balancer.process() is not None:
+        about = {"name": "balancer", "pod": "balancer", "namespace": "kube-system", "image": "haproxy"}
+        found[hashlib.sha256(b"balancer").hexdigest()] = about
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.cluster.standins import bootstrap, kubeadm, node, place, reset
+from tests.support.cluster.standins import balancer, bootstrap, kubeadm, node, place, reset
 from tests.support.cluster.standins.client import ApiError, Client
 from tests.support.cluster.standins.schema import Config, Refused, read
 
@@ -141,6 +141,7 @@ def _run(flags: argparse.Namespace, config: Config) -> None:
 
 def _static_pods() -> None:
     """The API server runs while its manifest and etcd's are there. It outlives the kubelet, as a container does."""
+    balancer.run()
     manifest = place.MANIFESTS / "kube-apiserver.yaml"
     running = reset.apiserver()
     if not manifest.exists() or not (place.MANIFESTS / "etcd.yaml").exists():

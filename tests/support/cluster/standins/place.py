@@ -14,6 +14,9 @@ KUBELET = Path("/var/lib/kubelet")
 CNI = Path("/etc/cni/net.d")
 CONTAINERS = Path("/run/standin/containers")
 """The stand-in's own: what crictl lists, one file a container."""
+PULLED = Path("/standin/pulled")
+"""The images that crictl pulled, one a line."""
+BALANCER_PID = Path("/run/standin/balancer.pid")
 APISERVER_PID = Path("/run/standin/kube-apiserver.pid")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.cluster.standins import phases, place
+from tests.support.cluster.standins import balancer, phases, place
 from tests.support.cluster.standins.client import ApiError, Client
 
 _CONFIGS = ("admin", "super-admin", "kubelet", "bootstrap-kubelet", "controller-manager", "scheduler")
@@ -34,6 +34,7 @@ def run(cri_socket: str) -> None:
     print("[reset] Stopping the kubelet service")
     subprocess.run(["systemctl", "stop", "kubelet"], check=False)
     end_containers()
+    balancer.end()
     folders = [place.MANIFESTS, place.KUBELET, place.PKI, place.ETCD]
     print(f"[reset] Deleting contents of directories: [{' '.join(map(str, folders))}]")
     for folder in folders:

@@ -93,6 +93,29 @@ check_vip() {
     pass "an answer at $where:$api_port" "$where:$api_port answers$holder"
 }
 
+# An API server of this cluster answers behind this node's balancer. Names the control planes that do not answer.
+check_balancer() {
+    local words at mute=''
+    in_cluster "an answer at this node's balancer" || return 0
+    if [[ -z $balancer ]]; then
+        skip "an answer at this node's balancer" "the cluster has none"
+        return
+    fi
+    if ! words=$(timeout 30 curl --silent --show-error --noproxy '*' --max-time 10 --output /dev/null \
+        --cacert "$R/etc/kubernetes/pki/ca.crt" "https://$balancer/livez" 2>&1); then
+        fail "an answer at $balancer" "${words//$'\n'/ }" \
+            "crictl ps --all --name balancer; do the control planes run ($balancer_members)?"
+        return
+    fi
+    for at in $balancer_members; do
+        if ! timeout 30 curl --silent --noproxy '*' --max-time 5 --output /dev/null \
+            --cacert "$R/etc/kubernetes/pki/ca.crt" "https://$at/livez" 2>/dev/null; then
+            mute+=${mute:+, }$at
+        fi
+    done
+    pass "an answer at $balancer" "$balancer answers${mute:+; no answer from $mute}"
+}
+
 # On a control plane: kubeadm's certificates, which imgbuild-upkeep.timer renews long before they expire, and the CAs'
 # certificates, which nothing renews. The check fails from 60 days before the end; for a life of less than 360 days,
 # from the last sixth of it.

@@ -24,7 +24,7 @@ later() {
     exit "$again"
 }
 
-cluster_name='' node_name='' node_role='' endpoint='' single_endpoint='' others='' others_unknown='' api_port='' node_ip='' node_family=4 vip='' ca_hash=''
+cluster_name='' node_name='' node_role='' endpoint='' single_endpoint='' others='' others_unknown='' api_port='' node_ip='' node_family=4 vip='' balancer='' balancer_image='' snapshotter='' ca_hash=''
 valid_from='' valid_until='' token_expires='' kubernetes_version='' etcd=local etcd_data=/var/lib/etcd kube_proxy='' schedulable='' cri_socket=''
 cilium='' cilium_version='' cilium_repository='' cilium_acceleration='' cilium_devices=''
 # shellcheck source=/dev/null

@@ -265,6 +265,10 @@ ask_endpoint() {
 through=''
 take_detour() {
     local at host=${endpoint%:*} tables=iptables rule
+    if [ -n "$balancer" ]; then
+        start_balancer # it finds the others itself
+        return 0
+    fi
     if [ -z "$others" ]; then
         return 0
     fi
