@@ -21,7 +21,7 @@ from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release
-from imgbuild.facts.derive import minor, version
+from imgbuild.facts.derive import minor, networks, version
 
 _VALUES: Path = ("cilium", "values")
 
@@ -172,8 +172,9 @@ def _ranges(context: Context, leaves: Mapping[Path, object]) -> None:
 
 
 def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
-    pods = ipaddress.ip_network(context.profile.kubernetes.pod_cidr)
-    for key in ("ipv4NativeRoutingCIDR", "ipv6NativeRoutingCIDR"):
+    pods = {network.version: network for network in networks(context.profile.kubernetes.pod_cidr)}
+    for family in (4, 6):
+        key = f"ipv{family}NativeRoutingCIDR"
         value = leaves.get((key,))
         if value is None:
             continue
@@ -183,18 +184,20 @@ def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
         except ValueError:
             context.report("IB617", (*_VALUES, key), f"{value!r:.60} is not a network", fix)
             continue
-        if native.version == pods.version and not pods.subnet_of(native):  # type: ignore[arg-type]
+        if native.version in pods and not pods[native.version].subnet_of(native):  # type: ignore[arg-type]
             context.report(
                 "IB617", (*_VALUES, key),
-                f"{native} does not contain the pods' {pods}: traffic between pods would be masqueraded", fix,
+                f"{native} does not contain the pods' {pods[native.version]}: traffic between pods would be "
+                "masqueraded", fix,
             )  # fmt: skip
-    path = ("ipam", "operator", "clusterPoolIPv4PodCIDRList")
-    pool = leaves.get(path)
-    if pool is not None and pods.version == 4:
+    for family, network in pods.items():
+        path = ("ipam", "operator", f"clusterPoolIPv{family}PodCIDRList")
+        pool = leaves.get(path)
         listed = pool if isinstance(pool, list) else str(pool).split()
-        if str(pods) not in listed:
+        if pool is not None and str(network) not in listed:
+            written = ", ".join(map(str, listed))
             context.report(
-                "IB618", (*_VALUES, *path), f"the pool {', '.join(map(str, listed))} is not kubernetes.pod_cidr {pods}",
+                "IB618", (*_VALUES, *path), f"the pool {written} is not kubernetes.pod_cidr {network}",
                 "remove it: imgbuild sets it to kubernetes.pod_cidr",
             )  # fmt: skip
 

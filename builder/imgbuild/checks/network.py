@@ -9,7 +9,10 @@ from imgbuild.checks import devices
 from imgbuild.checks.context import Context, Network, inside, node_networks, overlap, parts
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Mark, few
+from imgbuild.facts.derive import networks
 from imgbuild.facts.endpoint import own_address
+
+Networks = tuple[Network, ...]
 
 # kubeadm: node masks of the controller manager, PodSubnetNodeMaskMaxDiff = 16, MaximumBitsForServiceSubnet = 20,
 # MinimumAddressesInServiceSubnet = 10 (cmd/kubeadm/app/constants).
@@ -23,69 +26,110 @@ def check(context: Context) -> None:
     if not context.profile.kubernetes.enabled:
         return
     kubernetes = context.profile.kubernetes
-    pods, services = ipaddress.ip_network(kubernetes.pod_cidr), ipaddress.ip_network(kubernetes.service_cidr)
-    for key, network in (("pod_cidr", pods), ("service_cidr", services)):
-        if network.is_loopback or network.is_multicast or network.is_link_local or network.is_reserved:
-            context.report(
-                "IB227", ("kubernetes", key),
-                f"{network} contains loopback, link-local, multicast or reserved addresses",
-                "use a private network, for example 10.244.0.0/16 for pods and 10.96.0.0/12 for Services",
-            )  # fmt: skip
+    pods, services = networks(kubernetes.pod_cidr), networks(kubernetes.service_cidr)
+    for key, every in (("pod_cidr", pods), ("service_cidr", services)):
+        for network in every:
+            if network.is_loopback or network.is_multicast or network.is_link_local or network.is_reserved:
+                context.report(
+                    "IB227", ("kubernetes", key),
+                    f"{network} contains loopback, link-local, multicast or reserved addresses",
+                    "use a private network, for example 10.244.0.0/16 for pods and 10.96.0.0/12 for Services",
+                )  # fmt: skip
+    _families(context, pods, services)
     _sizes(context, pods, services)
     _overlaps(context, pods, services)
     _advertise(context, pods, services)
     devices.check_vip(context)
-    if 6 in (pods.version, services.version) and context.profile.cilium.enabled:
+    _nodes(context)
+    if 6 in context.resolved.families and context.profile.cilium.enabled:
         ipv6: Any = context.profile.cilium.values.get("ipv6")
         if not (isinstance(ipv6, dict) and ipv6.get("enabled") is True):
-            key = "pod_cidr" if pods.version == 6 else "service_cidr"
+            key = "pod_cidr" if any(network.version == 6 for network in pods) else "service_cidr"
             context.report(
                 "IB225", ("kubernetes", key), "an IPv6 network, but Cilium has IPv6 off (cilium.values.ipv6.enabled)",
                 "set cilium.values.ipv6.enabled: true, or give an IPv4 network",
             )  # fmt: skip
 
 
-def _sizes(context: Context, pods: Network, services: Network) -> None:
-    mask = _NODE_MASK[pods.version]
+def _families(context: Context, pods: Networks, services: Networks) -> None:
+    of_pods, of_services = [network.version for network in pods], [network.version for network in services]
+    written = (context.profile.kubernetes.service_cidr, context.profile.kubernetes.pod_cidr)
+    path = ("kubernetes", "service_cidr")
+    if set(of_pods) != set(of_services):
+        fix = "give both as IPv4, both as IPv6, or a pair for each (dual stack)"
+        context.report("IB224", path, f"{written[0]} and the pods' {written[1]} are of different families", fix)
+    elif of_pods != of_services:
+        context.report(
+            "IB224", path,
+            f"{written[0]} begins with IPv{of_services[0]}, and the pods' {written[1]} with IPv{of_pods[0]}: "
+            "Services and pods would not have the same main family",
+            f"write {','.join(map(str, reversed(services)))}, or the other order for kubernetes.pod_cidr",
+            lesser=True,
+        )  # fmt: skip
+
+
+def _nodes(context: Context) -> None:
+    """The kubelet of a dual-stack node is told one address of each family."""
+    if len(context.resolved.families) < 2:
+        return
+    for number, node in context.nodes:
+        carried = [each for _, _, each in parts(node)]
+        if not carried:
+            continue
+        has = {ipaddress.ip_interface(address).version for each in carried for address in each.addresses}
+        unknown = {4} if any(each.dhcp for each in carried) else set()
+        for family in sorted(context.resolved.families - has - unknown):
+            context.cluster_finding(
+                "IB230", ("nodes", number, "network"),
+                f"it has no IPv{family} address, and the cluster's networks are of both families"
+                + (": it joins only if a router advertises one" if family == 6 else ""),
+                f"add an IPv{family} address to addresses: of the interface with the gateway",
+                lesser=family == 6,
+            )  # fmt: skip
+
+
+def _sizes(context: Context, pods: Networks, services: Networks) -> None:
     path = ("kubernetes", "pod_cidr")
-    if pods.version != services.version:
-        context.report(
-            "IB224", ("kubernetes", "service_cidr"), f"{services} and the pods' {pods} are of different families",
-            "give both as IPv4, or both as IPv6",
-        )  # fmt: skip
-    if pods.prefixlen > mask:
-        context.report(
-            "IB222", path, f"{pods} is too small: kubeadm gives each node a /{mask} of it",
-            f"use a network of about /{mask - 8}",
-        )  # fmt: skip
-    elif mask - pods.prefixlen > _MAX_DIFF:
-        context.report(
-            "IB222", path, f"{pods} is too large: kubeadm accepts at most {_MAX_DIFF} bits above a node's /{mask}",
-            f"use a network of /{mask - _MAX_DIFF} or smaller",
-        )  # fmt: skip
-    elif 2 ** (mask - pods.prefixlen) < len(context.cluster.nodes):
-        context.report(
-            "IB222", path, f"{pods} has room for {2 ** (mask - pods.prefixlen)} nodes (a /{mask} each), "
-            f"the cluster has {len(context.cluster.nodes)}", "use a larger network",
-        )  # fmt: skip
-    bits = services.max_prefixlen - services.prefixlen
-    if not _SERVICE_BITS[0] <= bits <= _SERVICE_BITS[1]:
-        low, high = (services.max_prefixlen - b for b in reversed(_SERVICE_BITS))
-        context.report(
-            "IB223", ("kubernetes", "service_cidr"), f"kubeadm accepts /{low} to /{high} for services, not {services}",
-            "use 10.96.0.0/12" if services.version == 4 else "use a /112",
-        )  # fmt: skip
+    for network in pods:
+        mask = _NODE_MASK[network.version]
+        if network.prefixlen > mask:
+            context.report(
+                "IB222", path, f"{network} is too small: kubeadm gives each node a /{mask} of it",
+                f"use a network of about /{mask - 8}",
+            )  # fmt: skip
+        elif mask - network.prefixlen > _MAX_DIFF:
+            context.report(
+                "IB222", path, f"{network} is too large: kubeadm accepts at most {_MAX_DIFF} bits above a node's "
+                f"/{mask}", f"use a network of /{mask - _MAX_DIFF} or smaller",
+            )  # fmt: skip
+        elif 2 ** (mask - network.prefixlen) < len(context.cluster.nodes):
+            context.report(
+                "IB222", path, f"{network} has room for {2 ** (mask - network.prefixlen)} nodes (a /{mask} each), "
+                f"the cluster has {len(context.cluster.nodes)}", "use a larger network",
+            )  # fmt: skip
+    for network in services:
+        bits = network.max_prefixlen - network.prefixlen
+        if not _SERVICE_BITS[0] <= bits <= _SERVICE_BITS[1]:
+            low, high = (network.max_prefixlen - b for b in reversed(_SERVICE_BITS))
+            context.report(
+                "IB223", ("kubernetes", "service_cidr"),
+                f"kubeadm accepts /{low} to /{high} for services, not {network}",
+                "use 10.96.0.0/12" if network.version == 4 else "use a /112",
+            )  # fmt: skip
 
 
-def _overlaps(context: Context, pods: Network, services: Network) -> None:
-    if overlap(pods, services):
-        context.report(
-            "IB220", ("kubernetes", "service_cidr"),
-            f"the services' {services} and the pods' {pods}{_at(context.mark('kubernetes', 'pod_cidr'))} overlap; "
-            "kubeadm accepts that silently", "use two that share no address: 10.244.0.0/16 and 10.96.0.0/12",
-        )  # fmt: skip
+def _overlaps(context: Context, pods: Networks, services: Networks) -> None:
+    for service in services:
+        for pod in pods:
+            if overlap(pod, service):
+                context.report(
+                    "IB220", ("kubernetes", "service_cidr"),
+                    f"the services' {service} and the pods' {pod}{_at(context.mark('kubernetes', 'pod_cidr'))} overlap;"
+                    " kubeadm accepts that silently", "use two that share no address: 10.244.0.0/16 and 10.96.0.0/12",
+                )  # fmt: skip
+    every = [("pod_cidr", network) for network in pods] + [("service_cidr", network) for network in services]
     for path, network in node_networks(context.nodes):
-        for key, other in (("pod_cidr", pods), ("service_cidr", services)):
+        for key, other in every:
             if overlap(network, other):
                 context.cluster_finding(
                     "IB221", path,
@@ -99,7 +143,7 @@ def _at(mark: Mark | None) -> str:
     return f" ({mark})" if mark is not None else ""
 
 
-def _advertise(context: Context, pods: Network, services: Network) -> None:
+def _advertise(context: Context, pods: Networks, services: Networks) -> None:
     address = context.profile.kubernetes.advertise_address
     if address is None:
         return
@@ -108,9 +152,17 @@ def _advertise(context: Context, pods: Network, services: Network) -> None:
     parsed = ipaddress.ip_address(address)
     if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
         context.report("IB226", path, f"no other node can reach {address}", fix)
-    for name, network in (("pods", pods), ("services", services)):
-        if inside(address, network):
-            context.report("IB226", path, f"{address} is in the {name}' network {network}", fix)
+    for name, every in (("pods", pods), ("services", services)):
+        for network in every:
+            if inside(address, network):
+                context.report("IB226", path, f"{address} is in the {name}' network {network}", fix)
+    # kube-apiserver: "service IP family must match public address family" (controlplane/apiserver/options).
+    if parsed.version != services[0].version:
+        context.report(
+            "IB226", path,
+            f"{address} is IPv{parsed.version}, and the first network of the Services is {services[0]}: the API server "
+            "refuses to start", f"give an IPv{services[0].version} address, or null",
+        )  # fmt: skip
     same = [(number, node) for number, node in context.nodes if own_address(context.profile, node) == address]
     if len(same) > 1:
         names = few([node.name for _, node in same], 3)

@@ -9,6 +9,7 @@ from imgbuild.checks.context import Context, inside, parts
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path, few, listing
 from imgbuild.facts.clouds import ADDRESS_PAIRS, LIMITS
+from imgbuild.facts.derive import networks
 from imgbuild.facts.endpoint import own_address, reach
 
 
@@ -126,8 +127,10 @@ def _vip(context: Context) -> None:
             break
     _vip_in_a_cloud(context, vip.address)
     kubernetes = context.profile.kubernetes
-    for name, network in (("pod", kubernetes.pod_cidr), ("Service", kubernetes.service_cidr)):
-        if inside(vip.address, ipaddress.ip_network(network)):
+    every = [("pod", network) for network in networks(kubernetes.pod_cidr)]
+    every += [("Service", network) for network in networks(kubernetes.service_cidr)]
+    for name, network in every:
+        if inside(vip.address, network):
             say("IB416", path, f"{vip.address} is in the {name} network {network}", "give a free address of the nodes'")
     if cluster.endpoint is not None and cluster.endpoint.rpartition(":")[0].strip("[]") != vip.address:
         host = cluster.endpoint.rpartition(":")[0]

@@ -100,10 +100,19 @@ def _cidr(value: str) -> str:
     return value
 
 
-def _one_family(value: object) -> object:
-    several = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else []
-    if len(several) > 1:
-        raise ValueError("imgbuild does not build dual-stack clusters yet: write one network, IPv4 or IPv6")
+def _no_list(value: object) -> object:
+    if isinstance(value, list):
+        raise ValueError(f"write one text, with a comma between the two: {','.join(map(str, value))}")
+    return value
+
+
+def _cluster_cidr(value: str) -> str:
+    parts = value.split(",")
+    if any(part != part.strip() for part in parts) and all(part.strip() for part in parts):
+        raise ValueError(f"write it without blanks: {','.join(part.strip() for part in parts)}")
+    families = [ipaddress.ip_network(_cidr(part)).version for part in parts]
+    if len(set(families)) != len(families):
+        raise ValueError("write one network, or one of each family for dual stack: 10.244.0.0/16,fd00:10:244::/48")
     return value
 
 
@@ -185,8 +194,10 @@ def _minor_url(value: str) -> str:
 
 
 Cidr = Annotated[str, AfterValidator(_cidr), Words("network (CIDR)")]
-ClusterCidr = Annotated[str, BeforeValidator(_one_family), AfterValidator(_cidr), Words("network (CIDR)")]
-"""The network of pods or Services. Kubernetes accepts two, one of each family, for dual stack; imgbuild accepts one."""
+ClusterCidr = Annotated[
+    str, BeforeValidator(_no_list), AfterValidator(_cluster_cidr), Words("network (CIDR), or two with a comma")
+]
+"""The network of pods or Services, or one of each family for dual stack, in the form of kubeadm's own fields."""
 Address = Annotated[str, AfterValidator(_address), Words("IP address")]
 Url = Annotated[str, AfterValidator(_url), Words("URL")]
 MinorUrl = Annotated[str, AfterValidator(_minor_url), Words("URL")]

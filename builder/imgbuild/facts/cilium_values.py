@@ -7,7 +7,6 @@ One place, so that what is checked is what is rendered. Which chart reads which 
 from __future__ import annotations
 
 import copy
-import ipaddress
 from functools import cache
 from typing import Any
 
@@ -60,18 +59,19 @@ def _older_names(minor: str) -> list[tuple[str, str]]:
 
 def _derived(profile: Profile, cluster: Cluster) -> dict[str, Any]:
     kubernetes = profile.kubernetes
-    family = ipaddress.ip_network(kubernetes.pod_cidr).version
+    pods = {network.version: str(network) for network in derive.networks(kubernetes.pod_cidr)}
     derived: dict[str, Any] = {
         # It must contain the pod network: traffic to it is not masqueraded.
-        f"ipv{family}NativeRoutingCIDR": kubernetes.pod_cidr,
-        f"ipam.operator.clusterPoolIPv{family}PodCIDRList": [kubernetes.pod_cidr],
+        **{f"ipv{family}NativeRoutingCIDR": network for family, network in pods.items()},
+        **{f"ipam.operator.clusterPoolIPv{family}PodCIDRList": [network] for family, network in pods.items()},
         "kubeProxyReplacement": not kubernetes.kube_proxy,
         "cluster.name": cluster.name,
     }
     if len(cluster.nodes) == 1:
         derived["operator.replicas"] = 1  # a second one would stay Pending: there cannot be two on one node
-    if family == 6:
+    if 4 not in pods:
         derived["ipv4.enabled"] = False  # else pods get IPv4 addresses, but this cluster has no IPv4 Services
+    if 6 in pods:
         # The chart's 120 is more than 16 bits below any pod network that kubeadm accepts: the operator would exit.
         derived["ipam.operator.clusterPoolIPv6MaskSize"] = 64
     return derived

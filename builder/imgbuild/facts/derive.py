@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -72,6 +73,11 @@ def sysctl_name(key: str) -> str:
     """A key with dots between its parts. sysctl.d(5): where the first separator is a slash, dots belong to a part."""
     first = next((c for c in key if c in "./"), ".")
     return key if first == "." else key.translate(str.maketrans("./", "/."))
+
+
+def networks(written: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """The networks in kubernetes.pod_cidr or service_cidr: one, or one of each family. The first family is the main."""
+    return tuple(map(ipaddress.ip_network, written.split(",")))
 
 
 def device_names(value: object) -> list[str]:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from imgbuild.config.cluster import Cluster, Node, Vip
 from imgbuild.config.profile import Profile
+from imgbuild.facts.derive import networks
 
 NODE_IP = "@NODE_IP@"
 """Placeholder in the seed's files for an address that only the node knows: first boot replaces it."""
+SECOND_IP = "@SECOND_IP@"
+"""The same for the node's address of the cluster's second family."""
 
 LOOPBACK = "127.0.0.1"
 """Where each node's own balancer listens. kubeadm puts the endpoint's host into the API servers' certificates
@@ -58,7 +61,19 @@ def own_address(profile: Profile, node: Node | None) -> str | None:
         advertised = _address(kubernetes["advertise_address"])
     else:
         advertised = profile.kubernetes.advertise_address if node.role == "control-plane" else None
-    return advertised or _static_address(node)
+    return advertised or _static_address(node, families(profile)[0]) or _static_address(node, None)
+
+
+def node_ip(profile: Profile, node: Node) -> str:
+    """The kubelet's --node-ip: the node's address, with dual stack one of each family, the main one first."""
+    own = own_address(profile, node) or NODE_IP
+    _, *second = families(profile)
+    return ",".join([own, *(_static_address(node, family) or SECOND_IP for family in second)])
+
+
+def families(profile: Profile) -> list[int]:
+    """4 or 6, or both: the families of the Services and so of the nodes' addresses. The first is the API server's."""
+    return [network.version for network in networks(profile.kubernetes.service_cidr)]
 
 
 def _address(value: object) -> str | None:
@@ -69,7 +84,7 @@ def _address(value: object) -> str | None:
         return None
 
 
-def _static_address(node: Node) -> str | None:
+def _static_address(node: Node, family: int | None) -> str | None:
     network = node.network
     if network is None:
         return None
@@ -78,7 +93,9 @@ def _static_address(node: Node) -> str | None:
     carriers.sort(key=lambda carrier: carrier.gateway is None)
     for carrier in carriers:
         for address in carrier.addresses:
-            return str(ipaddress.ip_interface(address).ip)
+            own = ipaddress.ip_interface(address).ip
+            if own.version == (family or own.version):
+                return str(own)
     return None
 
 

@@ -5,7 +5,6 @@ One place, so that checks, rendering and outputs never disagree. Pure.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +16,15 @@ from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import KernelFacts, Target
-from imgbuild.facts.derive import KubernetesFacts, containerd_line, kubernetes_facts, since, sysctl_name, version
+from imgbuild.facts.derive import (
+    KubernetesFacts,
+    containerd_line,
+    kubernetes_facts,
+    networks,
+    since,
+    sysctl_name,
+    version,
+)
 from imgbuild.facts.repositories import Key, repository_keys, repository_urls
 
 Hierarchy = Literal["v1", "v2"]
@@ -127,7 +134,8 @@ def _families(profile: Profile) -> frozenset[int]:
     kubernetes = profile.kubernetes
     if not kubernetes.enabled:
         return frozenset()
-    return frozenset(ipaddress.ip_network(cidr).version for cidr in (kubernetes.pod_cidr, kubernetes.service_cidr))
+    every = (*networks(kubernetes.pod_cidr), *networks(kubernetes.service_cidr))
+    return frozenset(network.version for network in every)
 
 
 _IPV6_FORWARDING = ("net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding")

@@ -5,7 +5,6 @@ Source: kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4, and cmd/
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import Secrets
 from imgbuild.facts.bootstrap_token import DESCRIPTION, GROUPS, USAGES
-from imgbuild.facts.endpoint import NODE_IP, Reach, own_address
+from imgbuild.facts.endpoint import NODE_IP, Reach, node_ip, own_address
 from imgbuild.facts.kubeadm import COMPONENTS, FILES, mounted, patch_target, section
 from imgbuild.facts.kubelet import PATCH, PATCHES, configuration, difference
 from imgbuild.facts.kubernetes_types import arguments, without_null
@@ -140,7 +139,7 @@ def _registration(resolved: Resolved, node: Node) -> dict[str, Any]:
     elif taints:
         registration["taints"] = taints
     own = without_null(profile.kubernetes.node_registration)
-    rows = [("node-ip", own_address(profile, node) or NODE_IP)]
+    rows = [("node-ip", node_ip(profile, node))]
     if node.labels:
         rows.append(("node-labels", ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))))
     registration["kubeletExtraArgs"] = _arguments(resolved, [*rows, *arguments(own.pop("kubeletExtraArgs", None))])
@@ -198,8 +197,3 @@ def _own_fields(resolved: Resolved) -> dict[str, Any]:
         local = {**local, "extraArgs": _arguments(resolved, arguments(local["extraArgs"]))}
         own["etcd"] = {**own["etcd"], "local": local}
     return own
-
-
-def family(profile: Profile) -> int:
-    """4 or 6: the family of the nodes' addresses, which is that of the Service network."""
-    return ipaddress.ip_network(profile.kubernetes.service_cidr).version

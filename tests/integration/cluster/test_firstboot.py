@@ -291,3 +291,21 @@ def test_reset_undoes_everything_and_first_boot_makes_the_cluster_again(make_nod
     finished(node)
     assert "of-the-first" not in node.ok(*ADMIN, "get", "namespaces", "-o", "name")
     assert node.read("/etc/kubernetes/pki/ca.crt") == secrets.ca.certificate
+
+
+@pytest.mark.slow
+def test_a_dual_stack_node_waits_for_its_second_family(make_node: MakeNode, secrets: Secrets) -> None:
+    node = make_node("node1")
+    image(node)
+    networks = ("kubernetes.pod_cidr=10.244.0.0/16,fd00:1::/48", "kubernetes.service_cidr=10.96.0.0/16,fd00:2::/112")
+    seed(node, of("control-plane"), secrets, *networks, "cilium.values.ipv6.enabled=true")
+    boot(node)
+    with tempfile.TemporaryFile() as out:
+        process = background(node, out)
+        wait(lambda: status(node).get("stage") == "kubeadm", 300, "it comes to kubeadm")
+        node.ok("ip", "-6", "address", "add", "fd00:5::1/64", "dev", "eth0", "nodad")
+        ends(process, out)
+    finished(node)
+    shown = node.ok(*ADMIN, "get", "node", "node1", "-o", "jsonpath={.status.addresses[*].address}")
+    assert shown == "10.0.0.1 fd00:5::1 node1"
+    assert "--node-ip=10.0.0.1,fd00:5::1" in node.read("/var/lib/kubelet/kubeadm-flags.env")

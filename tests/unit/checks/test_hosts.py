@@ -245,3 +245,24 @@ def test_what_pxe_says_has_its_place(tmp_path: Path) -> None:
     # An address that no node can read is said whatever else is wrong.
     found = {f.code: f.mark for f in checking.findings("centos7-efi", ["pxe.url=file:///x", "swap.enabled=true"])}
     assert str(found["IB805"]) == "--set:2:1" and "IB214" in found
+
+
+@pytest.mark.parametrize(
+    ("network", "wanted"),
+    [
+        ("addresses: [10.0.0.11/24, 'fd05::11/64'], gateway: 10.0.0.1", []),
+        ("addresses: [10.0.0.11/24], gateway: 10.0.0.1", [Severity.WARNING]),
+        ("addresses: ['fd05::11/64'], gateway: 'fd05::1'", [Severity.ERROR]),
+        ("dhcp: true, addresses: ['fd05::11/64']", []),
+    ],
+)
+def test_a_node_of_a_dual_stack_cluster_has_both_families(tmp_path: Path, network: str, wanted: list[Severity]) -> None:
+    path = tmp_path / "lab.yaml"
+    path.write_text(
+        "name: lab\nnodes:\n  - name: cp1\n    role: control-plane\n    network:\n      dns: [10.0.0.1]\n"
+        f"      interfaces: [{{name: eth0, mac: '52:54:00:00:00:01', {network}}}]\n"
+    )
+    sets = ["kubernetes.pod_cidr=10.244.0.0/16,fd00::/48", "kubernetes.service_cidr=10.96.0.0/16,fd01::/112"]
+    found = findings("debian12-efi", [*sets, "cilium.values.ipv6.enabled=true"], cluster=path)
+    assert [f.severity for f in found if f.code == "IB230"] == wanted
+    assert "IB230" not in codes(findings("debian12-efi", cluster=path))

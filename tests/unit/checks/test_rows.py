@@ -69,6 +69,11 @@ IPV6 = (
     "kubernetes.service_cidr=fd01::/112",
     *values("ipv6.enabled=true", "installNoConntrackIptablesRules=false"),
 )
+DUAL = (
+    "kubernetes.pod_cidr=10.244.0.0/16,fd00::/48",
+    "kubernetes.service_cidr=10.96.0.0/16,fd01::/112",
+    *values("ipv6.enabled=true"),
+)
 OLD_KERNEL = (
     "kernel.flavour=distribution",
     "kubernetes.version=1.31.14",
@@ -110,7 +115,7 @@ ROWS = [
     Row("IB223", C7, ("kubernetes.service_cidr=10.128.0.0/11",), ("kubernetes.service_cidr=10.128.0.0/12",)),
     Row("IB223", C7, ("kubernetes.service_cidr=10.96.0.0/29",), ("kubernetes.service_cidr=10.96.0.0/28",)),
     Row("IB226", C7, ("kubernetes.advertise_address=10.244.3.4",), ("kubernetes.advertise_address=192.168.1.4",)),
-    Row("IB226", C7, ("kubernetes.advertise_address=10.96.0.4",), ("kubernetes.advertise_address=fd00::4",)),
+    Row("IB226", C7, ("kubernetes.advertise_address=10.96.0.4",), ("kubernetes.advertise_address=10.95.0.4",)),
     Row("IB226", C7, ("kubernetes.advertise_address='::1'",)),
     Row("IB227", C7, ("kubernetes.service_cidr=169.254.0.0/16",), ("kubernetes.service_cidr=172.16.0.0/16",)),
     Row("IB302", C7, ("kernel.version=6.9.10",), (), severity=W),

@@ -259,10 +259,26 @@ def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("key", ["pod_cidr", "service_cidr"])
-@pytest.mark.parametrize("value", ["10.244.0.0/16,fd00:10::/56", "[10.244.0.0/16, 'fd00:10::/56']"])
-def test_dual_stack_is_refused_in_plain_words(key: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "fix"),
+    [
+        ("10.244.0.0/16,fd00:10::/108", None),
+        ("fd00:10::/108,10.244.0.0/16", None),
+        ("[10.244.0.0/16, 'fd00:10::/56']", "with a comma between the two: 10.244.0.0/16,fd00:10::/56"),
+        ("10.244.0.0/16 , fd00:10::/56", "without blanks: 10.244.0.0/16,fd00:10::/56"),
+        ("10.244.0.0/16,10.245.0.0/16", "one of each family"),
+        ("10.244.0.0/16,fd00:10::/56,fd00:11::/56", "one of each family"),
+        ("10.244.0.0/16,", "CIDR form"),
+        ("10.244.0.0/16,fd00:10::1/56", "write the network address: fd00:10::/56"),
+    ],
+)
+def test_two_networks_are_one_of_each_family(key: str, value: str, fix: str | None) -> None:
     findings = Findings()
-    load("debian12-efi", (), [f"kubernetes.{key}={value}"], None, findings)
+    loaded = load("debian12-efi", (), [f"kubernetes.{key}={value}"], None, findings)
+    if fix is None:
+        assert not findings.errors and loaded is not None
+        assert getattr(loaded.profile.kubernetes, key) == value
+        return
     (found,) = findings.errors
     assert (found.code, found.key) == ("IB113", f"kubernetes.{key}")
-    assert "dual-stack" in found.hint and "one network" in found.hint
+    assert fix in found.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -294,6 +295,50 @@ def test_ipv6_pods_have_ipv6_keys_and_the_mask_that_kubeadm_takes() -> None:
     assert values["ipam"]["operator"] == {"clusterPoolIPv6PodCIDRList": ["fd00:10::/48"], "clusterPoolIPv6MaskSize": 64}
     assert values["ipv4"] == {"enabled": False}
     assert "ipv4NativeRoutingCIDR" not in values
+
+
+DUAL = (
+    "kubernetes.pod_cidr=10.32.0.0/16,fd00:10::/48",
+    "kubernetes.service_cidr=10.33.0.0/16,fd00:11::/112",
+    "cilium.values.ipv6.enabled=true",
+)
+
+
+@pytest.mark.parametrize(
+    "sets", [DUAL, [text.replace("10.33.0.0/16,fd00:11::/112", "fd00:11::/112,10.33.0.0/16") for text in DUAL]]
+)
+def test_dual_stack_reaches_kubeadm_kubelet_and_cilium(sets: Sequence[str]) -> None:
+    card = Interface(name="eth0", mac=MAC, addresses=["fd00::9/64", "10.0.0.9/24"], gateway="10.0.0.1")
+    static = Node(name="cp1", role="control-plane", network=NodeNetwork(interfaces=[card]))
+    dhcp = Node(name="w1", role="worker")
+    cluster = Cluster(name="prod", nodes=[static, dhcp])
+    found = resolved("debian12-efi", sets=list(sets))
+    main_is_6 = sets is not DUAL
+    values = cilium_values(found.profile, cluster, static)
+    assert values["ipv4NativeRoutingCIDR"] == "10.32.0.0/16" and values["ipv6NativeRoutingCIDR"] == "fd00:10::/48"
+    assert values["ipam"]["operator"] == {
+        "clusterPoolIPv4PodCIDRList": ["10.32.0.0/16"],
+        "clusterPoolIPv6PodCIDRList": ["fd00:10::/48"],
+        "clusterPoolIPv6MaskSize": 64,
+    }
+    assert values["ipv6"]["enabled"] is True and "ipv4" not in values
+    assert values["k8sServiceHost"] == ("fd00::9" if main_is_6 else "10.0.0.9")
+    tree = {file.path: file.content.decode() for file in seed_tree(found, cluster, static, make("prod", 0)).files}
+    init, config, *_ = yaml.safe_load_all(tree["/etc/imgbuild/kubeadm-init.yaml"])
+    assert config["networking"]["podSubnet"] == "10.32.0.0/16,fd00:10::/48"
+    assert config["networking"]["serviceSubnet"] == found.profile.kubernetes.service_cidr
+    assert init["localAPIEndpoint"]["advertiseAddress"] == ("fd00::9" if main_is_6 else "10.0.0.9")
+    flags = {each["name"]: each["value"] for each in init["nodeRegistration"]["kubeletExtraArgs"]}
+    assert flags["node-ip"] == ("fd00::9,10.0.0.9" if main_is_6 else "10.0.0.9,fd00::9")
+    tree = {file.path: file.content.decode() for file in seed_tree(found, cluster, dhcp, make("prod", 0)).files}
+    (join,) = yaml.safe_load_all(tree["/etc/imgbuild/kubeadm-join.yaml"])
+    flags = {each["name"]: each["value"] for each in join["nodeRegistration"]["kubeletExtraArgs"]}
+    assert flags["node-ip"] == "@NODE_IP@,@SECOND_IP@"
+    assert (
+        f"node_family={6 if main_is_6 else 4}\nsecond_family={4 if main_is_6 else 6}\n"
+        in tree["/etc/imgbuild/cluster.conf"]
+    )
+    assert found.sysctls["net.ipv6.conf.all.forwarding"] == 1
 
 
 def test_all_of_a_cluster_goes_through_each_nodes_own_balancer() -> None:

@@ -77,7 +77,8 @@ class Kubernetes(Model):
     pod_cidr: Annotated[
         ClusterCidr,
         Setting(
-            "Network of the pods, IPv4 or IPv6; Cilium gets the same. Dual stack is not supported yet.",
+            "Network of the pods, IPv4 or IPv6, or one of each with a comma for [dual stack]"
+            "(../how-to/network.md#dual-stack); Cilium gets the same.",
             example="10.32.0.0/16",
             scope="cluster",
             instead=IN_THE_PROFILE,
@@ -87,7 +88,8 @@ class Kubernetes(Model):
     service_cidr: Annotated[
         ClusterCidr,
         Setting(
-            "Network of the Services. It must not overlap with the pods' network or a node's.",
+            "Network of the Services, of the same families as the pods'. It must not overlap with the pods' network or "
+            "a node's. With two, the first is the family of the nodes' main addresses and of the API server.",
             example="10.97.0.0/16",
             scope="cluster",
             instead=IN_THE_PROFILE,

@@ -300,7 +300,9 @@ CODES = (
         ERROR,
         "Pods and Services are of different address families",
         why="A Service of one family cannot reach pods of the other.",
-        fix="Use the same family for both.",
+        fix="Use the same family for both, or a pair of both families for each, in the same order.",
+        lesser=WARNING,
+        when="both are pairs, in different orders",
         bad="""
             kubernetes: {service_cidr: "fd00:1::/112"}
             cilium: {values: {ipv6: {enabled: true}, ipv6NativeRoutingCIDR: "fd00::/48"}}

@@ -8,6 +8,7 @@ from imgbuild.diagnostics.codes.row import Code
 from imgbuild.diagnostics.severity import Severity
 
 ERROR = Severity.ERROR
+WARNING = Severity.WARNING
 
 CODES = (
     Code(
@@ -203,6 +204,39 @@ CODES = (
                 network:
                   dns: [1.1.1.1]
                   interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.10/24], gateway: 192.168.1.1}]
+        """,
+    ),
+    Code(
+        "IB230",
+        ERROR,
+        "A node of a dual-stack cluster without an address of one family",
+        why="The kubelet of each node is told one address of each family, and first boot waits until the node has both.",
+        fix="Add an address of that family.",
+        lesser=WARNING,
+        when="it is IPv6, which a router may advertise",
+        bad="""
+            kubernetes: {pod_cidr: "10.244.0.0/16,fd00:10:244::/48", service_cidr: "10.96.0.0/16,fd00:10:96::/112"}
+            cilium: {values: {ipv6: {enabled: true}}}
+        """,
+        good="""
+            kubernetes: {pod_cidr: "10.244.0.0/16,fd00:10:244::/48", service_cidr: "10.96.0.0/16,fd00:10:96::/112"}
+            cilium: {values: {ipv6: {enabled: true}}}
+        """,
+        bad_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: ['fd00::11/64'], gateway: 'fd00::1'}]
+        """,
+        good_cluster="""
+            nodes:
+              - name: cp1
+                role: control-plane
+                network:
+                  dns: [1.1.1.1]
+                  interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [192.168.1.11/24, 'fd00::11/64'], gateway: 192.168.1.1}]
         """,
     ),
 )

@@ -32,7 +32,12 @@ def main(arguments: list[str]) -> int:
     config = _config(Path(flags.config))
     if not flags.node_ip:
         flags.node_ip = kubeadm.place_of_default_route()
-    _require_address(flags.node_ip)
+    pair = flags.node_ip.split(",")  # with dual stack one of each family, the main one first
+    if len(pair) > 1 and [":" in address for address in pair] not in ([True, False], [False, True]):
+        raise Refused(f'invalid --node-ip "{flags.node_ip}": must be a dual-stack pair')
+    for address in pair:
+        _require_address(address)
+    flags.node_ip, flags.node_ips = pair[0], pair
     with contextlib.ExitStack() as ports:
         ports.enter_context(_listening(flags))
         health = ThreadingHTTPServer(("127.0.0.1", config.get("healthzPort", 10248)), _Health)

@@ -80,7 +80,10 @@ def _status(client: Client, flags: argparse.Namespace, ready: bool) -> None:
     since = have.get("lastTransitionTime") if have.get("status") == state[0] else now()
     pressure = [{"type": t, "status": "False"} for t in ("MemoryPressure", "DiskPressure", "PIDPressure")]
     status = {
-        "addresses": [{"type": "InternalIP", "address": flags.node_ip}, {"type": "Hostname", "address": flags.name}],
+        "addresses": [
+            *({"type": "InternalIP", "address": address} for address in flags.node_ips),
+            {"type": "Hostname", "address": flags.name},
+        ],
         "conditions": [
             *pressure,
             {"type": "Ready", "status": state[0], "reason": state[1], "message": state[2], "lastTransitionTime": since},

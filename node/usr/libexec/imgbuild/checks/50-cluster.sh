@@ -54,7 +54,7 @@ kube() {
 }
 
 check_node_ready() {
-    local ready
+    local ready addresses
     in_cluster "Ready" || return 0
     if ! active kubelet.service; then
         fail "Ready" "kubelet.service is not active" "journalctl -u kubelet"
@@ -62,6 +62,16 @@ check_node_ready() {
     fi
     ready=$(kube get node "$node_name" --output 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') ||
         ready='no answer from the API server'
+    # With dual stack the kubelet reports an address of each family, the main one first.
+    if [[ $ready == True && -n $second_family ]]; then
+        addresses=$(kube get node "$node_name" --output \
+            'jsonpath={range .status.addresses[?(@.type=="InternalIP")]}{.address}{" "}{end}') || addresses=''
+        if [[ $addresses != *.* || $addresses != *:* ]]; then
+            fail "Ready, with an address of each family" "Ready, with ${addresses:-no address}" \
+                "does the node have an address for IPv$second_family (ip address)? /var/lib/kubelet/kubeadm-flags.env has --node-ip"
+            return
+        fi
+    fi
     if [[ $cilium == no && $ready == False ]]; then
         skip "Ready" "not Ready: imgbuild does not manage the network (cilium.enabled is false)"
     else

@@ -24,7 +24,7 @@ later() {
     exit "$again"
 }
 
-cluster_name='' node_name='' node_role='' endpoint='' single_endpoint='' others='' others_unknown='' api_port='' node_ip='' node_family=4 vip='' balancer='' balancer_image='' snapshotter='' ca_hash=''
+cluster_name='' node_name='' node_role='' endpoint='' single_endpoint='' others='' others_unknown='' api_port='' node_ip='' node_family=4 second_family='' vip='' balancer='' balancer_image='' snapshotter='' ca_hash=''
 valid_from='' valid_until='' token_expires='' kubernetes_version='' etcd=local etcd_data=/var/lib/etcd kube_proxy='' schedulable='' cri_socket=''
 cilium='' cilium_version='' cilium_repository='' cilium_acceleration='' cilium_devices=''
 # shellcheck source=/dev/null
@@ -60,42 +60,46 @@ waiting() {
     fi
 }
 
-# Sets address: the seed's, else the source address of the default route. A network without a router has none: after
-# half a minute, once per boot, this node's only address is used instead.
+# Sets address: the seed's, else the one of the main family.
 find_address() {
-    local try words only target=192.0.2.1
     address=$node_ip
-    if [ -n "$address" ]; then
-        return 0
+    if [ -z "$address" ]; then
+        address_of "$node_family"
     fi
-    if [ "$node_family" = 6 ]; then
+}
+
+# address_of FAMILY: sets address to the source address of the default route. A network without a router has none: after
+# half a minute, once per boot, this node's only address is used instead.
+address_of() {
+    local try words only target=192.0.2.1
+    if [ "$1" = 6 ]; then
         target=2001:db8::1
     fi
     for ((try = 0; try < 60; try++)); do
-        words=" $(ip -o "-$node_family" route get "$target" 2> /dev/null || true) "
+        words=" $(ip -o "-$1" route get "$target" 2> /dev/null || true) "
         if [[ $words =~ \ src\ ([0-9a-fA-F.:]+)\  ]]; then
             address=${BASH_REMATCH[1]}
             return 0
         fi
-        only=$(own_addresses)
-        if [ -n "$only" ] && [[ $only != *$'\n'* ]] && { [ "$try" -ge 6 ] || [ -e "$run/no-router" ]; }; then
+        only=$(own_addresses "$1")
+        if [ -n "$only" ] && [[ $only != *$'\n'* ]] && { [ "$try" -ge 6 ] || [ -e "$run/no-router$1" ]; }; then
             address=$only
-            touch "$run/no-router"
-            echo "imgbuild: notice: there is no default route; $address is this node's only address"
+            touch "$run/no-router$1"
+            echo "imgbuild: notice: there is no default route; $address is this node's only IPv$1 address"
             return 0
         fi
         pause 5
     done
     only=${only//$'\n'/, }
-    later "this node's address is unknown: after 5 minutes there is no default route for IPv$node_family, and it has" \
+    later "this node's address is unknown: after 5 minutes there is no default route for IPv$1, and it has" \
         "${only:-no address}. Give the node an address in the cluster file, or a network whose DHCP server sends a gateway"
 }
 
-# Prints the addresses of this node's interfaces, one per line, without the virtual address and those of pods and
-# bridges.
+# own_addresses FAMILY: prints the addresses of this node's interfaces, one per line, without the virtual address and
+# those of pods and bridges.
 own_addresses() {
     local link word
-    ip -o "-$node_family" address show scope global | while read -r _ link _ word _; do
+    ip -o "-$1" address show scope global | while read -r _ link _ word _; do
         case $link in
             cilium_* | lxc* | docker* | cni* | veth* | virbr* | kube-* | nodelocaldns) continue ;;
         esac
@@ -116,6 +120,10 @@ lay() {
     if [[ $text == *@NODE_IP@* ]]; then
         find_address
         text=${text//@NODE_IP@/$address}
+    fi
+    if [[ $text == *@SECOND_IP@* ]]; then
+        address_of "$second_family"
+        text=${text//@SECOND_IP@/$address}
     fi
     if [[ $text == *@TOKEN_TTL@* ]]; then
         # At least a second: for kubeadm 0 and less mean a token that never expires.
