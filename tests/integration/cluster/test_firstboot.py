@@ -300,6 +300,8 @@ def test_a_dual_stack_node_waits_for_its_second_family(make_node: MakeNode, secr
     networks = ("kubernetes.pod_cidr=10.244.0.0/16,fd00:1::/48", "kubernetes.service_cidr=10.96.0.0/16,fd00:2::/112")
     seed(node, of("control-plane"), secrets, *networks, "cilium.values.ipv6.enabled=true")
     boot(node)
+    for name in ("all", "default"):  # the image's sysctls
+        node.ok("bash", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{name}/forwarding")
     with tempfile.TemporaryFile() as out:
         process = background(node, out)
         wait(lambda: status(node).get("stage") == "kubeadm", 300, "it comes to kubeadm")
