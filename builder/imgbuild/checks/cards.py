@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from imgbuild.checks.context import Context, inside, parts
+from imgbuild.checks.context import Context, cluster_networks, inside, parts
 from imgbuild.config.cluster import Node
 from imgbuild.config.layers import closest
 from imgbuild.config.node_network import Addresses, NodeNetwork
@@ -109,11 +109,10 @@ def _idle(name: str, carried: Addresses) -> Iterator[tuple[str, str, str]]:
 
 def _servers(context: Context, path: Path, network: NodeNetwork) -> None:
     kubernetes = context.profile.kubernetes
-    ours = [("pod", kubernetes.pod_cidr), ("Service", kubernetes.service_cidr)] if kubernetes.enabled else []
     for index, server in enumerate(network.dns):
         here = (*path, "dns", index)
-        for name, cidr in ours:
-            if inside(server, ipaddress.ip_network(cidr)):
+        for name, cidr in cluster_networks(context.profile):
+            if inside(server, cidr):
                 context.cluster_finding(
                     "IB484", here,
                     f"{server} is in the {name} network {cidr}: there is nothing before the cluster runs, and CoreDNS "

@@ -13,6 +13,7 @@ from imgbuild.config.node_network import Addresses
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+from imgbuild.facts.derive import networks
 from imgbuild.facts.resolved import Resolved
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -122,6 +123,15 @@ def node_networks(nodes: Iterable[tuple[int, Node]]) -> Iterator[tuple[Path, Net
             for index, address in enumerate(carried.addresses):
                 path = ("nodes", number, "network", *place, "addresses", index)
                 yield path, ipaddress.ip_interface(address).network
+
+
+def cluster_networks(profile: Profile) -> list[tuple[str, Network]]:
+    """The networks of pods and of Services, each with its name in messages; none without Kubernetes."""
+    kubernetes = profile.kubernetes
+    if not kubernetes.enabled:
+        return []
+    pods = [("pod", network) for network in networks(kubernetes.pod_cidr)]
+    return [*pods, *(("Service", network) for network in networks(kubernetes.service_cidr))]
 
 
 def overlap(a: Network, b: Network) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ipaddress
 
 from imgbuild.checks import balancer
-from imgbuild.checks.context import Context, inside, parts
+from imgbuild.checks.context import Context, cluster_networks, inside, parts
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path, few, listing
 from imgbuild.facts.clouds import ADDRESS_PAIRS, LIMITS
-from imgbuild.facts.derive import networks
 from imgbuild.facts.endpoint import own_address, reach
 
 
@@ -126,10 +125,7 @@ def _vip(context: Context) -> None:
             )  # fmt: skip
             break
     _vip_in_a_cloud(context, vip.address)
-    kubernetes = context.profile.kubernetes
-    every = [("pod", network) for network in networks(kubernetes.pod_cidr)]
-    every += [("Service", network) for network in networks(kubernetes.service_cidr)]
-    for name, network in every:
+    for name, network in cluster_networks(context.profile):
         if inside(vip.address, network):
             say("IB416", path, f"{vip.address} is in the {name} network {network}", "give a free address of the nodes'")
     if cluster.endpoint is not None and cluster.endpoint.rpartition(":")[0].strip("[]") != vip.address:

@@ -266,3 +266,13 @@ def test_a_node_of_a_dual_stack_cluster_has_both_families(tmp_path: Path, networ
     found = findings("debian12-efi", [*sets, "cilium.values.ipv6.enabled=true"], cluster=path)
     assert [f.severity for f in found if f.code == "IB230"] == wanted
     assert "IB230" not in codes(findings("debian12-efi", cluster=path))
+
+
+def test_a_dns_server_in_the_second_network_of_the_services(tmp_path: Path) -> None:
+    path = tmp_path / "lab.yaml"
+    path.write_text(
+        "name: lab\nnodes:\n  - name: cp1\n    role: control-plane\n    network:\n      dns: ['fd01::a']\n"
+        "      interfaces: [{name: eth0, mac: '52:54:00:00:00:01', addresses: [10.0.0.11/24, 'fd05::11/64'], gateway: 10.0.0.1}]\n"
+    )
+    sets = ["kubernetes.pod_cidr=10.244.0.0/16,fd00::/48", "kubernetes.service_cidr=10.96.0.0/16,fd01::/112"]
+    assert "IB484" in codes(findings("debian12-efi", [*sets, "cilium.values.ipv6.enabled=true"], cluster=path))
