@@ -6,6 +6,7 @@ import datetime
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +20,10 @@ from imgbuild.config.dereference import in_document
 from imgbuild.config.fields import Model
 from imgbuild.config.kept_secrets import load_secrets
 from imgbuild.config.load import load
-from imgbuild.config.moment import read_moment
+from imgbuild.config.moment import Moment, read_moment
 from imgbuild.config.reference import SecretText
 from imgbuild.config.renamed import Renamed
+from imgbuild.config.secrets import make
 from imgbuild.config.setting import Setting
 from imgbuild.config.source import parse
 from imgbuild.config.target import load_target
@@ -177,12 +179,32 @@ def _literal(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding]
     return found[0], found[1]
 
 
+def _trusted(folder: Path, certificate: str, times: int, moment: Moment) -> Sequence[Finding]:
+    (folder / "ca.pem").write_text(certificate)
+    items = ", ".join(["{file: ca.pem}"] * times)
+    (folder / "node.yaml").write_text(f"extends: debian12-efi\ntrust: {{certificates: [{items}]}}\n")
+    findings = Findings()
+    look(Request("node.yaml", moment=moment), findings)
+    return findings.items
+
+
+def _certificate(
+    now: int, times: int, folder: Path, patch: pytest.MonkeyPatch
+) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    moment = read_moment()
+    made = make("lab", moment.now).ca.certificate
+    bad = _trusted(folder, made, times, replace(moment, now=moment.now + now * _DAY))
+    return bad, _trusted(folder, made, 1, moment)
+
+
 SETUPS: dict[str, SetUp] = {
     "IB110": _damaged_target,
     "IB114": _beside,
     "IB115": _renamed,
     "IB118": _literal,
     "IB437": _no_key,
+    "IB491": partial(_certificate, 11 * 365, 1),
+    "IB492": partial(_certificate, 0, 2),
     "IB804": _many_routes,
     "IB901": _unreadable,
     "IB902": lambda folder, _: _with_secrets(folder, lambda path: path.chmod(0o644)),

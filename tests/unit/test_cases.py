@@ -133,6 +133,30 @@ def test_a_registry_over_http() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "keys", "fix"),
+    [
+        ("proxy-files", "IB493", [0, 1, 2, 3, 4], "write proxy:"),
+        ("trust-ca", "IB494", [0], "write trust:"),
+        ("etchosts", "IB460", [0], "write hosts:"),
+    ],
+)
+def test_a_site_by_hand_is_told_the_key(name: str, code: str, keys: list[int], fix: str) -> None:
+    _, found = checked(Request(str(CASES / f"{name}.yaml")))
+    told = [f for f in found if f.code == code and f.key.startswith("files")]
+    assert [f.key for f in told] == [f"files[{number}].path" for number in keys]
+    assert all(fix in f.hint for f in told)
+    assert name != "trust-ca" or "run[0]" in {f.key for f in found if f.code == code}
+
+
+def test_an_endpoint_by_a_name_that_nobody_can_resolve(tmp_path: Path) -> None:
+    rendered, found = cluster("endpointname", tmp_path)
+    assert rendered is None
+    (error,) = [f for f in found if f.severity == "error" and f.code == "IB495"]
+    assert error.key == "endpoint" and "hosts: {k8s.lab.internal: ADDRESS}" in error.hint
+    assert not [f for f in found if "any address" in f.hint]
+
+
 def test_an_unknown_machine_gets_no_keys(tmp_path: Path) -> None:
     rendered, found = cluster("pxe-any", tmp_path)
     assert rendered is not None and found == []

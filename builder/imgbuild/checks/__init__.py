@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imgbuild.checks import (
-    addresses,
+    addresses, site,
     cards,
     cause,
     cilium,
@@ -29,6 +29,7 @@ from imgbuild.checks import (
     routes,
     runtimes,
     secrets,
+    site,
     users_files,
 )
 from imgbuild.checks.context import Context
@@ -74,6 +75,7 @@ def check(
         for topic in (*_PROFILE, *_CLUSTER):
             topic.check(context)
         routes.check(context, own)
+        site.check_endpoint(context)
         return said
 
     start = len(findings.items)
@@ -92,6 +94,7 @@ def check(
         said = of_some(each.resolved)
         cause.place(each.resolved, said, 0, of_some)
         each.tell(said, findings)
+        site.check_endpoint(Context(each.resolved, cluster, cluster_layered, findings, each.numbers, moment, recovered))
     dates.check_clock(context, makes_keys=kept is not None)
     if kept is not None:
         secrets.check(context, kept)

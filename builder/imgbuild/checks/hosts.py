@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 from imgbuild.checks.context import Context, inside, parts
@@ -199,8 +200,16 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
     if not network.dns and not any(carried.dhcp and carried.use_dns for _, _, carried in every):
         say(
             "IB425", path, "no DNS server; CoreDNS, where it runs there, does not start without one",
-            "set dns: on it; any address will do where there is no server",
+            _no_server(context),
         )  # fmt: skip
+
+
+def _no_server(context: Context) -> str:
+    endpoint = context.cluster.endpoint or ""
+    host = endpoint.rpartition(":")[0]
+    if re.search("[a-z]", host) and ":" not in host and host not in context.profile.hosts:
+        return f"set dns: to a server that knows {host}"
+    return "set dns: on it; any address will do where there is no server: hosts: has the names then"
 
 
 def _defaults(carried: Addresses) -> list[str]:

@@ -43,7 +43,8 @@ _OWNED = (
         "the system's accounts",
         "use users: instead",
     ),
-    (("/etc/hostname", "/etc/hosts"), "cloud-init's own", "the host name is the node's name in the cluster file"),
+    (("/etc/hostname",), "cloud-init's own", "the host name is the node's name in the cluster file"),
+    (("/etc/hosts",), "cloud-init's own", "remove it, and write hosts: {NAME: ADDRESS}"),
     (
         ("/etc/fstab", "/etc/machine-id", "/boot", "/etc/default/grub", "/etc/resolv.conf"),
         "the image's own",

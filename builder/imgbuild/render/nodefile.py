@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -31,6 +31,23 @@ class NodeFile:
         pure = PurePosixPath(self.path)
         if not pure.is_absolute() or ".." in pure.parts or str(pure) != self.path:
             raise ValueError(f"a node file needs a plain absolute path, not {self.path!r}")
+
+
+@dataclass(frozen=True)
+class SeedFiles:
+    """Files of the seed, and what has to be done when one of them has changed or is gone (render/seed_files.py).
+
+    A file with a secret has the mode 0600. A file of the image at the same path is replaced, and is not restored if a
+    later seed lacks it.
+    """
+
+    files: Sequence[NodeFile]
+    commands: Sequence[str] = ()
+    """Shell commands that make the system read them, such as ``update-ca-trust``."""
+    units: Sequence[str] = ()
+    """Units that read them when they start; they are restarted after the commands, if they run at all."""
+    also: Sequence[str] = ()
+    """The paths of other files after whose change the commands and the units are due."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ set-up and the user's commands, and so before first boot. What a later seed no l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.endpoint import Reach
 from imgbuild.facts.resolved import Resolved
-from imgbuild.render.nodefile import NodeFile
+from imgbuild.render.nodefile import NodeFile, SeedFiles
+from imgbuild.render.site import hosts_files, proxy_files, trust_files
 from imgbuild.render.templates import render, static
 
 CONF = "/etc/imgbuild/seed-files.conf"
@@ -21,23 +21,8 @@ SCRIPT = "/var/lib/cloud/scripts/per-boot/imgbuild-seed-files"
 """cloud-init runs it at each boot, in its last stage, before runcmd. All targets' versions have scripts-per-boot."""
 
 
-@dataclass(frozen=True)
-class SeedFiles:
-    """Files, and what has to be done when one of them has changed or is gone.
-
-    A file with a secret has the mode 0600. A file of the image at the same path is replaced, and is not restored if a
-    later seed lacks it.
-    """
-
-    files: Sequence[NodeFile]
-    commands: Sequence[str] = ()
-    """Shell commands that make the system read them, such as ``update-ca-trust``."""
-    units: Sequence[str] = ()
-    """Units that read them when they start; they are restarted after the commands, if they run at all."""
-
-
 Topic = Callable[[Resolved, Cluster, Node, Reach], Iterator[SeedFiles]]
-TOPICS: Sequence[Topic] = ()
+TOPICS: Sequence[Topic] = (trust_files, hosts_files, proxy_files)
 """Each gives what a node with these settings needs; nothing if the profile does not use the topic."""
 
 
@@ -47,6 +32,7 @@ def seed_files(resolved: Resolved, cluster: Cluster, node: Node, where: Reach) -
     files = [file for part in parts for file in part.files]
     if not files:
         return []
+    # In the order of the topics: the store of certificates comes first.
     commands = {name: _read_by(parts, lambda part: part.commands, name) for part in parts for name in part.commands}
     units = {name: _read_by(parts, lambda part: part.units, name) for part in parts for name in part.units}
     conf = render("node", f"{CONF[1:]}.j2", files=sorted(file.path for file in files), commands=commands, units=units)
@@ -55,4 +41,5 @@ def seed_files(resolved: Resolved, cluster: Cluster, node: Node, where: Reach) -
 
 def _read_by(parts: Sequence[SeedFiles], readers: Callable[[SeedFiles], Sequence[str]], name: str) -> list[str]:
     """The paths of all files that a command or a unit reads."""
-    return sorted({file.path for part in parts if name in readers(part) for file in part.files})
+    read = [part for part in parts if name in readers(part)]
+    return sorted({path for part in read for path in (*(file.path for file in part.files), *part.also)})

@@ -13,7 +13,8 @@ from typing import Any
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.ifcfg import ifcfg
-from imgbuild.render.nodefile import NodeTree
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.site import PROXY
 from imgbuild.render.templates import environment, static
 from imgbuild.render.yamltext import block, content, quote
 
@@ -56,6 +57,7 @@ def user_data(
         "guard": static("cloudinit", "guard.sh").decode(),
         "include": include,
         "node": node,
+        "proxy": _proxy(files),
         "quote": quote,
         "run": resolved.profile.run,
         "setup": SETUP if resolved.profile.mode == "stock" else None,
@@ -64,6 +66,12 @@ def user_data(
         "version": resolved.cloud_init,
     }
     return made.get_template("user-data.j2").render(context).encode()
+
+
+def _proxy(files: Sequence[NodeFile]) -> list[str]:
+    """The proxy's variables as NAME=value, if the node has any: for what cloud-init runs before there is a file."""
+    text = next((file.content.decode() for file in files if file.path == PROXY), "")
+    return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def plain(key: str) -> str:

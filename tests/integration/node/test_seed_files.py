@@ -110,6 +110,22 @@ def test_a_later_seed_with_fewer_files_removes_the_rest(machine: Machine) -> Non
     assert machine.run() == []
 
 
+def test_names_are_kept_in_etc_hosts(machine: Machine) -> None:
+    own, update = "/etc/imgbuild/hosts", static("node", "etc/imgbuild/hosts-update").decode()
+    machine.put("/etc/hosts", "127.0.0.1 localhost\n")
+    block = "# imgbuild: hosts\n10.0.0.{} a.example\n# imgbuild: end of hosts\n"
+    for number in (1, 2):
+        machine.seed({own: block.format(number)}, {update: [own, "/etc/hosts"]}, {})
+        machine.run()
+        assert (machine.root / "etc/hosts").read_text() == "127.0.0.1 localhost\n" + block.format(number)
+    machine.put("/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 a\n")  # another program has rewritten it
+    machine.run()
+    assert (machine.root / "etc/hosts").read_text() == "127.0.0.1 localhost\n127.0.1.1 a\n" + block.format(2)
+    machine.put("/var/lib/cloud/instance/cloud-config.txt", "hostname: a\n")
+    machine.run()
+    assert (machine.root / "etc/hosts").read_text() == "127.0.0.1 localhost\n127.0.1.1 a\n"
+
+
 def test_a_later_seed_without_any_removes_everything_and_the_script(machine: Machine) -> None:
     machine.run()
     machine.put("/var/lib/cloud/instance/cloud-config.txt", "hostname: a\n")

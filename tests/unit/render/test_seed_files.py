@@ -14,8 +14,7 @@ from imgbuild.facts.endpoint import Reach
 from imgbuild.facts.resolved import Resolved
 from imgbuild.pipeline import Request, prepare
 from imgbuild.render import seed_files
-from imgbuild.render.nodefile import NodeFile
-from imgbuild.render.seed_files import SeedFiles
+from imgbuild.render.nodefile import NodeFile, SeedFiles
 from tests.support.checking import ADMIN
 
 

@@ -14,6 +14,7 @@ from imgbuild.config.profile.containers import Binary, Containerd, Crictl, Image
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
 from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
 from imgbuild.config.profile.registries import Mirror, Registry, Server
+from imgbuild.config.profile.site import Hosts, Proxy, Trust
 from imgbuild.config.profile.storage import Disk
 from imgbuild.config.profile.system import (
     BaseImage,
@@ -115,6 +116,17 @@ class Profile(Model):
             "Further disks, each with one file system. They are formatted if they are blank, and mounted before "
             "containerd, etcd and the kubelet start: [Use further disks](../how-to/disks.md).",
             example=[{"mount": "/var/lib/containerd", "size": "500GB", "filesystem": "xfs"}],
+            scope="seed",
+        ),
+    ]
+    proxy: Annotated[Proxy, Setting("The HTTP proxy of the site.", scope="seed")]
+    trust: Annotated[Trust, Setting("Certificate authorities of the site.", scope="seed")]
+    hosts: Annotated[
+        Hosts,
+        Setting(
+            "Names and their addresses in `/etc/hosts` of each node, there before anything is fetched. `null` removes "
+            "a name that the profile sets.",
+            example={"k8s.example.com": "10.0.0.10"},
             scope="seed",
         ),
     ]

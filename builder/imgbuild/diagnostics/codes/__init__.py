@@ -21,6 +21,7 @@ from imgbuild.diagnostics.codes import (
     runtime,
     secrets,
     settings,
+    site,
     sources,
     users_files,
 )
@@ -37,6 +38,7 @@ FAMILIES = (
     endpoint,
     control_plane,
     settings,
+    site,
     sources,
     users_files,
     disks,

@@ -36,6 +36,20 @@ way_file=$state/kubeadm.way # init or join: written before each attempt of kubea
 stage_name=${0##*/}
 stage_name=${stage_name#??-}
 
+# through_proxy COMMAND...: with the proxy of the site, if it has one. It is for what is fetched from outside; the
+# cluster is reached directly, and kubeadm would copy a proxy's login into the manifests of the control plane.
+through_proxy() {
+    (
+        if [ -r "$R/etc/imgbuild/proxy.env" ]; then
+            set -a
+            # shellcheck source=/dev/null
+            . "$R/etc/imgbuild/proxy.env"
+            set +a
+        fi
+        "$@"
+    )
+}
+
 # api_answers KUBECONFIG: within three minutes; after a reboot the control plane needs some time.
 api_answers() { other apiserver wait_for_api "$1"; }
 wait_for_api() {

@@ -1,0 +1,71 @@
+"""What a node reaches without its site's proxy.
+
+Programs read NO_PROXY differently. Go (golang.org/x/net/http/httpproxy, config.go): names, which include their
+subdomains; with a leading dot the subdomains alone; addresses; networks in CIDR form. curl before 7.86 (lib/url.c,
+check_noproxy), and so yum and dnf: names and their subdomains, with or without the dot, and single addresses; it knows
+no networks. apt (methods/http.cc, CheckDomainList): ends of names. So every known address is listed by itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.profile import Profile
+from imgbuild.facts.endpoint import Reach
+
+METADATA = "169.254.169.254"
+"""Where clouds serve their metadata: link-local, and no proxy can reach it."""
+_LOOPBACK = ("localhost", "127.0.0.1", "::1", "127.0.0.0/8")
+
+
+def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
+    """The parts of NO_PROXY for nodes with this profile, without duplicates."""
+    found = [*_LOOPBACK, METADATA]
+    for node in cluster.nodes:
+        found += [node.name, *_addresses(node)]
+    found += [address for address in where.control_planes.values() if address]
+    if where.endpoint:
+        found.append(where.endpoint.rpartition(":")[0].strip("[]"))
+    if cluster.vip is not None:
+        found.append(cluster.vip.address)
+    kubernetes = profile.kubernetes
+    if kubernetes.enabled:
+        found += [*kubernetes.pod_cidr.split(","), *kubernetes.service_cidr.split(",")]
+        found += [".svc", f".{kubernetes.dns_domain}"]
+    found += profile.proxy.no_proxy
+    return list(dict.fromkeys([*found, *_named(found, _urls(profile.model_dump()))]))
+
+
+def _addresses(node: Node) -> Iterator[str]:
+    network = node.network
+    if network is not None:
+        for part in (*network.interfaces, *network.bonds, *network.vlans):
+            yield from (str(ipaddress.ip_interface(address).ip) for address in part.addresses)
+
+
+def _urls(value: object) -> Iterator[str]:
+    """Every address of a profile that something is fetched from."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key != "proxy":
+                yield from _urls(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _urls(child)
+    elif isinstance(value, str) and value.startswith(("http://", "https://")):
+        yield value
+
+
+def _named(found: Iterable[str], urls: Iterable[str]) -> Iterator[str]:
+    """The hosts of ``urls`` that are addresses in one of the networks: for programs that know no networks."""
+    networks = [ipaddress.ip_network(part) for part in found if "/" in part]
+    for url in urls:
+        try:
+            address = ipaddress.ip_address(urlsplit(url).hostname or "")
+        except ValueError:
+            continue
+        if any(address.version == network.version and address in network for network in networks):
+            yield str(address)
