@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imgbuild.checks import (
-    addresses, site,
+    addresses,
     cards,
     cause,
     cilium,
@@ -43,7 +43,7 @@ from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
     kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, disks,
-    repositories, addresses,
+    repositories, addresses, site,
     kubelet, kubeadm,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""

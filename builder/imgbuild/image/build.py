@@ -27,6 +27,7 @@ from imgbuild.image.rootfs.build import Rootfs, build_rootfs, cached
 from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors
 from imgbuild.image.rootfs.packages import described
 from imgbuild.image.rootfs.plan import RootfsPlan
+from imgbuild.image.surroundings import refuse_logins, surroundings
 from imgbuild.outputs.elements import elements_of
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.signature import SUMS, Signer, write_sums
@@ -106,8 +107,10 @@ def build_image(
         HostError: the host, a mirror or the build failed; the old image is unchanged.
     """
     profile, target = resolved.profile, resolved.target
-    plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh)
-    rootfs = build_rootfs(plan, cache, steps, fresh=fresh)
+    with surroundings(profile):
+        plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh)
+        rootfs = build_rootfs(plan, cache, steps, fresh=fresh)
+    refuse_logins(profile, rootfs.tar)
     size, esp = profile.image.size_mib, profile.image.esp_mib
     layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
     with new_group(folder, "image", run) as group:

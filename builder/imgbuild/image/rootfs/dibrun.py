@@ -21,11 +21,11 @@ from imgbuild.image.rootfs import diblog
 from imgbuild.image.rootfs.dibcache import DibCache
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supervisor import JOB
+from imgbuild.image.surroundings import PROXIES, TRUST
 
 _POLL_SECONDS = 0.5
 _NOTE_SECONDS = 2.0  # packages go by faster than anyone can read, and each note is a line in a log
 _TMPFS_FROM_MIB = 8192
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -82,7 +82,7 @@ _START = "import sys; sys.argv[0] = 'disk-image-create'; from diskimage_builder.
 
 
 def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path) -> dict[str, str]:
-    """A plain environment: nothing from the caller's gets into the image except its proxies."""
+    """A plain environment: nothing from the caller's gets into the build except proxies and authorities."""
     home = run_dir / "home"
     home.mkdir()
     dib = cache_dir / "dib"
@@ -91,7 +91,7 @@ def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path) -
         "HOME": str(home),
         "USER": "root",
         "LANG": "C.UTF-8",
-        **{name: os.environ[name] for name in _PROXIES if name in os.environ},
+        **{name: os.environ[name] for name in (*PROXIES, TRUST) if name in os.environ},
         **plan.environment,
         **({"IMGBUILD_BASE_TAR": str(plan.base.tar)} if plan.base else {}),
         "ELEMENTS_PATH": str(plan.elements_dir.resolve()),

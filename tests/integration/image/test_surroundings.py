@@ -1,0 +1,156 @@
+"""What a build gets of its site: a real proxy with a login, used without anybody else seeing the login."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from imgbuild.config.profile import Profile
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.fetch.checksum import sha256_of
+from imgbuild.fetch.download import download
+from imgbuild.image.surroundings import TRUST, refuse_logins, surroundings
+from tests.support.image.recorder import Recorder
+from tests.support.places import ROOT
+from tests.support.profiles import resolved
+from tests.support.proxy import LOGIN, Site
+from tests.unit.checks.test_site import pem
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        yield stack.enter_context(Site.running(tmp_path))
+
+
+def profile(url: str, certificates: list[str] | None = None) -> Profile:
+    given = resolved("debian12-efi").profile
+    proxy = given.proxy.model_copy(update={"http": url, "https": url})
+    trust = given.trust.model_copy(update={"certificates": certificates or []})
+    return given.model_copy(update={"proxy": proxy, "trust": trust})
+
+
+def test_fetching_goes_through_the_proxy_and_its_login_is_nowhere(site: Site, tmp_path: Path) -> None:
+    steps: Steps = Recorder()
+    before = dict(os.environ)
+    with surroundings(profile(site.url)):
+        assert LOGIN not in "".join(os.environ.values())
+        assert os.environ["http_proxy"].startswith("http://127.0.0.1:")
+        # The name is one that only the proxy can resolve.
+        download(f"http://files.corp.invalid:{site.port}/file", tmp_path / "file", sha256_of(site.file), steps)
+        for words in (["curl", "-sS", "--fail"], ["curl", "-sS", "--fail", "--proxytunnel"]):
+            done = subprocess.run(
+                [*words, f"http://files.corp.invalid:{site.port}/file"], capture_output=True, text=True, check=True
+            )
+            assert done.stdout == site.file.read_text()
+    assert dict(os.environ) == before
+    log = site.log()
+    assert "CONNECT files.corp.invalid" in log and "GET http://files.corp.invalid" in log
+
+
+def test_apt_goes_through_it(site: Site, tmp_path: Path) -> None:
+    for folder in ("lists/partial", "cache/archives/partial", "state"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] http://mirror.corp.invalid:{site.port}/repo ./\n")
+    options = {
+        "Dir::Etc::sourcelist": tmp_path / "sources.list", "Dir::Etc::sourceparts": "-",
+        "Dir::State::lists": tmp_path / "lists", "Dir::Cache": tmp_path / "cache", "APT::Sandbox::User": "root",
+        "Dir::Etc::parts": "-", "APT::Update::Error-Mode": "any",
+    }  # fmt: skip
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    with surroundings(profile(site.url)):
+        subprocess.run(["apt-get", "-q", *words, "update"], check=True, capture_output=True, timeout=120)
+    assert "mirror.corp.invalid" in site.log()
+    assert [path.name for path in (tmp_path / "lists").iterdir() if "_Packages" in path.name]
+
+
+def test_a_wrong_login_is_an_answer_and_not_a_silence(site: Site) -> None:
+    with surroundings(profile(site.url.replace(LOGIN, "bob:wrong"))):
+        done = subprocess.run(
+            ["curl", "-sS", "--fail", f"http://files.corp.invalid:{site.port}/file"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 22 and "error: 40" in done.stderr
+
+
+def test_a_proxy_that_is_not_there(tmp_path: Path) -> None:
+    with surroundings(profile("http://bob:secret@127.0.0.1:1")):
+        began = time.monotonic()
+        done = subprocess.run(["curl", "-sS", "--fail", "http://a.invalid/"], capture_output=True, check=False)
+        assert done.returncode == 22 and time.monotonic() - began < 60
+
+
+def test_a_proxy_without_a_login_is_given_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "")
+    monkeypatch.setenv("https_proxy", "http://other.example:1")
+    with surroundings(profile("http://proxy.corp:3128")):
+        assert os.environ["https_proxy"] == "http://proxy.corp:3128"
+        assert "10.244.0.0/16" in os.environ["NO_PROXY"]
+    assert os.environ["https_proxy"] == "http://other.example:1"
+
+
+def test_authorities_are_added_to_the_hosts(tmp_path: Path) -> None:
+    own = pem("Corp")
+    with surroundings(profile("http://proxy.corp:3128", [own])):
+        assert own in Path(os.environ["SSL_CERT_FILE"]).read_text()
+        assert Path(os.environ[TRUST]).read_text() == own
+    assert TRUST not in os.environ
+
+
+@pytest.mark.parametrize("kept", ["p@ss", "p%40ss", "Ym9iOnBAc3M="])
+def test_a_root_file_system_with_the_login_is_refused(tmp_path: Path, kept: str) -> None:
+    tar = tmp_path / "root.tar"
+    for text, refused in ((f"proxy={kept}\n", True), ("proxy=\n", False)):
+        (tmp_path / "yum.conf").write_text("#" * ((4 << 20) - 515) + text)  # over the end of a block of the search
+        with tarfile.open(tar, "w") as archive:
+            archive.add(tmp_path / "yum.conf", "./etc/yum.conf")
+        given = profile("http://bob:p%40ss@proxy.corp:3128")
+        if refused:
+            with pytest.raises(HostError, match="has the login of the proxy"):
+                refuse_logins(given, tar)
+        else:
+            refuse_logins(given, tar)
+
+
+@pytest.mark.parametrize(
+    ("store", "program"),
+    [
+        ("etc/pki/ca-trust/source/anchors", "update-ca-trust"),
+        ("usr/local/share/ca-certificates", "update-ca-certificates"),
+    ],
+)
+def test_the_chroot_has_the_authorities_for_the_time_of_the_build(tmp_path: Path, store: str, program: str) -> None:
+    element, root = ROOT / "elements/imgbuild-install", tmp_path / "root"
+    if "pki" in store:
+        (root / store).mkdir(parents=True)
+    (root / "bin").mkdir(parents=True)
+    (root / "bin" / program).write_text(f'#!/bin/sh\necho "$*" $(ls {root / store}) >> {tmp_path / "log"}\n')
+    (root / "bin" / program).chmod(0o755)
+    (tmp_path / "own.pem").write_text("# One\n" + pem("One") + pem("Two"))
+
+    def run(name: str, **more: str) -> None:
+        text = (element / name).read_text()
+        if not name.startswith("extra-data"):  # it runs in the chroot: its paths are below the root here
+            text = text.replace("/etc/pki", f"{root}/etc/pki").replace("/usr/local/share", f"{root}/usr/local/share")
+        environment = {"PATH": f"{root / 'bin'}:{os.environ['PATH']}", **more}
+        subprocess.run(["bash", "-c", text], env=environment, check=True)
+
+    run("pre-install.d/05-imgbuild-trust")
+    assert not (tmp_path / "log").exists()
+    run("extra-data.d/55-imgbuild-trust", TMP_MOUNT_PATH=str(root), IMGBUILD_TRUST=str(tmp_path / "own.pem"))
+    made = sorted((root / store).iterdir())
+    assert [path.name for path in made] == ["imgbuild-build-1.crt", "imgbuild-build-2.crt"]
+    assert all(path.read_text().count("BEGIN CERTIFICATE") == 1 for path in made)
+    run("pre-install.d/05-imgbuild-trust")
+    run("finalise.d/98-imgbuild-trust")
+    calls = (tmp_path / "log").read_text().splitlines()
+    assert len(calls) == 2 and calls[0].endswith("imgbuild-build-1.crt imgbuild-build-2.crt")
+    assert "imgbuild" not in calls[1] and not list((root / store).iterdir())
