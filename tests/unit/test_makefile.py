@@ -37,7 +37,7 @@ def test_every_tool_of_a_build_and_a_boot_is_installed() -> None:
 
 def test_what_is_installed_for_a_build_is_used() -> None:
     used = {tool.package for tool in TOOLS} | set(machine._TOOLS.values())
-    others = {"ca-certificates", "debian-archive-keyring", "ovmf", "python3", "python3-venv"}
+    others = {"ca-certificates", "debian-archive-keyring", "openssh-client", "ovmf", "python3", "python3-venv"}
     assert listed("RUN_PACKAGES") - used == others
 
 
