@@ -33,6 +33,7 @@ _FOUND = frozenset({200, 204, 401})
 """401: what a registry answers to whoever has not logged in yet."""
 _KUBECTL = "sudo kubectl --kubeconfig /etc/kubernetes/admin.conf"
 _STEPS = (
+    "sudo cloud-init status --wait || true",
     "sudo imgbuild-status --wait 7200",
     f"{_KUBECTL} wait --for=condition=Ready node --all --timeout=1800s",
     f"{_KUBECTL} get nodes -o wide",

@@ -136,4 +136,4 @@ def test_a_step_that_fails_ends_it_with_its_code(programs: Path, monkeypatch: py
     with server(200, []) as good:
         assert demo.main({"GitHub": good}, QUICK) == 5
     calls = programs.read_text().splitlines()
-    assert calls[-1] == "interrupted" and len(calls) == 4
+    assert calls[-1] == "interrupted" and len(calls) == 5
