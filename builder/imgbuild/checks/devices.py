@@ -41,7 +41,7 @@ _BY_DHCP = tuple(f"eth{number}" for number in range(16))
 
 def check(context: Context, leaves: Mapping[Path, object]) -> None:
     """All findings about names of interfaces in ``leaves``, the chart's values by path."""
-    has = {number: names for number, node in context.nodes if (names := _names(context, number, node))}
+    has = {number: found for number, node in context.nodes if (found := interface_names(context, number, node))}
     taken = _patterns(leaves.get(_DEVICES))
     for key, end in _MISSING.items():
         value = leaves.get(key)
@@ -61,16 +61,16 @@ def check_vip(context: Context) -> None:
     """kube-vip's interface, on every control plane."""
     name = context.cluster.vip.interface if context.cluster.vip else None
     for number, node in context.nodes:
-        names = _names(context, number, node)
+        names = interface_names(context, number, node)
         if name is not None and node.role == "control-plane" and names and name not in names:
             context.cluster_finding(
                 "IB427", ("vip", "interface"),
-                f"{_where(context, number)} has no interface {name} (it has {_said(names)})",
+                f"{_where(context, number)} has no interface {name} (it has {in_words(names)})",
                 closest(name, names) or "name one that every control plane has, or null for the default route's",
             )  # fmt: skip
 
 
-def _names(context: Context, number: int, node: Node) -> Sequence[str]:
+def interface_names(context: Context, number: int, node: Node) -> Sequence[str]:
     """The names of a node's interfaces; empty if unknown, because with DHCP systemd may name them."""
     if ("nodes", number, "network") in context.cluster_recovered:
         return ()
@@ -89,7 +89,7 @@ def _among(names: Sequence[str], patterns: Sequence[str]) -> Sequence[str]:
     return [name for name in names if any(_matches(pattern, [name]) for pattern in patterns)] if patterns else names
 
 
-def _said(names: Sequence[str]) -> str:
+def in_words(names: Sequence[str]) -> str:
     return (
         "eth0, eth1…, because of net.ifnames=0"
         if names is _BY_DHCP
@@ -125,7 +125,7 @@ def _named(
         return
     first, *rest = bare or without
     hint = closest(name, has[first]) or "name one that every node has, or a pattern such as eth+"
-    message = f"no interface {name} on {_where(context, first)}{_more(len(rest))} (it has {_said(has[first])})"
+    message = f"no interface {name} on {_where(context, first)}{_more(len(rest))} (it has {in_words(has[first])})"
     if bare:
         context.report("IB642", path, f"{message}: {end}", hint)
     elif chart_release(context.profile) < since("cilium", "device_optional"):

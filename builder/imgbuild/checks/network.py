@@ -5,12 +5,10 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from imgbuild.checks import devices
-from imgbuild.checks.context import Context, Network, inside, node_networks, overlap, parts
-from imgbuild.config.cluster import Node
-from imgbuild.diagnostics.findings import Mark, few
+from imgbuild.checks import devices, own_address
+from imgbuild.checks.context import Context, Network, node_networks, overlap, parts
+from imgbuild.diagnostics.findings import Mark
 from imgbuild.facts.derive import networks
-from imgbuild.facts.endpoint import own_address
 
 Networks = tuple[Network, ...]
 
@@ -38,7 +36,7 @@ def check(context: Context) -> None:
     _families(context, pods, services)
     _sizes(context, pods, services)
     _overlaps(context, pods, services)
-    _advertise(context, pods, services)
+    own_address.check(context, pods, services)
     devices.check_vip(context)
     _nodes(context)
     if 6 in context.resolved.families and context.profile.cilium.enabled:
@@ -141,44 +139,3 @@ def _overlaps(context: Context, pods: Networks, services: Networks) -> None:
 
 def _at(mark: Mark | None) -> str:
     return f" ({mark})" if mark is not None else ""
-
-
-def _advertise(context: Context, pods: Networks, services: Networks) -> None:
-    address = context.profile.kubernetes.advertise_address
-    if address is None:
-        return
-    path = ("kubernetes", "advertise_address")
-    fix = "give one of the node's own addresses, or null for the source address of its default route"
-    parsed = ipaddress.ip_address(address)
-    if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
-        context.report("IB226", path, f"no other node can reach {address}", fix)
-    for name, every in (("pods", pods), ("services", services)):
-        for network in every:
-            if inside(address, network):
-                context.report("IB226", path, f"{address} is in the {name}' network {network}", fix)
-    # kube-apiserver: "service IP family must match public address family" (controlplane/apiserver/options).
-    if parsed.version != services[0].version:
-        context.report(
-            "IB226", path,
-            f"{address} is IPv{parsed.version}, and the first network of the Services is {services[0]}: the API server "
-            "refuses to start", f"give an IPv{services[0].version} address, or null",
-        )  # fmt: skip
-    same = [(number, node) for number, node in context.nodes if own_address(context.profile, node) == address]
-    if len(same) > 1:
-        names = few([node.name for _, node in same], 3)
-        context.report("IB226", path, f"{names} cannot all be {address}", fix)
-    for number, node in same:
-        has = _static(node)
-        if has and address not in has:
-            context.report("IB226", path, f"{node.name} does not have {address} (it has {few(has, 3)})", fix)
-        for other, neighbour in enumerate(context.cluster.nodes):
-            if other != number and address in _static(neighbour):
-                context.report("IB226", path, f"{address} is an address of {neighbour.name}, not of {node.name}", fix)
-
-
-def _static(node: Node) -> list[str]:
-    """A node's addresses; empty if some come from DHCP and are unknown."""
-    carried = [each for _, _, each in parts(node)]
-    if any(each.dhcp for each in carried):
-        return []
-    return [str(ipaddress.ip_interface(address).ip) for each in carried for address in each.addresses]

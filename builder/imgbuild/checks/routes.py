@@ -16,7 +16,7 @@ from imgbuild.checks.context import Context, parts
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.conditions import Condition
-from imgbuild.facts.endpoint import own_address
+from imgbuild.facts.endpoint import kubelet_address
 from imgbuild.facts.node_settings import Own
 
 Net = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -42,7 +42,7 @@ def check(context: Context, own: Sequence[Own]) -> None:
     addresses = {
         number: address
         for number, node in enumerate(nodes)
-        if (address := own_address(profiles.get(number, profile), node)) and _place(context, number, address)
+        if (address := kubelet_address(profiles.get(number, profile), node)) and _place(context, number, address)
     }
     apart = _far_apart(nodes, addresses)
     if apart:

@@ -68,11 +68,25 @@ PinnedImage = Annotated[
     Words("image with its tag or digest"),
 ]
 Mac = Annotated[str, AfterValidator(_mac), Words("MAC")]
+_INTERFACE = r"[A-Za-z][A-Za-z0-9_.-]{0,14}"
 InterfaceName = Annotated[
     str,
-    pattern(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", "an interface name has at most 15 letters, digits, . _ -"),
+    pattern(_INTERFACE, "an interface name has at most 15 letters, digits, . _ -"),
     Words("interface name"),
 ]
+
+
+def _node_ip(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        pass
+    if not re.fullmatch(_INTERFACE, value):
+        raise ValueError("write the name of an interface, such as eth1, or one of the node's addresses")
+    return value
+
+
+NodeIp = Annotated[str, AfterValidator(_node_ip), Words("interface name or IP address")]
 InterfaceAddress = Annotated[str, AfterValidator(_interface_address), Words("address with prefix length")]
 Mtu = Annotated[int, Field(ge=576, le=9216)]
 Endpoint = Annotated[str, AfterValidator(_endpoint), Words("host:port")]

@@ -52,6 +52,8 @@ _TABLE: Mapping[str, str] = {
     **dict.fromkeys(("dnsDomain", "cluster_domain"), "write kubernetes: {dns_domain: cluster.local}"),
     **dict.fromkeys(("advertiseAddress", "apiserver_advertise_address"),
                     "write kubernetes: {advertise_address: ADDRESS}"),
+    **dict.fromkeys(("node_ip", "node-ip", "nodeIP"),
+                    "write kubernetes: {node_ip: eth1}, for one node below its settings:"),
     **dict.fromkeys(("insecure-registries", "registry-mirrors", "registry_mirrors"),
                     "write containerd: {registries: {HOST: {server: https://HOST, mirrors: [URL]}}}"),
     **dict.fromkeys(("bootloader", "boot", "uefi", "bios"), "write firmware: efi or bios"),

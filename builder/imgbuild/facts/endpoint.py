@@ -51,24 +51,66 @@ def reach(profile: Profile, cluster: Cluster) -> Reach:
 def own_address(profile: Profile, node: Node | None) -> str | None:
     """The address that others reach a node at; None if the node determines it.
 
-    ``advertise_address`` in the node's own settings comes first, of a control plane also that of the profile; then the
-    node's first static address. ``profile`` is that of all nodes or the node's own: both give the same.
+    ``advertise_address`` in the node's own settings comes first, of a control plane also that of the profile; then
+    ``node_ip``, then the node's first static address. ``profile`` is that of all nodes or the node's own: both give
+    the same.
     """
-    if node is None:
-        return None
-    kubernetes = node.settings.get("kubernetes")
-    if isinstance(kubernetes, dict) and "advertise_address" in kubernetes:
-        advertised = _address(kubernetes["advertise_address"])
-    else:
-        advertised = profile.kubernetes.advertise_address if node.role == "control-plane" else None
-    return advertised or _static_address(node, families(profile)[0]) or _static_address(node, None)
+    return None if node is None else _advertised(profile, node) or _main_address(profile, node)
+
+
+def kubelet_address(profile: Profile, node: Node) -> str | None:
+    """The node's address in Kubernetes, of the main family; None if the node determines it."""
+    chosen = _chosen(profile, node)
+    return own_address(profile, node) if chosen is None else _main_address(profile, node)
 
 
 def node_ip(profile: Profile, node: Node) -> str:
     """The kubelet's --node-ip: the node's address, with dual stack one of each family, the main one first."""
-    own = own_address(profile, node) or NODE_IP
+    own = kubelet_address(profile, node) or NODE_IP
+    return ",".join([own, *(address or SECOND_IP for address in _second_addresses(profile, node))])
+
+
+def node_interface(profile: Profile, node: Node) -> str | None:
+    """The interface of ``node_ip`` if first boot has to look up an address of it, which comes by DHCP."""
+    chosen = _chosen(profile, node)
+    if chosen is None or _address(chosen) is not None:
+        return None
+    return chosen if None in (_main_address(profile, node), *_second_addresses(profile, node)) else None
+
+
+def _second_addresses(profile: Profile, node: Node) -> list[str | None]:
+    """The static address of the second family, of a dual-stack cluster."""
     _, *second = families(profile)
-    return ",".join([own, *(_static_address(node, family) or SECOND_IP for family in second)])
+    chosen = _chosen(profile, node)
+    interface = chosen if chosen is not None and _address(chosen) is None else None
+    return [_static_address(node, family, interface) for family in second]
+
+
+def _main_address(profile: Profile, node: Node) -> str | None:
+    """The address that ``node_ip`` names, or without it the node's first static address."""
+    family, *_ = families(profile)
+    chosen = _chosen(profile, node)
+    if chosen is None:
+        return _static_address(node, family) or _static_address(node, None)
+    return _address(chosen) or _static_address(node, family, chosen)
+
+
+def _advertised(profile: Profile, node: Node) -> str | None:
+    if "advertise_address" in _settings(node):
+        return _address(_settings(node)["advertise_address"])
+    return profile.kubernetes.advertise_address if node.role == "control-plane" else None
+
+
+def _chosen(profile: Profile, node: Node) -> str | None:
+    """The interface or address in ``node_ip``, the node's own or the profile's."""
+    found = _settings(node).get("node_ip", profile.kubernetes.node_ip)
+    return found if isinstance(found, str) else None
+
+
+def _settings(node: Node) -> Mapping[str, object]:
+    """The node's own settings of ``kubernetes``."""
+    found = node.settings.get("kubernetes")
+    return found if isinstance(found, dict) else {}
 
 
 def families(profile: Profile) -> list[int]:
@@ -84,11 +126,12 @@ def _address(value: object) -> str | None:
         return None
 
 
-def _static_address(node: Node, family: int | None) -> str | None:
+def _static_address(node: Node, family: int | None, interface: str | None = None) -> str | None:
+    """The first static address, of a family, of an interface."""
     network = node.network
     if network is None:
         return None
-    carriers = [*network.interfaces, *network.bonds, *network.vlans]
+    carriers = [carrier for carrier in network.devices if interface in (None, carrier.name)]
     # The interface with the gateway comes first: the others may be storage or management.
     carriers.sort(key=lambda carrier: carrier.gateway is None)
     for carrier in carriers:

@@ -9,7 +9,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import Secrets
 from imgbuild.facts.cilium_values import replaces_kube_proxy
 from imgbuild.facts.derive import device_names
-from imgbuild.facts.endpoint import Reach, families, own_address, reach
+from imgbuild.facts.endpoint import Reach, families, node_interface, own_address, reach
 from imgbuild.facts.kubeadm import FILES, etcd
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render import balancer, disks, kubeadm, kubevip
@@ -98,6 +98,7 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
         "others_unknown": " ".join(unknown),
         "api_port": kubernetes.api_port,
         "node_ip": own_address(profile, node) or "",
+        "node_interface": node_interface(profile, node) or "",
         "node_family": families(profile)[0],
         "second_family": next(iter(families(profile)[1:]), ""),
         "vip": cluster.vip.address if cluster.vip else "",

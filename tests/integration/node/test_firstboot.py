@@ -114,7 +114,7 @@ def test_without_a_default_route_the_only_address_is_the_nodes(tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
     finished(node)
     assert "10.0.2.15" in (node.root / "run/imgbuild/cilium-values.yaml").read_text()
-    assert "10.0.2.15 is this node's only address" in done.stderr
+    assert "10.0.2.15 is this node's only IPv4 address" in done.stderr
 
 
 @pytest.mark.parametrize(("addresses", "has"), [("", "it has no address"), (CARD + SECOND, "10.0.2.15, 10.9.9.9")])
@@ -123,6 +123,25 @@ def test_without_a_default_route_nothing_is_guessed(tmp_path: Path, addresses: s
     node.set(addresses=addresses)
     assert node.run(sleeps=60).returncode == -9
     retries(node, "kubeadm", has)
+    assert node.calls("kubeadm") == []
+
+
+def test_the_address_of_the_interface_that_node_ip_names(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=False, endpoint="", node_interface="eth1", vip="10.9.9.100")
+    node.write("etc/imgbuild/kube-vip.yaml", "kind: Pod\n")
+    node.set(cards=CARD + SECOND.replace("9.9/24", "9.100/32") + SECOND)
+    done = node.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished(node)
+    assert "10.9.9.9" in (node.root / "run/imgbuild/cilium-values.yaml").read_text()
+    assert "10.9.9.100" not in (node.root / "run/imgbuild/kubeadm-init.yaml").read_text()
+
+
+def test_an_interface_without_an_address_is_waited_for(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, secrets=False, endpoint="", node_interface="eth1")
+    node.set(cards=CARD)
+    assert node.run(sleeps=60).returncode == -9
+    retries(node, "kubeadm", "eth1, which kubernetes.node_ip names, has no IPv4 address")
     assert node.calls("kubeadm") == []
 
 

@@ -30,7 +30,7 @@ kill -9 $others
 STAGES = ["clock", "kernel", "disks", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "verify"]
 CONF = {
     "cluster_name": "c1", "node_name": "cp1", "node_role": "init", "endpoint": "10.0.0.10:6443", "api_port": "6443",
-    "node_ip": "", "node_family": "4", "vip": "", "ca_hash": "sha256:00",
+    "node_ip": "", "node_interface": "", "node_family": "4", "vip": "", "ca_hash": "sha256:00",
     "valid_from": "0", "valid_until": "9999999999",
     "token_expires": "9999999999", "kubernetes_version": "1.34.11", "kube_proxy": "no", "schedulable": "yes",
     "cri_socket": "unix:///run/containerd/containerd.sock", "cilium": "yes", "cilium_version": "1.19.6",

@@ -106,3 +106,38 @@ def test_all_at_once(tmp_path: Path) -> None:
     )
     every = found(tmp_path, text)
     assert sorted(f.code for f in every) == ["IB482", "IB483", "IB483", "IB483", "IB484"]
+
+
+@pytest.mark.parametrize(
+    ("value", "network", "words"),
+    [
+        ("eth5", card(f"name: eth0, {STATIC}"), "no interface eth5 (it has eth0)"),
+        ("192.168.1.11", card(f"name: eth0, {STATIC}"), "a does not have 192.168.1.11"),
+        ("10.244.0.9", card("name: eth0, dhcp: true"), "in the pods' network"),
+        ("127.0.0.1", card("name: eth0, dhcp: true"), "no other node can reach"),
+        ("eth0", bond("mode: active-backup"), "eth0 of a has no IPv4 address"),
+        ("eth0", card("name: eth0, addresses: ['2001:db8::2/64'], gateway: 'fe80::1'"), "no IPv4 address"),
+        ("eth0", card("name: eth0, dhcp: true"), ""),
+        ("bond0", bond("mode: active-backup"), ""),
+        ("192.168.1.10", card(f"name: eth0, {STATIC}"), ""),
+    ],
+)
+def test_node_ip(value: str, network: str, words: str, tmp_path: Path) -> None:
+    every = found(tmp_path, network, (f"kubernetes.node_ip={value}",))
+    assert [f.code for f in every] == (["IB486"] if words else [])
+    assert words in "".join(f.message for f in every)
+
+
+def test_node_ip_of_a_card_that_dhcp_cannot_have(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text("name: lab\nnodes:\n  - {name: a, role: control-plane}\n")
+    assert codes(findings("centos7-efi", ["kubernetes.node_ip=ens3"], cluster=file)) == {"IB486"}
+    assert codes(findings("centos7-efi", ["kubernetes.node_ip=eth1"], cluster=file)) == set()
+    sets = ["kubernetes.node_ip=eth1", "kubernetes.advertise_address=192.168.1.4"]
+    assert codes(findings("centos7-efi", sets, cluster=file)) == {"IB486"}
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1/24", "'eth 1'", "7eth"])
+def test_node_ip_is_a_name_or_an_address(value: str) -> None:
+    (error,) = [f for f in findings("centos7-efi", [f"kubernetes.node_ip={value}"]) if f.severity is Severity.ERROR]
+    assert (error.code, "name of an interface" in f"{error.message} {error.hint}") == ("IB113", True)

@@ -70,6 +70,7 @@ def test_there_are_settings_of_each_scope() -> None:
     assert len(by_scope("image")) > 45 and len(by_scope("cluster")) > 20
     assert set(by_scope("seed")) == {
         "users", "run", "cloud.providers", "cloud.include_url", "kernel.secure_boot", "kubernetes.advertise_address",
+        "kubernetes.node_ip",
         "kubernetes.schedulable_control_plane",
     }  # fmt: skip
     assert set(NO_OTHER_VALUE) <= set(BY_KEY)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from imgbuild.config.cluster_fields import NodeIp
 from imgbuild.config.fields import (
     Address,
     CertificateName,
@@ -108,6 +109,16 @@ class Kubernetes(Model):
             example="10.0.0.11",
             scope="seed",
             recipe="--apiserver-advertise-address=$(ifconfig eth0",
+        ),
+    ]
+    node_ip: Annotated[
+        NodeIp | None,
+        Setting(
+            "Interface whose address is the node's in Kubernetes, for nodes with several cards, or that address: the "
+            "kubelet's `--node-ip`. With DHCP first boot looks it up. The API server is there too, unless "
+            "`advertise_address` is set. `null`: as for `advertise_address`.",
+            example="eth1",
+            scope="seed",
         ),
     ]
     api_port: Annotated[

@@ -118,5 +118,17 @@ CODES = (
         bad_cluster=_servers("[192.168.1.1, 192.168.1.2, 192.168.1.3, 192.168.1.4]"),
         good_cluster=_servers("[192.168.1.1, 192.168.1.2, 192.168.1.3]"),
     ),
+    Code(
+        "IB486",
+        ERROR,
+        "The node's address in Kubernetes cannot be right",
+        why=(
+            "`kubernetes.node_ip` is one of the node's own addresses or an interface that has one: the kubelet starts "
+            "with no other, and pods and other nodes reach the node there."
+        ),
+        fix="Name an interface that the node has, or one of its addresses. A node may have its own in `settings`.",
+        bad_cluster=_GOOD.replace("    network", "    settings: {kubernetes: {node_ip: eth1}}\n    network"),
+        good_cluster=_GOOD.replace("    network", "    settings: {kubernetes: {node_ip: eth0}}\n    network"),
+    ),
 )
 """The rows of this family."""

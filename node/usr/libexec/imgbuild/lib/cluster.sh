@@ -24,7 +24,7 @@ later() {
     exit "$again"
 }
 
-cluster_name='' node_name='' node_role='' endpoint='' single_endpoint='' others='' others_unknown='' api_port='' node_ip='' node_family=4 second_family='' vip='' balancer='' balancer_image='' snapshotter='' ca_hash=''
+cluster_name='' node_name='' node_role='' endpoint='' single_endpoint='' others='' others_unknown='' api_port='' node_ip='' node_interface='' node_family=4 second_family='' vip='' balancer='' balancer_image='' snapshotter='' ca_hash=''
 valid_from='' valid_until='' token_expires='' kubernetes_version='' etcd=local etcd_data=/var/lib/etcd kube_proxy='' schedulable='' cri_socket=''
 cilium='' cilium_version='' cilium_repository='' cilium_acceleration='' cilium_devices=''
 # shellcheck source=/dev/null
@@ -82,14 +82,23 @@ find_address() {
     fi
 }
 
-# address_of FAMILY: sets address to the source address of the default route. A network without a router has none: after
-# half a minute, once per boot, this node's only address is used instead.
+# address_of FAMILY: sets address to that of node_interface, else to the source address of the default route. A network
+# without a router has none: after half a minute, once per boot, this node's only address is used instead.
 address_of() {
     local try words only target=192.0.2.1
     if [ "$1" = 6 ]; then
         target=2001:db8::1
     fi
     for ((try = 0; try < 60; try++)); do
+        if [ -n "$node_interface" ]; then
+            only=$(own_addresses "$1" "$node_interface")
+            address=${only%%$'\n'*}
+            if [ -n "$address" ]; then
+                return 0
+            fi
+            pause 5
+            continue
+        fi
         words=" $(ip -o "-$1" route get "$target" 2> /dev/null || true) "
         if [[ $words =~ \ src\ ([0-9a-fA-F.:]+)\  ]]; then
             address=${BASH_REMATCH[1]}
@@ -104,16 +113,20 @@ address_of() {
         fi
         pause 5
     done
+    if [ -n "$node_interface" ]; then
+        later "this node's address is unknown: after 5 minutes $node_interface, which kubernetes.node_ip names, has no" \
+            "IPv$1 address. Set the interface that has one (ip address), or give it one in the cluster file"
+    fi
     only=${only//$'\n'/, }
     later "this node's address is unknown: after 5 minutes there is no default route for IPv$1, and it has" \
         "${only:-no address}. Give the node an address in the cluster file, or a network whose DHCP server sends a gateway"
 }
 
-# own_addresses FAMILY: prints the addresses of this node's interfaces, one per line, without the virtual address and
-# those of pods and bridges.
+# own_addresses FAMILY [INTERFACE]: prints the addresses of this node's interfaces, or of one, one per line, without the
+# virtual address and those of pods and bridges.
 own_addresses() {
     local link word
-    ip -o "-$1" address show scope global | while read -r _ link _ word _; do
+    { ip -o "-$1" address show scope global ${2:+dev "$2"} 2> /dev/null || true; } | while read -r _ link _ word _; do
         case $link in
             cilium_* | lxc* | docker* | cni* | veth* | virbr* | kube-* | nodelocaldns) continue ;;
         esac

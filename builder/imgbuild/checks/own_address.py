@@ -1,0 +1,108 @@
+"""The addresses that nodes have in Kubernetes: `kubernetes.advertise_address` and `kubernetes.node_ip`."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from imgbuild.checks import devices
+from imgbuild.checks.context import Context, Network, inside, parts
+from imgbuild.config.cluster import Node
+from imgbuild.config.layers import closest
+from imgbuild.diagnostics.findings import Path, few
+from imgbuild.facts import endpoint
+
+Networks = tuple[Network, ...]
+
+_FIX = "give one of the node's own addresses, or null for the source address of its default route"
+
+
+def check(context: Context, pods: Networks, services: Networks) -> None:
+    """All findings about the nodes' own addresses; ``pods`` and ``services`` are the cluster's networks."""
+    kubernetes = context.profile.kubernetes
+    if kubernetes.advertise_address is not None:
+        address = kubernetes.advertise_address
+        same = [(n, node) for n, node in context.nodes if endpoint.own_address(context.profile, node) == address]
+        _address(context, ("kubernetes", "advertise_address"), "IB226", address, same, (pods, services))
+    if kubernetes.node_ip is None:
+        return
+    path = ("kubernetes", "node_ip")
+    if _is_address(kubernetes.node_ip):
+        _address(context, path, "IB486", kubernetes.node_ip, context.nodes, (pods, services))
+        return
+    for number, node in context.nodes:
+        _interface(context, path, number, node, kubernetes.node_ip, services[0].version)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def _address(
+    context: Context,
+    path: Path,
+    code: str,
+    address: str,
+    same: list[tuple[int, Node]],
+    cluster: tuple[Networks, Networks],
+) -> None:
+    """``same`` are the nodes that this is the address of."""
+    parsed = ipaddress.ip_address(address)
+    if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast or parsed.is_link_local:
+        context.report(code, path, f"no other node can reach {address}", _FIX)
+    for name, networks in zip(("pods", "services"), cluster, strict=True):
+        for network in networks:
+            if inside(address, network):
+                context.report(code, path, f"{address} is in the {name}' network {network}", _FIX)
+    # kube-apiserver: "service IP family must match public address family" (controlplane/apiserver/options).
+    first = cluster[1][0]
+    if parsed.version != first.version:
+        context.report(
+            code, path,
+            f"{address} is IPv{parsed.version}, and the first network of the Services is {first}: the API server "
+            "refuses to start", f"give an IPv{first.version} address, or null",
+        )  # fmt: skip
+    if len(same) > 1:
+        names = few([node.name for _, node in same], 3)
+        context.report(code, path, f"{names} cannot all be {address}", _FIX)
+    for number, node in same:
+        has = _static(node)
+        if has and address not in has:
+            context.report(code, path, f"{node.name} does not have {address} (it has {few(has, 3)})", _FIX)
+        for other, neighbour in enumerate(context.cluster.nodes):
+            if other != number and address in _static(neighbour):
+                context.report(code, path, f"{address} is an address of {neighbour.name}, not of {node.name}", _FIX)
+
+
+def _static(node: Node) -> list[str]:
+    """A node's addresses; empty if some come from DHCP and are unknown."""
+    carried = [each for _, _, each in parts(node)]
+    if any(each.dhcp for each in carried):
+        return []
+    return [str(ipaddress.ip_interface(address).ip) for each in carried for address in each.addresses]
+
+
+def _interface(context: Context, path: Path, number: int, node: Node, name: str, family: int) -> None:
+    names = devices.interface_names(context, number, node)
+    if names and name not in names:
+        there = f"it has {devices.in_words(names)}"
+        hint = closest(name, names) or "name one that every node has; a node can have its own in settings:"
+        context.report("IB486", path, f"{node.name} has no interface {name} ({there})", hint)
+        return
+    carried = next((each for _, own, each in parts(node) if own == name), None)
+    by_dhcp = carried is None or (carried.dhcp and family == 4)
+    if carried is not None and not by_dhcp and endpoint.kubelet_address(context.profile, node) is None:
+        context.report(
+            "IB486", path, f"{name} of {node.name} has no IPv{family} address",
+            "name the interface that has the node's address in the cluster's network",
+        )  # fmt: skip
+    advertised = context.profile.kubernetes.advertise_address
+    looked_up = endpoint.node_interface(context.profile, node) is not None
+    if looked_up and advertised is not None and endpoint.own_address(context.profile, node) == advertised:
+        context.report(
+            "IB486", path,
+            f"{node.name} has advertise_address {advertised}, and {name} gets its address by DHCP: first boot knows "
+            "one address of a node", "set node_ip to the address itself, or leave advertise_address out",
+        )  # fmt: skip
