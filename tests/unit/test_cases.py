@@ -239,3 +239,14 @@ def test_a_kubelet_configuration_of_the_users_own() -> None:
     told = {f.key: f for f in found}
     assert set(told) == {"files[0].path", "files[1].path"} and {f.code for f in found} == {"IB466"}
     assert "kubernetes.kubelet" in told["files[0].path"].hint and "patches" in told["files[1].path"].hint
+
+
+def test_files_that_cloud_init_and_dracut_read() -> None:
+    rendered, found = checked(Request(str(CASES / "ccfg.yaml")))
+    assert rendered is not None and found == []
+    # Before the kernel's package makes the initramfs; and both are in the image.
+    assert "/etc/dracut.conf.d/50-xen.conf" in rendered.install.by_path()
+    assert {"/etc/cloud/cloud.cfg.d/99-datasource.cfg", "/etc/dracut.conf.d/50-xen.conf"} <= {*rendered.node.by_path()}
+    rendered, found = checked(Request(str(CASES / "ccfg.yaml"), mode="stock"))
+    assert [(f.code, f.key) for f in found if f.severity == "error"] == [("IB455", "files[0].path")]
+    assert "--mode baked" in found[0].hint

@@ -165,7 +165,7 @@ _MOUNT = re.compile(r"(?:^|[\s;&|(])mount\s[^;&|\n]*\s(/[A-Za-z0-9_./-]+?)/?(?=[
 def _own_mounts(context: Context) -> Iterator[tuple[Path, str]]:
     for index, file in enumerate(context.profile.files):
         if file.path.endswith(".mount"):
-            for found in _WHERE.finditer(file.content):
+            for found in _WHERE.finditer(file.text):
                 yield ("files", index, "path"), found[1]
     for index, command in enumerate(context.profile.run):
         for line in command.splitlines():

@@ -118,10 +118,10 @@ def _scripts(profile: Profile) -> Iterator[tuple[Path, str]]:
     for index, line in enumerate(profile.run):
         yield ("run", index), line
     for index, file in enumerate(profile.files):
-        first = file.content.partition("\n")[0]
+        first = file.text.partition("\n")[0]
         by_line = re.match(r"#!\s*(/usr/bin/env\s+(-S\s+)?|\S*/)(ba|da|k)?sh(\s|$)", first)
         if by_line or (not first.startswith("#!") and file.path.endswith((".sh", ".bash"))):
-            yield ("files", index, "content"), file.content
+            yield ("files", index, "content"), file.text
 
 
 @cache

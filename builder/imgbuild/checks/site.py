@@ -26,7 +26,7 @@ def check(context: Context) -> None:
     _hosts(context)
     for index, file in enumerate(context.profile.files):
         path = ("files", index, "path")
-        if _PROXY.search(file.content):
+        if _PROXY.search(file.text):
             context.report(
                 "IB493", path, f"{file.path} sets a proxy, also for the cluster's own addresses",
                 "remove it, and write proxy: {http: URL, https: URL}: imgbuild derives what is reached without it",

@@ -36,6 +36,7 @@ _KUBEADMS = (
     ),
     ("/var/lib/etcd", "remove it"),
 )
+_CLOUD_CFG = "/etc/cloud/cloud.cfg.d/"
 # Files that other programs write: path, owner, what to do instead.
 _OWNED = (
     (
@@ -112,14 +113,17 @@ def _files(context: Context) -> None:
                 "IB455", path, f"{file.path} is gone after a reboot", "use a path below /etc, /opt or /var/lib"
             )
         elif file.path.startswith(_CLOUD_INIT):
-            context.report(
-                "IB455", path, f"{file.path} belongs to cloud-init, which reads it before the file is there",
-                "set it in the profile, or use another path",
-            )  # fmt: skip
+            _cloud_init(context, path, file.path)
         for paths, whose, fix in _OWNED:
             if any(file.path == owned or file.path.startswith(f"{owned}/") for owned in paths):
                 context.report("IB460", path, f"{file.path} is {whose}: the node might not come up with your file", fix)
         _kubeadms(context, path, file.path)
+        if file.content is None:
+            context.report(
+                "IB467", ("files", index), f"{file.path} has neither content nor source",
+                "write its text in content, or the path of a file in source",
+            )  # fmt: skip
+        _owner(context, index, file.owner)
         mode = int(file.mode, 8)
         if mode & 0o6000:
             context.report(
@@ -129,7 +133,7 @@ def _files(context: Context) -> None:
             context.report(
                 "IB456", ("files", index, "mode"), f"{file.mode}: any account can change it", "use 0644 or 0755"
             )
-        if file.content.startswith("#!") and "\r" in file.content:
+        if file.text.startswith("#!") and "\r" in file.text:
             context.report(
                 "IB457", ("files", index, "content"),
                 "a script with carriage returns: its interpreter would not be found",
@@ -144,3 +148,38 @@ def _kubeadms(context: Context, path: Path, file: str) -> None:
     found = next((row for row in _KUBEADMS if file == row[0] or file.startswith(f"{row[0]}/")), None)
     if found is not None:
         context.report("IB466", path, f"{file} is kubeadm's: it overwrites or removes the file", found[1])
+
+
+def _owner(context: Context, index: int, owner: str) -> None:
+    """User and group must exist when cloud-init has made the profile's users."""
+    user, _, group = owner.partition(":")
+    users = context.profile.users
+    known = {*_SYSTEM.split(), context.target.default_user, *(each.name for each in users)}
+    for name, kind, more in (
+        (user, "user", known),
+        (group, "group", known | {name for each in users for name in each.groups}),
+    ):
+        if not name.isdigit() and name not in more:
+            context.report(
+                "IB468", ("files", index, "owner"), f"no {kind} {name} is known: cloud-init would stop at this file",
+                f"add it to users:, or write the number of the {kind} if a package makes it",
+            )  # fmt: skip
+
+
+def _cloud_init(context: Context, path: Path, name: str) -> None:
+    """cloud-init reads its configuration before the seed, so only the image can have a part of it."""
+    if not name.startswith(_CLOUD_CFG):
+        context.report(
+            "IB455", path, f"{name} belongs to cloud-init, which replaces it or reads it before the file is there",
+            f"set it in the profile; in baked mode your files in {_CLOUD_CFG} add to its configuration",
+        )  # fmt: skip
+    elif context.profile.mode == "stock":
+        context.report(
+            "IB455", path, f"cloud-init has read {_CLOUD_CFG} before it writes {name}",
+            "use --mode baked, in which the image has the file, or set it in the profile",
+        )  # fmt: skip
+    elif not name.endswith(".cfg"):
+        context.report(
+            "IB455", path, f"cloud-init reads only files in {_CLOUD_CFG} whose name ends in .cfg",
+            f"name it {name}.cfg",
+        )  # fmt: skip

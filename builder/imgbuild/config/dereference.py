@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import stat
@@ -14,7 +15,8 @@ from pydantic import BaseModel
 
 from imgbuild.config.declared import Place, root
 from imgbuild.config.layers import Layered
-from imgbuild.config.reference import FORMS, Reference
+from imgbuild.config.profile.extras import MAX_FILE
+from imgbuild.config.reference import FORMS, LocalFile, Reference
 from imgbuild.config.source import NOT_TEXT, Document
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 
@@ -44,7 +46,10 @@ def in_document(document: Document, model: type[BaseModel], folder: FilePath, fi
     def resolved(path: Path, value: Mapping[str, Any]) -> Any:
         return _resolved(path, value, marks.get(path), folder, findings)
 
-    data = _walk(document.data, root(model), (), resolved, told)
+    def sourced(path: Path, place: Place, value: Mapping[str, Any]) -> Any:
+        return _sourced(path, place, value, marks.get((*path, "source")), folder, findings)
+
+    data = _walk(document.data, root(model), (), resolved, told, sourced)
     return document if data is document.data else replace(document, data=data)
 
 
@@ -65,7 +70,13 @@ def in_options(layered: Layered, model: type[BaseModel], findings: Findings) -> 
             layered.put(path, text, mark)
         return text
 
-    layered.data = _walk(layered.data, root(model), (), resolved, told)
+    def sourced(path: Path, place: Place, value: Mapping[str, Any]) -> Any:
+        mark = layered.mark((*path, "source"))
+        if mark is None or mark.file != "--set":
+            return value
+        return _sourced(path, place, value, mark, FilePath(), findings)
+
+    layered.data = _walk(layered.data, root(model), (), resolved, told, sourced)
 
 
 def _walk(
@@ -74,6 +85,7 @@ def _walk(
     path: Path,
     resolved: Callable[[Path, Mapping[str, Any]], Any],
     told: Callable[[Path, Place, str], None],
+    sourced: Callable[[Path, Place, Mapping[str, Any]], Any],
 ) -> Any:
     """``value`` with its references resolved; the same object if it has none."""
     if place is None:
@@ -85,10 +97,14 @@ def _walk(
     if reference is not None and isinstance(value, dict) and (place.model is None or _is_reference(value)):
         return resolved(path, value)
     if isinstance(value, dict):
-        new: Any = {key: _walk(child, place.below(key), (*path, key), resolved, told) for key, child in value.items()}
-        return new if any(new[key] is not value[key] for key in value) else value
+        given = value
+        value = sourced(path, place, value)
+        new: Any = {
+            key: _walk(child, place.below(key), (*path, key), resolved, told, sourced) for key, child in value.items()
+        }
+        return new if value is not given or any(new[key] is not value[key] for key in value) else value
     if isinstance(value, list):
-        new = [_walk(child, place.below(i), (*path, i), resolved, told) for i, child in enumerate(value)]
+        new = [_walk(child, place.below(i), (*path, i), resolved, told, sourced) for i, child in enumerate(value)]
         return new if any(a is not b for a, b in zip(new, value, strict=True)) else value
     return value
 
@@ -140,32 +156,65 @@ def _of_variable(name: str) -> str:
     return _text(text, f"the variable {name}")
 
 
+class _OfFile(str):
+    """The content of a source, which is not read twice."""
+
+
+def _sourced(
+    path: Path, place: Place, value: Mapping[str, Any], mark: Mark | None, folder: FilePath, findings: Findings
+) -> Any:
+    """A mapping with the bytes of the file that its ``source`` names, as its ``content``."""
+    name = value.get("source")
+    below = place.below("source") if isinstance(name, str) else None
+    if below is None or below.find(LocalFile) is None or isinstance(value.get("content"), _OfFile):
+        return value
+    key = format_path((*path, "source"))
+    for other in ("content", "encoding"):
+        if other in value:
+            findings.add(
+                "IB467", f"a file has both source and {other}", hint=f"remove {other}, or source", key=key, mark=mark
+            )
+            return {**value, "content": _OfFile(), "encoding": "text"}
+    try:
+        raw = _bytes_of(str(name), folder, MAX_FILE, "name each file, or an archive of it: tar -C FOLDER -cf FILE .")
+    except _UnreadError as error:
+        findings.add("IB467", f"{key}: {error}", hint=error.fix, key=key, mark=mark)
+        raw = b""
+    return {**value, "encoding": "base64", "content": _OfFile(base64.b64encode(raw).decode())}
+
+
 def _of_file(name: str, folder: FilePath) -> str:
+    raw = _bytes_of(name, folder, MAX_BYTES, "name a file in it")
+    try:
+        return _text(raw.decode("utf-8-sig"), str(folder / name))
+    except UnicodeDecodeError as error:
+        raise _UnreadError(f"{folder / name} is not UTF-8 text", "save it as text in UTF-8") from error
+
+
+def _bytes_of(name: str, folder: FilePath, most: int, of_folder: str) -> bytes:
     path = folder / name
     try:
         # Without waiting: a pipe without a writer would block forever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise _UnreadError(f"{path} is not a regular file", "write the text to a file, and name that file")
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(most + 1)
     except FileNotFoundError as error:
         fix = "create it, or correct the path; it is relative to the file that names it"
         fix = "write the whole path: ~ is not expanded" if name.startswith("~") else fix
         raise _UnreadError(f"there is no file {path}", fix) from error
     except IsADirectoryError as error:
-        raise _UnreadError(f"{path} is a folder", "name a file in it") from error
+        raise _UnreadError(f"{path} is a folder", of_folder) from error
     except PermissionError as error:
         fix = f"run imgbuild as the user who may read {path}, or let this user read it"
         raise _UnreadError(f"this user may not read {path}", fix) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         said = error.strerror if isinstance(error, OSError) else "this is not a valid path"
         raise _UnreadError(f"cannot read {path}: {said}", "check the path") from error
-    if len(raw) > MAX_BYTES:
-        raise _UnreadError(f"{path} is over {MAX_BYTES >> 20} MiB", "name the file with the text")
-    try:
-        return _text(raw.decode("utf-8-sig"), str(path))
-    except UnicodeDecodeError as error:
-        raise _UnreadError(f"{path} is not UTF-8 text", "save it as text in UTF-8") from error
+    if len(raw) > most:
+        fix = "put it on a web server, and fetch it in run" if most == MAX_FILE else "name the file with the text"
+        raise _UnreadError(f"{path} is over {most >> 20} MiB", fix)
+    return raw
 
 
 def _text(text: str, where: str) -> str:

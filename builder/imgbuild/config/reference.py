@@ -40,6 +40,11 @@ class Reference:
         return {"anyOf": [handler(core), *forms]}
 
 
+@dataclass(frozen=True)
+class LocalFile:
+    """In a type's Annotated: the path of a file whose bytes become the ``content`` beside it, in base64."""
+
+
 SecretText = Annotated[str, Field(min_length=1), Reference()]
 """A secret. The field's Setting declares it with ``secret=True``."""
 PublicText = Annotated[str, Field(min_length=1), Reference(private=None)]

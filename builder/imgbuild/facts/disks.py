@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from imgbuild.config.profile import Disk, Profile
+from imgbuild.facts.kubeadm import ETCD_DATA, etcd
 
 LABEL_LENGTH = {"ext4": 16, "xfs": 12}
 """The longest label (mke2fs(8), mkfs.xfs(8))."""
@@ -65,5 +66,8 @@ def folders_in_use(profile: Profile) -> dict[str, tuple[str | int, ...]]:
     if containerd.stargz.enabled:
         out[containerd.stargz.root] = ("containerd", "stargz", "root")
     if profile.kubernetes.enabled:
-        out |= {"/var/lib/etcd": (), "/var/lib/kubelet": ()}
+        own = etcd(profile)
+        if not own.external:
+            out[own.data] = () if own.data == ETCD_DATA else ("kubernetes", "kubeadm", "etcd", "local", "dataDir")
+        out["/var/lib/kubelet"] = ()
     return out

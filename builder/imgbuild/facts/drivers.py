@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from imgbuild.config.data import versions
 
@@ -16,8 +16,8 @@ class BootDrivers:
     where_built: tuple[str, ...]
 
 
-@cache
-def boot_drivers() -> BootDrivers:
-    """The list, by module names with underscores."""
+def boot_drivers(more: Sequence[str] = ()) -> BootDrivers:
+    """The list, by module names with underscores. ``more`` are those that the profile adds."""
     table = versions("drivers")
-    return BootDrivers(tuple(table["always"]), tuple(table["where_built"]))
+    added = (name.replace("-", "_") for name in more)
+    return BootDrivers(tuple(dict.fromkeys([*table["always"], *added])), tuple(table["where_built"]))

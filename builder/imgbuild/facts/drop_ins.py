@@ -38,7 +38,7 @@ def drop_ins(profile: Profile) -> Sequence[DropIn]:
         folder, _, name = file.path.rpartition("/")
         if folder == FOLDER and name.endswith(".toml") and not name.startswith("."):
             try:
-                found.append(DropIn(index, file.path, tomllib.loads(file.content)))
+                found.append(DropIn(index, file.path, tomllib.loads(file.text)))
             except tomllib.TOMLDecodeError as error:
                 found.append(DropIn(index, file.path, None, str(error)))
     return sorted(found, key=lambda each: each.path)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.drivers import BootDrivers
 from imgbuild.image.disk import bls, esp, grub, grubmenu, selinux
 from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import make_root, write_table
@@ -54,9 +55,11 @@ def assemble(
     files: ImageFiles,
     work: Path,
     steps: Steps,
+    drivers: BootDrivers | None = None,
 ) -> Assembled:
     """Write the disk's ``files`` and return what its boot loader was proven to start.
 
+    ``drivers`` must be in the initramfs (None: those of every image).
     ``work`` is a folder for temporary files (about three times the root file system); it is emptied
     at the end, and by the next run after a kill. Each file appears complete or not at all. Raises HostError: no
     root, no space, a unit that does not exist, a disk that would not boot.
@@ -81,7 +84,7 @@ def assemble(
                 disk = folder / "disk.raw"
                 make_disk(disk, root, layout, boot, folder, epoch)
             with steps.step("Prove what it boots"):
-                proof = prove(disk, layout, boot.kernel, folder)
+                proof = prove(disk, layout, boot.kernel, folder, drivers)
                 steps.note(f"{layout.firmware} starts {proof.kernel}")
             with steps.step(f"Write it as {', '.join(files.formats)}"):
                 record = write_files(disk, files, folder, epoch, steps)

@@ -14,6 +14,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.drivers import boot_drivers
 from imgbuild.facts.resolved import Resolved
 from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import open_cache, subfolder, write_record
@@ -116,7 +117,8 @@ def build_image(
     with new_group(folder, "image", run) as group:
         guest = Appliance(profile.firmware, target.name, target.vmware)
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
-        made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps)
+        drivers = boot_drivers(profile.kernel.initramfs_drivers)
+        made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps, drivers)
         with steps.step(f"Write {SUMS}"):
             sums = write_sums(group, signer)
     return ImageRecord(made.proof, made.disk, rootfs, sums)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from imgbuild.config.profile import Binary, Profile
 from imgbuild.facts.drivers import boot_drivers
 from imgbuild.facts.resolved import Resolved
-from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.nodefile import NodeFile, NodeTree, own_file
 from imgbuild.render.repositories import apt_sources, key_files, repository_settings, rpm_repositories
 from imgbuild.render.templates import render, static
 
@@ -40,9 +40,26 @@ def install_tree(resolved: Resolved) -> NodeTree:
     files += [_script("lib/path.sh", "lib/path.sh", mode=0o644)]  # for every program, of the node files too
     files += _steps(resolved)
     files += _system_files(resolved)
+    if profile.mode == "baked":  # cloud-init writes a stock node's files before it runs set-up
+        ours = {file.path for file in files}
+        files += [file for file in early_files(profile) if file.path not in ours]
     if profile.mode == "stock":
         files += _setup(resolved)
     return NodeTree(tuple(sorted(files, key=lambda f: f.path)))
+
+
+_EARLY = (
+    "/etc/cmdline.d/", "/etc/crypttab", "/etc/depmod.d/", "/etc/dracut.conf", "/etc/dracut.conf.d/",
+    "/etc/initramfs-tools/", "/etc/iscsi/", "/etc/lvm/", "/etc/mdadm.conf", "/etc/mdadm/", "/etc/modprobe.d/",
+    "/etc/multipath.conf", "/etc/multipath/", "/etc/nvme/", "/lib/firmware/", "/usr/lib/dracut/", "/usr/lib/firmware/",
+    "/usr/share/initramfs-tools/",
+)  # fmt: skip
+"""What dracut and initramfs-tools read or copy when the kernel's package runs them."""
+
+
+def early_files(profile: Profile) -> list[NodeFile]:
+    """The user's own files that decide what is in the initramfs: they must be there before the kernel."""
+    return [own_file(file) for file in profile.files if any(file.path.startswith(path) for path in _EARLY)]
 
 
 def _script(name: str, source: str, *, mode: int = 0o755, context: Mapping[str, object] | None = None) -> NodeFile:
@@ -103,8 +120,8 @@ def _system_files(resolved: Resolved) -> Iterable[NodeFile]:
     """Files that must be there before the first package is installed."""
     target = resolved.target
     yield from key_files(resolved)
-    wanted = boot_drivers()
-    drivers = " ".join((*wanted.always, *wanted.where_built))
+    wanted = boot_drivers(resolved.profile.kernel.initramfs_drivers)
+    drivers = " ".join(dict.fromkeys((*wanted.always, *wanted.where_built)))
     if target.package_manager == "apt":
         path = "etc/initramfs-tools/conf.d/imgbuild"
         yield NodeFile(f"/{path}", static("node", path))
@@ -134,7 +151,7 @@ def _settings(resolved: Resolved) -> Settings:
         "IMAGE_UNITS": [f"{daemon}.service" for daemon in target.network_daemons],
         "KERNEL_PACKAGES": list(facts.packages),
         "KERNEL_VERSION": profile.kernel.version or "",
-        "INITRAMFS_DRIVERS": list(boot_drivers().always),
+        "INITRAMFS_DRIVERS": list(boot_drivers(profile.kernel.initramfs_drivers).always),
         "INITRAMFS_DRIVERS_WHERE_BUILT": list(boot_drivers().where_built),
     }
     if profile.base.remove:

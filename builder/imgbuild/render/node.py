@@ -9,7 +9,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.facts.disks import has_disks
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd, verify
-from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
+from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree, own_file
 from imgbuild.render.templates import render, static
 
 LIBEXEC = "usr/libexec/imgbuild"
@@ -49,7 +49,7 @@ def node_tree(resolved: Resolved) -> NodeTree:
     profile = resolved.profile
     files = {f.path: f for f in _files(resolved)}
     links = list(_links(resolved))
-    own = {f.path: NodeFile(f.path, f.content.encode(), int(f.mode, 8)) for f in profile.files}
+    own = {f.path: own_file(f) for f in profile.files}
     replaced = own.keys() & {*files, *(link.path for link in links)}
     files |= own
     links = [link for link in links if link.path not in files]

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from imgbuild.config.profile import File
+
 
 @dataclass(frozen=True)
 class NodeFile:
@@ -31,6 +33,11 @@ class NodeFile:
         pure = PurePosixPath(self.path)
         if not pure.is_absolute() or ".." in pure.parts or str(pure) != self.path:
             raise ValueError(f"a node file needs a plain absolute path, not {self.path!r}")
+
+
+def own_file(file: File) -> NodeFile:
+    """A file of the user's profile."""
+    return NodeFile(file.path, file.data, int(file.mode, 8))
 
 
 @dataclass(frozen=True)

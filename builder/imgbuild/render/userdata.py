@@ -6,11 +6,14 @@ versions of cloud-init ignore or misread (tests/support/cloudinit/modules.yaml);
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.profile import Profile
+from imgbuild.config.profile.extras import ROOT
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.ifcfg import ifcfg
 from imgbuild.render.nodefile import NodeFile, NodeTree
@@ -59,7 +62,8 @@ def user_data(
         "node": node,
         "proxy": _proxy(files),
         "quote": quote,
-        "run": resolved.profile.run,
+        "owners": _owners(resolved.profile),
+        "run": _marked(resolved.profile.run),
         "setup": SETUP if resolved.profile.mode == "stock" else None,
         "target": resolved.target,
         "users": resolved.profile.users,
@@ -72,6 +76,30 @@ def _proxy(files: Sequence[NodeFile]) -> list[str]:
     """The proxy's variables as NAME=value, if the node has any: for what cloud-init runs before there is a file."""
     text = next((file.content.decode() for file in files if file.path == PROXY), "")
     return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def _marked(commands: Sequence[str]) -> list[tuple[str, str]]:
+    """The commands, each with the name of its mark: the same command twice in the list has two."""
+    out = []
+    for index, command in enumerate(commands):
+        before = commands[:index].count(command)
+        out.append((command, hashlib.sha256(f"{before} {command}".encode()).hexdigest()[:16]))
+    return out
+
+
+def _owners(profile: Profile) -> list[dict[str, object]]:
+    """The files that are not root's. cloud-init writes files before it makes users, and an image has none of them."""
+    return [
+        {
+            "number": number,
+            "path": file.path,
+            "owner": file.owner,
+            "mode": f"{int(file.mode, 8):04o}",
+            "special": bool(int(file.mode, 8) & 0o6000),  # chown clears these bits
+        }
+        for number, file in enumerate(profile.files)
+        if file.owner != ROOT
+    ]
 
 
 def plain(key: str) -> str:

@@ -81,7 +81,7 @@ def _looked_at(file: File) -> Iterator[str]:
         if folder == ours.rpartition("/")[0] and name.endswith(".conf") and name > ours.rpartition("/")[2]:
             yield check
     if folder == "/etc/sysctl.d" and name.endswith(".conf") and name > _SYSCTLS.rpartition("/")[2]:
-        for key in _SYSCTL.findall(file.content):
+        for key in _SYSCTL.findall(file.text):
             yield "sysctl:" if "*" in key else f"sysctl:{sysctl_name(key)}"
             if key.endswith("rp_filter"):
                 yield "rp-filter"

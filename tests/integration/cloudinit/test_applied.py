@@ -116,6 +116,34 @@ def test_mime_and_gzip_arrive_as_plain_text_does(tmp_path: Path) -> None:
     check_node(applied, given, "bond1", [*trees_of(given, NODES["bond"]), ODD])
 
 
+def test_a_changed_seed_keeps_host_keys_and_what_has_run(tmp_path: Path) -> None:
+    """A new instance-id: cloud-init would delete the host keys, and run every command again."""
+    commands = ["echo a >> /var/lib/a", "echo b >> /var/lib/b", "echo b >> /var/lib/b"]
+    more = ["files=[{path: /opt/mine, content: x, owner: 'admin:admin', mode: '0640'}]"]
+    first, second = (
+        resolved("debian12-efi", "baked", more, run=tuple(run))
+        for run in (commands, [*commands, "echo c > /var/lib/c"])
+    )
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    key = {"/etc/ssh/ssh_host_ed25519_key": b"this machine's own\n"}
+    on_node = {"/opt/mine": b"x"}
+    before = apply_seed(seed_of(first, NODES["dhcp"]), tmp_path / "first", macs=MACS, files=key | on_node)
+    assert before.errors == []
+    assert before.read("/etc/ssh/ssh_host_ed25519_key") == key["/etc/ssh/ssh_host_ed25519_key"]
+    assert (before.read("/var/lib/a"), before.read("/var/lib/b")) == (b"a\n", b"b\nb\n")
+    admin = next(line.split(":")[2:4] for line in before.read("/etc/passwd").decode().splitlines() if "admin:" in line)
+    owner = (before.root / "opt/mine").stat()
+    assert [str(owner.st_uid), str(owner.st_gid)] == admin
+    marks = {f"/{mark.relative_to(before.root)}": b"" for mark in (before.root / "var/lib/imgbuild/run").iterdir()}
+    assert len(marks) == 3
+    after = apply_seed(seed_of(second, NODES["dhcp"]), tmp_path / "second", macs=MACS, files=key | marks | on_node)
+    assert after.errors == []
+    assert after.read("/etc/ssh/ssh_host_ed25519_key") == key["/etc/ssh/ssh_host_ed25519_key"]
+    assert after.read("/var/lib/c") == b"c\n"
+    assert not (after.root / "var/lib/a").exists() and not (after.root / "var/lib/b").exists()
+
+
 FAILS = "#!/bin/sh\nexit 5\n"
 REBOOTS = "#!/bin/sh\nmkdir -p /run/imgbuild\ntouch /run/imgbuild/reboot-needed\n"
 

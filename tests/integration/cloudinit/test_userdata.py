@@ -120,7 +120,7 @@ def test_without_users_the_images_own_user_takes_the_clouds_key() -> None:
 def test_stock_mode_runs_the_setup_before_the_users_commands() -> None:
     said = parsed(seed_of(resolved("centos8-efi", "stock"), DHCP)["user-data"])
     assert said["runcmd"][2] == [SETUP]
-    assert [c[2] for c in said["runcmd"] if isinstance(c, list) and c[0] == "bash"] == list(RUN)
+    assert [c[4] for c in said["runcmd"] if isinstance(c, list) and c[0] == "once"] == list(RUN)
     assert said["power_state"]["condition"] == "test -e /run/imgbuild/reboot-needed"
 
 

@@ -232,6 +232,13 @@ def test_a_driver_that_the_kernel_has_and_the_initramfs_lacks(room: Room, profil
     assert f"lacks {driver.replace('-', '_')}:" in failed(room, "30-kernel")
 
 
+def test_a_driver_of_the_profile_that_no_kernel_has(room: Room) -> None:
+    el(room, "centos8-efi", sets=("kernel.initramfs_drivers=[bnx2x]",))
+    steps(room, "10-repositories", "20-packages")
+    said = failed(room, "30-kernel")
+    assert "has no module bnx2x: correct kernel.initramfs_drivers" in said
+
+
 LEFTOVERS = ("/etc/grub.conf", "/boot/grub/grub.conf", "/boot/grub/menu.lst")
 
 

@@ -53,7 +53,7 @@ def test_every_form_of_user_data_gives_back_what_the_profile_says(
     multipart = forms["node1/user-data.mime"]
     assert gzip.decompress(forms["node1/user-data.mime.gz"]) == multipart
     for said in (yaml.safe_load(plain), yaml.safe_load(_part(multipart))):
-        commands = [c[2] for c in said.get("runcmd", []) if isinstance(c, list) and c[:2] == ["bash", "-c"]]
+        commands = [c[4] for c in said.get("runcmd", []) if isinstance(c, list) and c[0] == "once"]
         assert commands == run
         if mode == "stock":
             assert _written(said) == contents

@@ -156,7 +156,8 @@ class Profile(Model):
     run: Annotated[
         list[Annotated[str, Field(min_length=1)]],
         Setting(
-            "Shell commands that are run once at the end of cloud-init, in order.",
+            "Shell commands that are run once at the end of cloud-init, in order. What has succeeded is not "
+            "repeated on the machine when its seed changes.",
             example=["mkdir -p /srv/scratch"],
             scope="seed",
             secret=True,

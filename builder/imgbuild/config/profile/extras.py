@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
-from imgbuild.config.fields import AbsolutePath, FileMode, KernelArg, Model, PasswordHash, SshKey, Url, UserName
-from imgbuild.config.reference import Reference
-from imgbuild.config.setting import Setting
+from imgbuild.config.fields import (
+    AbsolutePath,
+    FileMode,
+    KernelArg,
+    Model,
+    PasswordHash,
+    SshKey,
+    Url,
+    UserName,
+    pattern,
+)
+from imgbuild.config.reference import LocalFile, Reference
+from imgbuild.config.setting import Setting, Words
 
 
 class User(Model):
@@ -37,11 +48,53 @@ class User(Model):
     shell: Annotated[AbsolutePath, Setting("Login shell.", example="/bin/sh")] = "/bin/bash"
 
 
+ROOT = "root:root"
+MAX_FILE = 32 << 20
+"""Bytes of a file: a seed is read into memory whole, by imgbuild and by cloud-init."""
+
+
+def _base64(value: str | None, info: ValidationInfo) -> str | None:
+    if value is not None and info.data.get("encoding") == "base64":
+        try:
+            base64.b64decode("".join(value.split()), validate=True)
+        except ValueError as error:
+            raise ValueError("write base64, as `base64 FILE` prints it, or name the file in source") from error
+    return value
+
+
 class File(Model):
-    """A user's file, on every node."""
+    """A user's file, on every node: exactly one of ``content`` and ``source``."""
 
     path: Annotated[AbsolutePath, Setting("Path of the file on the node.", example="/etc/motd")]
-    content: Annotated[str, Setting("Text of the file.", example="Welcome\n", secret=True)]
+    encoding: Annotated[
+        Literal["text", "base64"],
+        Setting("How `content` is written: `base64` for what is not text. A `source` needs none.", example="base64"),
+    ] = "text"
+    content: Annotated[
+        Annotated[str, AfterValidator(_base64)] | None, Setting("The file itself.", example="Welcome\n", secret=True)
+    ] = None
+    source: Annotated[
+        Annotated[str, Field(min_length=1), LocalFile(), Words("path of a file")] | None,
+        Setting(
+            "A file of the build host, taken byte for byte; a path is relative to the file that names it. At most "
+            "32 MiB.",
+            example="files/agent.conf",
+        ),
+    ] = None
+    owner: Annotated[
+        Annotated[
+            str,
+            pattern(
+                r"([a-z_][a-z0-9_-]{0,31}|[0-9]{1,9}):([a-z_][a-z0-9_-]{0,31}|[0-9]{1,9})",
+                "write user:group, by their names or numbers: root:adm, 1000:1000",
+            ),
+            Words("user:group"),
+        ],
+        Setting(
+            "Who owns the file. It is root's until the end of cloud-init, when the profile's users exist.",
+            example="admin:admin",
+        ),
+    ] = ROOT
     mode: Annotated[
         FileMode,
         Setting(
@@ -50,6 +103,17 @@ class File(Model):
             example="0600",
         ),
     ] = "0644"
+
+    @property
+    def data(self) -> bytes:
+        """The file's bytes."""
+        content = self.content or ""
+        return base64.b64decode("".join(content.split())) if self.encoding == "base64" else content.encode()
+
+    @property
+    def text(self) -> str:
+        """The file's text; what is not UTF-8 in it is replaced."""
+        return self.data.decode(errors="replace")
 
 
 Provider = Literal["ec2", "openstack", "azure", "gcp"]

@@ -162,6 +162,14 @@ class Kernel(Model):
             recipe="sudo modprobe overlay;",
         ),
     ]
+    initramfs_drivers: Annotated[
+        list[ModuleName],
+        Setting(
+            "Drivers that the initramfs must have, beyond those that imgbuild always includes: for a RAID controller "
+            "or a network card that the root file system is behind. The build fails if the kernel has no such module.",
+            example=["megaraid_mbox", "bnx2x"],
+        ),
+    ]
     sysctl: Annotated[
         dict[SysctlKey, int | Line | None],
         Setting(

@@ -61,7 +61,10 @@ CODES = (
         "IB455",
         ERROR,
         "A file where nothing stays, or that is read before it is there",
-        why="/run and /tmp are empty after a boot, and cloud-init has read its own folders before it writes files.",
+        why=(
+            "/run and /tmp are empty after a boot, and cloud-init has read its own folders before it writes files. In "
+            "baked mode the image has your files in /etc/cloud/cloud.cfg.d, and cloud-init reads them."
+        ),
         fix="Use another place.",
         bad="files: [{path: /run/a, content: x}]",
         good="files: [{path: /opt/a, content: x}]",
@@ -143,6 +146,27 @@ CODES = (
               - {path: /var/lib/kubelet/config.yaml, content: "maxPods: 250"}
         """,
         good="kubernetes: {kubelet: {maxPods: 250}}",
+    ),
+    Code(
+        "IB467",
+        ERROR,
+        "A file without content, or with a source that cannot be read",
+        why="The node needs the file's bytes, and only one of `content` and `source` can have them.",
+        fix="Write the text in `content`, or the path of a file in `source`.",
+        bad="files: [{path: /opt/a, source: missing.txt}]",
+        good="files: [{path: /opt/a, content: x}]",
+    ),
+    Code(
+        "IB468",
+        ERROR,
+        "A file of a user or a group that does not exist",
+        why="The owner is set at the end of cloud-init, which stops at the first command that fails.",
+        fix="Add the user to `users`, or write the number of a user that a package makes.",
+        bad="files: [{path: /opt/a, content: x, owner: 'bob:bob'}]",
+        good="""
+            files: [{path: /opt/a, content: x, owner: 'bob:bob'}]
+            users: [{name: bob, ssh_keys: [SSH-KEY]}]
+        """,
     ),
 )
 """The rows of this family."""

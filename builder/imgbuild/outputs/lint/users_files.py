@@ -7,6 +7,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.drop_ins import FOLDER
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.lint import drop_ins
+from imgbuild.render.install import early_files
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.verify import left_out
 
@@ -18,7 +19,7 @@ def lint(resolved: Resolved, install: NodeTree, node: NodeTree, findings: Findin
     drop_ins.lint(resolved, node, findings)
     own = {file.path for file in resolved.profile.files}
     ours = {f.path for f in node.files if f.path not in own} | {link.path for link in node.links} | {*node.replaced}
-    packages = {f.path for f in install.files}
+    packages = {f.path for f in {*install.files} - {*early_files(resolved.profile)}}
 
     def tell(message: str, hint: str, *, lesser: bool = False) -> None:
         report(findings, resolved.layered, "IB458", path, message, hint, lesser=lesser)

@@ -59,10 +59,19 @@ write() {
     mv -f "$1.imgbuild-new" "$1"
 }
 
+# outdated FILE: whether an initramfs is older than what decides about its content.
+outdated() {
+    local newer
+    newer=$(find /etc/dracut.conf /etc/dracut.conf.d /etc/initramfs-tools /etc/modprobe.d /etc/crypttab /etc/lvm \
+        /etc/mdadm.conf /etc/mdadm /etc/multipath.conf /etc/multipath /etc/iscsi /etc/nvme /etc/depmod.d \
+        /etc/cmdline.d -newer "$1" 2> /dev/null || true)
+    [ -n "$newer" ]
+}
+
 # has_modules RELEASE LIST: each driver of the settings is in LIST (the initramfs's files) or built into the kernel; of
 # INITRAMFS_DRIVERS_WHERE_BUILT only those that the kernel has at all are required.
 has_modules() {
-    local release=$1 list=$2 driver name missing=() wanted=("${INITRAMFS_DRIVERS[@]}")
+    local release=$1 list=$2 driver name missing=() unknown=() wanted=("${INITRAMFS_DRIVERS[@]}")
     for driver in "${INITRAMFS_DRIVERS_WHERE_BUILT[@]}"; do
         name=${driver//_/[-_]}
         if grep -Eq "/$name\.ko(\.(gz|xz|zst))?:" "/lib/modules/$release/modules.dep"; then
@@ -73,8 +82,15 @@ has_modules() {
         name=${driver//_/[-_]}
         if ! grep -Eq "/$name\.ko(\.(gz|xz|zst))?$" "$list" "/lib/modules/$release/modules.builtin"; then
             missing+=("$driver")
+            if ! grep -Eq "/$name\.ko(\.(gz|xz|zst))?:" "/lib/modules/$release/modules.dep"; then
+                unknown+=("$driver")
+            fi
         fi
     done
+    if [ "${#unknown[@]}" -gt 0 ]; then
+        die "the kernel $release has no module ${unknown[*]}: correct kernel.initramfs_drivers, or use a kernel that" \
+            "has it"
+    fi
     if [ "${#missing[@]}" -gt 0 ]; then
         die "the initramfs of $release lacks ${missing[*]}: it was made for the machine that built it and" \
             "would not boot elsewhere"
