@@ -23,7 +23,8 @@ Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 _KEY: Path = ("cilium", "values", "autoDirectNodeRoutes")
 _OUT = (
     "add the layer tunnel (routingMode: tunnel and related values), or set "
-    "cilium.values.directRoutingSkipUnreachable: true (charts from 1.16 on) and route the pods' networks yourself"
+    "cilium.values.directRoutingSkipUnreachable: true (charts from 1.16 on) and route the pods' networks yourself; "
+    "if the nodes have other cards in one network, name them in kubernetes.node_ip"
 )
 _WANTED: Condition = [{"autoDirectNodeRoutes": True}, "native", {"not": {"directRoutingSkipUnreachable": True}}]
 

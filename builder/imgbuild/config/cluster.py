@@ -99,7 +99,7 @@ class Vip(Model):
         InterfaceName | None,
         Setting(
             "Interface that gets the address, on every control plane. `null`: on each the one in whose network the "
-            "address is; with addresses by DHCP the one of the default route.",
+            "address is; with addresses by DHCP the one in `kubernetes.node_ip`, else the one of the default route.",
             example="eth0",
         ),
     ] = None

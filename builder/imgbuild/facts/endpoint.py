@@ -160,27 +160,22 @@ def host_port(host: str, port: int) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def vip_interface(vip: Vip, node: Node) -> str | None:
+def vip_interface(profile: Profile, vip: Vip, node: Node) -> str | None:
     """The interface of a control plane that gets the virtual address: the one in whose network it is.
 
-    The narrowest of several networks. None if the node's addresses come from DHCP: kube-vip then uses the interface of
-    the default route.
+    The narrowest of several networks; if the node's addresses come from DHCP, the one that ``node_ip`` names. None:
+    kube-vip uses the interface of the default route.
     """
     if vip.interface is not None:
         return vip.interface
-    address, network = ipaddress.ip_address(vip.address), node.network
-    if network is None:
-        return None
-    carriers = [(part.name, part.addresses) for part in network.interfaces]
-    carriers += [(part.name, part.addresses) for part in network.bonds]
-    carriers += [(part.name, part.addresses) for part in network.vlans]
+    address = ipaddress.ip_address(vip.address)
     fitting = [
-        (own.network.prefixlen, name)
-        for name, addresses in carriers
-        for own in map(ipaddress.ip_interface, addresses)
+        (own.network.prefixlen, device.name)
+        for device in (node.network.devices if node.network is not None else [])
+        for own in map(ipaddress.ip_interface, device.addresses)
         if own.version == address.version and address in own.network
     ]
-    return max(fitting, key=lambda found: found[0])[1] if fitting else None
+    return max(fitting, key=lambda found: found[0])[1] if fitting else node_interface(profile, node)
 
 
 def api_server(profile: Profile, where: Reach, node: Node | None) -> tuple[str, int]:

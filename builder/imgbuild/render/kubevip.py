@@ -43,7 +43,7 @@ def manifest(profile: Profile, cluster: Cluster, node: Node, vip: Vip) -> bytes:
         "vip_renewdeadline": "10",
         "vip_retryperiod": "2",
     }
-    interface = vip_interface(vip, node)
+    interface = vip_interface(profile, vip, node)
     if interface is not None:
         environment["vip_interface"] = interface
     mounts = [

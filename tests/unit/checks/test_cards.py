@@ -141,3 +141,13 @@ def test_node_ip_of_a_card_that_dhcp_cannot_have(tmp_path: Path) -> None:
 def test_node_ip_is_a_name_or_an_address(value: str) -> None:
     (error,) = [f for f in findings("centos7-efi", [f"kubernetes.node_ip={value}"]) if f.severity is Severity.ERROR]
     assert (error.code, "name of an interface" in f"{error.message} {error.hint}") == ("IB113", True)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("lacp-rate: fast", "lacp_rate: fast"), ("transmit-hash-policy: x", "xmit_hash_policy"),
+     ("PEERDNS: no", "use_dns"), ("dhcp4-overrides: {}", "default_route: false"), ("on-link: true", "on_link: true")],
+)  # fmt: skip
+def test_other_tools_words_are_translated(key: str, hint: str, tmp_path: Path) -> None:
+    (error,) = [f for f in found(tmp_path, bond(f"mode: 802.3ad, {key}")) if f.severity is Severity.ERROR]
+    assert error.code == "IB111" and hint in error.hint, error

@@ -243,6 +243,15 @@ ON_VLAN = NodeNetwork(
 )
 
 
+def test_kube_vip_takes_the_interface_of_node_ip_where_addresses_come_by_dhcp() -> None:
+    found = resolved("debian12-efi", sets=["kubernetes.node_ip=eth1"])
+    node = Node(name="cp1", role="control-plane")
+    cluster = Cluster(name="prod", vip=Vip(address="10.50.0.100"), nodes=[node])
+    tree = seed_tree(found, cluster, node).by_path()
+    pod = yaml.safe_load(tree["/etc/imgbuild/kube-vip.yaml"].content)["spec"]
+    assert {"name": "vip_interface", "value": "eth1"} in pod["containers"][0]["env"]
+
+
 @pytest.mark.parametrize(
     ("network", "address", "named", "wanted"),
     [
