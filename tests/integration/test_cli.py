@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from imgbuild.config.layers import shipped
+from imgbuild.diagnostics.errors import HostError
 from imgbuild.outputs.manifest import mixed, read_manifest
 from imgbuild.outputs.rendered import GROUPS
 from tests.support.deadline import HUNG
@@ -304,15 +306,30 @@ DAMAGED = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `imgbuild --profile debian12-efi --no-image` writes."""
+    folder = tmp_path_factory.mktemp("built")
+    assert imgbuild("--profile", "debian12-efi", "--no-image", cwd=folder).returncode == 0
+    return folder / "out/debian12-efi"
+
+
 @pytest.mark.parametrize("text", DAMAGED, ids=[text[:60] for text in DAMAGED])
-def test_a_damaged_manifest_is_said_and_built_over(text: str, tmp_path: Path) -> None:
-    place = tmp_path / "out/debian12-efi/manifest.json"
+def test_a_damaged_manifest_is_said_and_built_over(text: str, built: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out/debian12-efi"
+    shutil.copytree(built, folder)
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(HostError, match="is not an imgbuild manifest"):
+        read_manifest(folder)
     assert imgbuild("--profile", "debian12-efi", "--no-image", cwd=tmp_path).returncode == 0
-    place.write_text(text)
-    done = imgbuild("boot", "out/debian12-efi", cwd=tmp_path)
+    assert mixed(folder, read_manifest(folder)) == []
+
+
+def test_a_damaged_manifest_is_not_booted(built: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(built, tmp_path / "out")
+    (folder / "manifest.json").write_text("[]")
+    done = imgbuild("boot", "out", cwd=tmp_path)
     assert done.returncode == 3 and "is not an imgbuild manifest" in done.stderr and "Traceback" not in done.stderr
-    assert imgbuild("--profile", "debian12-efi", "--no-image", cwd=tmp_path).returncode == 0
-    assert mixed(place.parent, read_manifest(place.parent)) == []
 
 
 def test_without_root_all_but_the_image_is_written(tmp_path: Path) -> None:
