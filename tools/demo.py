@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.errors import ImgbuildError
@@ -68,13 +69,43 @@ def silent(asked: Mapping[str, str], limits: Limits = _QUICK) -> list[str]:
     return [name for name, there in found.items() if not there]
 
 
+def proxied() -> list[str]:
+    """Options that give the node the proxy of the environment.
+
+    Raises:
+        LoopbackProxyError: it is on this machine's loopback interface, which a guest does not reach.
+    """
+    options = []
+    for scheme in ("http", "https"):
+        name = next((n for n in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY") if os.environ.get(n)), None)
+        if name is None:
+            continue
+        host = urlsplit(os.environ[name]).hostname or ""
+        if host == "localhost" or host.startswith("127.") or host == "::1":
+            raise LoopbackProxyError(f"a guest does not reach the proxy at {host}")
+        options += ["--set", f"proxy.{scheme}={{env: {name}}}"]
+    around = [entry.strip() for entry in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")]
+    if options and (named := [entry for entry in around if entry and "*" not in entry]):
+        options += ["--set", f"proxy.no_proxy={json.dumps(named)}"]
+    return options
+
+
+class LoopbackProxyError(Exception):
+    """A proxy that only this machine reaches."""
+
+
 def main(asked: Mapping[str, str] | None = None, limits: Limits = _QUICK) -> int:
     """Run the demo that is possible here; returns its exit code."""
     accel = ("--accel", os.environ["ACCEL"]) if os.environ.get("ACCEL") else ()
     imgbuild = str(Path(sys.executable).with_name("imgbuild"))
     missing = silent(asked or places(), limits)
-    if missing:
-        say(f"{', '.join(missing)} cannot be reached from here: a node with containerd, without Kubernetes")
+    why = f"{', '.join(missing)} cannot be reached from here" if missing else ""
+    try:
+        proxy = proxied()
+    except LoopbackProxyError as error:
+        why = why or str(error)
+    if why:
+        say(f"{why}: a node with containerd, without Kubernetes")
         say("building it: a Debian root file system takes two to four minutes the first time")
         if code := run([imgbuild, "--profile", PROFILE, *LAYERS]):
             return code
@@ -82,7 +113,7 @@ def main(asked: Mapping[str, str] | None = None, limits: Limits = _QUICK) -> int
         return run([imgbuild, "boot", FOLDER, "--check", *accel])
     say("everything that Kubernetes needs can be reached: a whole control plane, with Cilium")
     say("building it")
-    if code := run([imgbuild, "--profile", PROFILE]):
+    if code := run([imgbuild, "--profile", PROFILE, *proxy]):
         return code
     say("booting it; ACCEL=kvm is many times faster than emulation")
     boot = [imgbuild, "boot", FOLDER, "--ssh", "--online", "--memory", "4096", "--format", "json"]

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from imgbuild.config.load import load
 from imgbuild.config.target import load_target
+from imgbuild.diagnostics.findings import Findings
 from tools import demo
 
 QUICK = replace(demo._QUICK, connect_seconds=1.0, stall_seconds=1.0, total_seconds=2.0)
@@ -129,6 +131,30 @@ def test_with_them_it_ends_with_the_nodes_and_ciliums_status(
     assert [call.removeprefix("ssh imgbuild@127.0.0.1 ") for call in calls[2:-1]] == list(demo._STEPS)
     assert "get nodes" in calls[-3] and "cilium-dbg status" in calls[-2]
     assert calls[-1] == "interrupted"
+
+
+def test_the_node_gets_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert demo.proxied() == []
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example.com:3128")
+    monkeypatch.setenv("no_proxy", "localhost, .corp.example.com,*")
+    options = demo.proxied()
+    assert options == [
+        "--set", "proxy.https={env: HTTPS_PROXY}", "--set", 'proxy.no_proxy=["localhost", ".corp.example.com"]',
+    ]  # fmt: skip
+    findings = Findings()
+    assert load("debian12-efi", [], [word for word in options if word != "--set"], None, findings) is not None
+    assert not findings.errors
+
+
+def test_a_proxy_that_only_this_machine_reaches(
+    programs: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server(200, []) as good:
+        monkeypatch.setenv("http_proxy", good)
+        assert demo.main({"GitHub": "http://github.invalid/"}, QUICK) == 0
+    first = capfd.readouterr().out.splitlines()[0]
+    assert first == "== a guest does not reach the proxy at 127.0.0.1: a node with containerd, without Kubernetes"
+    assert "--check" in programs.read_text()
 
 
 def test_a_step_that_fails_ends_it_with_its_code(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
