@@ -66,6 +66,11 @@ _TABLE: Mapping[str, str] = {
                     "write containerd: {registries: {HOST: {server: https://HOST, mirrors: [URL]}}}"),
     **dict.fromkeys(("bootloader", "boot", "uefi", "bios"), "write firmware: efi or bios"),
     **dict.fromkeys(("disk", "disk_size", "size", "disk_gb", "size_gb"), "write image: {size_mib: 8192}"),
+    **dict.fromkeys(("sector_size", "sectorsize", "logical_sector_size", "logical_block_size", "block_size"),
+                    "remove it: images are for disks with logical sectors of 512 bytes, 512e disks among them; a 4Kn "
+                    "disk has to be switched to 512 (docs/how-to/hypervisors.md)"),
+    **dict.fromkeys(("output_format", "output_formats", "disk_format", "image_format", "image_formats"),
+                    "write image: {formats: [qcow2]}"),
     **dict.fromkeys(("os", "distro", "distribution", "release"), "write target: centos7, centos8 or debian12"),
     **dict.fromkeys(("masters", "controlplanes", "control_planes", "workers", "machines", "hosts", "servers"),
                     "write nodes: [{name: cp1, role: control-plane}]"),
