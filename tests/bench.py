@@ -5,6 +5,7 @@ Figures are printed with their bound; a missed bound ends with 1. None of this i
 
 from __future__ import annotations
 
+import io
 import os
 import statistics
 import subprocess
@@ -15,13 +16,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imgbuild.config.profile.extras import Format
 from imgbuild.config.secrets import make
 from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.facts.formats import FORMATS
+from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import default_cache
+from imgbuild.image.disk.layout import disk_layout
+from imgbuild.image.formats.write import write_files
 from imgbuild.image.rootfs.build import build_rootfs
 from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
 from imgbuild.machine.times import parse_times
+from imgbuild.render.nodefile import NodeTree
 from tests.integration.cluster.test_firstboot import FIRSTBOOT, lay, of
 from tests.integration.cluster.test_firstboot import boot as power_on
 from tests.support.cluster.made import make_image as make_node_image
@@ -29,7 +36,7 @@ from tests.support.cluster.nodes import ground
 from tests.support.cluster.programs import KUBERNETES
 from tests.support.cluster.standins.pack import pack
 from tests.support.el.made import build, make_image
-from tests.support.image.plan import shared_plan
+from tests.support.image.plan import DEBIAN, KERNEL_ARGS, image_files, shared_plan
 
 IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
 LAYERS = ("--layer", "distro-containerd", "--layer", "container-host")
@@ -154,7 +161,40 @@ def figures() -> list[Figure]:
         print(f"       debian12-efi.qcow2: {size / 2**20:.1f} MiB")
         if STOCK_QCOW2_BYTES is not None:
             out.append(Figure("qcow2, as part of stock diskimage-builder's", size / STOCK_QCOW2_BYTES, 1.0, ""))
+    conversions()
     return [*out, *centos(), own_work(), emulated_boot()]
+
+
+def conversions(forms: Sequence[Format] = tuple(FORMATS), runs: int = 3) -> None:
+    """Each form of one disk on its own, paired with qcow2: wall and processor time, size. Printed, without a bound."""
+    rootfs = build_rootfs(shared_plan(), default_cache(), PlainSteps(sys.stderr))
+    with tempfile.TemporaryDirectory() as name:
+        place, quiet = Path(name), PlainSteps(io.StringIO())
+        raw = image_files(place / "raw", formats=("raw",))
+        layout = disk_layout(rootfs.key, "efi", 4096, DEBIAN)
+        assemble(rootfs, layout, NodeTree(), KERNEL_ARGS, raw, place / "work", quiet)
+
+        def once(form: Format) -> tuple[float, float, int]:
+            files = image_files(place / "made", formats=(form,))
+            begun, before = time.monotonic(), processor()
+            write_files(raw.path("raw"), files, place / "work", 0, quiet)
+            took = time.monotonic() - begun, processor() - before
+            size = files.path(form).stat().st_blocks * 512
+            files.path(form).unlink()
+            return *took, size
+
+        for form in forms:
+            pairs = [(once(form), once("qcow2")) for _ in range(runs)]
+            wall, cpu = (statistics.median(pair[0][what] for pair in pairs) for what in (0, 1))
+            ratio = statistics.median(pair[0][0] / pair[1][0] for pair in pairs)
+            size = pairs[0][0][2] / 1e6
+            print(f"       {form}: {wall:.1f} s, {ratio:.2f} of qcow2's, processor {cpu:.1f} s, {size:.0f} MB")
+
+
+def processor() -> float:
+    """Seconds of processor time so far, of this process and those that it waited for."""
+    usage = os.times()
+    return usage.user + usage.system + usage.children_user + usage.children_system
 
 
 def centos() -> list[Figure]:
