@@ -125,6 +125,14 @@ class TargetPackages(Model):
     selinux: list[str]
 
 
+class AgentFacts(Model):
+    """A hypervisor's agent: its packages, the units that nothing else enables, and the one that runs there."""
+
+    packages: list[str]
+    enable: list[str]
+    unit: str
+
+
 class Boot(Model):
     """Where the release has its boot loader, and how to use its GRUB. Paths are on the node.
 
@@ -209,6 +217,7 @@ class Target(Model):
     systemd: int
     package_manager: Literal["yum", "dnf", "apt"]
     bpffs_unit: bool
+    guest_agents: dict[str, AgentFacts]
     selinux: bool
     sudo_path: str | None
     default_user: str

@@ -185,6 +185,8 @@ def _packages(resolved: Resolved) -> list[str]:
         names += target.packages.kubernetes
     if profile.containerd.source == "nerdctl-full" and profile.containerd.stargz.enabled:
         names += target.packages.stargz
+    for agent in profile.guest_agents:
+        names += target.guest_agents[agent].packages
     if any(disk.filesystem == "xfs" for disk in profile.disks):
         names += target.packages.xfs
     if target.selinux and profile.selinux.mode != "disabled":

@@ -182,6 +182,8 @@ def _enable(resolved: Resolved) -> Iterator[str]:
     yield "imgbuild-rp-filter.service"
     if profile.bpffs.enabled and target.bpffs_unit:
         yield "sys-fs-bpf.mount"
+    for agent in profile.guest_agents:
+        yield from target.guest_agents[agent].enable
     if has_disks(profile):
         yield "imgbuild-disks.service"
     if profile.containerd.stargz.enabled:

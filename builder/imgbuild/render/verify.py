@@ -105,6 +105,8 @@ def check_list(resolved: Resolved) -> list[str]:
     names.append("cgroup")
     if not profile.swap.enabled:
         names.append("no-swap")
+    if profile.guest_agents:
+        names.append("guest-agents")
     if target.selinux and profile.selinux.mode is not None:
         names.append("selinux")
     if profile.firewall.disabled and target.services.firewall:
@@ -180,6 +182,7 @@ def verify_conf(resolved: Resolved) -> bytes:
         ("chrony_unit", target.services.chrony),
         ("chrony_conf", target.paths.chrony),
         ("ntp_servers", list(profile.time.ntp_servers)),
+        ("guest_agents", [w for name in profile.guest_agents for w in (name, target.guest_agents[name].unit)]),
         ("ntp_rivals", list(target.services.ntp_rivals)),
         ("modules", modules(profile)),
         ("rp_filter", str(profile.network.rp_filter)),

@@ -189,6 +189,31 @@ def test_a_kernel_of_another_flavour_is_no_newer_one(tmp_path: Path) -> None:
     assert node.checks("kernel")["kernel"]["ok"] is False
 
 
+@pytest.mark.parametrize("name", ["centos7-efi", "centos8-efi", "debian12-efi"])
+def test_guest_agents_run_where_they_are_needed(tmp_path: Path, name: str) -> None:
+    node = Node(tmp_path, resolved(name, sets=["guest_agents=[vmware, qemu, hyperv]"]))
+    units = {agent: facts.unit for agent, facts in node.target.guest_agents.items()}
+    node.answer("systemd-detect-virt", "none\n", 1)
+    for unit in units.values():
+        node.inactive(unit)
+    check = node.checks("guest-agents")["guest-agents"]
+    assert (check["ok"], check["found"]) == (True, "vmware: not here, qemu: not here, hyperv: not here")
+    for agent, virtualization, place in (
+        ("vmware", "vmware", None),
+        ("qemu", "kvm", "/dev/virtio-ports/org.qemu.guest_agent.0"),
+        ("hyperv", "microsoft", "/dev/vmbus/hv_kvp"),
+    ):
+        node.answer("systemd-detect-virt", f"{virtualization}\n")
+        if place is not None:
+            node.write(place, "")
+        check = node.checks("guest-agents")["guest-agents"]
+        assert check["ok"] is False
+        assert f"{agent}: {units[agent]} does not run" in check["found"]
+        node.answer(f"systemctl,is-active --quiet {units[agent]}", "")
+        check = node.checks("guest-agents")["guest-agents"]
+        assert check["ok"] is True, check
+
+
 def test_further_disks(tmp_path: Path) -> None:
     node = Node(tmp_path, resolved("debian12-efi"))
     node.write("/etc/imgbuild/disks.conf", DISK)

@@ -42,7 +42,8 @@ done
 exit "${STAND_IN_CODE:-0}"
 """
 COMMANDS = """systemctl journalctl uname rpm dpkg ctr containerd chronyc getenforce setenforce stat df findmnt getent
-kubelet kubeadm kubectl helm crictl curl ip NetworkManager systemd-analyze modprobe udevadm swapoff"""
+kubelet kubeadm kubectl helm crictl curl ip NetworkManager systemd-analyze systemd-detect-virt modprobe
+udevadm swapoff"""
 
 
 @functools.cache

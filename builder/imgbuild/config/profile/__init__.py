@@ -20,6 +20,7 @@ from imgbuild.config.profile.system import (
     BaseImage,
     Bpffs,
     Firewall,
+    GuestAgent,
     Kernel,
     Network,
     Packages,
@@ -110,6 +111,15 @@ class Profile(Model):
     selinux: Annotated[Selinux, Setting("SELinux on targets that have it.")]
     swap: Annotated[Swap, Setting("Whether the node may swap.")]
     network: Annotated[Network, Setting("Network settings of the whole node.")]
+    guest_agents: Annotated[
+        list[GuestAgent],
+        Setting(
+            "Agents for the hypervisors that the node may run on: `vmware` (open-vm-tools), `qemu` (qemu-guest-agent: "
+            "KVM, Proxmox, KubeVirt), `hyperv` (hyperv-daemons). Without one, VMware and Hyper-V show no address. Each "
+            "runs only on its hypervisor, so an image can have all of them.",
+            example=["vmware", "qemu"],
+        ),
+    ]
     disks: Annotated[
         list[Disk],
         Setting(

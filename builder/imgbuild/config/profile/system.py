@@ -113,6 +113,10 @@ class Packages(Model):
     ]
 
 
+GuestAgent = Literal["vmware", "qemu", "hyperv"]
+"""A hypervisor's agent in the guest. The target has its packages and units."""
+
+
 class BaseImage(Model):
     """What an EL image starts from (qcow2, archive or folder); null fields: the target's cloud image."""
 

@@ -153,3 +153,28 @@ check_networkd() {
             END { print last["ManageForeignRoutes"] " " last["ManageForeignRoutingPolicyRules"] }') || value=''
     expect "no no" "$value" "see /etc/systemd/networkd.conf.d (foreign routes, foreign rules)"
 }
+
+# An agent has nothing to do on another hypervisor; qemu's also needs the port that the host gives it.
+check_guest_agents() {
+    local i agent unit here='' wanted='' got='' virtualization
+    virtualization=$(systemd-detect-virt --vm 2>/dev/null) || true
+    for ((i = 0; i < ${#guest_agents[@]}; i += 2)); do
+        agent=${guest_agents[i]} unit=${guest_agents[i + 1]} here=''
+        case $agent in
+            vmware) if [[ $virtualization == vmware ]]; then here='yes'; fi ;;
+            qemu) if [[ -e $R/dev/virtio-ports/org.qemu.guest_agent.0 ]]; then here='yes'; fi ;;
+            hyperv) if [[ $virtualization == microsoft && -e $R/dev/vmbus/hv_kvp ]]; then here='yes'; fi ;;
+        esac
+        if [[ -z $here ]]; then
+            wanted+="${wanted:+, }$agent: not here" got+="${got:+, }$agent: not here"
+        else
+            wanted+="${wanted:+, }$agent: $unit runs"
+            if active "$unit"; then
+                got+="${got:+, }$agent: $unit runs"
+            else
+                got+="${got:+, }$agent: $unit does not run"
+            fi
+        fi
+    done
+    expect "$wanted" "$got" "systemctl status"
+}
