@@ -12,6 +12,7 @@ from imgbuild.checks import (
     cards,
     cause,
     cilium,
+    clock,
     containerd,
     dates,
     disks,
@@ -43,7 +44,7 @@ from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
     kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, disks,
-    repositories, addresses, site,
+    repositories, addresses, site, clock,
     kubelet, kubeadm,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""

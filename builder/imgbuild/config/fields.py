@@ -125,6 +125,10 @@ def _address(value: str) -> str:
         raise ValueError("write an IP address, such as 192.168.1.10") from error
 
 
+def _clients(value: str) -> str:
+    return _cidr(value) if "/" in value else _address(value)
+
+
 def _url(value: str) -> str:
     # RFC 3986, but for $ and the quotes, which have a meaning in shell, iPXE and GRUB, and # (apt: a comment).
     if not re.fullmatch(r"(https?|file)://([A-Za-z0-9._~:/?\[\]@!&()*+,;=-]|%[0-9A-Fa-f]{2})+", value):
@@ -199,6 +203,7 @@ ClusterCidr = Annotated[
 ]
 """The network of pods or Services, or one of each family for dual stack, in the form of kubeadm's own fields."""
 Address = Annotated[str, AfterValidator(_address), Words("IP address")]
+Clients = Annotated[str, AfterValidator(_clients), Words("network (CIDR) or IP address")]
 Url = Annotated[str, AfterValidator(_url), Words("URL")]
 MinorUrl = Annotated[str, AfterValidator(_minor_url), Words("URL")]
 """A URL in which {minor} is replaced by Kubernetes' minor, such as 1.34."""

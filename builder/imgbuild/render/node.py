@@ -9,6 +9,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.facts.disks import has_disks
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd, verify
+from imgbuild.render.clock import chrony_folder
 from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree, own_file
 from imgbuild.render.templates import render, static
 
@@ -92,7 +93,10 @@ def _files(resolved: Resolved) -> Iterator[NodeFile]:
 def _system(resolved: Resolved) -> Iterator[NodeFile]:
     profile, target = resolved.profile, resolved.target
     servers = profile.time.ntp_servers
-    yield NodeFile(target.paths.chrony, render("node", "etc/chrony.conf.j2", servers=servers))
+    folder = chrony_folder(target)
+    yield NodeFile(target.paths.chrony, render("node", "etc/chrony.conf.j2", servers=servers, folder=folder))
+    # chronyd does not start if the folder is missing (glob of GLOB_ERR in conf.c).
+    yield NodeFile(f"{folder}/README", b"chronyd includes every file NAME.conf in this folder.\n")
     if target.paths.timezone:
         yield NodeFile(target.paths.timezone, f"{profile.time.zone}\n".encode())
     name = "etc/modules-load.d/imgbuild.conf"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import re
 import signal
 import subprocess
 import time
@@ -913,3 +914,50 @@ def test_a_wait_can_be_stopped_at_once(tmp_path: Path, whole: bool) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def clock(*ahead: int) -> dict[str, str]:
+    """By how many seconds the API server's clock is ahead of this node's, for one question after the other."""
+    return {"api": "ours", "clock": "Not synchronised", "reach": "0", "server-ahead": "\n".join(map(str, ahead))}
+
+
+def test_a_node_joins_only_once_its_clock_is_the_api_servers(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, node_role="worker", node_name="n2")
+    node.set(**clock(14_400, 14_400, 0))
+    done = node.run()
+    assert done.returncode == 0, done.stderr
+    finished(node)
+    assert node.calls("kubeadm") == [JOINED]
+    (line,) = [line for line in done.stderr.splitlines() if "API server's" in line]
+    assert re.search(r"waiting: this node's clock is [34] h \d+ min behind the API server's at 10\.0\.0\.10:6443", line)
+    assert any("clock is" in line for line in node.console)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [(395, "6 min behind"), (-8_000, "2 h 13 min ahead of"), (-4_000_000, "46 d 7 h ahead of")],
+)
+def test_a_clock_that_stays_wrong_is_reported_while_the_node_waits(tmp_path: Path, ahead: int, words: str) -> None:
+    node = BootNode(tmp_path, node_role="worker", node_name="n2")
+    node.set(**clock(ahead))
+    assert node.run(sleeps=20).returncode == -9
+    assert (node.status["stage"], node.status["state"]) == ("kubeadm", "waiting")
+    assert words in node.status["error"] and "chronyc sources" in node.status["error"]
+    assert node.calls("kubeadm") == []
+    assert words in node.run("status").stdout
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(0, False), (-25, False), (100, True)])
+def test_a_clock_that_is_hardly_off_does_not_hold_up(tmp_path: Path, ahead: int, told: bool) -> None:
+    node = BootNode(tmp_path, node_role="worker", node_name="n2")
+    node.set(**clock(ahead))
+    done = node.run()
+    assert done.returncode == 0, done.stderr
+    assert ("this node's clock is" in done.stderr) == told
+
+
+def test_a_synchronised_node_suspects_the_api_server(tmp_path: Path) -> None:
+    node = BootNode(tmp_path, node_role="worker", node_name="n2")
+    node.set(**{**clock(3600), "clock": "Normal"})
+    assert node.run(sleeps=2).returncode == -9
+    assert "is the API server's own clock right?" in node.status["error"]

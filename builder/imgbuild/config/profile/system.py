@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from imgbuild.config.fields import (
+    Clients,
     Host,
     KernelArg,
     Line,
@@ -39,9 +40,27 @@ class Time(Model):
     ]
     ntp_servers: Annotated[
         list[Host],
-        Field(min_length=1),
         Setting(
-            "Servers that chrony takes the time from.", example=["ntp.example.com"], recipe="timedatectl set-ntp true;"
+            "Servers that chrony takes the time from. Empty only where `local_stratum` is set.",
+            example=["ntp.example.com"],
+            recipe="timedatectl set-ntp true;",
+        ),
+    ]
+    allow: Annotated[
+        list[Clients],
+        Setting(
+            "Networks and addresses whose machines may take the time from this node.",
+            example=["10.0.0.0/24"],
+            scope="seed",
+        ),
+    ]
+    local_stratum: Annotated[
+        Annotated[int, Field(ge=1, le=15)] | None,
+        Setting(
+            "The node serves its own clock when no time server answers, at this stratum; 10 is usual. For a site "
+            "without a time server, on one node: [time without NTP](../how-to/network.md#time-without-ntp).",
+            example=10,
+            scope="seed",
         ),
     ]
 

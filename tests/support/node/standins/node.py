@@ -10,6 +10,7 @@ the call fails with it; a first line "N times" counts them); kill (KEY: all is k
 at/HOST:PORT (as api, and misnamed or expired, for another address than the cluster's endpoint).
 """
 
+import email.utils
 import json
 import os
 import re
@@ -315,6 +316,17 @@ def curl(words: list[str]) -> int:
               str(ROOT / "etc/imgbuild/pki/ca.crt"), "--output", "/dev/null"]  # fmt: skip
     if "--data" in words:
         return gateway(words)
+    if "--insecure" in words:  # what time is it there?
+        head = ["--silent", "--insecure", "--noproxy", "*", "--max-time", "5", "--dump-header", "-", "--output"]
+        if words != [*head, "/dev/null", f"https://{ENDPOINT}/version"]:
+            return unexpected("curl --insecure")
+        ahead = WORLD / "server-ahead"  # by so many seconds, one line for each question
+        lines = ahead.read_text().split() if ahead.exists() else []
+        if lines:
+            ahead.write_text("\n".join(lines[1:] or lines))
+            date = email.utils.formatdate(time.time() + int(lines[0]), usegmt=True)
+            print(f"HTTP/1.1 200 OK\r\ndate: {date}\r\n\r")
+        return 0
     at, by_ca = words[-1].removeprefix("https://").removesuffix("/version"), False
     if "--resolve" in words:
         name, port, host = words[-2].split(":")

@@ -28,7 +28,7 @@ check_chrony() {
         pass "chrony alone" "chrony alone; $chrony_conf is a file of your own"
         return
     fi
-    expect "${ntp_servers[*]}" "$servers" "see $chrony_conf"
+    expect "${ntp_servers[*]-}" "$servers" "see $chrony_conf"
 }
 
 # Never required: a machine without a network has no time source.

@@ -340,8 +340,17 @@ join() {
         ask_endpoint
         case $answer in
             ours)
-                if name_is_free && try_to_join; then
+                if ! clock_agrees "$endpoint"; then
+                    waiting "$words"
+                elif name_is_free && try_to_join; then
                     return 0
+                fi
+                ;;
+            untimely)
+                if ! clock_agrees "$endpoint"; then
+                    waiting "$words"
+                else
+                    waiting "the cluster does not answer at $endpoint: $words"
                 fi
                 ;;
             foreign)
