@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from imgbuild.checks.context import Context
-from imgbuild.config.profile import Registry, Server
+from imgbuild.config.profile import Login, Registry, Server
 from imgbuild.diagnostics.findings import Path, format_path
-from imgbuild.facts.registries import Source, given, mirrors, source
+from imgbuild.facts.drop_ins import FOLDER, LOGINS
+from imgbuild.facts.registries import DOCKER_CONFIG, Source, given, mirrors, source
 
 _DOCKER = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com")
 
@@ -16,6 +17,7 @@ _DOCKER = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com",
 def check(context: Context) -> None:
     """All findings about ``containerd.registries``."""
     ways: dict[str, tuple[Path, Source]] = {}
+    known: dict[str, tuple[Path, Login]] = {}
     for name, registry in given(context.profile):
         path: Path = ("containerd", "registries", name)
         _name(context, path, name)
@@ -23,8 +25,11 @@ def check(context: Context) -> None:
             _address(context, place, one)
             _trust(context, place, one)
             _one_way(context, place, source(one), ways)
+            _login(context, place, one, known)
         _mirrors(context, path, registry)
     _stargz(context)
+    if known:
+        _own_files(context)
 
 
 def _servers(path: Path, registry: Registry) -> Iterator[tuple[Path, Server]]:
@@ -93,6 +98,47 @@ def _one_way(context: Context, place: Path, one: Source, ways: dict[str, tuple[P
             "IB524", place, f"{one.host} is used in two ways, {what}: buildkit has one way for each host",
             f"write both alike (the other one is {format_path(before)})",
         )  # fmt: skip
+
+
+def _login(context: Context, place: Path, one: Server, known: dict[str, tuple[Path, Login]]) -> None:
+    auth, host = one.auth, source(one).host
+    if auth is None:
+        return
+    path = (*place, "auth")
+    named = (auth.username is not None, auth.password is not None)
+    if named not in ((True, True), (False, False)) or (auth.token is not None) == all(named):
+        context.report(
+            "IB531", path, "a login is a username with its password, or a token", "write both, or the token alone"
+        )
+    if auth.username is not None and ":" in auth.username:
+        context.report(
+            "IB531", (*path, "username"), "programs read what is behind a colon as the password", "use another name"
+        )
+    before, other = known.setdefault(host, (path, auth))
+    if auth != other:
+        context.report(
+            "IB532", path, f"another login at {host} than that of {format_path(before)}: programs know one for a host",
+            "write the same one",
+        )  # fmt: skip
+    if source(one).plain:
+        context.report(
+            "IB533", path, f"the login at {host} goes over http: anyone on the network path can read it", "use https"
+        )
+
+
+def _own_files(context: Context) -> None:
+    """Files of the user's in place of which, or without which, the logins do not work."""
+    for index, file in enumerate(context.profile.files):
+        if file.path == "/etc/containerd/config.toml" and f"{FOLDER}/" not in file.text:
+            context.report(
+                "IB534", ("files", index, "path"), f"this configuration does not import the logins ({LOGINS})",
+                f'add imports = ["{FOLDER}/*.toml"] to it, or remove it: see containerd.runtimes',
+            )  # fmt: skip
+        elif file.path == DOCKER_CONFIG:
+            context.report(
+                "IB534", ("files", index, "path"), "the seed has this file too, with the logins of the profile",
+                "remove it, and write its logins as auth in containerd.registries",
+            )  # fmt: skip
 
 
 def _mirrors(context: Context, path: Path, registry: Registry) -> None:

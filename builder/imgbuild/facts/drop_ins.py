@@ -18,6 +18,8 @@ from packaging.version import Version
 from imgbuild.config.profile import Profile
 
 FOLDER = "/etc/containerd/conf.d"
+LOGINS = f"{FOLDER}/zz-imgbuild-logins.toml"
+"""imgbuild's own, of the seed; the last one."""
 _WHOLE = ("stream_processors", "proxy_plugins", "timeouts")
 
 

@@ -16,9 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from imgbuild.config.profile import Mirror, Profile, Registry, Server
+from imgbuild.config.certificates import split
+from imgbuild.config.profile import Login, Mirror, Profile, Registry, Server
 
-_DOCKER_HUB = "registry-1.docker.io"
+DOCKER_HUB = "registry-1.docker.io"
+DOCKER_CONFIG = "/root/.docker/config.json"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def mirrors(registry: Registry) -> list[Source]:
 def elsewhere(name: str, registry: Registry) -> bool:
     """Whether a registry is at another address than its name tells: programs without a key for that get a mirror."""
     there = source(registry.server)
-    return there.place != (_DOCKER_HUB if name == "docker.io" else name)
+    return there.place != (DOCKER_HUB if name == "docker.io" else name)
 
 
 def given(profile: Profile) -> Iterator[tuple[str, Registry]]:
@@ -96,9 +98,18 @@ def authorities(profile: Profile) -> Mapping[str, str]:
         for one in (registry.server, *registry.mirrors):
             if one.ca is not None:
                 texts = found.setdefault(source(one).host, [])
-                if one.ca not in texts:
-                    texts.append(one.ca)
+                texts += [text for text in split(one.ca) if text not in texts]
     return {host: "".join(texts) for host, texts in sorted(found.items())}
+
+
+def logins(profile: Profile) -> Mapping[str, Login]:
+    """The login at each host: every program looks it up by the host that it asks."""
+    found: dict[str, Login] = {}
+    for _, registry in given(profile):
+        for one in (registry.server, *registry.mirrors):
+            if one.auth is not None:
+                found.setdefault(source(one).host, one.auth)
+    return dict(sorted(found.items()))
 
 
 @dataclass

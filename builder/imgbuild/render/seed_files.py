@@ -13,6 +13,7 @@ from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.endpoint import Reach
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.clock import time_files
+from imgbuild.render.logins import login_files
 from imgbuild.render.nodefile import NodeFile, SeedFiles
 from imgbuild.render.site import hosts_files, proxy_files, trust_files
 from imgbuild.render.templates import render, static
@@ -23,7 +24,7 @@ SCRIPT = "/var/lib/cloud/scripts/per-boot/imgbuild-seed-files"
 
 
 Topic = Callable[[Resolved, Cluster, Node, Reach], Iterator[SeedFiles]]
-TOPICS: Sequence[Topic] = (trust_files, hosts_files, proxy_files, time_files)
+TOPICS: Sequence[Topic] = (trust_files, hosts_files, proxy_files, time_files, login_files)
 """Each gives what a node with these settings needs; nothing if the profile does not use the topic."""
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -46,6 +47,24 @@ def toml(value: object) -> str:
 def toml_key(value: str) -> str:
     """``value`` as a key of TOML: bare if it can be, else quoted."""
     return value if re.fullmatch("[A-Za-z0-9_-]+", value) else toml(value)
+
+
+def toml_document(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
+    """Nested mappings as a TOML document; lists have plain values or mappings."""
+    tables = {key: value for key, value in table.items() if isinstance(value, dict)}
+    arrays = {key: value for key, value in table.items() if isinstance(value, list) and value and _is_table(value[0])}
+    plain = {key: value for key, value in table.items() if key not in tables and key not in arrays}
+    lines = "".join(f"{toml_key(key)} = {toml(value)}\n" for key, value in plain.items())
+    head = f"\n[{'.'.join(map(toml_key, path))}]\n" if path and (plain or not table) else ""
+    below = "".join(toml_document(value, (*path, key)) for key, value in tables.items())
+    for key, items in arrays.items():
+        for item in items:
+            below += f"\n[[{'.'.join(map(toml_key, (*path, key)))}]]\n{toml_document(item)}"
+    return f"{head}{lines}{below}"
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 def to_json(value: object) -> str:

@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.facts.drop_ins import FOLDER, LOGINS
+from imgbuild.facts.registries import DOCKER_CONFIG
 from imgbuild.render import registries
+from imgbuild.render.cluster_files import seed_tree
 from imgbuild.render.containerd import config
 from imgbuild.render.node import node_tree
 from tests.support.cri.client import Cri
@@ -195,3 +199,75 @@ def test_all_other_registries_have_no_server_of_their_own() -> None:
     hosts = tomllib.loads(found["text"]["/etc/containerd/certs.d/_default/hosts.toml"])
     assert hosts == {"host": {"https://all": {"capabilities": ["pull", "resolve"]}}}
     assert found["buildkit"] == {} and found["stargz"] == {}
+
+
+def login(host: str, auth: str, path: str = "") -> list[str]:
+    """A mirror of reg.test, and the registry itself at the same place, so that nothing leaves this machine."""
+    url = f"http://{host}"
+    mirror = f"{{url: {url}, path: hub, auth: {auth}}}" if path else ""
+    server = url if path else f"{{url: {url}, auth: {auth}}}"
+    return one("reg.test", mirror, server)
+
+
+def seed_of(sets: list[str], *layers: str) -> dict[str, bytes]:
+    found = resolved("debian12-efi", list(layers), sets)
+    tree = seed_tree(found, DEFAULT, DEFAULT.nodes[0], None)
+    return {path: file.content for path, file in tree.by_path().items()}
+
+
+@pytest.mark.parametrize("bearer", [False, True], ids=["basic", "bearer"])
+@pytest.mark.parametrize("path", ["", "hub"])
+def test_a_login_at_a_registry(node: Node, tmp_path: Path, bearer: bool, path: str) -> None:
+    """The real containerd with the drop-in of the seed; the one without it is refused."""
+    with front(node.backend, project=path, login="robot$n:hunter2", bearer=bearer) as registry:
+        sets = login(registry.host, "{username: 'robot$n', password: hunter2}", path)
+        with pytest.raises(GrpcError, match=r"401|authorization failed|unauthorized"):
+            node.pull(f"reg.test/{IMAGE}", sets)
+        own_sets = [
+            *sets, f"containerd.root={tmp_path}/root", f"containerd.state={tmp_path}/state",
+            "containerd.snapshotter=native",
+        ]  # fmt: skip
+        (tmp_path / "conf.d").mkdir()
+        text = seed_of(own_sets, *HOST)[LOGINS].replace(b'"/etc/', f'"{node.folder}/etc/'.encode())
+        (tmp_path / "conf.d/logins.toml").write_bytes(text)
+        main = config(resolved("debian12-efi", HOST, own_sets)).replace(FOLDER.encode(), f"{tmp_path}/conf.d".encode())
+        with containerd(tmp_path, main.replace(b'"/etc/', f'"{node.folder}/etc/'.encode())) as cri:
+            cri.pull(f"reg.test/{IMAGE}")
+    assert registry.asked[-1][2] is True and any("/blobs/" in found for found in registry.paths())
+
+
+AUTH = "{server: {url: 'https://reg.test', auth: {username: n, password: hunter2}}, mirrors: []}"
+
+
+@pytest.mark.parametrize(
+    ("release", "plugin"), [("1.7.28", "grpc.v1.cri"), ("2.0.5", "cri.v1.images"), ("2.3.3", "cri.v1.images")]
+)
+def test_logins_by_version_of_containerd(release: str, plugin: str) -> None:
+    """containerd 1.x replaces the section by the drop-in's; 2.x adds it."""
+    sets = [f"containerd.registries={{reg.test: {AUTH}}}", f"containerd.nerdctl_full.containerd={release}"]
+    found = resolved("debian12-efi", [], sets)
+    drop_in = tomllib.loads(seed_of(sets)[LOGINS].decode())
+    main = tomllib.loads(config(found).decode())
+    section = drop_in["plugins"][f"io.containerd.{plugin}"]
+    assert drop_in["version"] == main["version"] and set(drop_in["plugins"]) == {f"io.containerd.{plugin}"}
+    assert section["registry"].pop("configs") == {"reg.test": {"auth": {"username": "n", "password": "hunter2"}}}
+    if release.startswith("1."):
+        assert section == main["plugins"][f"io.containerd.{plugin}"]
+    else:
+        assert section == {"registry": {}}
+
+
+def test_logins_are_in_the_seed_alone_and_for_root_alone() -> None:
+    hub = "{url: 'https://registry-1.docker.io', auth: {token: hunter3}}"
+    sets = [f"containerd.registries={{reg.test: {AUTH}, docker.io: {{server: {hub}, mirrors: []}}}}"]
+    found = resolved("debian12-efi", sets=sets)
+    assert not [file.path for file in node_tree(found).files if b"hunter" in file.content]
+    tree = seed_tree(found, DEFAULT, DEFAULT.nodes[0], None)
+    secret = {file.path: oct(file.mode) for file in tree.files if b"hunter" in file.content or b"bjpo" in file.content}
+    assert secret == {LOGINS: "0o600", DOCKER_CONFIG: "0o600"}
+    auths = json.loads(tree.by_path()[DOCKER_CONFIG].content)["auths"]
+    assert auths == {
+        "https://index.docker.io/v1/": {"identitytoken": "hunter3"},
+        "reg.test": {"auth": "bjpodW50ZXIy"},  # base64 of n:hunter2
+    }
+    assert not {LOGINS, DOCKER_CONFIG} & seed_of([]).keys()

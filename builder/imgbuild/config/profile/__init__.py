@@ -13,7 +13,7 @@ from imgbuild.config.fields import Model
 from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
 from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
-from imgbuild.config.profile.registries import Mirror, Registry, Server
+from imgbuild.config.profile.registries import Login, Mirror, Registry, Server
 from imgbuild.config.profile.site import Hosts, Proxy, Trust
 from imgbuild.config.profile.storage import Disk
 from imgbuild.config.profile.system import (
@@ -37,6 +37,7 @@ __all__ = [
     "Disk",
     "File",
     "ImageArchive",
+    "Login",
     "Mirror",
     "Profile",
     "ProfileFile",

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from imgbuild.config.fields import Model, Url, pattern
+from imgbuild.config.profile.site import Certificates
+from imgbuild.config.reference import SecretText
 from imgbuild.config.setting import Setting, Words
 
 _PROJECT = r"/?[A-Za-z0-9_~-][A-Za-z0-9._~-]*(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"
 
 
-def _certificates(value: str) -> str:
-    from cryptography import x509  # most profiles have none
+class Login(Model):
+    """A login at a registry: a name and a password, or a token."""
 
-    if "PRIVATE KEY" in value:
-        raise ValueError("write the certificate alone, without its private key")
-    try:
-        x509.load_pem_x509_certificates(value.encode())
-    except ValueError as error:
-        raise ValueError("write certificates in PEM: -----BEGIN CERTIFICATE-----, the lines, the end") from error
-    return value.strip() + "\n"
-
-
-Certificates = Annotated[str, AfterValidator(_certificates), Words("certificates in PEM")]
+    username: Annotated[
+        Annotated[str, Field(min_length=1)] | None,
+        Setting("Name, for example of a robot account of Harbor.", example="robot$nodes"),
+    ] = None
+    password: Annotated[SecretText | None, Setting("Its password.", example={"file": "robot.txt"}, secret=True)] = None
+    token: Annotated[
+        SecretText | None,
+        Setting(
+            "Identity token in place of both, as `docker login` stores it for registries that give one.",
+            example={"env": "REGISTRY_TOKEN"},
+            secret=True,
+        ),
+    ] = None
 
 
 class Server(Model):
@@ -52,13 +57,18 @@ class Server(Model):
         Certificates | None,
         Setting(
             "Certificates of the authorities that sign this host's certificate, beside those that the system trusts.",
-            example="-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n",
+            example={"file": "corp-ca.pem"},
         ),
     ] = None
     skip_verify: Annotated[
         bool,
         Setting("Whether this host's certificate is accepted unverified. The stargz snapshotter cannot do that."),
     ] = False
+
+    auth: Annotated[
+        Login | None,
+        Setting("Login at this host, for all programs that pull images. It is in the seeds alone.", scope="seed"),
+    ] = None
 
     @model_validator(mode="before")
     @classmethod

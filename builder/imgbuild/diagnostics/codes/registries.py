@@ -141,5 +141,67 @@ CODES = (
               registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['https://example.org/hub']}}
         """,
     ),
+    Code(
+        "IB531",
+        ERROR,
+        "A login at a registry is incomplete",
+        why="It is a username with its password, or a token.",
+        fix="Write both, or the token alone.",
+        bad="""
+            containerd: {registries: {r.example.org: {server: {url: 'https://r.example.org', auth: {username: n}}, mirrors: []}}}
+        """,
+        good="""
+            containerd: {registries: {r.example.org: {server: 'https://r.example.org', mirrors: []}}}
+        """,
+    ),
+    Code(
+        "IB532",
+        ERROR,
+        "Two logins at one host",
+        why="Programs look a login up by the host that they ask.",
+        fix="Write the same one.",
+        bad="""
+            containerd: {registries: {r.example.org: {server: {url: 'https://r.example.org', auth: {username: n, password: hunter2}}, mirrors: [{url: 'https://r.example.org', path: b, auth: {username: m, password: hunter2}}]}}}
+        """,
+        good="""
+            containerd: {registries: {r.example.org: {server: 'https://r.example.org', mirrors: []}}}
+        """,
+        also=(
+            "IB118",
+            "IB525",
+        ),
+    ),
+    Code(
+        "IB533",
+        ERROR,
+        "A login at a registry goes over http",
+        why="Anyone on the network path can read it.",
+        fix="Use https.",
+        bad="""
+            containerd: {registries: {r.example.org: {server: {url: 'http://r.example.org', auth: {username: n, password: hunter2}}, mirrors: []}}}
+        """,
+        good="""
+            containerd: {registries: {r.example.org: {server: 'https://r.example.org', mirrors: []}}}
+        """,
+        also=(
+            "IB118",
+            "IB512",
+        ),
+    ),
+    Code(
+        "IB534",
+        ERROR,
+        "Your file keeps the logins at registries from working",
+        why="They come with the seed, in a drop-in of containerd and in /root/.docker/config.json.",
+        fix="Remove the file, or import the drop-in.",
+        bad="""
+            containerd: {registries: {r.example.org: {server: {url: 'https://r.example.org', auth: {username: n, password: hunter2}}, mirrors: []}}}
+            files: [{path: /root/.docker/config.json, content: '{}', mode: '0600'}]
+        """,
+        good="""
+            files: [{path: /root/.docker/config.json, content: '{}', mode: '0600'}]
+        """,
+        also=("IB118",),
+    ),
 )
 """The rows of this family."""
