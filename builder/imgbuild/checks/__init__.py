@@ -16,6 +16,7 @@ from imgbuild.checks import (
     containerd,
     dates,
     disks,
+    groups,
     hosts,
     images,
     kernel,
@@ -48,7 +49,7 @@ _PROFILE = (
     kubelet, kubeadm,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
-_CLUSTER = (hosts, cards, roles)
+_CLUSTER = (hosts, groups, cards, roles)
 
 
 def check(

@@ -100,10 +100,10 @@ def _sizes(context: Context, pods: Networks, services: Networks) -> None:
                 "IB222", path, f"{network} is too large: kubeadm accepts at most {_MAX_DIFF} bits above a node's "
                 f"/{mask}", f"use a network of /{mask - _MAX_DIFF} or smaller",
             )  # fmt: skip
-        elif 2 ** (mask - network.prefixlen) < len(context.cluster.nodes):
+        elif 2 ** (mask - network.prefixlen) < context.cluster.machines:
             context.report(
                 "IB222", path, f"{network} has room for {2 ** (mask - network.prefixlen)} nodes (a /{mask} each), "
-                f"the cluster has {len(context.cluster.nodes)}", "use a larger network",
+                f"the cluster has {context.cluster.machines}", "use a larger network",
             )  # fmt: skip
     for network in services:
         bits = network.max_prefixlen - network.prefixlen

@@ -25,7 +25,10 @@ class Taint(Model):
 
 
 class Node(Model):
-    """One machine. ``mac`` is that of the interface it boots from over PXE; by default its first interface's."""
+    """One machine, or a group of workers that share a seed (``count``).
+
+    ``mac`` is that of the interface it boots from over PXE; by default its first interface's.
+    """
 
     name: Annotated[
         HostName,
@@ -67,6 +70,28 @@ class Node(Model):
             example={"kubernetes": {"schedulable_control_plane": False}},
         ),
     ] = {}
+
+    count: Annotated[
+        Annotated[int, Field(ge=1, le=5000)] | None,
+        Setting(
+            "How many workers share this seed, at most: [workers that a cloud starts by itself]"
+            "(../how-to/clouds.md#workers-that-a-cloud-starts). Each takes its host name from the cloud, or gets one "
+            "made of `name` and eight digits. `null`: one machine with this name.",
+            example=20,
+        ),
+    ] = None
+    unknown_machines: Annotated[
+        bool,
+        Setting(
+            "Over PXE, machines whose MAC no node has get the seed of this group, with the token by which anybody "
+            "joins. Without it they get none."
+        ),
+    ] = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether several machines have this seed, each with a host name of its own."""
+        return self.count is not None
 
     @property
     def boot_mac(self) -> str | None:
@@ -192,6 +217,11 @@ class Cluster(Model):
             scope="seed",
         ),
     ]
+
+    @property
+    def machines(self) -> int:
+        """How many machines there are, at most."""
+        return sum(node.count or 1 for node in self.nodes)
 
     @cached_property
     def first(self) -> Node | None:

@@ -67,7 +67,7 @@ def _derived(profile: Profile, cluster: Cluster) -> dict[str, Any]:
         "kubeProxyReplacement": not kubernetes.kube_proxy,
         "cluster.name": cluster.name,
     }
-    if len(cluster.nodes) == 1:
+    if cluster.machines == 1:
         derived["operator.replicas"] = 1  # a second one would stay Pending: there cannot be two on one node
     if 4 not in pods:
         derived["ipv4.enabled"] = False  # else pods get IPv4 addresses, but this cluster has no IPv4 Services

@@ -14,6 +14,8 @@ NODE_IP = "@NODE_IP@"
 """Placeholder in the seed's files for an address that only the node knows: first boot replaces it."""
 SECOND_IP = "@SECOND_IP@"
 """The same for the node's address of the cluster's second family."""
+NODE_NAME = "@NODE_NAME@"
+"""The same for the name of one of several machines with the same seed."""
 
 LOOPBACK = "127.0.0.1"
 """Where each node's own balancer listens. kubeadm puts the endpoint's host into the API servers' certificates

@@ -19,7 +19,7 @@ from imgbuild.render.templates import environment
 KERNEL, INITRD = "vmlinuz", "initrd.img"
 """Names of the kernel and the initramfs in pxe/; both come from the disk image, once one is built."""
 ANY = "any"
-"""The seed folder for a machine whose MAC no node has: that of the only node without a MAC (`fallback`)."""
+"""The seed folder for a machine whose MAC no node has: that of `fallback`."""
 SEED = ("user-data", "meta-data", "vendor-data")
 
 
@@ -29,12 +29,16 @@ def folder(node: Node) -> str | None:
 
 
 def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
-    """The node that machines with an unknown MAC become: the one without a MAC, if there is exactly one.
+    """The node that machines with an unknown MAC become: the group that takes them, else the only one without a MAC.
 
-    None if the seeds have a cluster's ``keys``: an unknown machine must get neither a control plane's CAs nor a
-    worker's token, with which it could get a certificate in any node's name.
+    None if there is no such group and the seeds have a cluster's ``keys``: an unknown machine must get neither a
+    control plane's CAs nor, unless the cluster file allows it, a worker's token, with which it could get a certificate
+    in any node's name.
     """
-    without = [node for node in cluster.nodes if node.boot_mac is None]
+    group = next((node for node in cluster.nodes if node.unknown_machines), None)
+    if group is not None:
+        return group
+    without = [node for node in cluster.nodes if node.boot_mac is None and not node.shared]
     return without[0] if len(without) == 1 and not keys else None
 
 

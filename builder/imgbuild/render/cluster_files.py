@@ -88,7 +88,8 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
     replacement = cilium.enabled and replaces_kube_proxy(profile)
     rows: dict[str, object] = {
         "cluster_name": cluster.name,
-        "node_name": node.name,
+        "node_name": "" if node.shared else node.name,
+        "group": node.name if node.shared else "",
         "node_role": role,
         "node_place": list(where.control_planes).index(node.name) if node.role == "control-plane" else "",
         "endpoint": where.endpoint or "",
@@ -129,7 +130,7 @@ def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, 
         "cilium_acceleration": str(_part(values, "loadBalancer").get("acceleration") or ""),
         "cilium_devices": " ".join(device_names(values.get("devices"))),
     }
-    return render("node", "etc/imgbuild/cluster.conf.j2", rows=rows)
+    return render("node", "etc/imgbuild/cluster.conf.j2", rows=rows, shared=node.shared)
 
 
 def _yes(value: bool) -> str:
@@ -173,7 +174,7 @@ def _seed_conf(profile: Profile, node: Node) -> bytes:
     return render(
         "node",
         "etc/imgbuild/seed.conf.j2",
-        hostname=node.name,
+        hostname="" if node.shared else node.name,
         users=[user.name for user in profile.users],
         keys=keys,
     )

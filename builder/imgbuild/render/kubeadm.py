@@ -14,7 +14,7 @@ from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.profile import Profile
 from imgbuild.config.secrets import Secrets
 from imgbuild.facts.bootstrap_token import DESCRIPTION, GROUPS, USAGES
-from imgbuild.facts.endpoint import NODE_IP, Reach, node_ip, own_address
+from imgbuild.facts.endpoint import NODE_IP, NODE_NAME, Reach, node_ip, own_address
 from imgbuild.facts.kubeadm import COMPONENTS, FILES, mounted, patch_target, section
 from imgbuild.facts.kubelet import PATCH, PATCHES, configuration, difference
 from imgbuild.facts.kubernetes_types import arguments, without_null
@@ -130,7 +130,10 @@ def _local(profile: Profile, node: Node) -> dict[str, Any]:
 
 def _registration(resolved: Resolved, node: Node) -> dict[str, Any]:
     profile = resolved.profile
-    registration: dict[str, Any] = {"name": node.name, "criSocket": profile.crictl.endpoint}
+    registration: dict[str, Any] = {
+        "name": NODE_NAME if node.shared else node.name,
+        "criSocket": profile.crictl.endpoint,
+    }
     taints = [taint.model_dump(exclude_defaults=True) for taint in node.taints]
     if node.role == "control-plane":
         if not profile.kubernetes.schedulable_control_plane:

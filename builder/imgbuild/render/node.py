@@ -26,6 +26,7 @@ _LIBRARIES = (
     "json",
     "kubeadm",
     "leave",
+    "name",
     "stage",
     "xdp",
 )

@@ -38,9 +38,9 @@ def image(node: Node) -> None:
         out.add(CHART, "cilium")
 
 
-def seed(node: Node, cluster: Cluster, secrets: Secrets, *sets: str) -> None:
-    """The node's part of the cluster file, rendered by imgbuild."""
+def seed(node: Node, cluster: Cluster, secrets: Secrets, *sets: str, name: str = "") -> None:
+    """The node's part of the cluster file, rendered by imgbuild. ``name``: that of its group, if it has one."""
     found = resolved("debian12-bios", sets=(*_SETS, *sets))
-    own = next(item for item in cluster.nodes if item.name == node.name)
+    own = next(item for item in cluster.nodes if item.name == (name or node.name))
     for file in seed_tree(found, cluster, own, secrets).files:
         node.write(file.path, file.content, file.mode)

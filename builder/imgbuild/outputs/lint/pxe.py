@@ -19,8 +19,8 @@ def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings
     ``layered``: where the values of the cluster file came from. ``keys``: the seeds hold the cluster's keys.
     """
     nodes = cluster.nodes
-    without = [n for n, node in enumerate(nodes) if node.boot_mac is None]
-    if without and fallback(cluster, keys=keys) is None:
+    without = [n for n, node in enumerate(nodes) if node.boot_mac is None and not node.shared]
+    if without and fallback(cluster, keys=keys) not in [nodes[n] for n in without]:
         names = [nodes[n].name for n in without]
         why = (
             "several nodes have no MAC, so they cannot be distinguished"

@@ -147,6 +147,13 @@ check_hostname() {
     name=$(slurp /proc/sys/kernel/hostname)
     if [[ -z $seed ]]; then
         skip "the seed's" "$name (no seed)"
+    elif [[ -z $seed_hostname ]]; then
+        # One of several machines with the same seed.
+        if [[ -e $R/var/lib/imgbuild/node-name ]]; then
+            expect "$(slurp /var/lib/imgbuild/node-name)" "$name" "hostnamectl set-hostname, with the expected name"
+        else
+            skip "a name of its own" "$name: first boot gives it one"
+        fi
     else
         expect "$seed_hostname" "$name" "hostnamectl set-hostname $seed_hostname"
     fi

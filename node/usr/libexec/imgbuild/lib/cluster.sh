@@ -148,6 +148,7 @@ lay() {
         find_address
         text=${text//@NODE_IP@/$address}
     fi
+    text=${text//@NODE_NAME@/$node_name}
     if [[ $text == *@SECOND_IP@* ]]; then
         address_of "$second_family"
         text=${text//@SECOND_IP@/$address}
