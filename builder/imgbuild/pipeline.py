@@ -33,7 +33,7 @@ from imgbuild.outputs.manifest import GroupRecord
 from imgbuild.outputs.origin import origin, refuse_another
 from imgbuild.outputs.pxe import INITRD, KERNEL
 from imgbuild.outputs.rendered import GROUPS, Rendered, render
-from imgbuild.outputs.signature import SUFFIX, Signer
+from imgbuild.outputs.signature import SUFFIX, Signer, read_sums
 from imgbuild.outputs.tree import OutFile, output_folder, swap_group
 from imgbuild.render.verify import check_names
 
@@ -232,13 +232,16 @@ def _described(ready: Input) -> dict[str, Any]:
 
 
 def _kept_image(folder: Path) -> dict[str, GroupRecord]:
-    """Keep the image of an earlier run; the manifest records what it was made from."""
+    """Keep the image of an earlier run; the manifest records what it was made from.
+
+    Its checksums are those of the build, so a file that was changed since then shows.
+    """
     try:
         old = manifest.read_manifest(folder)["groups"]["image"]
     except (HostError, KeyError):
         return {}
     more = {k: v for k, v in old.items() if k not in ("run", "files")}
-    return {"image": GroupRecord(str(old["run"]), more)}
+    return {"image": GroupRecord(str(old["run"]), more, read_sums(folder / "image"))}
 
 
 def _kept_boot_files(folder: Path) -> dict[str, OutFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from imgbuild.diagnostics.errors import HostError, UsageError
-from imgbuild.outputs.signature import Signer, open_signer, write_sums
+from imgbuild.outputs import manifest
+from imgbuild.outputs.signature import Signer, open_signer, read_sums, write_sums
 from tests.support.places import ROOT
 
 PROGRAM = ROOT / ".venv/bin/imgbuild"
@@ -93,6 +95,20 @@ def test_a_run_without_the_key_leaves_no_old_signature(signed: tuple[Path, Path]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)
     assert "the signature of the old manifest is removed" in done.stderr
     assert not (signed[0] / "manifest.json.sig").exists()
+
+
+def test_a_later_run_keeps_the_checksums_of_the_build(tmp_path: Path) -> None:
+    """A file that was changed since then does not get a new one."""
+    (tmp_path / "disk.raw").write_bytes(b"a disk")
+    sums = write_sums(tmp_path, None)
+    assert sums == {"disk.raw": hashlib.sha256(b"a disk").hexdigest()}
+    assert read_sums(tmp_path) == sums
+    (tmp_path / "disk.raw").write_bytes(b"another")
+    files = manifest._files(tmp_path, "image", read_sums(tmp_path))
+    assert files["image/disk.raw"]["sha256"] == sums["disk.raw"]
+    assert files["image/SHA256SUMS"]["sha256"] == hashlib.sha256((tmp_path / "SHA256SUMS").read_bytes()).hexdigest()
+    (tmp_path / "SHA256SUMS").write_bytes(b"\xff\n")
+    assert read_sums(tmp_path) == read_sums(tmp_path / "missing") == {}
 
 
 @pytest.fixture

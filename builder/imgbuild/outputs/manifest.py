@@ -32,7 +32,7 @@ NAME = "manifest.json"
 class GroupRecord:
     """``run`` is the digest of the group's input; ``more`` is what the group adds (packages, versions).
 
-    ``sums``: the sha256 of files, by name, that this run has just read: a disk image is not read twice.
+    ``sums``: the sha256 of files, by name, that are known: a disk image is not read again.
     """
 
     run: str

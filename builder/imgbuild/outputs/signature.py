@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from imgbuild.outputs.tree import OutFile, write_file
 NAMESPACE = "imgbuild"
 SUFFIX = ".sig"
 SUMS = "SHA256SUMS"
+_LINE = re.compile(r"(?P<sum>[0-9a-f]{64})  (?P<name>[^/]+)")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,16 @@ def open_signer(key: Path) -> Signer:
     signer = Signer(key)
     signer.sign(b"")
     return signer
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """The sums in a folder's SHA256SUMS, by name; empty if there is none."""
+    try:
+        lines = (folder / SUMS).read_text().splitlines()
+    except (OSError, ValueError):
+        return {}
+    found = [_LINE.fullmatch(line) for line in lines]
+    return {line["name"]: line["sum"] for line in found if line is not None}
 
 
 def write_sums(folder: Path, signer: Signer | None) -> dict[str, str]:
