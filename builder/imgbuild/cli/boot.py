@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from rich.console import Console
 from imgbuild.cli.options import Place
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
+from imgbuild.config.profile.storage import SIZE, size_bytes
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.formats import bootable
@@ -45,6 +47,14 @@ from imgbuild.outputs.manifest import mixed, read_manifest
     help="Let the guest reach the host and its network; without it, nothing leaves the guest.",
 )
 @click.option("--node", metavar="NAME", help="Boot with the seed of this node. Default: the first node.")
+@click.option(
+    "--disk",
+    "disks",
+    metavar="SIZE[:SERIAL]",
+    multiple=True,
+    help="Give the guest one more blank disk, for `disks` in the profile: 20GB, or 20GB:data for "
+    "/dev/disk/by-id/virtio-data (repeatable). It is discarded with the guest.",
+)
 @click.option("--mixed", is_flag=True, help="Boot even if image and seeds come from different runs.")
 @click.option(
     "--seconds", type=click.IntRange(10, 7200), default=600, show_default=True, help="Time limit for the boot."
@@ -67,6 +77,7 @@ def command(
     stay: int,
     online: bool,
     node: str | None,
+    disks: tuple[str, ...],
     mixed: bool,
     seconds: int,
     memory: int,
@@ -94,6 +105,7 @@ def command(
         memory_mib=memory,
         accel=accel,
         online=online,
+        disks=[_disk(text) for text in disks],
         keep=(tell, stay) if ssh else None,
     )
     if says.json:
@@ -114,10 +126,12 @@ def boot_folder(
     memory_mib: int,
     accel: Literal["tcg", "kvm"],
     online: bool = False,
+    disks: Sequence[tuple[str, int]] = (),
     keep: tuple[Callable[[Access, int], None], float] | None = None,
 ) -> BootResult:
     """Boot the image in ``folder``.
 
+    ``disks``: blank disks for data, each with its serial number (may be empty) and its size in bytes.
     ``keep``: keep the guest running for so many seconds once it is told how to log in, and at which port.
 
     Raises:
@@ -131,8 +145,9 @@ def boot_folder(
     spec, name = spec_of(folder, manifest, node, memory_mib, accel)
     spec, kept = replace(spec, online=online), spec.disk.with_suffix(".boot")
     try:
-        with tempfile.TemporaryDirectory(prefix="imgbuild-ssh-") as work:
+        with tempfile.TemporaryDirectory(prefix="imgbuild-boot-") as work:
             stay = None
+            spec = replace(spec, data_disks=tuple(_blank(Path(work), disks)))
             if keep is not None:
                 tell, limit = keep
                 how = access(folder / "nodes" / name, Path(work))
@@ -153,6 +168,26 @@ def boot_folder(
     finally:
         if kept.is_dir() and not kept.is_symlink():
             give_tree(kept)
+
+
+_DISK = re.compile(rf"({SIZE.pattern})(?::([A-Za-z0-9_.-]{{1,20}}))?")  # a serial number of virtio has 20 bytes
+
+
+def _disk(text: str) -> tuple[str, int]:
+    """A disk as it is written: serial number and bytes."""
+    found = _DISK.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a size: write 20GB, 100MiB or 20GB:SERIAL", param_hint="--disk")
+    return found[found.re.groups] or "", size_bytes(found[1])
+
+
+def _blank(folder: Path, disks: Sequence[tuple[str, int]]) -> Iterator[tuple[str, Path]]:
+    """Files for blank disks: they take space only where the guest writes."""
+    for number, (serial, size) in enumerate(disks):
+        path = folder / f"disk{number}.raw"
+        with path.open("wb") as file:
+            file.truncate(size // 512 * 512)
+        yield serial or f"imgbuild-data{number}", path
 
 
 def spec_of(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from imgbuild.machine.report import Message, parse_verify
 from imgbuild.machine.spec import Firmware
 from imgbuild.machine.verdict import all_ok
 from imgbuild.outputs.manifest import read_manifest
+from tests.conftest import LAYERS
 from tests.support.machine.testdisk import make_test_disk
 
 pytestmark = [pytest.mark.boot, pytest.mark.image]
@@ -34,6 +37,7 @@ REQUIRED = frozenset(
         "root-grown",
         "failed-units",
         "ordering-cycles",
+        "disks",
         "time-zone",
         "chrony",
         "modules",
@@ -55,9 +59,47 @@ def _told(messages: Sequence[Message]) -> bool:
     return bool(_probes(messages, "done") or _probes(messages, "error"))
 
 
+DISKS = """
+disks:
+  - {mount: /srv/blank, size: 100MiB, folders: [/var/lib/containerd]}
+  - {mount: /srv/kept, id: virtio-kept, label: kept, options: [noatime]}
+"""
+MISSING = """
+disks:
+  - {mount: /srv/blank, size: 100MiB}
+  - {mount: /var/lib/containerd, id: virtio-none, wait: 5}
+"""
+
+
+def _seed(folder: Path, layer: str, tmp_path: Path) -> Path:
+    """Another seed for this image's node: with a further layer."""
+    (tmp_path / "disks.yaml").write_text(layer)
+    command: list[str | Path] = [Path(sys.executable).with_name("imgbuild"), "--profile", folder.name, *LAYERS]
+    command += ["--layer", folder.parent.parent / "user.yaml", "--layer", tmp_path / "disks.yaml"]
+    command += ["--no-image", "--output", tmp_path / "seeds"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (seed,) = (tmp_path / "seeds" / folder.name / "nodes").glob("*/seed.iso")
+    return seed
+
+
+def _disks(tmp_path: Path) -> tuple[tuple[str, Path], ...]:
+    """A disk with somebody's data, a blank one, one with data to keep."""
+    out = []
+    for name, label in (("foreign", "foreign"), ("blank", None), ("kept", "kept")):
+        image = tmp_path / f"{name}.raw"
+        with image.open("wb") as file:
+            file.truncate(150 << 20)
+        if label is not None:
+            subprocess.run(["mkfs.ext4", "-q", "-L", label, image], check=True)
+        out.append((name, image))
+    return tuple(out)
+
+
 def _boot(folder: Path, firmware: Firmware, tmp_path: Path, steps: Steps, *, upgrade: bool) -> BootResult:
     (disk,) = (folder / "image").glob("*.qcow2")
-    (seed,) = (folder / "nodes").glob("*/seed.iso")
+    seed = _seed(folder, DISKS, tmp_path)
+    disks = _disks(tmp_path)
+    foreign = disks[0][1].read_bytes()
     listed = frozenset(read_manifest(folder)["groups"]["nodes"]["checks"])
     assert listed >= REQUIRED
     spec = MachineSpec(
@@ -65,6 +107,7 @@ def _boot(folder: Path, firmware: Firmware, tmp_path: Path, steps: Steps, *, upg
         disk=disk,
         seed=seed,
         extra_disks=(make_test_disk(tmp_path, upgrade=firmware if upgrade else None, quick=firmware == "bios"),),
+        data_disks=disks,
     )
     result = boot(
         spec,
@@ -79,6 +122,7 @@ def _boot(folder: Path, firmware: Firmware, tmp_path: Path, steps: Steps, *, upg
     )
     assert not _probes(result.messages, "error"), _probes(result.messages, "error")
     assert result.ok, result.failure()
+    assert disks[0][1].read_bytes() == foreign
     return result
 
 
@@ -146,3 +190,22 @@ def test_debian12_boots_and_all_checks_pass(
     assert result.powered_off
     assert (tmp_path / "boot/screenshot.png").is_file()
     assert (tmp_path / "boot/boot-plot.svg").is_file()
+
+
+@pytest.mark.slow
+def test_a_node_without_one_of_its_disks_comes_up_without_containerd(
+    debian12_image: Debian12Image, tmp_path: Path, steps: Steps
+) -> None:
+    folder = debian12_image("efi")
+    (disk,) = (folder / "image").glob("*.qcow2")
+    spec = MachineSpec(
+        firmware="efi", disk=disk, seed=_seed(folder, MISSING, tmp_path), data_disks=_disks(tmp_path),
+        extra_disks=(make_test_disk(tmp_path, upgrade=None),),
+    )  # fmt: skip
+    result = boot(spec, steps, tmp_path / "boot", check=True, seconds=SECONDS, temp=tmp_path)
+    checks = {check.name: check for check in result.checks}
+    assert {name for name, check in checks.items() if check.ok is False} >= {"disks", "containerd", "failed-units"}
+    assert "/srv/blank: ext4" in checks["disks"].found
+    assert "/var/lib/containerd: not mounted" in checks["disks"].found
+    assert "imgbuild-disks.service" in checks["failed-units"].found
+    assert checks["users"].ok is True and checks["ordering-cycles"].ok is True

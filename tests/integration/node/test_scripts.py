@@ -86,6 +86,22 @@ def test_apply_again_restarts_nothing_until_a_file_changes(tmp_path: Path) -> No
     ]
 
 
+def test_apply_mounts_further_disks_before_what_uses_them(tmp_path: Path) -> None:
+    node = _stock(tmp_path, "debian12-efi", [])
+    node.write("/etc/imgbuild/disks.conf", "disks=()\n")
+    program = node.write("/usr/libexec/imgbuild/disks", '#!/bin/bash\necho disks >> "$STAND_INS/log"\nexit 0\n')
+    program.chmod(0o755)
+    assert node.run("apply").returncode == 0
+    assert node.log.index("disks") < node.log.index("systemctl restart containerd.service")
+    # What setup tries again, and what it does not.
+    for code in (75, 1):
+        program.write_text(f"#!/bin/bash\necho 'imgbuild: error: /data: no disk' >&2\nexit {code}\n")
+        before = len(node.log)
+        done = node.run("apply")
+        assert (done.returncode, b"imgbuild: error: /data: no disk" in done.stderr) == (code, True)
+        assert "systemctl start containerd.service" not in node.log[before:]
+
+
 def test_apply_stops_what_must_not_run_and_leaves_enforcing(tmp_path: Path) -> None:
     node = _stock(tmp_path, "centos7-efi", [])
     node.answer("systemctl,is-active --quiet firewalld.service", "")

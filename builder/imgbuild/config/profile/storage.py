@@ -11,14 +11,15 @@ from imgbuild.config.fields import AbsolutePath, Model, pattern
 from imgbuild.config.setting import Setting, Words
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_SIZE = rf"([1-9][0-9]{{0,5}})({'|'.join(_UNITS)})"
+SIZE = re.compile(rf"([1-9][0-9]{{0,5}})({'|'.join(_UNITS)})")
+"""A size as it is written."""
 DEFAULT_WAIT = 90
 """Seconds: as long as systemd waits for a device (DefaultTimeoutStartSec)."""
 
 
 def size_bytes(size: str) -> int:
     """A size as it is written, in bytes: 500GB, 2TiB."""
-    found = re.fullmatch(_SIZE, size)
+    found = SIZE.fullmatch(size)
     assert found is not None  # noqa: S101 - the field's pattern is the same
     return int(found[1]) * _UNITS[found[2]]
 
@@ -66,7 +67,8 @@ class Disk(Model):
         ),
     ] = None
     size: Annotated[
-        Annotated[str, pattern(_SIZE, "write a number and a unit: 500GB, 2TiB, 102400MiB"), Words("size")] | None,
+        Annotated[str, pattern(SIZE.pattern, "write a number and a unit: 500GB, 2TiB, 102400MiB"), Words("size")]
+        | None,
         Setting(
             "The smallest blank disk of at least this size that nothing uses; of several, the first by name. "
             "Afterwards it is found by its file system.",
