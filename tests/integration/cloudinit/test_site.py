@@ -102,7 +102,7 @@ def applied(mode: str, work: Path) -> Applied:
     )
 
 
-@pytest.mark.parametrize("mode", ["stock", "baked"])
+@pytest.mark.parametrize("mode", ["stock", pytest.param("baked", marks=pytest.mark.slow)])
 def test_what_cloud_init_runs_reaches_the_mirror(mode: str, tmp_path: Path) -> None:
     done = applied(mode, tmp_path)
     assert done.errors == [], done.output

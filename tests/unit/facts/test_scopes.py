@@ -72,6 +72,7 @@ def test_there_are_settings_of_each_scope() -> None:
         "users", "run", "cloud.providers", "cloud.include_url", "kernel.secure_boot", "kubernetes.advertise_address",
         "kubernetes.node_ip",
         "kubernetes.schedulable_control_plane",
+        "proxy.http", "proxy.https", "proxy.no_proxy", "trust.certificates", "hosts",
     }  # fmt: skip
     assert set(NO_OTHER_VALUE) <= set(BY_KEY)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -16,6 +15,7 @@ from imgbuild.pipeline import Request, prepare
 from imgbuild.render import seed_files
 from imgbuild.render.nodefile import NodeFile, SeedFiles
 from tests.support.checking import ADMIN
+from tests.support.cloudinit.words import table
 
 
 def topic(resolved: Resolved, cluster: Cluster, node: Node, where: Reach) -> Iterator[SeedFiles]:
@@ -53,8 +53,5 @@ def test_they_are_in_the_seed_and_in_the_clouds_user_data(mode: str, monkeypatch
 
 
 def test_every_targets_cloud_init_runs_the_script() -> None:
-    table = yaml.safe_load((Path("profiles/versions/cloud-init.yaml")).read_text())
-    assert all("scripts-per-boot" in modules for modules in table["modules"].values())
-    assert all(
-        modules.index("scripts-per-boot") < modules.index("scripts-user") for modules in table["modules"].values()
-    )
+    for modules in table()["modules"].values():
+        assert modules.index("scripts-per-boot") < modules.index("scripts-user")
