@@ -6,7 +6,7 @@ import os
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.download import download
+from imgbuild.image.rootfs.build import build_rootfs
+from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.surroundings import TRUST, refuse_logins, surroundings
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
@@ -154,3 +156,24 @@ def test_the_chroot_has_the_authorities_for_the_time_of_the_build(tmp_path: Path
     calls = (tmp_path / "log").read_text().splitlines()
     assert len(calls) == 2 and calls[0].endswith("imgbuild-build-1.crt imgbuild-build-2.crt")
     assert "imgbuild" not in calls[1] and not list((root / store).iterdir())
+
+
+@pytest.mark.image
+def test_a_build_has_the_site_and_the_image_nothing_of_it(
+    tiny: Callable[[str], RootfsPlan], site: Site, tmp_path: Path
+) -> None:
+    script = (
+        "#!/bin/bash\nset -euo pipefail\nmkdir -p /etc/imgbuild\nenv > /etc/imgbuild/seen\n"
+        "ls /usr/local/share/ca-certificates >> /etc/imgbuild/seen\n"
+    )
+    given = profile(site.url, [pem("One"), pem("Two")])
+    with surroundings(given):
+        made = build_rootfs(tiny(script), tmp_path / "cache", Recorder())
+    refuse_logins(given, made.tar)
+    seen = subprocess.run(["tar", "-xOf", made.tar, "./etc/imgbuild/seen"], capture_output=True, text=True, check=True)
+    assert "https_proxy=http://127.0.0.1:" in seen.stdout and LOGIN not in seen.stdout
+    assert "imgbuild-build-1.crt\nimgbuild-build-2.crt" in seen.stdout
+    listing = subprocess.run(["tar", "-tf", made.tar], capture_output=True, text=True, check=True).stdout
+    assert "imgbuild-build" not in listing
+    password = LOGIN.partition(":")[2].encode()
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and password in path.read_bytes()]
