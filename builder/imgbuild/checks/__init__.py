@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imgbuild.checks import (
+    addons,
     addresses,
     cards,
     cause,
@@ -45,8 +46,7 @@ from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
     kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, disks,
-    repositories, addresses, site, clock,
-    kubelet, kubeadm,
+    repositories, addresses, site, clock, kubelet, kubeadm, addons,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, groups, cards, roles)

@@ -97,6 +97,11 @@ def notes(resolved: Resolved) -> list[str]:
         known = known_until(table, release) if release else None
         if known is not None:
             out.append(f"{what} {release} are listed as in {known}, the newest known version")
+    unread = [addon.name for addon in profile.addons if addon.manifest is None]
+    if unread:
+        out.append(
+            f"the images of these addons are not listed, because only first boot reads them: {', '.join(unread)}"
+        )
     if profile.containerd.images:
         names = ", ".join(archive.name for archive in profile.containerd.images)
         out.append(f"images in these archives are loaded from them, only others are pulled: {names}")

@@ -15,7 +15,7 @@ from imgbuild.config.cluster import Cluster
 from imgbuild.config.data import versions
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts import derive
+from imgbuild.facts import addons, derive
 from imgbuild.facts.cilium_values import chart_values
 from imgbuild.facts.conditions import Configuration, truth
 from imgbuild.facts.kubeadm import etcd, section
@@ -86,6 +86,11 @@ def _all(resolved: Resolved, cluster: Cluster) -> Iterator[Image]:
     yield from _kubeadm(profile)
     if profile.cilium.enabled:
         yield from cilium_images(profile.cilium.version, chart_values(profile, cluster))
+    for number, addon in enumerate(profile.addons):
+        for name in addons.images(addon):
+            tagged = name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
+            path = ("addons", number, "manifest")
+            yield Image(tagged.partition("@")[0], f"addon {addon.name}", path, by_digest="@" in name)
 
 
 def _kubeadm(profile: Profile) -> Iterator[Image]:

@@ -12,7 +12,7 @@ from imgbuild.facts.derive import device_names
 from imgbuild.facts.endpoint import Reach, families, node_interface, own_address, reach
 from imgbuild.facts.kubeadm import FILES, etcd
 from imgbuild.facts.resolved import Resolved
-from imgbuild.render import balancer, disks, kubeadm, kubevip
+from imgbuild.render import addons, balancer, disks, kubeadm, kubevip
 from imgbuild.render.cilium import cilium_values, values_yaml
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.seed_files import seed_files
@@ -54,6 +54,7 @@ def _kubernetes(
     if node == cluster.first:
         init = kubeadm.init_yaml(resolved, everyone, cluster, node, where, secrets)
         yield NodeFile("/etc/imgbuild/kubeadm-init.yaml", init, 0o600)
+        yield from addons.files(profile)
     for path, content in kubeadm.patches(resolved, everyone, node).items():
         yield NodeFile(path, content, 0o600)
     if secrets is not None:

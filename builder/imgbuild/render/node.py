@@ -39,6 +39,7 @@ _STAGES = (
     "50-kubeadm",
     "60-kubeconfig",
     "70-cilium",
+    "75-addons",
     "80-verify",
 )
 _CHECKS = ("10-boot.sh", "20-system.sh", "30-containerd.sh", "40-kubernetes.sh")

@@ -16,7 +16,7 @@ from imgbuild.render.templates import render
 CILIUM = (
     "cilium", "cilium-endpoints", "cilium-services", "cilium-datapath", "cilium-bandwidth", "cilium-health",
 )  # fmt: skip
-CLUSTER = ("first-boot", "node-ready", "vip", "balancer", "certificates", "no-kube-proxy", *CILIUM, "coredns")
+CLUSTER = ("first-boot", "node-ready", "vip", "balancer", "certificates", "no-kube-proxy", *CILIUM, "coredns", "addons")
 """Checks of the node in its cluster; skipped until first boot is done."""
 
 UNREQUIRED = frozenset({"clock", *CLUSTER})

@@ -40,7 +40,7 @@ from tests.support.places import SUPPORT
 # itself is not Ready.
 pytestmark = [pytest.mark.slow, pytest.mark.image, pytest.mark.boot, pytest.mark.xdist_group("cluster-boot")]
 
-STAGES = ("clock", "kernel", "disks", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "verify")
+STAGES = ("clock", "kernel", "disks", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "addons", "verify")
 IN_CLUSTER = set(CLUSTER) - {"vip"}
 """Checks that a node skips until it is in a cluster; this one has no virtual address."""
 # On two busy cores. Nothing depends on how long it takes.

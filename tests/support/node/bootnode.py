@@ -27,7 +27,7 @@ others=$(ps -o pid= -s $leader)
 kill -9 $leader # first, or it would see the others end
 kill -9 $others
 """
-STAGES = ["clock", "kernel", "disks", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "verify"]
+STAGES = ["clock", "kernel", "disks", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "addons", "verify"]
 CONF = {
     "cluster_name": "c1", "node_name": "cp1", "node_role": "init", "endpoint": "10.0.0.10:6443", "api_port": "6443",
     "node_ip": "", "node_interface": "", "node_family": "4", "vip": "", "ca_hash": "sha256:00",

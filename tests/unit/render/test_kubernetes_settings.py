@@ -168,3 +168,24 @@ def test_the_certificates_of_an_external_etcd_are_mounted_by_kubeadm(tmp_path: P
     assert config["etcd"]["external"]["caFile"] == f"{folder}/ca.crt"
     assert "extraVolumes" not in config["apiServer"]  # a second mount at the same path would be refused
     assert "etcd=external\n" in files(made, "cp1")["/etc/imgbuild/cluster.conf"]["content"]
+
+
+def test_addons_travel_to_the_control_plane_that_makes_the_cluster(tmp_path: Path) -> None:
+    addons = (
+        "addons=[{name: web, chart: web, repository: 'https://c.example', version: 1.0.0, values: {a: secret-one}}, "
+        "{name: team, manifest: '{apiVersion: v1, kind: Namespace, metadata: {name: secret-two}}'}]"
+    )
+    made = rendered(tmp_path, CP + MORE + WORKER, addons)
+    first = {path: file for path, file in files(made, "cp1").items() if "addons" in path}
+    assert set(first) == {
+        "/etc/imgbuild/addons.conf",
+        "/etc/imgbuild/addons/web/values.yaml",
+        "/etc/imgbuild/addons/team/manifest.yaml",
+    }
+    assert {file["permissions"] for file in first.values()} == {"0600"}
+    names = [line.split()[1] for line in first["/etc/imgbuild/addons.conf"]["content"].splitlines() if "addon " in line]
+    assert names == ["name=web", "name=team"]
+    for node in ("cp2", "w1"):
+        assert not [path for path in files(made, node) if "addons" in path]
+    assert not [path for path in made.node.by_path() if path.startswith("/etc/imgbuild/addons")]
+    assert all(b"secret-" not in file.content for file in made.node.files)

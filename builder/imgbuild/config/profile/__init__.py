@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from imgbuild.config.fields import Model
+from imgbuild.config.profile.addons import Addon
 from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
 from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
@@ -30,7 +31,7 @@ from imgbuild.config.profile.system import (
     Swap,
     Time,
 )
-from imgbuild.config.setting import ANOTHER_PROFILE, Setting, Words
+from imgbuild.config.setting import ANOTHER_PROFILE, IN_THE_PROFILE, Setting, Words
 
 __all__ = [
     "Binary",
@@ -105,6 +106,25 @@ class Profile(Model):
             scope="cluster",
             instead="set it in the profile: one chart serves all nodes; a CiliumNodeConfig in the cluster is for one "
             "node",
+        ),
+    ]
+    addons: Annotated[
+        list[Addon],
+        Setting(
+            "Manifests and Helm charts that first boot applies to the cluster after Cilium, in this order; each must "
+            "be ready before the next one: [how-to](../how-to/addons.md). They travel in the seed of the control plane "
+            "that makes the cluster.",
+            example=[
+                {
+                    "name": "ingress-nginx",
+                    "chart": "ingress-nginx",
+                    "repository": "https://kubernetes.github.io/ingress-nginx",
+                    "version": "4.11.3",
+                    "namespace": "ingress-nginx",
+                }
+            ],
+            scope="cluster",
+            instead=IN_THE_PROFILE,
         ),
     ]
     bpffs: Annotated[Bpffs, Setting("The BPF file system, in which Cilium keeps its maps.")]

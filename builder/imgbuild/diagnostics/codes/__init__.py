@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imgbuild.diagnostics.codes import (
+    addons,
     cards,
     cilium,
     cilium_agent,
@@ -50,6 +51,7 @@ FAMILIES = (
     clock,
     cilium,
     cilium_agent,
+    addons,
     clouds,
     pxe,
     secrets,

@@ -217,3 +217,28 @@ check_coredns() {
 kube-system describe pods -l k8s-app=kube-dns"
     fi
 }
+
+# An addon is marked when it was ready; the mark goes when a new seed changes it (firstboot.d/75-addons).
+check_addons() {
+    local conf=$R/etc/imgbuild/addons.conf names name left=''
+    if [[ ! -e $conf ]]; then
+        skip "applied" "the seed has no addons"
+        return
+    fi
+    in_cluster "applied" || return 0
+    if [[ "$(cat "$R/var/lib/imgbuild/kubeadm.way" 2>/dev/null)" != init ]]; then
+        skip "applied" "the node that created the cluster applies them"
+        return
+    fi
+    names=$(sed -n 's/^addon name=\([a-z0-9-]*\) .*/\1/p' "$conf" 2>/dev/null) || names=''
+    for name in $names; do
+        if [[ ! -e $R/var/lib/imgbuild/addons/$name ]]; then
+            left+="${left:+, }$name"
+        fi
+    done
+    if [[ -z $left ]]; then
+        pass "applied" "${names//$'\n'/, }"
+    else
+        fail "applied" "not ready: $left" "journalctl -u imgbuild-upkeep; cat /var/log/imgbuild/firstboot.log"
+    fi
+}
