@@ -190,9 +190,14 @@ def test_a_disk_that_is_missing_or_late(node: DiskNode) -> None:
     done = node.boot(before=late)
     assert done.code == 0, done.output
     assert set(done.mounts) == {"/late", "/other"}
-    node.profile("{mount: /late, id: virtio-vdx, wait: 1}", "{mount: /other, id: virtio-vdc}")
+    node.profile(
+        "{mount: /late, id: virtio-vdx, wait: 1}",
+        "{mount: /other, id: virtio-vdc}",
+        "{mount: /no, path: /dev/null, wait: 0}",
+    )
     done = node.boot()
     assert done.code == 75
+    assert "/no: /dev/null is not a disk" in done.output
     assert "/late: there is no /dev/disk/by-id/virtio-vdx after 1 s" in done.output
     assert set(done.mounts) == {"/other"}
 
@@ -234,12 +239,14 @@ def test_a_file_system_grows_with_its_disk(node: DiskNode, kind: str, size: int,
         pytest.skip("needs CAP_SYS_RESOURCE")
     disk = node.disk("vdb", size)
     node.profile(f"{{mount: /a, id: virtio-vdb, filesystem: {kind}}}")
-    assert node.boot().code == 0
-    with disk.open("r+b") as file:
-        file.truncate(larger * MIB)
-    done = node.boot(program=f"{RUN} && df -m --output=size /a")
-    assert done.code == 0, done.output
-    assert int(done.output.splitlines()[-1]) > (size + larger) / 2
+    sizes = []
+    for mib in (size, larger):
+        with disk.open("r+b") as file:
+            file.truncate(mib * MIB)
+        done = node.boot(program=f"{RUN} && df -m --output=size /a")
+        assert done.code == 0, done.output
+        sizes.append(int(done.output.splitlines()[-1]))
+    assert sizes[1] > sizes[0] + (larger - size) / 2
 
 
 def test_a_seed_that_is_incomplete_formats_nothing(node: DiskNode) -> None:
