@@ -117,6 +117,7 @@ def overlaid(loaded: Loaded, document: Document, findings: Findings) -> Loaded:
     """``loaded`` with one more document on top. Invalid values go to ``findings``, and keep their old value."""
     layered = loaded.layered.copy()
     layered.lay(document)
+    layered.root = loaded.layered.root  # what is missing belongs in the profile
     recovered = set(loaded.recovered)
     typed = validate(Profile, layered.data, layered, findings)
     if typed is None:

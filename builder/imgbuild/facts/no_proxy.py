@@ -1,6 +1,6 @@
 """What a node reaches without its site's proxy.
 
-Programs read NO_PROXY differently. Go (golang.org/x/net/http/httpproxy, config.go): names, which include their
+Programs read NO_PROXY differently. Go (golang.org/x/net/http/httpproxy, proxy.go): names, which include their
 subdomains; with a leading dot the subdomains alone; addresses; networks in CIDR form. curl before 7.86 (lib/url.c,
 check_noproxy), and so yum and dnf: names and their subdomains, with or without the dot, and single addresses; it knows
 no networks. apt (methods/http.cc, CheckDomainList): ends of names. So every known address is listed by itself.
@@ -18,6 +18,8 @@ from imgbuild.facts.endpoint import Reach
 
 METADATA = "169.254.169.254"
 """Where clouds serve their metadata: link-local, and no proxy can reach it."""
+MOST_NODES = 100
+"""Of more nodes the workers' networks are listed: one variable has at most 128 KiB (execve(2), MAX_ARG_STRLEN)."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "127.0.0.0/8")
 
 
@@ -25,7 +27,10 @@ def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
     """The parts of NO_PROXY for nodes with this profile, without duplicates."""
     found = [*_LOOPBACK, METADATA]
     for node in cluster.nodes:
-        found += [node.name, *_addresses(node)]
+        if len(cluster.nodes) <= MOST_NODES or node.role == "control-plane":
+            found += [node.name, *_addresses(node)]
+        else:
+            found += _networks(node)
     found += [address for address in where.control_planes.values() if address]
     if where.endpoint:
         found.append(where.endpoint.rpartition(":")[0].strip("[]"))
@@ -39,11 +44,19 @@ def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
     return list(dict.fromkeys([*found, *_named(found, _urls(profile.model_dump()))]))
 
 
-def _addresses(node: Node) -> Iterator[str]:
+def _interfaces(node: Node) -> Iterator[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
     network = node.network
     if network is not None:
         for part in (*network.interfaces, *network.bonds, *network.vlans):
-            yield from (str(ipaddress.ip_interface(address).ip) for address in part.addresses)
+            yield from map(ipaddress.ip_interface, part.addresses)
+
+
+def _addresses(node: Node) -> list[str]:
+    return [str(interface.ip) for interface in _interfaces(node)]
+
+
+def _networks(node: Node) -> list[str]:
+    return [str(interface.network) for interface in _interfaces(node)]
 
 
 def _urls(value: object) -> Iterator[str]:

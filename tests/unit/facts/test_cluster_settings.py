@@ -73,6 +73,16 @@ def test_a_finding_of_a_check_names_the_key_as_it_is_written(tmp_path: Path) -> 
     assert [(f.code, f.key) for f in found] == [("IB452", "settings.users[0].name")]
 
 
+def test_what_the_profile_lacks_is_not_said_of_the_cluster_file(tmp_path: Path) -> None:
+    lab, profile = tmp_path / "lab.yaml", tmp_path / "node.yaml"
+    profile.write_text("extends: debian12-efi\n")
+    lab.write_text(f"name: lab\nendpoint: 10.0.0.1:6443\nsettings: {{run: [echo all]}}\n{NODES}")
+    found = Findings()
+    prepare(Request(str(profile), cluster=lab), found)
+    (warning,) = [f for f in found.items if f.code == "IB450"]
+    assert warning.mark is not None and warning.mark.file == str(profile)
+
+
 def test_a_key_of_the_profile_at_the_top_belongs_below_settings(tmp_path: Path) -> None:
     ready, found = given(tmp_path, "{}", nodes=f"time: {{zone: Asia/Tokyo}}\nfirmware: bios\n{NODES}")
     assert ready is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import reach
 from imgbuild.facts.no_proxy import no_proxy
@@ -50,6 +51,21 @@ def test_no_proxy_has_every_address_by_itself(tmp_path: Path) -> None:
         "2001:db8::5", "10.244.0.0/16", "10.96.0.0/12", ".svc", ".cluster.local", ".corp", "10.20.0.0/16",
         "10.20.0.7",  # a mirror in one of the networks: curl and dnf know no networks
     ]  # fmt: skip
+
+
+def test_of_many_nodes_the_workers_networks_are_listed(tmp_path: Path) -> None:
+    ready = given(tmp_path)
+    profile = ready.resolved.profile
+    card = {"name": "e0", "mac": "52:54:00:00:00:01"}
+    workers = [
+        Node.model_validate({"name": f"w{number}", "role": "worker", "network": {
+            "interfaces": [card | {"addresses": [f"10.9.{number // 250}.{number % 250 + 1}/16"]}]}})
+        for number in range(5000)
+    ]  # fmt: skip
+    cluster = ready.cluster.model_copy(update={"nodes": [ready.cluster.nodes[0], *workers]})
+    found = no_proxy(profile, cluster, reach(profile, cluster))
+    assert "10.9.0.0/16" in found and "w1" not in found and "cp1" in found
+    assert len(",".join(found)) < 1000
 
 
 @pytest.mark.parametrize("base", ["debian12-efi", "centos7-efi", "centos8-efi"])
