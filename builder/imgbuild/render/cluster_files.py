@@ -172,9 +172,12 @@ def _host_routing(values: Mapping[str, object], *, replacement: bool) -> str:
 def _seed_conf(profile: Profile, node: Node) -> bytes:
     # Only type and key: sshd and cloud-init may write the comment differently.
     keys = [(user.name, " ".join(key.split()[:2])) for user in profile.users for key in user.ssh_keys]
+    network = node.network
     return render(
         "node",
         "etc/imgbuild/seed.conf.j2",
+        dns=network.dns[:3] if network else [],
+        no_default=[each.name for each in network.devices if each.dhcp and not each.default_route] if network else [],
         hostname="" if node.shared else node.name,
         users=[user.name for user in profile.users],
         keys=keys,

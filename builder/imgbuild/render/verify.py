@@ -92,7 +92,7 @@ def check_list(resolved: Resolved) -> list[str]:
     profile, target = resolved.profile, resolved.target
     # Users come with the seed, and a node may have its own: the image checks those of the seed, whoever they are.
     names = ["kernel", "boot-default", "cloud-init", "hostname", "users", "ssh-keys"]
-    names.append("root-grown")
+    names += ["network", "root-grown"]
     if has_disks(profile):
         names.append("disks")
     names += ["time-zone", "chrony", "clock"]

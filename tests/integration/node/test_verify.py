@@ -50,6 +50,20 @@ disks=(
 folders=(/data /var/lib/kubelet)
 sizes=(1)
 """
+
+
+def seed(node: Node, text: str) -> None:
+    """Add lines to the node's seed.conf."""
+    place = node.root / "etc/imgbuild/seed.conf"
+    place.write_text(f"{place.read_text()}{text}\n")
+
+
+def routed(node: Node) -> None:
+    """A default route where the seed has none."""
+    seed(node, "seed_no_default=(eth1)")
+    node.answer("ip,-4 route show default dev eth1", "default via 192.0.2.1 dev eth1 proto dhcp\n")
+
+
 Break = Callable[[Node], object]
 BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "kernel", lambda n: n.answer("uname", "6.1.0-9-amd64\n")),
@@ -64,6 +78,8 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "cloud-init", lambda n: n.write(
         "/run/cloud-init/result.json", '{"v1": {"datasource": "DataSourceNoCloud", "errors": ["a \\"b\\" [c]"]}}')),
     ("debian12-efi", "hostname", lambda n: n.write("/proc/sys/kernel/hostname", "localhost\n")),
+    ("debian12-efi", "network", lambda n: seed(n, "seed_dns=(192.0.2.53)")),
+    ("centos8-efi", "network", routed),
     ("debian12-efi", "root-grown", lambda n: n.write("/sys/devices/pci0/block/vda/size", "80000000\n")),
     ("debian12-efi", "root-grown", lambda n: n.answer("df", "x\n4000000000\n")),
     ("debian12-efi", "time-zone", lambda n: (n.root / "usr/share/zoneinfo/UTC").unlink()),
@@ -212,6 +228,20 @@ def test_guest_agents_run_where_they_are_needed(tmp_path: Path, name: str) -> No
         node.answer(f"systemctl,is-active --quiet {units[agent]}", "")
         check = node.checks("guest-agents")["guest-agents"]
         assert check["ok"] is True, check
+
+
+def test_the_network_of_the_seed(tmp_path: Path) -> None:
+    node = Node(tmp_path, resolved("centos7-efi"))
+    seed(node, "seed_dns=(192.0.2.53 2001:db8::53) seed_no_default=(eth1)")
+    node.write("/etc/resolv.conf", "search lab.example\nnameserver 192.0.2.53\nnameserver 192.0.2.1\n")
+    node.answer("ip,-4 route show default dev eth1", "")
+    check = node.checks("network")["network"]
+    assert (check["ok"], check["found"]) == (False, "2001:db8::53 is not in resolv.conf")
+    node.write("/run/systemd/resolve/resolv.conf", "nameserver 2001:db8::53\n")
+    check = node.checks("network")["network"]
+    assert (check["ok"], check["found"]) == (
+        True, "name servers 192.0.2.53 2001:db8::53, no default route on eth1",
+    )  # fmt: skip
 
 
 def test_further_disks(tmp_path: Path) -> None:
@@ -367,7 +397,7 @@ def test_without_a_seed_nothing_is_claimed(tmp_path: Path) -> None:
     node = Node(tmp_path, resolved("debian12-efi", sets=USER))
     (node.root / "etc/imgbuild/seed.conf").unlink()
     checks = node.checks()
-    assert [checks[name]["ok"] for name in ("hostname", "users", "ssh-keys")] == [None, None, None]
+    assert [checks[name]["ok"] for name in ("hostname", "users", "ssh-keys", "network")] == [None] * 4
 
 
 @pytest.mark.parametrize(

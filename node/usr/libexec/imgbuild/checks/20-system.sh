@@ -11,6 +11,32 @@ check_time_zone() {
     fi
 }
 
+# The name servers of the seed are asked, and no default route is where the seed has none: on Enterprise Linux the seed's
+# bootcmd sees to that, and NetworkManager may not have taken it.
+check_network() {
+    local name server wrong='' wanted="${seed_dns[*]-}"
+    if [[ -z $seed ]]; then
+        skip "the seed's" "no seed"
+        return
+    elif [[ -z $wanted${seed_no_default[*]-} ]]; then
+        pass "the seed's" "the seed sets no name servers"
+        return
+    fi
+    wanted="${wanted:+name servers $wanted}${seed_no_default[*]:+${wanted:+, }no default route on ${seed_no_default[*]-}}"
+    for name in ${seed_no_default[@]+"${seed_no_default[@]}"}; do
+        if [[ -n "$(ip -4 route show default dev "$name" 2>/dev/null)" ]]; then
+            wrong+="${wrong:+, }a default route on $name"
+        fi
+    done
+    for server in ${seed_dns[@]+"${seed_dns[@]}"}; do
+        if ! own /etc/resolv.conf &&
+            ! grep -qsxF "nameserver $server" "$R/etc/resolv.conf" "$R/run/systemd/resolve/resolv.conf"; then
+            wrong+="${wrong:+, }$server is not in resolv.conf"
+        fi
+    done
+    expect "$wanted" "${wrong:-$wanted}" "see /var/log/cloud-init.log and nmcli device show or networkctl status"
+}
+
 check_chrony() {
     local servers rival
     servers=$(awk '$1 == "server" || $1 == "pool" { printf "%s%s", (n++ ? " " : ""), $2 }' "$R$chrony_conf") || servers=''
