@@ -45,9 +45,10 @@ _OWNED = (
         "use users: instead",
     ),
     (("/etc/hostname",), "cloud-init's own", "the host name is the node's name in the cluster file"),
+    (("/etc/fstab",), "the image's own", "remove it, and write disks: [{mount: /data, size: 100GB}] for further disks"),
     (("/etc/hosts",), "cloud-init's own", "remove it, and write hosts: {NAME: ADDRESS}"),
     (
-        ("/etc/fstab", "/etc/machine-id", "/boot", "/etc/default/grub", "/etc/resolv.conf"),
+        ("/etc/machine-id", "/boot", "/etc/default/grub", "/etc/resolv.conf"),
         "the image's own",
         "remove it",
     ),

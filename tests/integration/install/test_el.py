@@ -239,6 +239,19 @@ def test_a_driver_of_the_profile_that_no_kernel_has(room: Room) -> None:
     assert "has no module bnx2x: correct kernel.initramfs_drivers" in said
 
 
+def test_an_initramfs_that_is_older_than_the_users_files(room: Room) -> None:
+    """Of a kernel that is there already: the base's, or a cloud image's."""
+    el(room, "centos8-efi")
+    room.write("/usr/local/sbin/dracut", '#!/bin/bash\necho "$*" >> /var/dracut\ntouch "${!#}"\n', 0o755)
+    steps(room, "10-repositories", "20-packages", "30-kernel")
+    assert not (room.upper / "var/dracut").exists()  # the package has just made it
+    room.write("/etc/modprobe.d/mine.conf", "options bnx2x debug=0\n")
+    for _ in range(2):
+        steps(room, "30-kernel")
+        release = KERNELS["centos8-efi"] + ".x86_64"
+        assert room.read("/var/dracut") == f"--force --kver {release} /boot/initramfs-{release}.img\n"
+
+
 LEFTOVERS = ("/etc/grub.conf", "/boot/grub/grub.conf", "/boot/grub/menu.lst")
 
 

@@ -93,6 +93,11 @@ def test_etcd_and_the_kubelet_too() -> None:
     assert told(sets=(files, "kubernetes.enabled=false", "cilium.enabled=false")) == []
 
 
+def test_a_file_for_fstab_names_the_way() -> None:
+    (found,) = findings(D12, ["files=[{path: /etc/fstab, content: x}]"])
+    assert (found.code, "disks: [{mount:" in found.hint) == ("IB460", True)
+
+
 def test_a_file_that_a_disk_hides() -> None:
     disk = "{mount: /data, size: 1GB, folders: [/var/lib/kubelet]}"
     hidden = told(disk, sets=("files=[{path: /data/a, content: x}, {path: /var/lib/kubelet/b, content: x}]",))
