@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tarfile
 import time
@@ -72,6 +73,34 @@ def test_apt_goes_through_it(site: Site, tmp_path: Path) -> None:
         subprocess.run(["apt-get", "-q", *words, "update"], check=True, capture_output=True, timeout=120)
     assert "mirror.corp.invalid" in site.log()
     assert [path.name for path in (tmp_path / "lists").iterdir() if "_Packages" in path.name]
+
+
+@pytest.mark.skipif(shutil.which("dnf") is None, reason="needs Debian's dnf")
+def test_dnf_goes_through_it_except_to_what_no_proxy_names(site: Site, tmp_path: Path) -> None:
+    repo = site.file.parent / "repo"
+    subprocess.run(["createrepo_c", "-q", str(repo)], check=True)
+    given = profile(site.url)
+    direct = given.proxy.model_copy(update={"no_proxy": [".corp.invalid"]})
+    asked: list[int] = []
+    for one, reached in ((given, True), (given.model_copy(update={"proxy": direct}), False)):
+        root = tmp_path / f"root-{reached}"
+        (root / "repos").mkdir(parents=True)
+        (root / "repos/corp.repo").write_text(
+            f"[corp]\nname=corp\nbaseurl=http://mirror.corp.invalid:{site.port}/repo\ngpgcheck=0\nretries=1\n"
+        )
+        (root / "dnf.conf").write_text("[main]\nretries=1\n")
+        words = ["dnf", "-q", "-c", str(root / "dnf.conf"), "--releasever=8", f"--installroot={root}"]
+        for name in ("cachedir", "persistdir", "logdir"):
+            (root / name).mkdir()
+        options = [f"--setopt={name}={root / name}" for name in ("cachedir", "persistdir", "logdir")]
+        with surroundings(one):
+            done = subprocess.run(
+                [*words, *options, f"--setopt=reposdir={root / 'repos'}", "makecache"],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        assert (done.returncode == 0) == reached, done.stderr
+        asked.append(site.log().count("repomd.xml"))
+    assert asked[0] > 0 and asked[0] == asked[1]  # the second has not come to the proxy
 
 
 def test_a_wrong_login_is_an_answer_and_not_a_silence(site: Site) -> None:
