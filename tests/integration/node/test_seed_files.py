@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -132,3 +133,15 @@ def test_a_later_seed_without_any_removes_everything_and_the_script(machine: Mac
     assert machine.run() == FIRST
     left = sorted(str(path.relative_to(machine.root)) for path in machine.root.rglob("*") if path.is_file())
     assert left == ["var/lib/cloud/instance/cloud-config.txt"]
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+@pytest.mark.parametrize("name", [SCRIPT[1:], "etc/imgbuild/hosts-update", "etc/profile.d/imgbuild-proxy.sh"])
+def test_shellcheck(name: str, tmp_path: Path) -> None:
+    (tmp_path / "script").write_bytes(static("node", name))
+    done = subprocess.run(["shellcheck", str(tmp_path / "script")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    conf = render(
+        "node", f"{CONF[1:]}.j2", files=["/a b"], commands={"echo 'x'\n# y": ["/a"]}, units={"u": ["/a", "/b"]}
+    )
+    subprocess.run(["bash", "-n"], input=conf, capture_output=True, check=True)
