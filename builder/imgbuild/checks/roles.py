@@ -6,9 +6,9 @@ import ipaddress
 
 from imgbuild.checks import balancer
 from imgbuild.checks.context import Context, cluster_networks, inside, parts
+from imgbuild.config.clouds import LIMITS
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path, few, listing
-from imgbuild.facts.clouds import ADDRESS_PAIRS, LIMITS
 from imgbuild.facts.endpoint import own_address, reach
 
 
@@ -140,7 +140,7 @@ def _vip(context: Context) -> None:
 def _vip_in_a_cloud(context: Context, address: str) -> None:
     """A virtual address is announced by ARP, which the networks of public clouds ignore."""
     providers = context.profile.cloud.providers
-    refused = [LIMITS[name].title for name in providers if name not in ADDRESS_PAIRS]
+    refused = [LIMITS[name].title for name in providers if not LIMITS[name].address_pairs]
     path: Path = ("vip",)
     if refused:
         context.cluster_finding(

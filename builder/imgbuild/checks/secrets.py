@@ -6,11 +6,11 @@ import shlex
 from pathlib import Path as FilePath
 
 from imgbuild.checks.context import Context
+from imgbuild.config.clouds import LIMITS
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.fields import duration_seconds
 from imgbuild.config.kept_secrets import Kept, default_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
-from imgbuild.facts.clouds import LIMITS
 
 _DAY = 86400
 _SOON_DAYS = 7

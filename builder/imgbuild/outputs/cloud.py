@@ -12,11 +12,10 @@ import quopri
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from imgbuild.config.clouds import LIMITS, Provider
 from imgbuild.config.cluster import Node
 from imgbuild.config.profile import Profile
-from imgbuild.config.profile.extras import Provider
 from imgbuild.diagnostics.findings import Finding, Mark, finding, listing
-from imgbuild.facts.clouds import LIMITS
 from imgbuild.outputs.jsontext import json_text
 
 
@@ -80,8 +79,7 @@ def cloud_sizes(made: Mapping[str, bytes]) -> list[SizeRow]:
     rows = []
     for provider, limit in LIMITS.items():
         for form, data in made.items():
-            # GCP's values are text: binary data goes there as base64 (user-data-encoding).
-            encoded = limit.base64 or (provider == "gcp" and form.endswith(".gz"))
+            encoded = limit.base64 or (limit.text_only and form.endswith(".gz"))
             size = -(-len(data) // 3) * 4 if encoded else len(data)
             rows.append(SizeRow(provider, form, size, limit.most))
     return rows
@@ -138,7 +136,7 @@ def limit_findings(nodes: Sequence[NodeSizes]) -> list[Finding]:
             node, row = max(over, key=lambda one: one[1].bytes)
             message = (
                 f"the smallest user-data ({row.form}) is {row.bytes} bytes"
-                f"{' of base64' if limit.base64 or provider == 'gcp' else ''}, "
+                f"{' of base64' if limit.base64 or limit.text_only else ''}, "
                 f"{row.bytes - row.limit} over {limit.title}'s limit of {row.limit}"
             )
             hint, who = _advice(node.profile), [node.name for node, _ in over]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
@@ -18,9 +18,11 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.render.ifcfg import ifcfg
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.site import PROXY
+from imgbuild.render.stripped import without_comments
 from imgbuild.render.templates import environment, static
 from imgbuild.render.yamltext import block, content, quote
 
+_SCRIPTS = ("/usr/libexec/imgbuild/", "/var/lib/cloud/scripts/per-boot/imgbuild-")
 SETUP = "/usr/libexec/imgbuild/setup"
 """The node script that does the whole recipe on a stock cloud image (stock mode)."""
 
@@ -49,7 +51,7 @@ def user_data(
     made = environment("cloudinit")
     made.filters.setdefault("quote", quote)
     made.filters.setdefault("plain", plain)
-    files = sorted((f for tree in trees for f in tree.files), key=lambda f: f.path)
+    files = sorted((_sent(resolved, f) for tree in trees for f in tree.files), key=lambda f: f.path)
     context: dict[str, Any] = {
         "block": block,
         "cluster": cluster,
@@ -100,6 +102,13 @@ def _owners(profile: Profile) -> list[dict[str, object]]:
         for number, file in enumerate(profile.files)
         if file.owner != ROOT
     ]
+
+
+def _sent(resolved: Resolved, file: NodeFile) -> NodeFile:
+    """A file as it travels: imgbuild's own scripts without their comments."""
+    if not file.path.startswith(_SCRIPTS) or file.path in {mine.path for mine in resolved.profile.files}:
+        return file
+    return replace(file, content=without_comments(file.content.decode()).encode())
 
 
 def plain(key: str) -> str:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given as given_
 from hypothesis import strategies as st
 
+from imgbuild.config.clouds import LIMITS
 from imgbuild.diagnostics.findings import Mark
 from imgbuild.diagnostics.severity import Severity
-from imgbuild.facts.clouds import LIMITS
 from imgbuild.outputs.cloud import NodeSizes, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
 from imgbuild.outputs.include import include_archive, private, public
 from imgbuild.render.nodefile import NodeFile, NodeTree
@@ -55,11 +55,13 @@ def test_sizes_are_those_that_each_cloud_counts() -> None:
     assert rows["ec2", "user-data"].bytes == 1014
     assert rows["ec2", "user-data.gz"].bytes == packed
     assert rows["openstack", "user-data"].bytes == len(base64.b64encode(seed["user-data"]))
-    assert rows["azure", "user-data.gz"].bytes == len(base64.b64encode(b"x" * packed))
+    assert rows["azure", "user-data.gz"].bytes == packed
+    assert rows["tencent", "user-data.gz"].bytes == len(base64.b64encode(b"x" * packed))
     assert rows["gcp", "user-data"].bytes == 1014
     assert rows["gcp", "user-data.gz"].bytes == len(base64.b64encode(b"x" * packed))
     assert {p: limit.most for p, limit in LIMITS.items()} == {
         "ec2": 16_384, "openstack": 65_535, "azure": 65_535, "gcp": 262_144,
+        "alibaba": 32_768, "tencent": 16_384, "huawei": 32_768,
     }  # fmt: skip
 
 
@@ -72,7 +74,7 @@ def test_the_limit_itself_fits(size: int, fits: bool) -> None:
 def test_over_a_limit_is_an_error_for_a_cloud_that_the_profile_names(providers: str, severity: Severity) -> None:
     given = resolved("centos7-efi", "stock", [f"cloud.providers={providers}"])
     rows = cloud_sizes(forms(seed_of(given, DHCP)))
-    # OpenStack and Azure do not take it either.
+    # OpenStack does not take it either.
     (finding,) = limit_findings([NodeSizes(given.profile, f"dhcp{number}", rows, MARK) for number in range(23)])
     assert finding.code == "IB701" and finding.severity is severity
     assert "cloud.include_url" in finding.hint
@@ -81,7 +83,7 @@ def test_over_a_limit_is_an_error_for_a_cloud_that_the_profile_names(providers: 
         assert finding.message.startswith("nodes dhcp0, dhcp1, dhcp2 and 20 more: ")
         assert f"{least - 16_384} over EC2's limit of 16384" in finding.message and finding.mark == MARK
     else:
-        assert "EC2, OpenStack and Azure" in finding.message and finding.mark is None
+        assert "EC2, OpenStack, Alibaba, Tencent and Huawei" in finding.message and finding.mark is None
 
 
 def test_a_small_form_that_fits_is_enough() -> None:
@@ -109,7 +111,7 @@ def test_what_lies_in_the_folder() -> None:
     assert gzip.decompress(files["user-data.gz"]) == files["user-data"] == seed["user-data"]
     assert gzip.decompress(files["user-data.mime.gz"]) == files["user-data.mime"]
     rows = json.loads(files["sizes.json"])
-    assert len(rows) == 4 * len(made)
+    assert len(rows) == len(LIMITS) * len(made)
     assert all(row["fits"] == (row["bytes"] <= row["limit"]) for row in rows)
     assert "Clouds that the profile names: Azure" in files["SIZES.txt"].decode()
     again = forms(seed, b"#cloud-config\nsmall: 1\n")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
+from imgbuild.config.clouds import Provider
 from imgbuild.config.fields import (
     AbsolutePath,
     FileMode,
@@ -54,7 +55,7 @@ MAX_FILE = 32 << 20
 
 
 def _base64(value: str | None, info: ValidationInfo) -> str | None:
-    if value is not None and info.data.get("encoding") == "base64":
+    if value is not None and (info.data or {}).get("encoding") == "base64":
         try:
             base64.b64decode("".join(value.split()), validate=True)
         except ValueError as error:
@@ -114,10 +115,6 @@ class File(Model):
     def text(self) -> str:
         """The file's text; what is not UTF-8 in it is replaced."""
         return self.data.decode(errors="replace")
-
-
-Provider = Literal["ec2", "openstack", "azure", "gcp"]
-"""A cloud that accepts user-data. imgbuild.facts.clouds has its limit."""
 
 
 class Cloud(Model):

@@ -1,0 +1,54 @@
+"""Which lines of a script are comments, and what travels without them."""
+
+from __future__ import annotations
+
+import pytest
+
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.render.node import node_tree
+from imgbuild.render.stripped import without_comments
+from imgbuild.render.userdata import user_data
+from tests.support.profiles import resolved
+
+KEPT = {
+    "a hash in a word": "x=${y#z}\necho a#b $((16#ff)) ${#x}\n",
+    "an awk program": "awk '\n    # of awk\n    { print }\n' file\n",
+    "a here-document": "cat <<END\n# text\nEND\ncat <<-'OTHER'\n\t# text\n\tOTHER\n",
+    "double quotes": 'x="\n# text $(echo "# a")\n# text"\n',
+    "a continued line": "echo a \\\n# is the end of the command\necho b\n",
+    "a quote that is escaped": "x=\\'\n",
+    "a shift": "y=$((1 << 3))\n((y << 2))\nx=1\n",
+    "a here-string": "read -r x <<< 'a\n# b'\n",
+    "ANSI quotes": "x=$'a\\'\n# b'\n",
+    "what is not understood": "cat <<END\n# without an end\n",
+}
+
+
+@pytest.mark.parametrize("text", KEPT.values(), ids=KEPT)
+def test_what_is_no_comment_stays(text: str) -> None:
+    assert without_comments(text) == text
+
+
+REMOVED = {
+    "#!/bin/bash\n# top\nx=1\n": "#!/bin/bash\nx=1\n",
+    "x=(\n    a\n    # between\n    b\n)\n": "x=(\n    a\n    b\n)\n",
+    "x=$(\n    # inside\n    echo a\n)\n": "x=$(\n    echo a\n)\n",
+    "case $x in\n    # one\n    a) y=\"$(b ')')\" ;;\nesac\n# end": "case $x in\n    a) y=\"$(b ')')\" ;;\nesac\n",
+    "cat <<A <<'B'\n# a\nA\n# b\nB\n# gone\nx=1\n": "cat <<A <<'B'\n# a\nA\n# b\nB\nx=1\n",
+    "echo a # stays\n  # goes, with a ' and a \"\necho b\n": "echo a # stays\necho b\n",
+}
+
+
+@pytest.mark.parametrize(("text", "short"), REMOVED.items())
+def test_comments_go(text: str, short: str) -> None:
+    assert without_comments(text) == short
+
+
+def test_only_what_travels_is_stripped() -> None:
+    own = '{path: /usr/libexec/imgbuild/mine, content: "#!/bin/sh\\n# my own\\n"}'
+    mine = f"files=[{own}, {{path: /opt/x, content: '# x'}}]"
+    found = resolved("debian12-efi", sets=["mode=stock", mine])
+    tree = node_tree(found)
+    assert b"\n# " in tree.by_path()["/usr/libexec/imgbuild/verify"].content
+    text = user_data(found, DEFAULT, DEFAULT.nodes[0], [tree]).decode()
+    assert "# my own" in text and "# x" in text and "# imgbuild-verify: does this node match" not in text
