@@ -42,6 +42,12 @@ def told(old: str, new: str) -> str:
     return STATUS.replace(old, new)
 
 
+def unheard(node: Node, at: str) -> None:
+    """Nothing answers at this address."""
+    words = f'#!/bin/sh\ncase "$*" in *{at}*) echo "curl: (7) Failed to connect to {at}" >&2; exit 7 ;; esac\n'
+    (node.stand_ins / "bin/curl").write_text(words)
+
+
 DISK = """\
 disks=(
     /data id x ext4 0-1 data no '' 90 no
@@ -125,7 +131,8 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/pki/ca.crt", pem(59, 3650))),
     ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/pki/apiserver.crt", "no certificate")),
     ("debian12-efi", "certificates", lambda n: n.write("/etc/kubernetes/pki/apiserver.crt", pem(4.5, 30))),
-    ("debian12-efi", "vip", lambda n: n.answer("curl", "curl: (7) Failed to connect to 10.0.0.100 port 6443\n", 7)),
+    ("debian12-efi", "vip", lambda n: unheard(n, "10.0.0.100:6443")),
+    ("debian12-efi", "balancer", lambda n: unheard(n, "127.0.0.1:7443")),
     *(("debian12-efi", "no-kube-proxy", lambda n, c=chain: n.answer("nft", f"chain {c} {{\n")) for chain in (
         "KUBE-SVC-ABCDEF", "KUBE-SEP-ABC", "KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY")),
     ("debian12-efi", "no-kube-proxy", lambda n: n.answer("iptables-save", ":KUBE-SERVICES - [0:0]\n")),
@@ -332,6 +339,31 @@ def test_who_holds_the_virtual_address(tmp_path: Path) -> None:
     assert any(line.endswith("https://[fd00::9]:6443/livez") for line in node.log)
     node.write("/etc/imgbuild/cluster.conf", config.replace("10.0.0.100", ""))
     assert node.checks("vip")["vip"]["ok"] is None
+
+
+def test_the_balancer_names_control_planes_that_do_not_answer(tmp_path: Path) -> None:
+    node = Node(tmp_path, resolved("debian12-efi"))
+    assert node.checks("balancer")["balancer"]["found"] == "127.0.0.1:7443 answers"
+    unheard(node, "10.0.0.12:6443")
+    found = node.checks("balancer")["balancer"]
+    assert found["ok"] is True and found["found"] == "127.0.0.1:7443 answers; no answer from 10.0.0.12:6443"
+    config = (node.root / "etc/imgbuild/cluster.conf").read_text()
+    node.write("/etc/imgbuild/cluster.conf", config.replace("127.0.0.1:7443", ""))
+    assert node.checks("balancer")["balancer"]["ok"] is None
+
+
+def test_with_dual_stack_a_ready_node_has_an_address_of_each_family(tmp_path: Path) -> None:
+    node = Node(tmp_path, resolved("debian12-efi"))
+    config = (node.root / "etc/imgbuild/cluster.conf").read_text()
+    node.write("/etc/imgbuild/cluster.conf", f"{config}second_family='6'\n")
+    addresses = (
+        'get node node1 --output jsonpath={range .status.addresses[?(@.type=="InternalIP")]}{.address}{" "}{end}'
+    )
+    node.kubectl(addresses, "10.0.0.10 fd00::10 ")
+    assert node.checks("node-ready")["node-ready"]["ok"] is True
+    node.kubectl(addresses, "10.0.0.10 ")
+    assert "10.0.0.10" in node.checks("node-ready")["node-ready"]["found"]
+    assert node.checks("node-ready")["node-ready"]["ok"] is False
 
 
 def test_cilium_by_its_old_name(tmp_path: Path) -> None:

@@ -268,6 +268,8 @@ cilium_host_routing='bpf'
 cilium_kpr='yes'
 cilium_bandwidth='off'
 vip='10.0.0.100'
+balancer='127.0.0.1:7443'
+balancer_members='10.0.0.11:6443 10.0.0.12:6443'
 api_port='6443'
 """
 # What a real agent answered, but for the endpoints (tests/support/cilium_status/README.md)
