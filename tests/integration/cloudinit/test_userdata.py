@@ -30,8 +30,8 @@ from tests.support.nodes import (
 )
 from tests.support.profiles import changed
 
-KEYS = {"hostname", "fqdn", "manage_etc_hosts", "disable_root", "ssh_pwauth", "ssh_genkeytypes", "users", "growpart",
-        "resize_rootfs", "bootcmd", "write_files", "runcmd", "power_state"}  # fmt: skip
+KEYS = {"hostname", "fqdn", "manage_etc_hosts", "disable_root", "ssh_pwauth", "ssh_deletekeys", "ssh_genkeytypes",
+        "users", "growpart", "resize_rootfs", "bootcmd", "write_files", "runcmd", "power_state"}  # fmt: skip
 
 
 def schema(data: bytes, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -104,11 +104,12 @@ def test_a_keys_comment_is_ascii(profile: str) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("mode", ["baked", "stock"])
-def test_cloud_init_makes_the_host_keys_that_it_deletes(profile: str, mode: str) -> None:
+def test_cloud_init_makes_host_keys_and_deletes_none(profile: str, mode: str) -> None:
     """EL's cloud.cfg says ``ssh_genkeytypes: ~`` beside ``ssh_deletekeys: 1``."""
     given = resolved(profile, mode)
     said = parsed(user_data(given, cluster_of(BARE), BARE, []))
     assert set(said["ssh_genkeytypes"]) == {"ed25519", "ecdsa", "rsa"}
+    assert said["ssh_deletekeys"] is False
 
 
 def test_without_users_the_images_own_user_takes_the_clouds_key() -> None:

@@ -37,7 +37,7 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
     found = resolved(name, layers)
     root = write_tree(node_tree(found), tmp_path)
     scripts = [root / "usr/libexec/imgbuild" / script for script in SCRIPTS]
-    scripts += (root / "usr/libexec/imgbuild").glob("boot-entries")
+    scripts += [*(root / "usr/libexec/imgbuild").glob("boot-entries"), root / "usr/libexec/imgbuild/disks"]
     sourced = sorted((root / "usr/libexec/imgbuild/checks").glob("*.sh"))
     completions = sorted((root / "usr/share/bash-completion/completions").iterdir())
     configs = [root / "etc/imgbuild/node.conf", root / "etc/imgbuild/verify.conf"]
@@ -60,7 +60,7 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
     # bash before 4.4 takes "${empty[@]}" for an unset variable: these lists are never empty where they are used.
     never_empty = {"checks", "ntp_servers", "modules", "firewall", "unmanaged", "containerd_plugins", "registries",
                    "stages", "chart", "deep_checks", "only", "names", "values", "places", "rule", "leaf_certificates",
-                   "ca_certificates", "asked", "patterns"}  # fmt: skip
+                   "ca_certificates", "asked", "patterns", "wrong"}  # fmt: skip
     for path in (*scripts, *sourced):
         bare = re.findall(r'(?<!\+)"\$\{([a-z_]+)\[[@*]\]\}', path.read_text())
         assert set(bare) <= never_empty, path.name
