@@ -60,7 +60,7 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
     # bash before 4.4 takes "${empty[@]}" for an unset variable: these lists are never empty where they are used.
     never_empty = {"checks", "ntp_servers", "modules", "firewall", "unmanaged", "containerd_plugins", "registries",
                    "stages", "chart", "deep_checks", "only", "names", "values", "places", "rule", "leaf_certificates",
-                   "ca_certificates", "asked", "patterns", "wrong"}  # fmt: skip
+                   "ca_certificates", "asked", "patterns", "wrong", "from", "args", "at"}  # fmt: skip
     for path in (*scripts, *sourced):
         bare = re.findall(r'(?<!\+)"\$\{([a-z_]+)\[[@*]\]\}', path.read_text())
         assert set(bare) <= never_empty, path.name
