@@ -61,6 +61,11 @@ def test_scripts_are_clean(tmp_path: Path, name: str, layers: list[str]) -> None
     never_empty = {"checks", "ntp_servers", "modules", "firewall", "unmanaged", "containerd_plugins", "registries",
                    "stages", "chart", "deep_checks", "only", "names", "values", "places", "rule", "leaf_certificates",
                    "ca_certificates", "asked", "patterns", "wrong", "from", "args", "at"}  # fmt: skip
+
+    never_empty = {"checks", "ntp_servers", "modules", "firewall", "unmanaged", "containerd_plugins",
+                   "registries", "stages", "chart", "deep_checks", "only", "names", "values", "places",
+                   "rule", "leaf_certificates", "ca_certificates", "asked", "patterns", "wrong",
+                   "args", "at", "from"}  # fmt: skip
     for path in (*scripts, *sourced):
         bare = re.findall(r'(?<!\+)"\$\{([a-z_]+)\[[@*]\]\}', path.read_text())
         assert set(bare) <= never_empty, path.name
