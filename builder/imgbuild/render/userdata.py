@@ -51,7 +51,7 @@ def user_data(
     made = environment("cloudinit")
     made.filters.setdefault("quote", quote)
     made.filters.setdefault("plain", plain)
-    files = sorted((_sent(resolved, f) for tree in trees for f in tree.files), key=lambda f: f.path)
+    files = sorted((sent(resolved, f) for tree in trees for f in tree.files), key=lambda f: f.path)
     context: dict[str, Any] = {
         "block": block,
         "cluster": cluster,
@@ -104,7 +104,7 @@ def _owners(profile: Profile) -> list[dict[str, object]]:
     ]
 
 
-def _sent(resolved: Resolved, file: NodeFile) -> NodeFile:
+def sent(resolved: Resolved, file: NodeFile) -> NodeFile:
     """A file as it travels: imgbuild's own scripts without their comments."""
     if not file.path.startswith(_SCRIPTS) or file.path in {mine.path for mine in resolved.profile.files}:
         return file

@@ -15,7 +15,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import mime
 from imgbuild.outputs.include import include_archive, public, small_user_data
 from imgbuild.render.nodefile import NodeFile, NodeTree
-from imgbuild.render.userdata import SETUP
+from imgbuild.render.userdata import SETUP, sent
 from tests.support.applied import Applied, apply_seed
 from tests.support.cloudinit.words import module_list
 from tests.support.nodes import (
@@ -55,7 +55,7 @@ def check_node(applied: Applied, given: Resolved, host: str, trees: list[NodeTre
     assert applied.warnings == []
     for file in (f for tree in trees for f in tree.files):
         place = f"{file.path}.sent" if file.path == SETUP else file.path
-        assert applied.read(place) == file.content, file.path
+        assert applied.read(place) == sent(given, file).content, file.path
         assert applied.mode(place) == file.mode, file.path
     assert applied.hostname == host
     assert applied.read("/etc/hostname") == f"{host}\n".encode()

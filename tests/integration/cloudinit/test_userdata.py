@@ -12,7 +12,7 @@ import yaml
 
 from imgbuild.render.metadata import meta_data, vendor_data
 from imgbuild.render.nodefile import NodeFile, NodeTree
-from imgbuild.render.userdata import SETUP, Include, user_data
+from imgbuild.render.userdata import SETUP, Include, sent, user_data
 from tests.support.cloudinit.words import module_list, table, unsupported
 from tests.support.nodes import (
     BARE,
@@ -70,7 +70,7 @@ def test_every_file_arrives_as_it_is(profile: str, mode: str) -> None:
     for item in items:
         text = item["content"]
         raw = base64.b64decode(text) if item.get("encoding") == "b64" else text.encode()
-        assert raw == wanted[item["path"]].content
+        assert raw == sent(given, wanted[item["path"]]).content
         assert item["permissions"] == f"{wanted[item['path']].mode:04o}"
         assert item["owner"] == "root:root"
     # Each file packed by itself would leave the outer gzip nothing to find.
