@@ -26,6 +26,9 @@ clock_difference() {
             date=${value%$'\r'}
         fi
     done <<< "$head"
+    if [ -z "$date" ]; then # for date, an empty text is today's midnight
+        return 0
+    fi
     date=$(date -d "$date" +%s 2> /dev/null) || return 0
     ahead=$(($(date +%s) - date))
 }
