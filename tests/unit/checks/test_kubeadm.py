@@ -102,7 +102,7 @@ def test_kubeletconfiguration_fields_in_the_wrong_place() -> None:
     [
         ("name: a", "IB262", "nodes[].name"),
         ("taints: []", "IB262", "nodes[].taints"),
-        ("kubeletExtraArgs: {node-ip: 10.0.0.1}", "IB262", "advertise_address"),
+        ("kubeletExtraArgs: {node-ip: 10.0.0.1}", "IB262", "kubernetes.node_ip"),
         ("kubeletExtraArgs: {node-labels: a=b}", "IB262", "nodes[].labels"),
         ("imagePullPolicy: always", "IB265", "Always"),
         ("ignorePreflightErrors: Mem", "IB261", "in [ ]"),

@@ -61,7 +61,7 @@ def test_layers_and_init() -> None:
 
 def test_keys() -> None:
     assert completed("--set", "time.z") == ["time.zone="]
-    assert completed("explain", "time") == ["time", "time.zone", "time.ntp_servers"]
+    assert completed("explain", "time") == ["time", "time.zone", "time.ntp_servers", "time.allow", "time.local_stratum"]
     assert "kernel=" not in completed("--set", "kernel") and "kernel.flavour=" in completed("--set", "kernel")
     keys = [key for key, _ in profile_keys()]
     assert len(keys) == len({*keys}) and {"containerd.nerdctl_full.version", "repositories.keys.kubernetes"} <= {*keys}

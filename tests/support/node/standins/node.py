@@ -318,7 +318,7 @@ def curl(words: list[str]) -> int:
         return gateway(words)
     if "--insecure" in words:  # what time is it there?
         head = ["--silent", "--insecure", "--noproxy", "*", "--max-time", "5", "--dump-header", "-", "--output"]
-        if words != [*head, "/dev/null", f"https://{ENDPOINT}/version"]:
+        if words not in ([*head, "/dev/null", f"https://{place}/version"] for place in (ENDPOINT, f"{OWN}:6443")):
             return unexpected("curl --insecure")
         ahead = WORLD / "server-ahead"  # by so many seconds, one line for each question
         lines = ahead.read_text().split() if ahead.exists() else []
