@@ -8,6 +8,7 @@ from typing import Any
 from imgbuild.config.declared import Place, others, places
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.profile import Profile
+from imgbuild.config.secrets import make
 from imgbuild.diagnostics.findings import Findings
 from tests.support.checking import ADMIN
 from tests.support.in_image import in_image, value_at, with_values
@@ -19,6 +20,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     "repositories.epel": {"repositories.epel_enabled": True},
     "repositories.keys.epel": {"repositories.epel_enabled": True},
     "kubernetes.binaries": {"kubernetes.source": "binaries"},
+    # Without any disk the image has neither the script nor xfsprogs.
+    "disks": {"disks": [{"mount": "/srv", "path": "/dev/vdb", "filesystem": "xfs"}]},
 }
 """What a setting needs beside it to take effect."""
 NO_OTHER_VALUE = {"crictl.endpoint": "its type has one value only"}
@@ -33,6 +36,12 @@ LEAVES = [place for place in places(Profile) if is_leaf(place) and not any(p.nul
 
 
 @cache
+def authority() -> str:
+    """The certificate of some CA."""
+    return next(iter(make("lab", 1_800_000_000).authorities.values())).certificate
+
+
+@cache
 def loaded(name: str) -> Loaded:
     out = load(name, (), [ADMIN], "baked", Findings())
     assert out is not None
@@ -40,9 +49,11 @@ def loaded(name: str) -> Loaded:
 
 
 def alternatives(base: Loaded, place: Place) -> list[Any]:
-    """Other values of a setting; OpenPGP keys are too long for an example."""
+    """Other values of a setting; OpenPGP keys and certificates are too long for an example."""
     if place.key.startswith("repositories.keys."):
         return [[A_KEY]]
+    if place.key == "trust.certificates":
+        return [[authority()]]
     return others(place, value_at(base, place))
 
 
@@ -72,7 +83,8 @@ def test_there_are_settings_of_each_scope() -> None:
         "users", "run", "cloud.providers", "cloud.include_url", "kernel.secure_boot", "kubernetes.advertise_address",
         "kubernetes.node_ip",
         "kubernetes.schedulable_control_plane",
-        "proxy.http", "proxy.https", "proxy.no_proxy", "trust.certificates", "hosts",
+        "proxy.http", "proxy.https", "proxy.no_proxy", "trust.certificates", "hosts", "disks", "time.allow",
+        "time.local_stratum", "kubernetes.kubelet", "kubernetes.node_registration", "kubernetes.patches",
     }  # fmt: skip
     assert set(NO_OTHER_VALUE) <= set(BY_KEY)
 
