@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cri.client import Cri, report
+from tests.support.cri.daemon import containerd as daemon
 from tests.support.cri.grpc import NOT_FOUND, UNAVAILABLE, UNIMPLEMENTED, GrpcError, call
 from tests.support.cri.pack import pack_client
 from tests.support.cri.pause_image import pause_image
@@ -28,12 +29,6 @@ _CONFIG = """
 version = 2
 root = "{folder}/root"
 state = "{folder}/state"
-[grpc]
-address = "{folder}/containerd.sock"
-[ttrpc]
-address = "{folder}/containerd.sock.ttrpc"
-[plugins."io.containerd.internal.v1.opt"]
-path = "{folder}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{pause}"
 restrict_oom_score_adj = true
@@ -57,28 +52,14 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if shutil.which("containerd") is None or os.geteuid() != 0:
         pytest.skip("needs containerd, and root to run it")
     folder = tmp_path_factory.mktemp("cd")
-    (folder / "config.toml").write_text(_CONFIG.format(folder=folder, pause=PAUSE))
     socket = folder / "containerd.sock"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["containerd", "-c", str(folder / "config.toml")], stdout=log, stderr=log)
     try:
-        deadline = Deadline(90)
-        while True:
-            try:
-                Cri(str(socket)).version()
-                break
-            except GrpcError as error:
-                log_text = (folder / "log").read_text()
-                assert process.poll() is None, log_text
-                assert not deadline.passed(), f"{error}\n{log_text}"
-                time.sleep(0.1)
-        image = pause_image(folder / "pause.tar", PAUSE)
-        ctr = ["ctr", "-a", str(socket), "-n", "k8s.io", "images", "import", "--snapshotter=native", str(image)]
-        subprocess.run(ctr, check=True, timeout=HUNG, stdout=subprocess.DEVNULL)
-        yield str(socket)
+        with daemon(folder, _CONFIG.format(folder=folder, pause=PAUSE).encode()):
+            image = pause_image(folder / "pause.tar", PAUSE)
+            ctr = ["ctr", "-a", str(socket), "-n", "k8s.io", "images", "import", "--snapshotter=native", str(image)]
+            subprocess.run(ctr, check=True, timeout=HUNG, stdout=subprocess.DEVNULL)
+            yield str(socket)
     finally:
-        process.terminate()
-        process.wait(timeout=HUNG)
         for cgroup in Path("/sys/fs/cgroup").glob("**/imgbuildtest"):
             _remove(cgroup)
 

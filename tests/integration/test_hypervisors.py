@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from imgbuild.image.formats.containerdisk import write_containerdisk
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 
 PAGE = (ROOT / "docs/how-to/hypervisors.md").read_text()
@@ -30,7 +31,7 @@ def command(start: str) -> list[str]:
 
 def run(words: list[str], **more: object) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(more.get("cwd", "/")), "LC_ALL": "C.UTF-8"}
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=environment, **more)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=HUNG, env=environment, **more)  # type: ignore[call-overload,no-any-return]
 
 
 @pytest.fixture

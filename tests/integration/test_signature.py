@@ -14,6 +14,7 @@ import pytest
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.outputs import manifest
 from imgbuild.outputs.signature import Signer, open_signer, read_sums, write_sums
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 
 PROGRAM = ROOT / ".venv/bin/imgbuild"
@@ -50,7 +51,7 @@ def signed(tmp_path: Path) -> tuple[Path, Path]:
     key = key_in(tmp_path)
     run = [PROGRAM, "--profile", "debian12-efi", "--no-image"]
     argv = [str(word) for word in (*run, "--output", tmp_path, "--sign-key", key)]
-    subprocess.run(argv, check=True, capture_output=True, timeout=120)
+    subprocess.run(argv, check=True, capture_output=True, timeout=HUNG)
     image = tmp_path / "debian12-efi/image"
     image.mkdir()
     (image / "debian12-efi.qcow2").write_bytes(b"a disk")
@@ -92,7 +93,7 @@ def test_a_run_without_the_key_leaves_no_old_signature(signed: tuple[Path, Path]
     (signed[0] / "image/debian12-efi.qcow2").unlink()
     for path in sorted((signed[0] / "image").iterdir()):
         path.unlink()
-    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=HUNG)
     assert "the signature of the old manifest is removed" in done.stderr
     assert not (signed[0] / "manifest.json.sig").exists()
 
@@ -164,7 +165,7 @@ def test_a_key_that_cannot_be_used_is_an_error_before_any_work(tmp_path: Path) -
         open_signer(tmp_path / "text")
     run = [PROGRAM, "--profile", "debian12-efi", "--no-image"]
     argv = [str(word) for word in (*run, "--output", tmp_path / "out", "--sign-key", key)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=HUNG)
     assert (done.returncode, (tmp_path / "out").exists()) == (3, False), done.stderr
 
 

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.support.deadline import HUNG, Deadline
+
 LOGIN = "bob:s3cret-of-bob"
 
 
@@ -51,7 +53,7 @@ class Site:
                 yield Site(f"http://{LOGIN}@127.0.0.1:{port}", server.server_address[1], served / "file", log)
             finally:
                 proxy.terminate()
-                proxy.wait(timeout=30)
+                proxy.wait(timeout=HUNG)
                 server.shutdown()
 
 
@@ -93,10 +95,10 @@ def _tinyproxy(folder: Path, port: int, log: Path, upstream: int) -> subprocess.
         ["tinyproxy", "-d", "-c", str(folder / "tinyproxy.conf")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    end = time.monotonic() + 60
+    deadline = Deadline(60)
     while True:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return process
-        assert process.poll() is None and time.monotonic() < end, "tinyproxy does not start"
+        assert process.poll() is None and not deadline.passed(), "tinyproxy does not start"
         time.sleep(0.05)

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.deadline import HUNG, Deadline
+
 _CONFIG = """
 version: 0.1
 log: {{accesslog: {{disabled: true}}, level: error}}
@@ -49,18 +51,18 @@ def docker_registry(folder: Path) -> Iterator[int]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 60
+        deadline = Deadline(60)
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=5).close()
                 break
             except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                assert process.poll() is None and not deadline.passed(), (folder / "log").read_text()
                 time.sleep(0.05)
         yield port
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=HUNG)
 
 
 def push(port: int, name: str, archive: Path) -> None:

@@ -18,6 +18,7 @@ from imgbuild.config.cluster import Node
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.network import network_config
 from imgbuild.render.userdata import Include, user_data
+from tests.support.deadline import HUNG
 from tests.support.nodes import cluster_of, resolved, seed_of
 from tests.support.places import TESTS
 from tests.support.sysconfig import RELEASES, SCRIPTS, ifcfg, write
@@ -164,7 +165,7 @@ def test_the_kernel_takes_these_two_routes() -> None:
         ip route add 10.8.0.1/32 dev eth0 && ip route add 0.0.0.0/0 via 10.8.0.1 dev eth0 && ip route show default
     """
     done = subprocess.run(
-        ["unshare", "--net", "bash", "-c", script], capture_output=True, text=True, check=False, timeout=30
+        ["unshare", "--net", "bash", "-c", script], capture_output=True, text=True, check=False, timeout=HUNG
     )
     assert done.stdout.startswith("default via 10.8.0.1 dev eth0"), done.stderr
 

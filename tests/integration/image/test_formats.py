@@ -17,6 +17,7 @@ from imgbuild.config.profile.extras import Format
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.formats import FORMATS
 from imgbuild.image.formats.write import write_files
+from tests.support.deadline import HUNG
 from tests.support.image.plan import image_files
 from tests.support.image.recorder import Recorder
 
@@ -57,7 +58,7 @@ def sha256(path: Path) -> str:
 
 
 def called(*argv: str | Path) -> bytes:
-    return subprocess.run(argv, check=True, capture_output=True, timeout=120).stdout
+    return subprocess.run(argv, check=True, capture_output=True, timeout=HUNG).stdout
 
 
 def info(path: Path) -> dict[str, object]:

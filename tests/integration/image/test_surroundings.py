@@ -21,6 +21,7 @@ from imgbuild.fetch.download import download
 from imgbuild.image.rootfs.build import build_rootfs
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.surroundings import TRUST, refuse_logins, surroundings
+from tests.support.deadline import HUNG
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
 from tests.support.profiles import resolved
@@ -70,7 +71,7 @@ def test_apt_goes_through_it(site: Site, tmp_path: Path) -> None:
     }  # fmt: skip
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     with surroundings(profile(site.url)):
-        subprocess.run(["apt-get", "-q", *words, "update"], check=True, capture_output=True, timeout=120)
+        subprocess.run(["apt-get", "-q", *words, "update"], check=True, capture_output=True, timeout=HUNG)
     assert "mirror.corp.invalid" in site.log()
     assert [path.name for path in (tmp_path / "lists").iterdir() if "_Packages" in path.name]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadline import HUNG
+
 pytestmark = [pytest.mark.boot, pytest.mark.image, pytest.mark.slow]
 
 
@@ -21,7 +23,7 @@ def test_a_seed_without_logins_gets_one_for_this_boot(debian12_image: Callable[[
     folder = tmp_path / "debian12-efi"
     imgbuild = str(Path(sys.executable).with_name("imgbuild"))
     argv = [imgbuild, "--profile", "debian12-efi", "--no-image", "--output", str(tmp_path)]
-    subprocess.run(argv, check=True, capture_output=True, timeout=120)
+    subprocess.run(argv, check=True, capture_output=True, timeout=HUNG)
     shutil.copytree(debian12_image("efi") / "image", folder / "image")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["groups"]["image"] = json.loads((debian12_image("efi") / "manifest.json").read_text())["groups"]["image"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from imgbuild.render.install import install_tree
 from imgbuild.render.node import node_tree
 from imgbuild.render.stripped import without_comments
+from tests.support.deadline import HUNG
 from tests.support.profiles import resolved
 
 TARGETS = ("centos7-efi", "centos8-efi", "debian12-efi")
@@ -27,7 +28,7 @@ def scripts() -> Iterator[tuple[str, str]]:
 
 def minified(script: str) -> str:
     """What bash reads of a script, as shfmt prints it: no comments, no layout."""
-    done = subprocess.run(["shfmt", "-ln", "bash", "-mn"], input=script, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["shfmt", "-ln", "bash", "-mn"], input=script, capture_output=True, text=True, timeout=HUNG)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support.cri.client import Cri
 from tests.support.cri.grpc import GrpcError
+from tests.support.deadline import HUNG, Deadline
 
 _OWN = """
 [grpc]
@@ -30,16 +31,16 @@ def containerd(folder: Path, config: bytes) -> Iterator[Cri]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["containerd", "-c", str(folder / "config.toml")], stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 90
+        deadline = Deadline(90)
         while True:
             try:
                 cri.version()
                 break
             except GrpcError as error:
                 text = (folder / "log").read_text()
-                assert process.poll() is None and time.monotonic() < deadline, f"{error}\n{text}"
+                assert process.poll() is None and not deadline.passed(), f"{error}\n{text}"
                 time.sleep(0.1)
         yield cri
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=HUNG)

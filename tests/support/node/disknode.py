@@ -13,6 +13,7 @@ from pathlib import Path
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.render.disks import conf
+from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 from tests.support.profiles import resolved
 
@@ -134,7 +135,7 @@ class DiskNode:
         env = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         done = subprocess.run(
             [*argv, str(self.work), "PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "bash", "-c", program],
-            env=env, capture_output=True, text=True, timeout=120, check=False,
+            env=env, capture_output=True, text=True, timeout=HUNG, check=False,
         )  # fmt: skip
         rows = [line.split() for line in (self.work / "seen").read_text().splitlines()]
         return Done(done.returncode, done.stdout + done.stderr, {row[0]: (row[1], row[2]) for row in rows})
