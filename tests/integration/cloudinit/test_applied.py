@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -49,13 +50,20 @@ ODD = NodeTree(
 )
 
 
-def check_node(applied: Applied, given: Resolved, host: str, trees: list[NodeTree]) -> None:
-    """Files byte for byte, users, names, commands; and cloud-init itself is content."""
+def check_node(
+    applied: Applied, given: Resolved, host: str, trees: list[NodeTree], fetched: Sequence[NodeTree] = ()
+) -> None:
+    """Files byte for byte, users, names, commands; and cloud-init itself is content.
+
+    The files of ``fetched`` come by another way than user-data, and have their comments.
+    """
+    whole = {file.path for tree in fetched for file in tree.files}
     assert applied.errors == []
     assert applied.warnings == []
     for file in (f for tree in trees for f in tree.files):
         place = f"{file.path}.sent" if file.path == SETUP else file.path
-        assert applied.read(place) == sent(given, file).content, file.path
+        wanted = file if file.path in whole else sent(given, file)
+        assert applied.read(place) == wanted.content, file.path
         assert applied.mode(place) == file.mode, file.path
     assert applied.hostname == host
     assert applied.read("/etc/hostname") == f"{host}\n".encode()
@@ -171,7 +179,7 @@ def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path
     serve = f"#!/bin/sh\nsleep 3\nexec python3 -m http.server -b 127.0.0.1 -d {tmp_path}/www 8099 >/dev/null 2>&1\n"
     applied = apply_seed(seed, tmp_path, modules=module_list(given), macs=MACS, setup=REBOOTS, serve=serve)
     (applied.root / "var/lib/imgbuild-setup").touch()
-    check_node(applied, given, "static1", [*shared, own])
+    check_node(applied, given, "static1", [*shared, own], fetched=shared)
     assert "-r" in applied.read("/var/lib/imgbuild-shutdown").decode()
 
 
