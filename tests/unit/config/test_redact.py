@@ -219,6 +219,8 @@ def test_what_is_private_is_declared() -> None:
         ("cilium", "values", "extraEnv", 0, "value"), ("cilium", "values", "extraConfig", "a"), (),
         ("cilium", "values", "hubble", "tls", "server", "key"), ("cilium", "values", "nobody"),
         ("cilium", "values", "extraArgs", 0),
+        # A mirror may be a mapping with a login.
+        ("containerd", "registries", "docker.io", "mirrors", 1),
     ]  # fmt: skip
     for path in private:
         assert is_private(path), path
@@ -226,7 +228,7 @@ def test_what_is_private_is_declared() -> None:
     public: list[tuple[str | int, ...]] = [
         ("extends",), ("extends", 0), ("cluster",), ("ca", "certificate"), ("kernel", "sysctl", "vm.swappiness"),
         ("nodes", 3, "settings", "time", "zone"), ("cilium", "values", "routingMode"), ("packages", "install"),
-        ("cilium", "values", "devices", 0), ("containerd", "registries", "docker.io", "mirrors", 1),
+        ("cilium", "values", "devices", 0), ("containerd", "nerdctl_full", "urls", 1),
     ]  # fmt: skip
     for path in public:
         assert not is_private(path), path

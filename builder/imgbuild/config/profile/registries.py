@@ -67,7 +67,11 @@ class Server(Model):
 
     auth: Annotated[
         Login | None,
-        Setting("Login at this host, for all programs that pull images. It is in the seeds alone.", scope="seed"),
+        Setting(
+            "Login at this host, for all programs that pull images. It is in the seeds alone.",
+            scope="seed",
+            secret=True,  # all of it: also a text in its place
+        ),
     ] = None
 
     @model_validator(mode="before")
