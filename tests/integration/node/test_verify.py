@@ -152,6 +152,7 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("debian12-efi", "cilium-bandwidth",
         lambda n: n.write("/etc/imgbuild/cluster.conf", CLUSTER_CONF.replace("'off'", "'on, with BBR'"))),
     ("debian12-efi", "coredns", lambda n: n.kubectl(COREDNS, "")),
+    ("debian12-efi", "addons", lambda n: (n.root / "var/lib/imgbuild/addons/ingress").unlink()),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "● a.service loaded failed failed\n")),
     ("debian12-efi", "failed-units", lambda n: n.answer("systemctl,list-units", "", 1)),
     ("debian12-efi", "ordering-cycles", lambda n: n.answer("journalctl", "", 1)),

@@ -217,6 +217,9 @@ class Node:
     def _cluster(self) -> None:
         """First boot is done, and all is well: what kubectl, nft and Cilium's agent say then."""
         self.write("/etc/imgbuild/cluster.conf", CLUSTER_CONF)
+        self.write("/etc/imgbuild/addons.conf", "addon name=ingress kind=manifest\n")
+        self.write("/var/lib/imgbuild/kubeadm.way", "init\n")
+        self.write("/var/lib/imgbuild/addons/ingress", "")
         self.write("/etc/kubernetes/admin.conf", "")
         self.write("/var/lib/imgbuild/firstboot.done", "2026-01-01T00:00:00Z\n")
         ready = 'get node node1 --output jsonpath={.status.conditions[?(@.type=="Ready")].status}'
