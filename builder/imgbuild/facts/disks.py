@@ -36,8 +36,7 @@ def in_order(disks: Sequence[Disk]) -> list[Disk]:
     """The disks in the order in which they are mounted: one is after those in whose folders it is mounted."""
     left, out = list(disks), []
     while left:
-        free = [disk for disk in left if not any(_in(disk, other) for other in left if other is not disk)]
-        out.append((free or left)[0])
+        out.append((_free(left) or left)[0])
         left.remove(out[-1])
     return out
 
@@ -45,12 +44,14 @@ def in_order(disks: Sequence[Disk]) -> list[Disk]:
 def loop(disks: Sequence[Disk]) -> list[Disk]:
     """The disks that each have to be mounted after the other; empty if there is an order."""
     left = list(disks)
-    while left:
-        free = [disk for disk in left if not any(_in(disk, other) for other in left if other is not disk)]
-        if not free:
-            return left
+    while free := _free(left):
         left = [disk for disk in left if disk not in free]
-    return []
+    return left
+
+
+def _free(left: Sequence[Disk]) -> list[Disk]:
+    """Those that are mounted in a folder of none of the others."""
+    return [disk for disk in left if not any(_in(disk, other) for other in left if other is not disk)]
 
 
 def _in(disk: Disk, other: Disk) -> bool:

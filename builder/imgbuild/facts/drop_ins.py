@@ -51,9 +51,7 @@ def merged(main: Mapping[str, Any], files: Sequence[DropIn], release: Version) -
     out = copy.deepcopy(dict(main))
     for file in files:
         for key, value in (file.table or {}).items():
-            if key == "plugins" and release.major < 2:
-                out.setdefault(key, {}).update(copy.deepcopy(value))
-            elif key in _WHOLE:
+            if key in _WHOLE or (key == "plugins" and release.major < 2):
                 out.setdefault(key, {}).update(copy.deepcopy(value))
             else:
                 out[key] = _merge(out.get(key), value)
