@@ -75,7 +75,7 @@ def _without_dns(node: Node) -> bool:
     network = node.network
     if network is None or network.dns:
         return False
-    return not any(part.dhcp for part in (*network.interfaces, *network.bonds, *network.vlans))
+    return not any(device.dhcp for device in network.devices)
 
 
 def _proxy(context: Context) -> None:

@@ -104,20 +104,14 @@ def _kubeadm(profile: Profile) -> Iterator[Image]:
     tables = versions("kubernetes-images")
     local = section(profile, "etcd").get("local")
     own = {"coredns": section(profile, "dns"), "etcd": local if isinstance(local, dict) else {}}
+    keys: dict[str, Path] = {"coredns": ("dns",), "etcd": ("etcd", "local")}
     for part in ("coredns",) if etcd(profile).external else ("coredns", "etcd"):
-        at, tag = (
-            own[part].get("imageRepository"),
-            own[part].get("imageTag") or _since(tables[part], kubernetes.version),
-        )
-        path: Path = (
-            "kubernetes",
-            "kubeadm",
-            *(("dns",) if part == "coredns" else ("etcd", "local")),
-            "imageRepository",
-        )
+        at = own[part].get("imageRepository")
+        tag = own[part].get("imageTag") or _since(tables[part], kubernetes.version)
         folder = "coredns/" if part == "coredns" and (at or repository) == _UPSTREAM else ""
+        path = ("kubernetes", "kubeadm", *keys[part], "imageRepository") if at else key
         if tag is not None:
-            yield Image(f"{at or repository}/{folder}{part}:{tag}", part, path if at else key)
+            yield Image(f"{at or repository}/{folder}{part}:{tag}", part, path)
 
 
 def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.profile import Profile
+from imgbuild.facts.derive import networks
 from imgbuild.facts.endpoint import Reach
 
 METADATA = "169.254.169.254"
@@ -38,7 +39,7 @@ def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
         found.append(cluster.vip.address)
     kubernetes = profile.kubernetes
     if kubernetes.enabled:
-        found += [*kubernetes.pod_cidr.split(","), *kubernetes.service_cidr.split(",")]
+        found += map(str, (*networks(kubernetes.pod_cidr), *networks(kubernetes.service_cidr)))
         found += [".svc", f".{kubernetes.dns_domain}"]
     found += profile.proxy.no_proxy
     return list(dict.fromkeys([*found, *_named(found, _urls(profile.model_dump()))]))
@@ -47,7 +48,7 @@ def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
 def _interfaces(node: Node) -> Iterator[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
     network = node.network
     if network is not None:
-        for part in (*network.interfaces, *network.bonds, *network.vlans):
+        for part in network.devices:
             yield from map(ipaddress.ip_interface, part.addresses)
 
 
@@ -74,11 +75,11 @@ def _urls(value: object) -> Iterator[str]:
 
 def _named(found: Iterable[str], urls: Iterable[str]) -> Iterator[str]:
     """The hosts of ``urls`` that are addresses in one of the networks: for programs that know no networks."""
-    networks = [ipaddress.ip_network(part) for part in found if "/" in part]
+    known = [ipaddress.ip_network(part) for part in found if "/" in part]
     for url in urls:
         try:
             address = ipaddress.ip_address(urlsplit(url).hostname or "")
         except ValueError:
             continue
-        if any(address.version == network.version and address in network for network in networks):
+        if any(address.version == network.version and address in network for network in known):
             yield str(address)

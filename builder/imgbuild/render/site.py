@@ -36,9 +36,9 @@ def proxy_variables(profile: Profile, without: list[str]) -> dict[str, str]:
 def proxy_files(resolved: Resolved, cluster: Cluster, node: Node, where: Reach) -> Iterator[SeedFiles]:
     """The proxy's variables, and what takes them: units, login shells, sudo."""
     profile = resolved.profile
+    if profile.proxy.http is None and profile.proxy.https is None:
+        return  # before NO_PROXY, which asks all nodes and is made for each of them
     variables = proxy_variables(profile, no_proxy(profile, cluster, where))
-    if not variables:
-        return
     login = any(has_login(url) for url in (profile.proxy.http, profile.proxy.https) if url)
     content = render("node", f"{PROXY[1:]}.j2", variables=variables)
     yield SeedFiles([NodeFile(PROXY, content, 0o600 if login else 0o644)])
