@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from functools import cache
 from urllib.parse import urlsplit
 
 from imgbuild.config.cluster import Cluster, Node
@@ -29,9 +30,9 @@ def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
     found = [*_LOOPBACK, METADATA]
     for node in cluster.nodes:
         if len(cluster.nodes) <= MOST_NODES or node.role == "control-plane":
-            found += [node.name, *_addresses(node)]
+            found += [node.name, *(_interface(written)[0] for written in _static(node))]
         else:
-            found += _networks(node)
+            found += (_interface(written)[1] for written in _static(node))
     found += [address for address in where.control_planes.values() if address]
     if where.endpoint:
         found.append(where.endpoint.rpartition(":")[0].strip("[]"))
@@ -41,23 +42,20 @@ def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
     if kubernetes.enabled:
         found += map(str, (*networks(kubernetes.pod_cidr), *networks(kubernetes.service_cidr)))
         found += [".svc", f".{kubernetes.dns_domain}"]
-    found += profile.proxy.no_proxy
+    found = list(dict.fromkeys([*found, *profile.proxy.no_proxy]))
     return list(dict.fromkeys([*found, *_named(found, _urls(profile.model_dump()))]))
 
 
-def _interfaces(node: Node) -> Iterator[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
-    network = node.network
-    if network is not None:
-        for part in network.devices:
-            yield from map(ipaddress.ip_interface, part.addresses)
+def _static(node: Node) -> list[str]:
+    """The node's static addresses with their prefix lengths."""
+    return [address for part in (node.network.devices if node.network else []) for address in part.addresses]
 
 
-def _addresses(node: Node) -> list[str]:
-    return [str(interface.ip) for interface in _interfaces(node)]
-
-
-def _networks(node: Node) -> list[str]:
-    return [str(interface.network) for interface in _interfaces(node)]
+@cache  # each node's list has all nodes
+def _interface(written: str) -> tuple[str, str]:
+    """The address, and its network."""
+    interface = ipaddress.ip_interface(written)
+    return str(interface.ip), str(interface.network)
 
 
 def _urls(value: object) -> Iterator[str]:
