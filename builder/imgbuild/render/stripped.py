@@ -8,6 +8,7 @@ nothing else changes is tested for each script, with shfmt's own parser.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _COMMENT = re.compile(r"[ \t]*#.*(\n|$)")
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|(\\?[^\s;&|<>()'\"`$]+))")
@@ -16,6 +17,7 @@ _CODE = ("", "(", "`")
 """Contexts in which commands are read: the script itself, a subshell or substitution, an old substitution."""
 
 
+@cache  # every node gets the same few scripts, and reading one takes milliseconds
 def without_comments(script: str) -> str:
     """``script`` without the lines that are comments as a whole; the first line is kept if it is ``#!``."""
     reader = _Reader(script)
