@@ -218,7 +218,7 @@ class Cluster(Model):
         ),
     ]
 
-    @property
+    @cached_property
     def machines(self) -> int:
         """How many machines there are, at most."""
         return sum(node.count or 1 for node in self.nodes)
