@@ -44,20 +44,23 @@ def _keys(headings: Mapping[str, Any]) -> Iterator[str]:
 
 def is_known(tables: Listed, path: Sequence[str | int]) -> bool:
     """Whether the tables have a key, or keys below it."""
-    key = ".".join(part for part in path if isinstance(part, str))
+    key = _key(path)
     return _of_map(tables, path) or any(known == key or known.startswith(f"{key}.") for known in _table(tables.known))
 
 
 def _of_map(tables: Listed, path: Sequence[str | int]) -> bool:
     """Whether the last part is a name that the user chooses, below a key of the tables."""
-    return ".".join([*(part for part in path[:-1] if part != ITEM and isinstance(part, str)), "*"]) in _table(
-        tables.known
-    )
+    return f"{_key(path[:-1])}.*" in _table(tables.known)
+
+
+def _key(path: Sequence[str | int]) -> str:
+    """A path as the tables write it: list items count as their key."""
+    return ".".join(part for part in path if part != ITEM and isinstance(part, str))
 
 
 def _listed(tables: Listed, path: Sequence[str | int]) -> bool:
-    """Whether the tables allow the value at ``path`` to be shown. List items count as their key."""
-    key = ".".join(str(part) for part in path if part != ITEM and isinstance(part, str))
+    """Whether the tables allow the value at ``path`` to be shown."""
+    key = _key(path)
     known = key in _table(tables.known) or _of_map(tables, path)
     return known and not any(key == secret or key.startswith(f"{secret}.") for secret in _table(tables.secret))
 
