@@ -25,7 +25,7 @@ def check(context: Context) -> None:
         given = context.cluster_layered.data if context.cluster_layered is not None else {}
         for key in ("balancer_port", "balancer_image"):
             if key in given:
-                say("IB467", (key,), f"{key} has no effect without a balancer", f"set balancer: local, or remove {key}")
+                say("IB469", (key,), f"{key} has no effect without a balancer", f"set balancer: local, or remove {key}")
         return
     for key in ("endpoint", "vip"):
         if getattr(cluster, key) is not None:
@@ -39,7 +39,7 @@ def check(context: Context) -> None:
     if owner is not None:
         free = next(p for p in (7443, 7444) if p != api)
         say(
-            "IB466", ("balancer_port",), f"{port} is a port of {owner}, on the same node",
+            "IB429", ("balancer_port",), f"{port} is a port of {owner}, on the same node",
             f"set balancer_port to a free port, such as {free}",
         )  # fmt: skip
     if any("network" in path for path in context.cluster_recovered):

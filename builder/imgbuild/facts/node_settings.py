@@ -110,7 +110,7 @@ def refuse_for_all(settled: Settled, path: Path, findings: Findings) -> None:
     what = "is part of the image" if nearest(Profile, path).cluster_wide else "decides which image the nodes boot from"
     stock = ", or use --mode stock" if nearest(Profile, path).cluster_wide else ""
     report(
-        findings, settled.resolved.layered, "IB444", path,
+        findings, settled.resolved.layered, "IB428", path,
         f"{format_path(path)} {what}, which does not depend on the cluster file: this value would be lost",
         f"set it in the profile{stock}",
     )  # fmt: skip

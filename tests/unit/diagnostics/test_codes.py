@@ -15,7 +15,7 @@ import pytest
 
 from imgbuild.config.data import data_dir, versions
 from imgbuild.config.moment import RELEASED, Moment
-from imgbuild.diagnostics.codes import CODES, RETIRED
+from imgbuild.diagnostics.codes import CODES, FAMILIES, RETIRED
 from imgbuild.diagnostics.codes.row import Code, cluster_text, profile_text
 from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
 from imgbuild.diagnostics.severity import Severity
@@ -93,6 +93,11 @@ def test_the_table_has_every_code_of_the_source_and_no_other() -> None:
     used = {*re.findall(r'"(IB[0-9]{3})"', source), *(rule["code"] for rule in versions("cilium-agent")["rules"])}
     assert used == set(CODES)
     assert not RETIRED & set(CODES)
+
+
+def test_no_two_findings_have_one_code() -> None:
+    every = [row.code for family in FAMILIES for row in family.CODES]
+    assert sorted(every) == sorted(set(every))
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -65,7 +65,7 @@ def test_in_stock_mode_there_is_no_image(tmp_path: Path) -> None:
     assert ready is not None, found
     assert b"vm.swappiness" in ready.rendered.groups["nodes"]["b/user-data"].content
     ready, found = given(tmp_path, "{target: centos8}", "stock")
-    assert ready is None and found[0].code == "IB444" and "--mode stock" not in found[0].hint
+    assert ready is None and found[0].code == "IB428" and "--mode stock" not in found[0].hint
 
 
 def test_a_finding_of_a_check_names_the_key_as_it_is_written(tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ CODES = (
         """,
     ),
     Code(
-        "IB466",
+        "IB429",
         ERROR,
         "The balancer's port is another program's",
         why="Both are in the host's network, and only one of them would start.",
@@ -367,7 +367,7 @@ CODES = (
         """,
     ),
     Code(
-        "IB467",
+        "IB469",
         WARNING,
         "Port or image of a balancer that there is not",
         why="Without `balancer: local` no node has a balancer.",

@@ -106,7 +106,7 @@ CODES = (
         """,
     ),
     Code(
-        "IB444",
+        "IB428",
         ERROR,
         "The cluster file's settings change the image",
         why=(
