@@ -10,6 +10,7 @@ from imgbuild.config.cluster import Node
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
 from imgbuild.facts import endpoint
+from imgbuild.facts.derive import as_address
 
 Networks = tuple[Network, ...]
 
@@ -26,18 +27,11 @@ def check(context: Context, pods: Networks, services: Networks) -> None:
     if kubernetes.node_ip is None:
         return
     path = ("kubernetes", "node_ip")
-    if _is_address(kubernetes.node_ip):
+    if as_address(kubernetes.node_ip) is not None:
         _address(context, path, "IB486", kubernetes.node_ip, context.nodes, (pods, services))
         return
     for number, node in context.nodes:
         _interface(context, path, number, node, kubernetes.node_ip, services[0].version)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(text))
-    except ValueError:
-        return False
 
 
 def _address(

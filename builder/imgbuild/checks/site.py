@@ -11,6 +11,7 @@ from cryptography import x509
 from imgbuild.checks.context import Context
 from imgbuild.config import certificates
 from imgbuild.config.cluster import Node
+from imgbuild.facts.derive import as_address
 
 # What sets a proxy in an environment file, a drop-in, a shell script, yum.conf and apt.conf.
 _PROXY = re.compile(r"(?im)\bhttps?_proxy\s*=|^\s*proxy\s*=\s*\S|Acquire::https?::proxy")
@@ -50,7 +51,7 @@ def check_endpoint(context: Context) -> None:
     if cluster.endpoint is None:
         return
     host = cluster.endpoint.rpartition(":")[0].strip("[]")
-    if _is_address(host) or host in context.profile.hosts:
+    if as_address(host) is not None or host in context.profile.hosts:
         return
     lost = [node.name for _, node in context.nodes if _without_dns(node)]
     if lost:
@@ -61,14 +62,6 @@ def check_endpoint(context: Context) -> None:
             f"write settings: {{hosts: {{{host}: ADDRESS}}}} in the cluster file, or dns: in the nodes' network",
             who=lost,
         )  # fmt: skip
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _without_dns(node: Node) -> bool:

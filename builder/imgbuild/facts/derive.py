@@ -80,6 +80,14 @@ def networks(written: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Networ
     return tuple(map(ipaddress.ip_network, written.split(",")))
 
 
+def as_address(value: object) -> str | None:
+    """An address in its usual form; None for null, a name, and an invalid address, which is reported elsewhere."""
+    try:
+        return str(ipaddress.ip_address(value)) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def device_names(value: object) -> list[str]:
     """The interfaces that a value of Cilium's chart names: a list, or text with blanks or commas. eth+ is a pattern."""
     return [str(name) for name in value] if isinstance(value, list) else re.findall(r"[^\s,{}]+", str(value or ""))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from imgbuild.config.cluster import Cluster, Node, Vip
 from imgbuild.config.profile import Profile
-from imgbuild.facts.derive import networks
+from imgbuild.facts.derive import as_address, networks
 
 NODE_IP = "@NODE_IP@"
 """Placeholder in the seed's files for an address that only the node knows: first boot replaces it."""
@@ -75,7 +75,7 @@ def node_ip(profile: Profile, node: Node) -> str:
 def node_interface(profile: Profile, node: Node) -> str | None:
     """The interface of ``node_ip`` if first boot has to look up an address of it, which comes by DHCP."""
     chosen = _chosen(profile, node)
-    if chosen is None or _address(chosen) is not None:
+    if chosen is None or as_address(chosen) is not None:
         return None
     return chosen if None in (_main_address(profile, node), *_second_addresses(profile, node)) else None
 
@@ -84,7 +84,7 @@ def _second_addresses(profile: Profile, node: Node) -> list[str | None]:
     """The static address of the second family, of a dual-stack cluster."""
     _, *second = families(profile)
     chosen = _chosen(profile, node)
-    interface = chosen if chosen is not None and _address(chosen) is None else None
+    interface = chosen if chosen is not None and as_address(chosen) is None else None
     return [_static_address(node, family, interface) for family in second]
 
 
@@ -94,12 +94,12 @@ def _main_address(profile: Profile, node: Node) -> str | None:
     chosen = _chosen(profile, node)
     if chosen is None:
         return _static_address(node, family) or _static_address(node, None)
-    return _address(chosen) or _static_address(node, family, chosen)
+    return as_address(chosen) or _static_address(node, family, chosen)
 
 
 def _advertised(profile: Profile, node: Node) -> str | None:
     if "advertise_address" in _settings(node):
-        return _address(_settings(node)["advertise_address"])
+        return as_address(_settings(node)["advertise_address"])
     return profile.kubernetes.advertise_address if node.role == "control-plane" else None
 
 
@@ -118,14 +118,6 @@ def _settings(node: Node) -> Mapping[str, object]:
 def families(profile: Profile) -> list[int]:
     """4 or 6, or both: the families of the Services and so of the nodes' addresses. The first is the API server's."""
     return [network.version for network in networks(profile.kubernetes.service_cidr)]
-
-
-def _address(value: object) -> str | None:
-    """An address from a profile; None for null and for an invalid one, which is reported elsewhere."""
-    try:
-        return str(ipaddress.ip_address(value)) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def _static_address(node: Node, family: int | None, interface: str | None = None) -> str | None:
