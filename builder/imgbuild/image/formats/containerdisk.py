@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from imgbuild.image.formats.member import add
+
 _OWNER = 107
 _TYPE = "application/vnd.oci.image"
 
@@ -94,10 +96,10 @@ def write_containerdisk(qcow2: Path, name: str, output: Path, epoch: int) -> Non
             (_path(manifest), manifest),
             (_path(config), config),
         ):
-            tar.addfile(_member(path, len(content), epoch), io.BytesIO(content))
+            add(tar, path, content, len(content), epoch)
         with qcow2.open("rb") as disk:
             layer = _Layer(disk, size, epoch)
-            tar.addfile(_member(f"blobs/sha256/{digest}", total, epoch), io.BufferedReader(layer))
+            add(tar, f"blobs/sha256/{digest}", io.BufferedReader(layer), total, epoch)
 
 
 def _json(data: Mapping[str, Any]) -> bytes:
@@ -110,9 +112,3 @@ def _blob(content: bytes) -> dict[str, Any]:
 
 def _path(content: bytes) -> str:
     return f"blobs/sha256/{hashlib.sha256(content).hexdigest()}"
-
-
-def _member(name: str, size: int, epoch: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.mode = size, epoch, 0o644
-    return info

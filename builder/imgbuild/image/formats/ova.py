@@ -7,7 +7,6 @@ whose drivers are in every initramfs (profiles/versions/drivers.yaml). The drive
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from imgbuild.config.target import Firmware, VmwareGuest
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.checksum import sha256_of
+from imgbuild.image.formats.member import add
 
 HARDWARE = "vmx-13"
 CPUS = 2
@@ -146,12 +146,6 @@ def write_ova(vmdk: Path, raw: Path, name: str, about: Appliance, output: Path, 
     with tarfile.open(output, "w", format=tarfile.USTAR_FORMAT) as tar:
         # The descriptor comes first, so that an importer can read it before the disk has arrived.
         for file, content in ((f"{name}.ovf", text), (f"{name}.mf", manifest)):
-            tar.addfile(_member(file, len(content), epoch), io.BytesIO(content))
+            add(tar, file, content, len(content), epoch)
         with vmdk.open("rb") as stream:
-            tar.addfile(_member(disk, size, epoch), stream)
-
-
-def _member(name: str, size: int, epoch: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.mode = size, epoch, 0o644
-    return info
+            add(tar, disk, stream, size, epoch)
