@@ -211,15 +211,17 @@ async def _overlay(spec: MachineSpec, work: Path) -> Path:
         return overlay
     disk = str(spec.disk.resolve())
     # The format is never guessed: a raw disk whose first bytes are those of a qcow2 could name any file of the host.
-    info = json.loads(await _qemu_img(spec, "info", "-f", spec.driver, "--output=json", disk))
+    wrong = f"name a {spec.driver} disk image, as imgbuild builds it"
+    info = json.loads(await _qemu_img("info", "-f", spec.driver, "--output=json", disk, hint=wrong))
     if "backing-filename" in info:
         raise HostError(f"{spec.disk} is not a standalone disk image: it has a backing file", "build it with imgbuild")
     size = max(spec.disk_size_gib << 30, int(info["virtual-size"]))
-    await _qemu_img(spec, "create", "-q", "-f", "qcow2", "-b", disk, "-F", spec.driver, str(overlay), str(size))
+    create = ("create", "-q", "-f", "qcow2", "-b", disk, "-F", spec.driver, str(overlay), str(size))
+    await _qemu_img(*create, hint="check that there is space left")
     return overlay
 
 
-async def _qemu_img(spec: MachineSpec, *arguments: str) -> bytes:
+async def _qemu_img(*arguments: str, hint: str) -> bytes:
     process = await asyncio.create_subprocess_exec(
         *(_tool("qemu-img"), *arguments),
         stdin=asyncio.subprocess.DEVNULL,
@@ -229,7 +231,7 @@ async def _qemu_img(spec: MachineSpec, *arguments: str) -> bytes:
     output, complaint = await process.communicate()
     if process.returncode != 0:
         said = complaint.decode(errors="replace").strip()
-        raise HostError(f"qemu-img {arguments[0]} failed on {spec.disk}: {said}", "check that there is space left")
+        raise HostError(f"qemu-img {arguments[0]} failed: {said}", hint)
     return output
 
 

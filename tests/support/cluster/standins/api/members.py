@@ -1,7 +1,7 @@
 """Several control planes: each API server holds all objects and passes its changes on, in etcd's place.
 
-The newest revision wins. That is enough for one writer at a time, which is what the tests have. As with etcd, nothing
-works while half of the members are away, and a member that was taken out has nothing to say any more.
+Of each object the newest revision wins, so members that write different objects at the same time lose nothing. As with
+etcd, nothing works while half of the members are away, and nobody listens to a member that was taken out.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Members:
         elif data and "leave" in data:
             self.leave(data["leave"])
         elif data and data["from"] in self.listed():
-            self._store.load(data["all"], newer=True)
+            self._store.load(data["all"])
         return self._store.dump()
 
     def leave(self, server: str) -> None:

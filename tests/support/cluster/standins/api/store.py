@@ -36,6 +36,8 @@ class Store:
         self.told: Callable[[], None] = lambda: None
         """Called after a change of this server's own, to pass it on to the other members."""
         self._objects: dict[Key, Object] = {}
+        self._deleted: dict[Key, int] = {}
+        """The revision at which each object went: without it, another member's copy would bring the object back."""
         self._events: list[tuple[int, str, Key, Object]] = []
         self.revision = 1
         if self.file.exists():
@@ -43,23 +45,33 @@ class Store:
 
     def dump(self) -> dict[str, Any]:
         with self.changed:
-            return {"revision": self.revision, "objects": [[list(k), o] for k, o in self._objects.items()]}
+            objects = [[list(k), copy.deepcopy(o)] for k, o in self._objects.items()]
+            deleted = [[list(k), at] for k, at in self._deleted.items()]
+            return {"revision": self.revision, "objects": objects, "deleted": deleted}
 
-    def load(self, data: dict[str, Any], *, newer: bool = False) -> None:
-        """Take another member's objects for this one's; with ``newer`` only if they are."""
+    def load(self, data: dict[str, Any]) -> None:
+        """Merge another member's objects: of each object the newer state wins, on every member the same one."""
+        theirs = {_key(k): o for k, o in data["objects"]}
+        deleted = {_key(k): at for k, at in data["deleted"]}
         with self.changed:
-            if newer and data["revision"] <= self.revision:
-                return
-            fresh = {(k[0], k[1], k[2], k[3]): o for k, o in data["objects"]}
-            for key, gone in self._objects.items():
-                if key not in fresh:
-                    self._event(data["revision"], "DELETED", key, gone)
+            fresh = {k: o for k, o in theirs.items() if _state(o) > self._state_of(k)}
+            gone = {k: at for k, at in deleted.items() if (at, "") > self._state_of(k)}
+            self.revision = max(self.revision, data["revision"]) + bool(fresh or gone)
             for key, there in fresh.items():
-                if self._objects.get(key) != there:
-                    self._event(data["revision"], "MODIFIED" if key in self._objects else "ADDED", key, there)
-            self._objects, self.revision = fresh, data["revision"]
-            self._keep()
-            self.changed.notify_all()
+                self._event(self.revision, "MODIFIED" if key in self._objects else "ADDED", key, there)
+                self._objects[key] = there
+                self._deleted.pop(key, None)
+            for key, at in gone.items():
+                self._deleted[key] = at
+                if key in self._objects:
+                    self._event(self.revision, "DELETED", key, self._objects.pop(key))
+            if fresh or gone:
+                self._keep()
+                self.changed.notify_all()
+
+    def _state_of(self, key: Key) -> tuple[int, str]:
+        there = self._objects.get(key)
+        return _state(there) if there else (self._deleted.get(key, 0), "")
 
     def get(self, key: Key) -> Object | None:
         with self.changed:
@@ -94,6 +106,7 @@ class Store:
             self.revision += 1
             meta["resourceVersion"] = str(self.revision)
             self._objects[key] = copy.deepcopy(fresh)
+            self._deleted.pop(key, None)
             self._event(self.revision, "MODIFIED" if old else "ADDED", key, fresh)
             self._keep()
             self.changed.notify_all()
@@ -107,6 +120,7 @@ class Store:
                 return None
             self.revision += 1
             gone["metadata"]["resourceVersion"] = str(self.revision)
+            self._deleted[key] = self.revision
             self._event(self.revision, "DELETED", key, gone)
             self._keep()
             self.changed.notify_all()
@@ -123,3 +137,13 @@ class Store:
 
     def _keep(self) -> None:
         write(self.file, json.dumps(self.dump()))
+
+
+def _key(parts: list[str]) -> Key:
+    group, plural, namespace, name = parts
+    return group, plural, namespace, name
+
+
+def _state(found: Object) -> tuple[int, str]:
+    """Orders two states of one object; its text decides between two that were written at the same revision."""
+    return int(found["metadata"]["resourceVersion"]), json.dumps(found, sort_keys=True)
