@@ -76,6 +76,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, standin: Path) -> Iterator
             services(node)
         said = first.ok("kubeadm", "init", "--config", "/etc/init.yaml")
         assert "initialized successfully" in said
+        wait(lambda: "node1" in first.run("kubectl", *ADMIN, "get", "nodes").stdout, 60, "the first node's own object")
         ca = first.read("/etc/kubernetes/pki/ca.crt")
         yield Cluster(first, second, pin(ca.encode()))
 
