@@ -19,8 +19,8 @@ from imgbuild.config.layers import Layered
 from imgbuild.config.load import load
 from imgbuild.config.moment import Moment, read_moment
 from imgbuild.config.secrets_file import MadeMeanwhile
-from imgbuild.diagnostics.errors import HostError
-from imgbuild.diagnostics.findings import Findings, InvalidInput, Mark
+from imgbuild.diagnostics.errors import HostError, InvalidInput
+from imgbuild.diagnostics.findings import Findings, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.node_settings import Own, settle

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.config.layers import shipped
+from imgbuild.config.shipped import shipped
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.outputs.manifest import mixed, read_manifest
 from imgbuild.outputs.rendered import GROUPS

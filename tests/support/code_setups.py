@@ -27,7 +27,8 @@ from imgbuild.config.secrets import make
 from imgbuild.config.setting import Setting
 from imgbuild.config.source import parse
 from imgbuild.config.target import load_target
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.facts.resolved import resolve
 from imgbuild.pipeline import Request, prepare
 from tests.support.checking import ADMIN, look

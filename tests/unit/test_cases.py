@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
 from tests.support.checking import dated

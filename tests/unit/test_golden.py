@@ -16,8 +16,8 @@ from dataclasses import replace
 import pytest
 
 from imgbuild.config.data import data_dir
-from imgbuild.config.layers import shipped
 from imgbuild.config.moment import RELEASED, Moment
+from imgbuild.config.shipped import shipped
 from imgbuild.config.target import target_names
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.outputs.rendered import Rendered

@@ -12,9 +12,10 @@ from itertools import groupby
 
 from pydantic import ValidationError
 
-from imgbuild.config.layers import Layered, is_shipped
+from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded
 from imgbuild.config.profile import Profile
+from imgbuild.config.shipped import is_shipped
 from imgbuild.diagnostics.findings import Finding, Findings, Path, format_path
 from imgbuild.facts.resolved import Resolved, resolve
 

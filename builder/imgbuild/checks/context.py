@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imgbuild.config.cluster import Cluster, Node
-from imgbuild.config.layers import Layered, is_shipped, report
+from imgbuild.config.layers import Layered, report
 from imgbuild.config.moment import Moment
 from imgbuild.config.node_network import Addresses
 from imgbuild.config.profile import Profile
+from imgbuild.config.shipped import is_shipped
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.facts.derive import networks

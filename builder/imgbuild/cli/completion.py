@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from imgbuild.config.layers import shipped
+from imgbuild.config.shipped import shipped
 
 
 def profile_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

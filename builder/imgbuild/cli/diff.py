@@ -14,9 +14,8 @@ from imgbuild.cli.difference import Difference
 from imgbuild.cli.options import layer_option
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
-from imgbuild.config.layers import shipped
-from imgbuild.diagnostics.errors import UsageError
-from imgbuild.diagnostics.findings import InvalidInput
+from imgbuild.config.shipped import shipped
+from imgbuild.diagnostics.errors import InvalidInput, UsageError
 from imgbuild.pipeline import Request
 
 _TROUBLE = 2  # like diff(1): with --exit-code, 1 means that they differ

@@ -14,7 +14,8 @@ from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import load
-from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.node_settings import settle
 
 

@@ -11,7 +11,7 @@ import click
 from imgbuild.cli.options import Place
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
-from imgbuild.config.layers import PROFILE_NAME, shipped
+from imgbuild.config.shipped import PROFILE_NAME, shipped
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.outputs.caller import give_file, make_folder
 

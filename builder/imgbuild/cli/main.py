@@ -14,7 +14,6 @@ from imgbuild import __version__
 from imgbuild.cli.commands import Commands
 from imgbuild.cli.options import Given, Place, input_options, name_option, output_option
 from imgbuild.cli.output import Says, ends_well
-from imgbuild.diagnostics.findings import Findings
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,6 +51,7 @@ def main(
             raise click.UsageError(f"put the options after the command: imgbuild {context.invoked_subcommand} …")
         return
     request = given.request(name)
+    from imgbuild.diagnostics.findings import Findings
     from imgbuild.image.cache import default_cache
     from imgbuild.outputs.signature import open_signer
     from imgbuild.pipeline import prepare, write

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgbuild.cli.completion import keys_to_set, layer_names, profile_names
-from imgbuild.config.layers import PROFILE_NAME, shipped
+from imgbuild.config.shipped import PROFILE_NAME, shipped
 
 if TYPE_CHECKING:
     from imgbuild.pipeline import Request

@@ -12,33 +12,45 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.text import Text
 
 from imgbuild.cli.interrupted import early, no_memory
-from imgbuild.cli.terminal import Console, never_fail_to_encode
-from imgbuild.diagnostics.errors import ImgbuildError
-from imgbuild.diagnostics.findings import Findings, InvalidInput, arranged
-from imgbuild.diagnostics.jsonform import finding_json
+from imgbuild.diagnostics.errors import ImgbuildError, InvalidInput
 from imgbuild.diagnostics.jsonlines import json_line
 from imgbuild.diagnostics.mask import mask
-from imgbuild.diagnostics.progress import JsonSteps, PlainSteps, Steps, TerminalSteps
-from imgbuild.diagnostics.text import print_findings
+
+if TYPE_CHECKING:
+    from imgbuild.cli.terminal import Console
+    from imgbuild.diagnostics.findings import Findings
+    from imgbuild.diagnostics.progress import Steps
 
 Command = Callable[..., Any]
 
 
 class Says:
-    """The streams of one command."""
+    """The streams of one command. rich is imported when something is written: help and completion do without it."""
 
     def __init__(self, form: str) -> None:
         self.json = form == "json"
-        never_fail_to_encode()
-        self.out = Console()
-        self.err = Console(stderr=True)
+        _never_fail_to_encode()
         self._result: dict[str, object] = {}
+
+    @cached_property
+    def out(self) -> Console:
+        """Standard output."""
+        from imgbuild.cli.terminal import Console
+
+        return Console()
+
+    @cached_property
+    def err(self) -> Console:
+        """Standard error."""
+        from imgbuild.cli.terminal import Console
+
+        return Console(stderr=True)
 
     def event(self, event: str, **fields: object) -> None:
         """One line of the JSON form."""
@@ -46,6 +58,8 @@ class Says:
 
     def steps(self) -> Steps:
         """Progress in the requested format."""
+        from imgbuild.diagnostics.progress import JsonSteps, PlainSteps, TerminalSteps
+
         if self.json:
             return JsonSteps(sys.stdout)
         return TerminalSteps(self.err) if self.err.is_terminal else PlainSteps(sys.stderr)
@@ -53,9 +67,14 @@ class Says:
     def findings(self, findings: Findings) -> None:
         """All findings."""
         if self.json:
+            from imgbuild.diagnostics.findings import arranged
+            from imgbuild.diagnostics.jsonform import finding_json
+
             for finding in arranged(findings.items):
                 self.event("finding", **finding_json(finding))
         elif findings.items:
+            from imgbuild.diagnostics.text import print_findings
+
             print_findings(self.err, findings.items)
 
     def note(self, text: str) -> None:
@@ -63,6 +82,8 @@ class Says:
         if self.json:
             self.event("note", text=mask(text))
         else:
+            from rich.text import Text
+
             self.err.print(Text(mask(text)))
 
     def error(self, error: ImgbuildError) -> None:
@@ -70,6 +91,8 @@ class Says:
         if self.json:
             self.event("error", message=mask(str(error)), hint=mask(error.hint))
             return
+        from rich.text import Text
+
         self.err.print(Text.assemble(("error:", "bold red"), f" {mask(str(error))}"))
         for line in mask(error.hint).splitlines():
             self.err.print(Text.assemble("  ", ("fix:", "green"), f" {line}"))
@@ -122,6 +145,13 @@ def ends_well(command: Command) -> Command:
             sys.exit(code)
 
     return _last_option(_FORMAT, run)
+
+
+def _never_fail_to_encode() -> None:
+    """A terminal that cannot show a character (LC_ALL=C) gets its number, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _no_more_output() -> None:

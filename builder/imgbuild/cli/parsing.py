@@ -6,7 +6,7 @@ from collections import Counter
 
 import click
 
-from imgbuild.config.layers import shipped
+from imgbuild.config.shipped import shipped
 
 
 class Command(click.Command):

@@ -6,7 +6,7 @@ import click
 
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
-from imgbuild.config.layers import shipped
+from imgbuild.config.shipped import shipped
 
 
 @click.command("profiles", cls=Command)

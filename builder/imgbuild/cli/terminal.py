@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from rich.console import Console as RichConsole
 
@@ -21,10 +20,3 @@ class Console(RichConsole):
     def on_broken_pipe(self) -> None:
         """Leave it to the caller: rich would exit with 1, which means errors in the input."""
         raise BrokenPipeError
-
-
-def never_fail_to_encode() -> None:
-    """A terminal that cannot show a character (LC_ALL=C) gets its number, not a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")

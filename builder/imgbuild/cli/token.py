@@ -15,8 +15,8 @@ from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.kept_secrets import default_path, load_secrets
 from imgbuild.config.moment import read_moment
 from imgbuild.config.secrets import Secrets
-from imgbuild.diagnostics.errors import UsageError
-from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput, UsageError
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.bootstrap_token import secret_document, secret_name, secret_text
 from imgbuild.image.build import image_id

@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -29,6 +27,8 @@ def versions(name: str) -> dict[str, Any]:
 
     For imgbuild's own files, which need no places. A test compares it with ``source.read``.
     """
+    import yaml  # not at the top: help and completion, which need no table, take a third less time
+
     text = (data_dir("profiles") / "versions" / f"{name}.yaml").read_text(encoding="utf-8")
     table: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
     return table

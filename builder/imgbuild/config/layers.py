@@ -20,6 +20,7 @@ import yaml
 from imgbuild.config import renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.redact import is_private
+from imgbuild.config.shipped import shipped
 from imgbuild.config.source import MAX_DEPTH, NOT_TEXT, Document, parse, read
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
@@ -28,10 +29,6 @@ MAX_FILES = 100  # "extends: [b, b]" twenty files deep is a million reads
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*$")
 _SET_PART = re.compile(r'"(?P<quoted>[^"]*)"|(?P<plain>[^."\[\]]+)|\[(?P<index>[0-9]{1,6})\]')
 _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
-
-
-PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
-"""A profile's name, which is also that of the output folder."""
 
 
 @dataclass
@@ -113,12 +110,6 @@ def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield from _walk(child, (*path, key))
 
 
-def shipped(kind: str) -> list[str]:
-    """The names of the files that imgbuild ships: kind is "profiles", "layers" or "targets"."""
-    folder = data_dir("profiles") if kind == "profiles" else data_dir("profiles") / kind
-    return sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base")
-
-
 def report(
     findings: Findings,
     layered: Layered | None,
@@ -133,14 +124,6 @@ def report(
     """Add a finding about the key at ``path``, at the place that set it; ``layered`` is None if no file did."""
     mark = layered.mark(path) if layered is not None else None
     findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser, who=who)
-
-
-@cache
-def is_shipped(file: str) -> bool:
-    """Whether ``file``, as messages name it, is one that imgbuild ships."""
-    names = {f"profiles/{name}.yaml" for name in (*shipped("profiles"), "base")}
-    below = {f"profiles/{kind}/{name}.yaml" for kind in ("layers", "targets") for name in shipped(kind)}
-    return file in names | below
 
 
 _EXTENDED = {"profiles": ("profiles", "layers"), "layers": ("layers", "profiles")}

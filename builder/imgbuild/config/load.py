@@ -12,19 +12,9 @@ from pydantic import ValidationError
 
 from imgbuild.config import dereference, misplaced, renamed
 from imgbuild.config.data import data_dir
-from imgbuild.config.layers import (
-    PROFILE_NAME,
-    Layered,
-    chain,
-    find,
-    is_file,
-    is_shipped,
-    lay_set,
-    missing,
-    parse_set,
-    shipped,
-)
+from imgbuild.config.layers import Layered, chain, find, is_file, lay_set, missing, parse_set
 from imgbuild.config.profile import Profile, ProfileFile
+from imgbuild.config.shipped import PROFILE_NAME, is_shipped, shipped
 from imgbuild.config.source import Document
 from imgbuild.config.target import Target, load_target, suggest, target_names
 from imgbuild.config.validate import real_path, validate

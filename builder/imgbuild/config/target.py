@@ -9,9 +9,11 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from imgbuild.config.data import data_dir
 from imgbuild.config.fields import Model
-from imgbuild.config.layers import closest, shipped
+from imgbuild.config.layers import closest
+from imgbuild.config.shipped import shipped
 from imgbuild.config.source import read
-from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Findings
 
 Firmware = Literal["bios", "efi"]
 

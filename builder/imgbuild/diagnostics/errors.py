@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imgbuild.diagnostics.findings import Findings
+
 
 class ImgbuildError(Exception):
     """A run that cannot continue.
@@ -26,3 +31,13 @@ class HostError(ImgbuildError):
     """The host cannot do it: a missing tool, no root, no space, no mirror, a failed build (exit code 3)."""
 
     exit_code = 3
+
+
+class InvalidInput(Exception):  # noqa: N818  (the input is wrong, not imgbuild)
+    """The input has errors: exit code 1, nothing written."""
+
+    exit_code = 1
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(f"{len(findings.errors)} errors in the input")
+        self.findings = findings

@@ -124,16 +124,6 @@ class Findings:
         return [f for f in self.items if f.severity is Severity.ERROR]
 
 
-class InvalidInput(Exception):  # noqa: N818  (the input is wrong, not imgbuild)
-    """The input has errors: exit code 1, nothing written."""
-
-    exit_code = 1
-
-    def __init__(self, findings: Findings) -> None:
-        super().__init__(f"{len(findings.errors)} errors in the input")
-        self.findings = findings
-
-
 def format_path(path: Sequence[str | int]) -> str:
     """A path as users write it: ``kernel.sysctl."net.ipv4.ip_forward"``, ``users[0].name``."""
     out = ""

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from imgbuild.config.data import data_dir, versions
-from imgbuild.config.layers import shipped
 from imgbuild.config.moment import Moment
+from imgbuild.config.shipped import shipped
 from imgbuild.config.target import load_target, target_names
 from imgbuild.diagnostics.findings import Finding
 from imgbuild.diagnostics.severity import Severity

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from imgbuild.config.cluster import DEFAULT
-from imgbuild.config.layers import shipped
 from imgbuild.config.load import load
+from imgbuild.config.shipped import shipped
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.render.cilium import cilium_values

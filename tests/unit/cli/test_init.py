@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from imgbuild.cli.init import CLUSTER, PROFILE, write_new
 from imgbuild.cli.main import main
-from imgbuild.config.layers import shipped
+from imgbuild.config.shipped import shipped
 from imgbuild.diagnostics.errors import HostError
 from tests.support.checking import ADMIN
 from tests.support.events import Event, findings_of

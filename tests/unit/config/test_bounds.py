@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from imgbuild.cli.terminal import Console
-from imgbuild.diagnostics.errors import HostError
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.diagnostics.errors import HostError, InvalidInput
+from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.jsonform import finding_json
 from imgbuild.diagnostics.mask import mask
 from imgbuild.diagnostics.severity import Severity

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgbuild.config.layers import MAX_FILES, Layered, chain, lay_set, parse_set, shipped
+from imgbuild.config.layers import MAX_FILES, Layered, chain, lay_set, parse_set
+from imgbuild.config.shipped import shipped
 from imgbuild.config.source import Document, parse
 from imgbuild.diagnostics.findings import Findings, Mark, format_path
 

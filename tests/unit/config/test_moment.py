@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from imgbuild.config.moment import RELEASED, Moment, read_moment
-from imgbuild.diagnostics.errors import HostError
-from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.diagnostics.errors import HostError, InvalidInput
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.pipeline import Request, prepare
 from tests.support.checking import codes, findings
 from tests.support.places import ROOT

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives import serialization
 from imgbuild.config.kept_secrets import Kept, load_secrets
 from imgbuild.config.secrets import Secrets, make
 from imgbuild.config.secrets_file import HEAD, MadeMeanwhile, clear
-from imgbuild.diagnostics.findings import Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.pipeline import Request, prepare, write

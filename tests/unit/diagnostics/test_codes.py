@@ -17,7 +17,8 @@ from imgbuild.config.data import data_dir, versions
 from imgbuild.config.moment import RELEASED, Moment
 from imgbuild.diagnostics.codes import CODES, FAMILIES, RETIRED
 from imgbuild.diagnostics.codes.row import Code, cluster_text, profile_text
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.pipeline import Request, prepare
 from tests.support.checking import ADMIN, KEY, look

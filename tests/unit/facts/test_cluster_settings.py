@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.outputs.manifest import values
 from imgbuild.pipeline import Input, Request, prepare
 from tests.support.checking import ADMIN

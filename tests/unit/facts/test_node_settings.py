@@ -15,7 +15,8 @@ from imgbuild.config.declared import places as declared_places
 from imgbuild.config.kept_secrets import load_secrets
 from imgbuild.config.load import load, overlaid
 from imgbuild.config.profile import Profile
-from imgbuild.diagnostics.findings import Finding, Findings, InvalidInput
+from imgbuild.diagnostics.errors import InvalidInput
+from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.render.nodefile import NodeFile
