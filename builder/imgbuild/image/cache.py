@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -146,12 +147,17 @@ def store(made: Path, entry: Path, sha256: str, facts: Mapping[str, Any] | None 
 
 
 def write_record(record: Path, about: Mapping[str, Any]) -> None:
-    """Write a JSON file that appears complete or not at all."""
-    part = record.with_name(f"{record.name}.part")
-    part.unlink(missing_ok=True)  # it could be a link
-    part.write_text(json.dumps(about, indent=1))
-    sync(part)
-    part.replace(record)
+    """Write a JSON file that appears complete or not at all, also if several processes write it at once."""
+    number, name = tempfile.mkstemp(prefix=f"{record.name}.", suffix=".part", dir=record.parent)
+    part = Path(name)
+    try:
+        with open(number, "w") as text:  # noqa: PTH123 - a descriptor
+            text.write(json.dumps(about, indent=1))
+        sync(part)
+        part.replace(record)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     sync(record.parent)
 
 

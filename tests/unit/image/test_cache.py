@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.checksum import sha256_of
-from imgbuild.image.cache import Unfit, open_cache, store, subfolder, take, verified
+from imgbuild.image.cache import Unfit, open_cache, store, subfolder, take, verified, write_record
 from imgbuild.image.rootfs.dibcache import DibCache
 from tests.support.image.recorder import Recorder
 
@@ -276,3 +277,11 @@ def test_a_cache_is_tagged_and_known_by_its_tag(names: tuple[str, ...], tmp_path
     assert (tmp_path / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
     (tmp_path / "build").mkdir(exist_ok=True)  # of a killed build
     assert open_cache(tmp_path) == tmp_path
+
+
+def test_a_record_that_many_write_at_once_is_whole(tmp_path: Path) -> None:
+    record = tmp_path / "mirrors.json"
+    with ThreadPoolExecutor(8) as several:
+        list(several.map(lambda number: write_record(record, {"number": number, "text": "x" * 9999}), range(64)))
+    assert json.loads(record.read_text())["text"] == "x" * 9999
+    assert list(tmp_path.iterdir()) == [record]
