@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -199,7 +200,7 @@ def test_a_store_that_was_killed_at_any_point_leaves_the_old_or_nothing(
                 store(made, entry, sha256_of(made))
         stops = 0
         with monkeypatch.context() as patch:
-            for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "write_text")):
+            for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (tempfile, "mkstemp")):
                 patch.setattr(owner, name, stopping(getattr(owner, name), at))
             try:
                 store(made, entry, sha256_of(made))
