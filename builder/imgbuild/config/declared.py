@@ -177,6 +177,12 @@ def place(model: type[BaseModel], path: Sequence[str | int]) -> Place | None:
     return here
 
 
+def keys_at(model: type[BaseModel], path: Sequence[str | int]) -> Sequence[str]:
+    """The keys of the section at ``path``, through lists and mappings of models; none if it is no section."""
+    here = place(model, path)
+    return list(here.model.model_fields) if here is not None and here.model is not None else []
+
+
 def nearest(model: type[BaseModel], path: Sequence[str | int]) -> Place:
     """What is declared at ``path``, or at the nearest key above it: ``cilium.values`` for one of the chart's keys."""
     here = root(model)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from imgbuild.config import declared
 from imgbuild.config.flow import flow
-from imgbuild.diagnostics.findings import Findings, Mark, Path
+from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 
 _FILES = {
     "profile": "the profile",
@@ -18,6 +18,9 @@ _FILES = {
     "secrets": "the secrets file (--secrets)",
 }
 _NAME = "the host name of a node is its name in the cluster file: nodes: [{name: cp1, …}]"
+_NODES = "write nodes: [{name: cp1, role: control-plane}]"
+_TOP: Mapping[str, str] = dict.fromkeys(("workers", "machines", "hosts", "servers"), _NODES)
+"""Names of other tools that mean something else inside a section."""
 _TABLE: Mapping[str, str] = {
     # Names in cloud-init, netplan, kubeadm, k3s, Talos and Kickstart, and what the same thing is called here.
     **dict.fromkeys(("hostname", "host_name", "hostName", "fqdn", "preserve_hostname"), _NAME),
@@ -80,8 +83,7 @@ _TABLE: Mapping[str, str] = {
     **dict.fromkeys(("output_format", "output_formats", "disk_format", "image_format", "image_formats"),
                     "write image: {formats: [qcow2]}"),
     **dict.fromkeys(("os", "distro", "distribution", "release"), "write target: centos7, centos8 or debian12"),
-    **dict.fromkeys(("masters", "controlplanes", "control_planes", "workers", "machines", "hosts", "servers"),
-                    "write nodes: [{name: cp1, role: control-plane}]"),
+    **dict.fromkeys(("masters", "controlplanes", "control_planes"), _NODES),
     **dict.fromkeys(("node_labels", "nodeLabels"), "write labels: {KEY: VALUE}"),
 }  # fmt: skip
 
@@ -99,11 +101,15 @@ def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> str:
         return f"{word} belongs in {_FILES[top]}"
     if kind == "cluster" and len(path) == 3 and path[0] == "nodes" and word in _tops("profile"):
         return f"a node's own values of the profile go below settings: settings: {{{word}: …}}"
+    beside = [name for name in declared.keys_at(model, path[:-1]) if word in name.split("_")] if len(path) > 1 else []
+    if len(beside) == 1:  # servers in time: ntp_servers, not the machines of a cluster
+        return f"did you mean {format_path((*path[:-1], beside[0]))}?"
     known = [place for other, place in _named(word) if other == kind]
     above = path[:-1]
     near = [place for place in known if _near(place, above)]
-    if word in _TABLE and not near:
-        return _TABLE[word]
+    table = _TABLE if len(path) > 1 else {**_TABLE, **_TOP}
+    if word in table and not near:
+        return table[word]
     if len(near) == 1 or (not near and len(known) == 1):
         return f"did you mean {(near or known)[0].key}?"
     if 1 < len(near or known) <= 4:

@@ -111,7 +111,7 @@ def _candidates(place: Place, value: Any, written: str) -> Iterator[Replacement]
         yield from _numbers(place, value)
         yield from _versions(place, value)
         yield from _durations(value)
-        yield from _addresses(value)
+        yield from _addresses(place, value)
         yield from _booleans(value)
     elif isinstance(value, bool):
         yield Replacement(int(value))
@@ -146,7 +146,8 @@ def _texts(value: str) -> Iterator[Replacement]:
         yield Replacement(without)
         if "://" not in text and "@" not in text and ("." in text or ":" in text):
             yield Replacement(f"https://{text.lstrip('/')}")
-        yield Replacement(without.partition("/")[0])
+        if without != text or not _is_address(without.partition("/")[0]):  # a network is not its first address
+            yield Replacement(without.partition("/")[0])
         yield Replacement(text.lower().replace("_", "-").replace(" ", "-"))
         octal = re.fullmatch(r"0?o?([0-7]{3,4})", text.lower())
         if octal:
@@ -213,16 +214,26 @@ def _durations(value: str) -> Iterator[Replacement]:
             yield Replacement(f"{int(hours)}h")
 
 
-def _addresses(value: str) -> Iterator[Replacement]:
+def _addresses(place: Place, value: str) -> Iterator[Replacement]:
     text = unicodedata.normalize("NFKC", value).strip()
     address, _, length = text.partition("/")
+    if not length or not _is_address(address):
+        return
+    if not any(fits(place.hint, network) for network in ("10.0.0.0/8", "fd00::/8")):
+        yield Replacement(str(ipaddress.ip_address(address)))
     try:
-        if length:
-            yield Replacement(str(ipaddress.ip_address(address)))
-            yield Replacement(str(ipaddress.ip_interface(text)))  # 10.0.0.5/255.255.255.0
-            yield Replacement(str(ipaddress.ip_network(text, strict=False)))
+        yield Replacement(str(ipaddress.ip_interface(text)))  # 10.0.0.5/255.255.255.0
+        yield Replacement(str(ipaddress.ip_network(text, strict=False)))
     except ValueError:
         return
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _booleans(value: str) -> Iterator[Replacement]:
@@ -245,10 +256,10 @@ def _shapes(place: Place, value: Any) -> Iterator[Replacement]:
     if get_origin(place.type) is list:
         item = Place((), None, get_args(place.type)[0], ())
         parts = re.split(r"[\s,;]+", value.strip("[]() ")) if isinstance(value, str) else [value]
-        for several in ([value], parts):
+        yield Replacement([value])
+        for several in (parts, [value]) if len(parts) > 1 else ([value],):  # a separator is seldom a mistake
             yield Replacement(several)
-            inner = [one if fits(item.hint, one) else _first(item.hint, one) for one in several]
-            yield Replacement(inner)
+            yield Replacement([one if fits(item.hint, one) else _first(item.hint, one) for one in several])
     model = place.model
     if model is not None:
         taint = re.fullmatch(r"([^=:]+)(?:=([^:]*))?:([A-Za-z]+)", value) if isinstance(value, str) else None

@@ -16,6 +16,7 @@ from imgbuild.config.fields import SecretModel
 from imgbuild.config.flow import flow
 from imgbuild.config.layers import Layered, closest
 from imgbuild.config.redact import is_private, shown_path
+from imgbuild.config.reference import Reference
 from imgbuild.config.wording import as_written, wording
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.diagnostics.mask import NOT_SHOWN
@@ -72,19 +73,13 @@ def _unknown(model: type[BaseModel], path: Path, layered: Layered, findings: Fin
     mark = layered.key_marks.get(path) or layered.mark(path)
     hint = ""
     if named and advise:
-        hint = misplaced.advice(model, path, layered.data) or closest(str(path[-1]), _fields_at(model, path[:-1]))
+        hint = misplaced.advice(model, path, layered.data) or closest(str(path[-1]), declared.keys_at(model, path[:-1]))
     hint = hint or _quoting(model, path, layered.mark(path)) or _known_here(model, path)
     findings.add("IB111", f"there is no key {key}", hint=hint, key=key, mark=mark)
 
 
 def _known_here(model: type[BaseModel], path: Path) -> str:
-    return f"known here: {', '.join(_fields_at(model, path[:-1])) or 'nothing'}"
-
-
-def _fields_at(model: type[BaseModel], path: Path) -> Sequence[str]:
-    """The keys that a model takes at ``path``, through lists and mappings of models."""
-    here = declared.place(model, path)
-    return list(here.model.model_fields) if here is not None and here.model is not None else []
+    return f"known here: {', '.join(declared.keys_at(model, path[:-1])) or 'nothing'}"
 
 
 def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findings: Findings, *, advise: bool) -> None:
@@ -100,7 +95,9 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
     if of_key:
         mark = layered.key_marks.get(path) or mark
     message, hint = wording(item, mark, private=private)
-    advice = _advice(model, path, item, mark, of_key=of_key) if advise and not private else ""
+    advice = _of_file(model, path, item["input"], private=private)
+    if advise and not private:
+        advice = _advice(model, path, item, mark, of_key=of_key) or advice
     if advice and item["type"] == "value_error" and advice != hint:
         message = f"{message}: {hint}"  # what a value of this kind is
     hint = advice or hint
@@ -108,6 +105,14 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
         hint = _quoting(model, path, mark) or hint
     if not _told(findings, mark, hint):
         findings.add("IB113", f"{key}: {message}", hint=hint, key=key, mark=mark)
+
+
+def _of_file(model: type[BaseModel], path: Path, value: object, *, private: bool) -> str:
+    """How a path is written where a text belongs that may be in a file of its own; empty if it is no path."""
+    place = declared.place(model, path)
+    if place is None or place.find(Reference) is None or not isinstance(value, str) or not _PATH.fullmatch(value):
+        return ""
+    return f"write {{file: {'PATH' if private else flow(value)}}} if this is the path of a file"
 
 
 def _advice(model: type[BaseModel], path: Path, item: ErrorDetails, mark: Mark | None, *, of_key: bool) -> str:
@@ -166,6 +171,8 @@ def _quoting(model: type[BaseModel], path: Path, mark: Mark | None) -> str:
     return ""
 
 
+# A name with an extension, or with folders before it; no address.
+_PATH = re.compile(r"(?!.*://)(?:[~.]{0,2}/)?[\w.-]+(?:/[\w.-]+)*\.(?:pem|crt|cer|cert|key|txt|der|json)", re.ASCII)
 _EXAMPLES = {"kernel.sysctl": "vm.swappiness", "containerd.registries": "docker.io"}
 
 

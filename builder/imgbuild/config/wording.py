@@ -57,12 +57,13 @@ def wording(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[st
     kind, value = item["type"], item["input"]
     shown = _as_yaml(value)
     if private or "PRIVATE KEY" in shown:
-        value, shown = "" if isinstance(value, str) else None, f"this value {NOT_SHOWN}"
+        value, shown = "" if isinstance(value, str) else None, NOT_SHOWN
     found = characters.first(value) if isinstance(value, str) else None
     if found is not None:
         shown = f"{shown}, with the character {characters.described(found[0])}"
     if kind == "value_error":
-        return f"invalid value {shown}", str(item["ctx"]["error"])
+        what = shown.removeprefix("a ") if isinstance(value, dict | list) else f"value {shown}"
+        return f"invalid {what}", str(item["ctx"]["error"])
     if kind == "too_short":
         return "must not be empty", "add one item"
     if kind == "string_too_short":

@@ -32,6 +32,8 @@ WRONG = [
     ("base", "sha256", f"sha256:{'F8' * 32}"), ("base", "sha256", f"'{'f8' * 32}  image.qcow2'"),
     ("cloud", "providers", "aws"), ("cloud", "include_url", "files.example.com/x"), ("crictl", "timeout", "30s"),
     ("cilium", "repository", "charts.example.com"), ("repositories", "region", "CN"), ("repositories", "elrepo", "a.org"),
+    ("proxy", "no_proxy", "'10.0.0.0/8, .corp.example'"), ("proxy", "no_proxy", ".corp.example"),
+    ("proxy", "no_proxy", "10.0.0.0/8;10.9.0.1"), ("time", "allow", "[10.0.0.0/255.0.0.0]"),
 ]  # fmt: skip
 NODES = [
     "{name: CP1, role: control-plane}", "{name: cp1, role: master}", "{name: cp1, role: Control-Plane}",
@@ -75,6 +77,25 @@ def test_a_profile_with_the_fix_is_read_without_a_finding(section: str, key: str
         assert again.items == [], (text, again.items)
     else:
         pytest.fail(f"no literal fix: {findings.items[0].hint}")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("hosts: {10.0.0.5: [harbor, harbor.example.com]}", "write each name before its address: harbor: 10.0.0.5, harbor.example.com: 10.0.0.5"),
+        ("hosts: {10.0.0.5: harbor}", "write each name before its address: harbor: 10.0.0.5"),
+        ("hosts: ['10.0.0.5 harbor', 'fd00::5 other']", "write each name before its address: harbor: 10.0.0.5"),
+        ("trust: {certificates: [./corp.pem]}", "write {file: ./corp.pem} if this is the path of a file"),
+        ("time: {allow: [10.0.0.0/33]}", "write a network in CIDR form, such as 10.244.0.0/16"),
+        ("time: {servers: [ntp.example.com]}", "did you mean time.ntp_servers?"),
+    ],
+)  # fmt: skip
+def test_a_fix_that_is_not_written_in_place(text: str, hint: str, tmp_path: Path) -> None:
+    file, findings = tmp_path / "p.yaml", Findings()
+    file.write_text(f"extends: centos7-efi\n{text}\n")
+    load(str(file), (), (), None, findings)
+    (found,) = findings.items
+    assert found.hint.startswith(hint), found
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -7,7 +7,7 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from imgbuild.config.certificates import authorities
 from imgbuild.config.fields import Address, DnsName, Model, dns_name
@@ -30,8 +30,8 @@ def _proxy(value: str) -> str:
         raise ValueError("write http://HOST:PORT of an HTTP proxy: apt, yum and dnf do not all know SOCKS")
     if not _PROXY.fullmatch(value):
         raise ValueError(
-            "write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with the port, because programs differ in their "
-            "default; in USER and PASSWORD other characters than letters, digits and . _ - as in a URL: %40 for @"
+            "write http://HOST:PORT, with the port, because programs differ in their default; a login is USER:PASSWORD "
+            "and @ before HOST, with its special characters as in a URL: %40 for @, %3A for a colon, %25 for %"
         )
     try:
         port = urlsplit(value).port
@@ -112,4 +112,23 @@ class Trust(Model):
     ]
 
 
-Hosts = dict[DnsName, Address | None]
+def _names_first(value: object) -> object:
+    """Raises ValueError for the order of /etc/hosts, where the address comes first."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        pairs = [(line.split()[0], line.split()[1:]) for line in value if len(line.split()) > 1]
+    elif isinstance(value, dict):
+        pairs = [(str(key), names) for key, names in value.items()]
+    else:
+        return value
+    for address, names in pairs:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            continue
+        listed = names.split() if isinstance(names, str) else names if isinstance(names, list) else []
+        written = [f"{name}: {address}" for name in listed if isinstance(name, str)] or [f"NAME: {address}"]
+        raise ValueError(f"write each name before its address: {', '.join(written)}")
+    return value
+
+
+Hosts = Annotated[dict[DnsName, Address | None], BeforeValidator(_names_first)]
