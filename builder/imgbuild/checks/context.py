@@ -72,6 +72,8 @@ class Context:
 
     def report_whole(self, code: str, path: Path, message: str, hint: str) -> None:
         """A finding about what the profile lacks: at the user's line if there is one, else at the user's file."""
+        if self._stands_in(path):
+            return
         mark = self.mark(*path)
         if mark is not None and is_shipped(mark.file):
             root = self.resolved.layered.root
@@ -79,8 +81,15 @@ class Context:
         self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark)
 
     def _stands_in(self, path: Path) -> bool:
-        """Whether a default replaces an invalid value there, which is reported already."""
-        return any(path[: len(place)] == place for place in self.resolved.loaded.recovered)
+        """Whether an invalid value is at ``path``, around or inside it, or beside it in an item, and is reported.
+
+        A section can seem to lack what is invalid in it, and an item is judged by all of its keys.
+        """
+        return any(_near(path, place) for place in self.resolved.loaded.recovered)
+
+    def recovered(self, path: Path) -> bool:
+        """The same of the cluster file, inside a node: other findings of a whole node do not come from one value."""
+        return any(_near(path, place, 2 * (path[0] == "nodes")) for place in self.cluster_recovered)
 
     def cluster_finding(
         self,
@@ -97,12 +106,20 @@ class Context:
         Below a node the message automatically begins with the node's name, and one finding covers all nodes
         it applies to; ``who`` names others.
         """
-        if any(path[: len(place)] == place for place in self.cluster_recovered):
+        if self.recovered(path):
             return
         node = path[1] if path[0] == "nodes" and len(path) > 1 else None
         if isinstance(node, int) and not who:
             who = (self.cluster.nodes[node].name,)
         report(self.findings, self.cluster_layered, code, path, message, hint, lesser=lesser, who=who)
+
+
+def _near(path: Path, place: Path, outer: int = 0) -> bool:
+    """Whether an invalid value at ``place`` touches ``path``, whose first ``outer`` parts are not a section."""
+    around = path[: len(place)] == place
+    inside = len(path) > outer and place[: len(path)] == path
+    beside = len(path) > outer + 1 and isinstance(path[-2], int) and path[:-1] == place[:-1]
+    return around or inside or beside
 
 
 def parts(node: Node) -> Iterator[tuple[Path, str, Addresses]]:

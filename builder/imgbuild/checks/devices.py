@@ -72,7 +72,7 @@ def check_vip(context: Context) -> None:
 
 def interface_names(context: Context, number: int, node: Node) -> Sequence[str]:
     """The names of a node's interfaces; empty if unknown, because with DHCP systemd may name them."""
-    if ("nodes", number, "network") in context.cluster_recovered:
+    if context.recovered(("nodes", number, "network")):
         return ()
     if node.network is not None:
         return [name for _, name, _ in parts(node)]

@@ -26,7 +26,7 @@ def _roles(context: Context) -> None:
     if not context.profile.kubernetes.enabled:
         return
     say = context.cluster_finding
-    unknown = {path[-1] for path in context.cluster_recovered}
+    unknown = {part for path in context.cluster_recovered for part in path}
     if "role" in unknown:
         return
     if not masters:

@@ -128,7 +128,7 @@ def _apart(context: Context, apart: _Apart, addresses: Mapping[int, str]) -> Non
 
 def _place(context: Context, number: int, address: str) -> Path | None:
     """Where the cluster file gives a node this address; None if it does not, or if its value is invalid."""
-    if ("nodes", number, "network") in context.cluster_recovered:
+    if context.recovered(("nodes", number, "network")):
         return None
     for place, _, carried in parts(context.cluster.nodes[number]):
         for index, text in enumerate(carried.addresses):

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from imgbuild.config import misplaced, renamed
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.fields import Model
 from imgbuild.config.layers import Layered
+from imgbuild.config.recover import recover
 from imgbuild.config.source import read
 from imgbuild.config.validate import validate
 from imgbuild.diagnostics.findings import Findings, Path
@@ -65,10 +64,6 @@ def _recovered(layered: Layered) -> ClusterFile | None:
 
 def _fitting(model: type[M], raw: object, spare: Mapping[str, object], above: Path, recovered: set[Path]) -> M:
     """``raw`` as a model, without invalid keys; ``spare`` has the required ones."""
-    given = raw if isinstance(raw, dict) else {}
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        bad = {str(item["loc"][0]) for item in error.errors(include_url=False, include_context=False)}
-    recovered |= {(*above, key) for key in bad}
-    return model.model_validate({**spare, **{key: value for key, value in given.items() if key not in bad}})
+    found, places = recover(model, raw, spare)
+    recovered |= {(*above, *place) for place in places}
+    return found if found is not None else model.model_validate(spare)

@@ -178,7 +178,7 @@ def place(model: type[BaseModel], path: Sequence[str | int]) -> Place | None:
 
 
 def keys_at(model: type[BaseModel], path: Sequence[str | int]) -> Sequence[str]:
-    """The keys of the section at ``path``, through lists and mappings of models; none if it is no section."""
+    """The keys of the section at ``path``, through lists and mappings of models; none if it is not a section."""
     here = place(model, path)
     return list(here.model.model_fields) if here is not None and here.model is not None else []
 

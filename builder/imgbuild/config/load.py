@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import ValidationError
-
 from imgbuild.config import dereference, misplaced, renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.layers import Layered, chain, find, is_file, lay_set, missing, parse_set
 from imgbuild.config.profile import Profile, ProfileFile
+from imgbuild.config.recover import recover
 from imgbuild.config.shipped import PROFILE_NAME, is_shipped, shipped
 from imgbuild.config.source import Document
 from imgbuild.config.target import Target, load_target, suggest, target_names
-from imgbuild.config.validate import real_path, validate
+from imgbuild.config.validate import validate
 from imgbuild.diagnostics.findings import Findings, Mark, Path
 
 _UNREAD = frozenset({"IB100", "IB101", "IB103", "IB104", "IB106", "IB107", "IB117"})
@@ -79,7 +77,7 @@ def load(
     if typed is None and target is not None:
         defaults = defaults_of(target.id)
         defaults.data |= {"target": target.id, "firmware": "efi"}
-        typed = _recovered(layered, defaults, recovered)
+        typed, recovered = recover(Profile, layered.data, defaults.data)
     if typed is None or target is None:
         return None
     return Loaded(name, typed, target, layered, frozenset(recovered))
@@ -111,37 +109,9 @@ def overlaid(loaded: Loaded, document: Document, findings: Findings) -> Loaded:
     recovered = set(loaded.recovered)
     typed = validate(Profile, layered.data, layered, findings)
     if typed is None:
-        typed = _recovered(layered, Layered(loaded.profile.model_dump()), recovered) or loaded.profile
+        typed, places = recover(Profile, layered.data, loaded.profile.model_dump())
+        typed, recovered = typed or loaded.profile, recovered | places
     return Loaded(loaded.name, typed, loaded.target, layered, frozenset(recovered))
-
-
-def _recovered(layered: Layered, ground: Layered, places: set[Path]) -> Profile | None:
-    """A profile with defaults in place of invalid values, so that the rest can be checked."""
-    data = copy.deepcopy(layered.data)
-    for _ in range(3):
-        try:
-            return Profile.model_validate(data)
-        except ValidationError as error:
-            for item in error.errors(include_url=False, include_context=False):
-                path = real_path(item, layered)
-                # A list with an invalid item is dropped as a whole.
-                end = next((n for n, part in enumerate(path) if isinstance(part, int)), len(path))
-                whole = item["type"] == "missing" and 1 < end == len(path)  # an item that lacks a key is dropped too
-                place = path[: end - 1 if whole else end]
-                _put_back(data, ground.data, place)
-                places.add(place)
-    return None
-
-
-def _put_back(data: Any, ground: Any, path: Path) -> None:
-    for part in path[:-1]:
-        data = data.get(part) if isinstance(data, dict) else None
-        ground = ground.get(part) if isinstance(ground, dict) else None
-    if not path or not isinstance(data, dict):
-        return
-    data.pop(path[-1], None)
-    if isinstance(ground, dict) and path[-1] in ground:
-        data[path[-1]] = copy.deepcopy(ground[path[-1]])
 
 
 def _documents(name: str, kind: str, findings: Findings) -> list[Document]:

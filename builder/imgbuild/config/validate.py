@@ -33,7 +33,7 @@ def validate(model: type[M], data: Mapping[str, Any], layered: Layered, findings
     except ValidationError as error:
         errors = error.errors(include_url=False)
     # pydantic reports one error per union member; keep the last per key.
-    single = {(real_path(e, layered), e["type"] == "extra_forbidden"): e for e in errors}
+    single = {(real_path(e, layered.data), e["type"] == "extra_forbidden"): e for e in errors}
     unknown: list[Path] = []
     start = len(findings.items)
     for number, ((path, extra), item) in enumerate(single.items()):
@@ -71,11 +71,19 @@ def _unknown(model: type[BaseModel], path: Path, layered: Layered, findings: Fin
     named = not issubclass(model, SecretModel)
     key = format_path(shown_path(path) if named else (*path[:-1], NOT_SHOWN))
     mark = layered.key_marks.get(path) or layered.mark(path)
-    hint = ""
-    if named and advise:
+    hint = _cut_at_comma(mark)
+    if named and advise and not hint:
         hint = misplaced.advice(model, path, layered.data) or closest(str(path[-1]), declared.keys_at(model, path[:-1]))
     hint = hint or _quoting(model, path, layered.mark(path)) or _known_here(model, path)
     findings.add("IB111", f"there is no key {key}", hint=hint, key=key, mark=mark)
+
+
+def _cut_at_comma(mark: Mark | None) -> str:
+    """The fix for ``{pod_cidr: 10.244.0.0/16,fd00::/56}``, where YAML reads the second network as a key."""
+    if mark is None or not mark.end or mark.file == "--set" or mark.text[mark.end - 1 :].lstrip().startswith(":"):
+        return ""
+    before = mark.text[: mark.column - 1].rstrip()
+    return "put the whole value in quotes: inside { } a comma ends it" if before.endswith(",") else ""
 
 
 def _known_here(model: type[BaseModel], path: Path) -> str:
@@ -83,7 +91,7 @@ def _known_here(model: type[BaseModel], path: Path) -> str:
 
 
 def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findings: Findings, *, advise: bool) -> None:
-    path = real_path(item, layered)
+    path = real_path(item, layered.data)
     key = format_path(shown_path(path))
     if item["type"] == "missing":
         mark = layered.mark(path[:-1])
@@ -108,7 +116,7 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
 
 
 def _of_file(model: type[BaseModel], path: Path, value: object, *, private: bool) -> str:
-    """How a path is written where a text belongs that may be in a file of its own; empty if it is no path."""
+    """How a path is written where a text belongs that may be in a file of its own; empty if it is not a path."""
     place = declared.place(model, path)
     if place is None or place.find(Reference) is None or not isinstance(value, str) or not _PATH.fullmatch(value):
         return ""
@@ -176,10 +184,10 @@ _PATH = re.compile(r"(?!.*://)(?:[~.]{0,2}/)?[\w.-]+(?:/[\w.-]+)*\.(?:pem|crt|ce
 _EXAMPLES = {"kernel.sysctl": "vm.swappiness", "containerd.registries": "docker.io"}
 
 
-def real_path(item: ErrorDetails, layered: Layered) -> Path:
+def real_path(item: ErrorDetails, data: object) -> Path:
     """pydantic's place without its own additions (union members, "[key]"); a missing key is its last part."""
     path: Path = ()
-    here: Any = layered.data
+    here: Any = data
     loc = item["loc"]
     for position, part in enumerate(loc):
         if isinstance(here, dict) and part in here:

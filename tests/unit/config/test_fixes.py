@@ -87,6 +87,8 @@ def test_a_profile_with_the_fix_is_read_without_a_finding(section: str, key: str
         ("hosts: ['10.0.0.5 harbor', 'fd00::5 other']", "write each name before its address: harbor: 10.0.0.5"),
         ("trust: {certificates: [./corp.pem]}", "write {file: ./corp.pem} if this is the path of a file"),
         ("time: {allow: [10.0.0.0/33]}", "write a network in CIDR form, such as 10.244.0.0/16"),
+        ("kubernetes: {pod_cidr: 10.244.0.0/16,fd00::/56}", "put the whole value in quotes"),
+        ("time: {zone: UTC,servers: [a.example.com]}", "did you mean time.ntp_servers?"),
         ("time: {servers: [ntp.example.com]}", "did you mean time.ntp_servers?"),
     ],
 )  # fmt: skip

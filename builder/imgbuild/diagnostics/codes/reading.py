@@ -225,7 +225,6 @@ CODES = (
         fix="Create the file or set the variable, and let the user who runs imgbuild read it.",
         bad="users: [{name: bob, ssh_keys: [SSH-KEY], hashed_password: {file: bob.hash}}]",
         good="users: [{name: bob, ssh_keys: [SSH-KEY]}]",
-        also=("IB450",),
     ),
 )
 """The rows of this family."""
