@@ -5,6 +5,7 @@ nothing is written before all findings are known, and what needs no root is on d
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,14 +16,17 @@ from imgbuild.config.cluster import DEFAULT, Cluster
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.fields import duration_seconds
 from imgbuild.config.kept_secrets import Kept, default_path, load_secrets
-from imgbuild.config.layers import Layered
-from imgbuild.config.load import load
+from imgbuild.config.layers import Layered, parse_set
+from imgbuild.config.load import Loaded, load
+from imgbuild.config.lock_file import lock_path, read_lock
 from imgbuild.config.moment import Moment, read_moment
 from imgbuild.config.secrets_file import MadeMeanwhile
 from imgbuild.diagnostics.errors import HostError, InvalidInput
 from imgbuild.diagnostics.findings import Findings, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.images import images
+from imgbuild.facts.locked import Pinned, check_images, locked
 from imgbuild.facts.node_settings import Own, settle
 from imgbuild.facts.resolved import Resolved
 from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
@@ -55,7 +59,18 @@ class Request:
     """Whether to make a new bootstrap token."""
     name: str | None = None
     """The output folder's name, if it is not the profile's."""
+    lock: bool = True
+    """Whether to use the profile's imgbuild.lock, if there is one."""
     moment: Moment = field(default_factory=read_moment)
+
+    def lock_command(self) -> str:
+        """The command that pins what this request needs. A private value of --set is not in it."""
+        marks = [parse_set(text, number, Findings()) for number, text in enumerate(self.sets, 1)]
+        words = ["imgbuild", "lock", "--profile", self.profile]
+        words += [word for layer in self.layers for word in ("--layer", layer)]
+        words += [word for found in marks if found is not None for word in ("--set", found[2].text)]
+        words += ["--mode", self.mode] if self.mode is not None else []
+        return shlex.join([*words, *(["--cluster", str(self.cluster)] if self.cluster is not None else [])])
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,8 @@ class Input:
     kept: Kept | None
     """The cluster's secrets; None without a cluster file."""
     own: Sequence[Own]
+    pinned: Pinned | None = None
+    """The pins of imgbuild.lock, whose values the profile has; None without a lock."""
 
 
 def prepare(request: Request, findings: Findings, *, base: bool = False) -> Input:
@@ -99,9 +116,13 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
         findings.add("IB907", "--secrets without --cluster", mark=Mark(str(request.secrets), 1, 1), hint=hint)
     if loaded is None:
         raise InvalidInput(findings)
+    loaded, pinned = with_lock(request, loaded, findings)
     loaded = replace(loaded, name=request.name or loaded.name)
     settled = settle(loaded, cluster, layered, findings)
     resolved, own = settled.resolved, settled.own
+    if pinned is not None:
+        pulled = [image for one in (resolved, *(each.resolved for each in own)) for image in images(one, cluster)]
+        check_images(pinned, pulled, findings)
     check(resolved, cluster, layered, findings, request.moment, kept, own, recovered)
     here.check(resolved, findings, base=base)
     for each in own:
@@ -117,7 +138,13 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     settled.name_keys(findings)
     if findings.errors:
         raise InvalidInput(findings)
-    return Input(request, resolved, cluster, rendered, kept, own)
+    return Input(request, resolved, cluster, rendered, kept, own, pinned)
+
+
+def with_lock(request: Request, loaded: Loaded, findings: Findings) -> tuple[Loaded, Pinned | None]:
+    """The profile with the values of its lock, and its pins; unchanged without a lock."""
+    file = read_lock(lock_path(request.profile), findings) if request.lock else None
+    return (loaded, None) if file is None else locked(loaded, file, request.lock_command(), findings)
 
 
 def with_new_token(kept: Kept, cluster: Cluster, findings: Findings) -> Kept:

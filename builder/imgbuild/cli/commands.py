@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "Report everything that is wrong with the input, and write nothing.",
     "explain": "Show what KEY means, or what a code such as IB205 does.",
     "schema": "Print the JSON Schema of a profile or of a cluster file, for editors.",
+    "lock": "Pin everything that a profile needs from outside, in imgbuild.lock beside it.",
     "images": "List the container images that the nodes pull, and where they are pulled from.",
     "diff": "Show how two profiles, or two output folders, differ.",
     "token": "Make a new bootstrap token and print its Secret for kubectl.",
@@ -30,7 +31,7 @@ COMMANDS = {
     "doctor": "Report what this host lacks for building and booting images.",
 }
 """Name -> the first sentence of its help, which the list of commands shows without importing them."""
-LATER = ("lock", "fetch", "bundle", "serve")
+LATER = ("fetch", "bundle", "serve")
 
 
 def load_command(name: str) -> click.Command:

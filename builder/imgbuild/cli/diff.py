@@ -58,7 +58,7 @@ def command(says: Says, a: str, b: str, layers: tuple[str, ...], mode: str | Non
 def _differences(a: str, b: str, layers: tuple[str, ...], mode: str | None) -> Iterator[Difference]:
     folders = [_is_folder(name) for name in (a, b)]
     if not any(folders):
-        return profile_differences(Request(a, layers, (), mode), Request(b, layers, (), mode))
+        return profile_differences(*(Request(each, layers, (), mode, lock=False) for each in (a, b)))
     if not all(folders):
         folder, other = (a, b) if folders[0] else (b, a)
         raise UsageError(f"{folder} is a folder and {other} is not", "give two profiles, or two output folders")

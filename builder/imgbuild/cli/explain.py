@@ -47,6 +47,9 @@ def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None
         loaded = load(given.profile, given.layers, given.sets, given.mode, findings)
         if loaded is None:
             raise InvalidInput(findings)
+        from imgbuild.pipeline import with_lock  # takes half the run time
+
+        loaded, _ = with_lock(given.request(), loaded, findings)
     elif given.layers or given.sets or given.mode:
         raise click.UsageError("--layer, --set and --mode require --profile, which they are applied on top of")
     nodes = load_cluster(nodes_file, findings) if nodes_file is not None else None

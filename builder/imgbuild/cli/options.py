@@ -42,6 +42,7 @@ class Given:
     mode: str | None = None
     cluster: Path | None = None
     secrets: Path | None = None
+    lock: bool = True
 
     def request(self, name: str | None = None) -> Request:
         """The same for the pipeline, which is imported only now: that takes half the run time.
@@ -55,7 +56,9 @@ class Given:
             raise click.UsageError(f"--profile is missing; imgbuild ships {', '.join(shipped('profiles'))}")
         from imgbuild.pipeline import Request
 
-        return Request(self.profile, self.layers, self.sets, self.mode, self.cluster, self.secrets, name=name)
+        return Request(
+            self.profile, self.layers, self.sets, self.mode, self.cluster, self.secrets, name=name, lock=self.lock
+        )
 
 
 def layer_option(text: str) -> Callable[[Command], Command]:
@@ -76,6 +79,7 @@ _PROFILE = (
         help="baked: everything is installed in the image; stock: a vanilla cloud image installs it at first boot.",
     ),
 )  # fmt: skip
+_LOCK = click.option("--no-lock", is_flag=True, help="Do not use imgbuild.lock, the pins beside the profile.")
 _CLUSTER = (
     click.option("--cluster", metavar="FILE", type=Place(), help="The cluster file, which lists the nodes."),
     click.option(
@@ -86,8 +90,11 @@ _CLUSTER = (
 )  # fmt: skip
 
 
-def input_options(*, required: bool = True, cluster: bool = True) -> Callable[[Command], Command]:
-    """The options that select the profile and, with ``cluster``, the nodes; the command gets them as ``given``."""
+def input_options(*, required: bool = True, cluster: bool = True, lock: bool = True) -> Callable[[Command], Command]:
+    """The options that select the profile and, with ``cluster``, the nodes; the command gets them as ``given``.
+
+    ``lock``: whether `--no-lock` is among them.
+    """
     profile = click.option(
         "--profile", "-p", metavar="NAME|FILE", required=required, shell_complete=profile_names,
         help="The profile: the name of a shipped one, or a YAML file.",
@@ -103,11 +110,14 @@ def input_options(*, required: bool = True, cluster: bool = True) -> Callable[[C
             mode: str | None,
             cluster: Path | None = None,
             secrets: Path | None = None,
+            no_lock: bool = False,
             **kwargs: Any,
         ) -> Any:
-            return command(*args, given=Given(profile, layers, sets, mode, cluster, secrets), **kwargs)
+            given = Given(profile, layers, sets, mode, cluster, secrets, not no_lock)
+            return command(*args, given=given, **kwargs)
 
-        for option in reversed((profile, *_PROFILE, *(_CLUSTER if cluster else ()))):
+        more = (*_PROFILE, *([_LOCK] if lock else []), *(_CLUSTER if cluster else ()))
+        for option in reversed((profile, *more)):
             run = option(run)
         return run
 

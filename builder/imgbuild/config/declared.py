@@ -209,10 +209,11 @@ def others(place: Place, now: object) -> list[Any]:
 def documents() -> Mapping[str, type[BaseModel]]:
     """The kinds of files that imgbuild reads, by name. No two share a key at the top."""
     from imgbuild.config.cluster import Cluster
+    from imgbuild.config.lock import Lock
     from imgbuild.config.profile import ProfileFile
     from imgbuild.config.secrets import Secrets
 
-    return {"profile": ProfileFile, "cluster": Cluster, "secrets": Secrets}
+    return {"profile": ProfileFile, "cluster": Cluster, "secrets": Secrets, "lock": Lock}
 
 
 def top(path: Sequence[str | int]) -> Place | None:

@@ -106,6 +106,21 @@ def overlaid(loaded: Loaded, document: Document, findings: Findings) -> Loaded:
     layered = loaded.layered.copy()
     layered.lay(document)
     layered.root = loaded.layered.root  # what is missing belongs in the profile
+    return _typed(loaded, layered, findings)
+
+
+def with_values(loaded: Loaded, values: Sequence[tuple[Path, Any, Mark]], findings: Findings) -> Loaded:
+    """``loaded`` with these values in place of its own, each with the place that sets it."""
+    if not values:
+        return loaded
+    layered = loaded.layered.copy()
+    for path, value, mark in values:
+        lay_set(layered, path, value, mark, findings)
+    return _typed(loaded, layered, findings)
+
+
+def _typed(loaded: Loaded, layered: Layered, findings: Findings) -> Loaded:
+    """``loaded`` with other values. Invalid ones go to ``findings``, and keep their old value."""
     recovered = set(loaded.recovered)
     typed = validate(Profile, layered.data, layered, findings)
     if typed is None:

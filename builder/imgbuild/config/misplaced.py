@@ -16,6 +16,7 @@ _FILES = {
     "profile": "the profile",
     "cluster": "the cluster file (--cluster)",
     "secrets": "the secrets file (--secrets)",
+    "lock": "imgbuild.lock, which imgbuild lock writes",
 }
 _NAME = "the host name of a node is its name in the cluster file: nodes: [{name: cp1, …}]"
 _NODES = "write nodes: [{name: cp1, role: control-plane}]"
@@ -171,6 +172,8 @@ def _kinds(data: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
     cloud_config = {"runcmd", "write_files", "bootcmd", "ssh_authorized_keys"} & data.keys()
     if cloud_config and not data.keys() & _OWN:
         yield "cloud-config", ("a cloud-config of cloud-init", "set these in a profile: users, files and run")
+    if {"format", "profiles"} <= data.keys():
+        yield "lock", ("a lock file", "pass the profile: a build finds the lock beside it")
     if "nodes" in data and not {"extends", "target"} & data.keys() and not data.keys() & (profile - cluster):
         yield "cluster", ("a cluster file", "pass it with --cluster")
     if "nodes" not in data and (data.keys() & (profile - cluster)):

@@ -19,7 +19,13 @@ _SECONDS = 60
 
 
 def digest(name: str, addresses: Sequence[str]) -> tuple[str, str]:
-    """The digest of an image's manifest or index, and the first address that has the image.
+    """The digest of an image's manifest or index, and the first address that has the image (`manifest`)."""
+    found, address = manifest(name, addresses)
+    return f"sha256:{hashlib.sha256(found).hexdigest()}", address
+
+
+def manifest(name: str, addresses: Sequence[str]) -> tuple[bytes, str]:
+    """An image's manifest or index, as the registry sends it, and the first address that has the image.
 
     Args:
         name: registry, path and tag, as containerd would request it.
@@ -44,7 +50,7 @@ def digest(name: str, addresses: Sequence[str]) -> tuple[str, str]:
             answers.append(f"{parts.netloc}: no answer in {_SECONDS} s")
             continue
         if done.returncode == 0:
-            return f"sha256:{hashlib.sha256(done.stdout).hexdigest()}", address
+            return done.stdout, address
         answers.append(f"{parts.netloc}: {_reason(done.stderr.decode(errors='replace'))}")
     raise ImageMissingError(f"{'; '.join(answers)}", "check the image's name and the mirror's address")
 

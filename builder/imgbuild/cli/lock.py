@@ -1,0 +1,203 @@
+"""`imgbuild lock`: pin everything that a profile needs from outside, in imgbuild.lock beside it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from imgbuild.cli.completion import components_to_update
+from imgbuild.cli.options import Given, Place, input_options
+from imgbuild.cli.output import Says, ends_well
+from imgbuild.cli.parsing import Command
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.cluster_file import load_cluster
+from imgbuild.config.load import Loaded, load
+from imgbuild.config.lock import COMPONENTS, FORMAT, Component, ImagePin, Lock, Pin, Section, Update
+from imgbuild.config.lock_file import lock_path, lock_text, read_lock
+from imgbuild.diagnostics.errors import HostError, ImgbuildError, UsageError
+from imgbuild.diagnostics.findings import Findings, InvalidInput, Mark
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.images import addresses, images
+from imgbuild.facts.locked import updated, version_of
+from imgbuild.facts.node_settings import settle
+from imgbuild.facts.outside import Need, needs
+from imgbuild.fetch.pin import Outcome, pin
+from imgbuild.outputs.tree import OutFile, replace_file
+
+_ALL = "all"
+
+
+@click.command("lock", cls=Command)
+@ends_well
+@input_options(cluster=False, lock=False)
+@click.option("--cluster", metavar="FILE", type=Place(), help="Also pin the images that this cluster file adds.")
+@click.option(
+    "--update", "updates", metavar="NAME[=VERSION]", multiple=True, shell_complete=components_to_update,
+    help="Pin NAME anew, in this version if one is given (repeatable); all: everything.",
+)  # fmt: skip
+def command(says: Says, given: Given, cluster: Path | None, updates: tuple[str, ...]) -> int:
+    """Pin everything that a profile needs from outside, in imgbuild.lock beside it.
+
+    \b
+    imgbuild lock --profile node.yaml                          pin what is not pinned yet
+    imgbuild lock --profile node.yaml --update nerdctl=2.4.0   use another version than the profile's
+    imgbuild lock --profile node.yaml --update all             ask all publishers again
+
+    A build beside the lock then uses exactly what is pinned, or stops.
+    """
+    path = lock_path(str(given.profile))
+    with _alone(path):
+        return _lock(says, given, cluster, updates, path)
+
+
+def _lock(says: Says, given: Given, cluster: Path | None, updates: Sequence[str], path: Path) -> int:
+    findings = Findings()
+    old = read_lock(path, findings)
+    loaded = load(str(given.profile), given.layers, given.sets, given.mode, findings)
+    if loaded is None or findings.errors:
+        raise InvalidInput(findings)
+    before = old.section(loaded.name) if old is not None else None
+    before = before or Section(files={}, images={})
+    asked = _asked(updates, {*before.files, *before.images})
+    chosen = _chosen(loaded, before, asked.versions, says)
+    loaded = updated(loaded, {n: u.version for n, u in chosen.items()}, Mark("--update", 1, 1), findings)
+    every = needs(loaded.profile, loaded.target, {name: update.version for name, update in chosen.items()})
+    wanted = _images(loaded, cluster, findings)
+    if findings.errors:
+        raise InvalidInput(findings)
+    anew = _anew(asked.names, every, wanted)
+    found = _pinned(every, wanted, before, anew, says.steps())
+    if found.failures:
+        for name, error in sorted(found.failures.items()):
+            says.error(ImgbuildError(f"{name}: {error}", error.hint))
+        if not says.json:
+            says.note(f"{path} is not written: {len(found.failures)} of {len(every) + len(wanted)} cannot be pinned")
+        return HostError.exit_code
+    section = Section(updates=chosen, files=dict(found.files), images=dict(found.images))
+    others = old.lock.profiles if old is not None else {}
+    text = lock_text(Lock(format=FORMAT, profiles={**others, loaded.name: section}))
+    if old is None or path.read_text(encoding="utf-8") != text:
+        replace_file(path, OutFile(text.encode()))
+    _tell(says, path, before, section)
+    return 0
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other runs from writing the lock meanwhile: they would lose this one's pins."""
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # the profile is missing too, which is reported with its fix
+        yield
+        return
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `--update` names, and the versions that it gives."""
+
+    names: frozenset[str]
+    versions: Mapping[Component, str]
+
+
+def _asked(updates: Sequence[str], pins: set[str]) -> _Asked:
+    names: set[str] = set()
+    versions: dict[Component, str] = {}
+    for text in updates:
+        name, equals, version = text.partition("=")
+        component = next((known for known in COMPONENTS if known == name), None)
+        if component is None and name != _ALL and name not in pins:
+            known = ", ".join((*COMPONENTS, _ALL))
+            raise UsageError(f"there is nothing called {name!r} to update", f"use one of {known}, or a name in the lock")
+        if equals and component is None:
+            raise UsageError(f"--update {name} takes no version", f"set the version of {name} in the profile")
+        if equals and not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?", version):
+            raise UsageError(f"{version!r} is not a version", f"write --update {name}=1.2.3, without a v")
+        if component is not None and equals:
+            versions[component] = version
+        names.add(name)
+    return _Asked(frozenset(names), versions)
+
+
+def _chosen(
+    loaded: Loaded, before: Section, versions: Mapping[Component, str], says: Says
+) -> dict[Component, Update]:
+    """The versions in place of the profile's: those of earlier runs that still apply, and the new ones."""
+    out: dict[Component, Update] = {}
+    for name, update in before.updates.items():
+        now = version_of(loaded, name)
+        if name in versions or now == update.version:
+            continue
+        if now in (None, update.instead_of):
+            out[name] = update
+        else:
+            says.note(f"{name} {update.version} of the last --update is dropped: the profile has {now} now")
+    for name, version in versions.items():
+        now = version_of(loaded, name)
+        if now != version:
+            out[name] = Update(version=version, instead_of=now or version)
+    return out
+
+
+def _images(loaded: Loaded, cluster: Path | None, findings: Findings) -> dict[str, Sequence[str]]:
+    """The images of all nodes, each with the addresses of its registries."""
+    read = load_cluster(cluster, findings) if cluster is not None else None
+    nodes, layered = (read.cluster, read.layered) if read is not None else (DEFAULT, None)
+    settled = settle(loaded, nodes, layered, findings)
+    profiles = [settled.resolved, *(own.resolved for own in settled.own)]
+    return {image.name: addresses(one.profile, image) for one in profiles for image in images(one, nodes)}
+
+
+def _anew(names: frozenset[str], every: Sequence[Need], wanted: Mapping[str, object]) -> frozenset[str]:
+    """The pins that `--update` names; a component may have several."""
+    if _ALL in names:
+        return frozenset((*(need.name for need in every), *wanted))
+    return names | {need.name for need in every if need.component in names}
+
+
+def _pinned(
+    every: Sequence[Need], wanted: Mapping[str, Sequence[str]], before: Section, anew: frozenset[str], steps: Steps
+) -> Outcome:
+    with steps.step(f"Pin {len(every)} files and {len(wanted)} images"):
+        return pin(every, wanted, before.files, before.images, anew)
+
+
+def _tell(says: Says, path: Path, before: Section, now: Section) -> None:
+    """What has changed."""
+    old: dict[str, Pin | ImagePin] = {**before.files, **before.images}
+    new: dict[str, Pin | ImagePin] = {**now.files, **now.images}
+    changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    for name in changed:
+        change = "removed" if name not in new else "changed" if name in old else "added"
+        one = new.get(name) or old[name]
+        version = one.version if isinstance(one, Pin) else None
+        if says.json:
+            says.event("pin", name=name, change=change, **one.model_dump(exclude_none=True))
+        else:
+            how = "" if name not in new else f": {_HOW[one.obtained]}"
+            says.out.print(f"{change} {name}{f' {version}' if version else ''}{how}")
+    if says.json:
+        says.result(file=str(path), changed=len(changed), pins=len(new))
+    else:
+        says.out.print(f"{path}: {len(new)} pins, {len(changed) or 'none'} changed")
+
+
+_HOW = {
+    "publisher": "its publisher's checksum",
+    "index": "the checksum in the repository's index",
+    "registry": "its digest in the registry",
+    "profile": "the profile's checksum, nobody publishes one",
+    "seen": "the checksum of the file that was fetched now, nobody publishes one",
+}

@@ -1,0 +1,140 @@
+"""A profile with the values of its lock: each pin fills the profile's own keys, so that a build has one way only.
+
+What the lock and the profile disagree about is an error: a build with a lock uses exactly what is pinned, or stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imgbuild.config.load import Loaded, with_values
+from imgbuild.config.lock import Component, Section
+from imgbuild.config.lock_file import LockFile
+from imgbuild.diagnostics.findings import Findings, Mark, Path, few, format_path
+from imgbuild.facts.images import Image
+from imgbuild.facts.outside import VERSION_KEYS, Need, needs, values
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """The pins that a profile is built with."""
+
+    file: LockFile
+    name: str
+    """The profile's, as the lock has it."""
+    section: Section
+    again: str
+    """The command that makes them anew."""
+    needs: Sequence[Need]
+
+    def mark(self, *path: str | int) -> Mark:
+        """The place of one of its values."""
+        return self.file.mark("profiles", self.name, *path)
+
+
+def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tuple[Loaded, Pinned | None]:
+    """The profile with the values of its pins, and the pins; the profile itself and None if the lock lacks it."""
+    section = file.section(loaded.name)
+    if section is None:
+        others = few(sorted(file.lock.profiles), 3) or "none"
+        findings.add(
+            "IB811", f"{file.path} has no pins of the profile {loaded.name}, only of {others}", key="profiles",
+            mark=file.mark("profiles"), hint=f"run {again}; or pass --no-lock to build without pins",
+        )  # fmt: skip
+        return loaded, None
+    loaded, chosen = _updated(loaded, section, file, again, findings)
+    every = needs(loaded.profile, loaded.target, chosen)
+    pinned = Pinned(file, loaded.name, section, again, every)
+    filled: list[tuple[Path, Any, Mark]] = []
+    missing = [need.name for need in every if need.name not in section.files]
+    for need in every:
+        pin = section.files.get(need.name)
+        if pin is None or not _agree(need, pinned, loaded, findings):
+            continue
+        place = pinned.mark("files", need.name)
+        filled += ((path, value, place) for path, value in values(need, pin))
+    if missing:
+        findings.add(
+            "IB814", f"not pinned: {few(missing, 6)}", key=format_path(("profiles", loaded.name, "files")),
+            mark=pinned.mark("files"), hint=f"run {again}",
+        )  # fmt: skip
+    return with_values(loaded, filled, findings), pinned
+
+
+def updated(loaded: Loaded, versions: Mapping[Component, str], mark: Mark, findings: Findings) -> Loaded:
+    """The profile with other versions of some components; that of crictl is no key of it."""
+    new = [(VERSION_KEYS[name], version, mark) for name, version in versions.items() if name in VERSION_KEYS]
+    return with_values(loaded, new, findings)
+
+
+def version_of(loaded: Loaded, component: Component) -> str | None:
+    """The profile's version of a component."""
+    here: Any = loaded.layered.data
+    for part in VERSION_KEYS.get(component, ("",)):
+        here = here.get(part) if isinstance(here, dict) else None
+    return here if isinstance(here, str) else None
+
+
+def check_images(pinned: Pinned, images: Sequence[Image], findings: Findings) -> None:
+    """Findings about images that are not pinned, and about pins that nothing uses."""
+    section, at = pinned.section, ("profiles", pinned.name)
+    for in_cluster_file in (False, True):
+        names = [image.name for image in images if image.in_cluster_file is in_cluster_file]
+        missing = [name for name in names if name not in section.images]
+        if missing:
+            findings.add(
+                "IB814", f"images that are not pinned: {few(missing, 4)}", key=format_path((*at, "images")),
+                mark=pinned.mark("images"), hint=f"run {pinned.again}", lesser=in_cluster_file,
+            )  # fmt: skip
+    wanted = {image.name for image in images}
+    spare = [name for name in section.images if name not in wanted]
+    used = {need.name for need in pinned.needs}
+    spare += [name for name in section.files if name not in used]
+    if spare:
+        findings.add(
+            "IB815", f"pins that this build does not use: {few(spare, 4)}", key=format_path(at), mark=pinned.mark(),
+            hint=f"run {pinned.again}, which removes them; or leave them, if other options use them",
+        )  # fmt: skip
+
+
+def _updated(
+    loaded: Loaded, section: Section, file: LockFile, again: str, findings: Findings
+) -> tuple[Loaded, dict[Component, str]]:
+    """The profile with the versions that `--update` chose, and those versions."""
+    chosen: dict[Component, str] = {}
+    new: list[tuple[Path, Any, Mark]] = []
+    for name, update in section.updates.items():
+        key, now = VERSION_KEYS.get(name), version_of(loaded, name)
+        if now in (update.version, update.instead_of, None):
+            chosen[name] = update.version
+            if key is not None and now != update.version:
+                new.append((key, update.version, file.mark("profiles", loaded.name, "updates", name, "version")))
+        elif key is not None:
+            findings.add(
+                "IB812", f"{name} is {now} here, and the lock has {update.version} in place of {update.instead_of}",
+                key=format_path(key), mark=loaded.layered.mark(key), hint=f"run {again}, which pins {now}",
+            )  # fmt: skip
+    return with_values(loaded, new, findings), chosen
+
+
+def _agree(need: Need, pinned: Pinned, loaded: Loaded, findings: Findings) -> bool:
+    """Whether the profile and the pin are about the same file; else that is a finding."""
+    pin = pinned.section.files[need.name]
+    if need.version != pin.version:
+        key = VERSION_KEYS.get(need.component) if need.component else (*need.key, "version")
+        findings.add(
+            "IB812", f"{need.name}: the profile has {need.version or 'no version'}, the lock {pin.version or 'none'}",
+            key=format_path(key or need.key), mark=loaded.layered.mark(key or need.key), hint=f"run {pinned.again}",
+        )  # fmt: skip
+        return False
+    if need.sha256 is not None and need.sha256 != pin.sha256:
+        key = (*need.key, "sha256")
+        findings.add(
+            "IB813", f"{need.name}: the profile's sha256 is {need.sha256}, the lock has {pin.sha256}",
+            key=format_path(key), mark=loaded.layered.mark(key),
+            hint=f"run {pinned.again}, which compares the profile's with the publisher's",
+        )  # fmt: skip
+        return False
+    return True

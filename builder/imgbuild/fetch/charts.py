@@ -1,0 +1,101 @@
+"""Find a chart in the index of its repository, or in a registry."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+import yaml
+
+from imgbuild.facts.outside import Chart
+from imgbuild.fetch.address import shown
+from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.publisher import text_at
+from imgbuild.fetch.registry import manifest
+
+_INDEX = Limits(total_seconds=600.0, max_bytes=128 << 20, tries=3)
+"""Indexes grow with every release: some have tens of megabytes."""
+_CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A chart's archive. ``sha256`` None: the index has no checksum."""
+
+    urls: tuple[str, ...]
+    sha256: str | None
+    size: int | None
+    source: str
+    """Where this is from: the address of the index, or of the manifest."""
+
+
+class Charts:
+    """Repositories, each asked once. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._indexes: dict[str, Any] = {}
+
+    def find(self, chart: Chart, version: str) -> Found:
+        """The archive of a chart.
+
+        Raises:
+            FetchError: the repository does not answer, or has no such chart or version.
+            HostError: skopeo is needed and is not installed.
+        """
+        return self._in_index(chart, version) if chart.name else _in_registry(chart.repository, version)
+
+    def _in_index(self, chart: Chart, version: str) -> Found:
+        address = f"{chart.repository.rstrip('/')}/index.yaml"
+        with self._lock:
+            if address not in self._indexes:
+                self._indexes[address] = _entries(address)
+            entries = self._indexes[address]
+        known = entries.get(chart.name)
+        if not isinstance(known, list):
+            raise FetchError(f"{shown(address)} has no chart {chart.name}", "check the chart's name and its repository")
+        rows = [row for row in known if isinstance(row, dict)]
+        for row in rows:
+            # Helm takes 1.2.3 for v1.2.3 and the other way round.
+            if str(row.get("version", "")).removeprefix("v") != version.removeprefix("v"):
+                continue
+            urls = [urljoin(address, str(url)) for url in row.get("urls") or []]
+            if not urls:
+                raise FetchError(f"{shown(address)} has no address of {chart.name} {version}", "ask its publisher")
+            digest = str(row.get("digest") or "").removeprefix("sha256:")
+            return Found(tuple(urls), digest if len(digest) == 64 else None, None, address)
+        newest = ", ".join(str(row.get("version")) for row in rows[:3])
+        raise FetchError(
+            f"{shown(address)} has no version {version} of the chart {chart.name}", f"its first ones are {newest}"
+        )
+
+
+def _entries(address: str) -> Any:
+    text = text_at(address, _INDEX)
+    try:
+        found = yaml.load(text, yaml.CSafeLoader)
+        entries = found["entries"]
+    except (yaml.YAMLError, ValueError, TypeError, KeyError):
+        entries = None
+    if not isinstance(entries, dict):
+        raise FetchError(f"{shown(address)} is not the index of a chart repository", "check the repository's address")
+    return entries
+
+
+def _in_registry(repository: str, version: str) -> Found:
+    """A chart is an OCI artifact with one layer, the archive; + is no character of a tag and becomes _ (helm.sh)."""
+    name = f"{repository.removeprefix('oci://')}:{version.replace('+', '_')}"
+    host, _, path = name.partition("/")
+    raw, address = manifest(name, [f"https://{host}"])
+    try:
+        layers = [layer for layer in json.loads(raw)["layers"] if layer["mediaType"] == _CONTENT]
+        digest, size = str(layers[0]["digest"]), int(layers[0]["size"])
+    except (ValueError, TypeError, KeyError, IndexError):
+        raise FetchError(f"{name} is not a chart", "check the chart's address") from None
+    place = f"{address}/v2/{path.rpartition(':')[0]}"
+    tag = path.rpartition(":")[2]
+    return Found((f"{place}/blobs/{digest}",), digest.removeprefix("sha256:"), size, f"{place}/manifests/{tag}")

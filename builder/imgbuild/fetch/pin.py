@@ -1,0 +1,187 @@
+"""Pin what a profile needs from outside: each file by its publisher's checksum, each image by its digest.
+
+What was pinned before and is still needed is kept as it is, without asking anybody. All failures are reported at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from imgbuild.config.lock import ImagePin, Pin
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import format_path
+from imgbuild.facts.outside import Need
+from imgbuild.fetch.address import shown
+from imgbuild.fetch.charts import Charts
+from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.publisher import published, seen_at, size_at, text_at
+from imgbuild.fetch.registry import digest
+
+T = TypeVar("T")
+P = TypeVar("P", Pin, ImagePin)
+_AT_ONCE = 8
+_CONTAINERD = re.compile(r"(?m)^ARG CONTAINERD_VERSION=v?([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.-]*)")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The pins by name, and why others cannot be pinned."""
+
+    files: Mapping[str, Pin]
+    images: Mapping[str, ImagePin]
+    failures: Mapping[str, HostError]
+
+
+def pin(
+    needs: Sequence[Need],
+    images: Mapping[str, Sequence[str]],
+    old_files: Mapping[str, Pin],
+    old_images: Mapping[str, ImagePin],
+    anew: Set[str],
+) -> Outcome:
+    """Pin files and images (by name, with the addresses of their registries).
+
+    ``anew``: names whose old pin is not kept.
+    """
+    charts = Charts()
+    files = {need.name: old for need in needs if (old := _kept(need, old_files, anew)) is not None}
+    kept = {name: old_images[name] for name in images if name in old_images and name not in anew}
+    failures: dict[str, HostError] = {}
+
+    def file(need: Need) -> Callable[[], Pin]:
+        return lambda: pinned(need, charts)
+
+    def image(name: str) -> Callable[[], ImagePin]:
+        return lambda: _image(name, images[name])
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        new_files = {need.name: pool.submit(_or_error, file(need)) for need in needs if need.name not in files}
+        new_images = {name: pool.submit(_or_error, image(name)) for name in images if name not in kept}
+        for name, found in new_files.items():
+            _sort(name, found.result(), files, failures)
+        for name, looked_up in new_images.items():
+            _sort(name, looked_up.result(), kept, failures)
+    return Outcome(files, kept, failures)
+
+
+def _or_error(make: Callable[[], T]) -> T | HostError:
+    try:
+        return make()
+    except HostError as error:
+        return error
+
+
+def _sort(name: str, found: P | HostError, pins: dict[str, P], failures: dict[str, HostError]) -> None:
+    if isinstance(found, HostError):
+        failures[name] = found
+    else:
+        pins[name] = found
+
+
+def _kept(need: Need, old: Mapping[str, Pin], anew: Set[str]) -> Pin | None:
+    """The pin that is there already, with the profile's mirrors of today; None if it has to be made."""
+    found = old.get(need.name)
+    if found is None or need.name in anew or (found.kind, found.version) != (need.kind, need.version):
+        return None
+    if need.sha256 not in (None, found.sha256) or (need.containerd_from is not None and found.containerd is None):
+        return None
+    if need.version is None and not {*need.urls} & {*found.urls}:
+        return None
+    if need.chart is not None and found.obtained == "index":
+        if not str(found.checksum_from).startswith(need.chart.repository.rstrip("/")):
+            return None
+        return found  # its address is from the index
+    return found.model_copy(update={"urls": list(need.urls)}) if need.urls else found
+
+
+def pinned(need: Need, charts: Charts) -> Pin:
+    """One file.
+
+    Raises:
+        HostError: it cannot be pinned.
+    """
+    containerd = None if need.containerd_from is None else _containerd(need.containerd_from)
+    if need.chart is not None:
+        return _chart(need, charts)
+    name = need.urls[0].rpartition("/")[2]
+    try:
+        found = published(need.checksums, name)
+    except FetchError as error:
+        if need.sha256 is None:
+            hint = f"{error.hint}; or set {format_path((*need.key, 'sha256'))} to the publisher's, by other means"
+            raise FetchError(str(error), hint) from error
+        found = None  # the profile has one
+    if found is not None:
+        _compare(need, *found)
+        return _pin(need, found[0], size_at(need.urls), "publisher", found[1], containerd)
+    if need.sha256 is not None:
+        return _pin(need, need.sha256, size_at(need.urls), "profile", None, containerd)
+    sha256, size, address = seen_at(need.urls)
+    return _pin(need, sha256, size, "seen", address, containerd)
+
+
+def _chart(need: Need, charts: Charts) -> Pin:
+    assert need.chart is not None and need.version is not None  # noqa: S101 - the caller's
+    try:
+        found = charts.find(need.chart, need.version)
+    except FetchError:
+        if need.sha256 is None or not need.urls:
+            raise
+        return _pin(need, need.sha256, size_at(need.urls), "profile", None)
+    urls = tuple(dict.fromkeys((*need.urls, *found.urls)))
+    if found.sha256 is None:
+        sha256, size, address = seen_at(urls)
+        _compare(need, sha256, address)
+        return _pin(need, sha256, size, "seen", address, urls=urls)
+    _compare(need, found.sha256, found.source)
+    size_known = found.size if found.size is not None else size_at(urls)
+    how = "index" if need.chart.name else "registry"
+    return _pin(need, found.sha256, size_known, how, found.source, urls=urls)
+
+
+def _pin(
+    need: Need,
+    sha256: str,
+    size: int | None,
+    obtained: str,
+    source: str | None,
+    containerd: str | None = None,
+    urls: Sequence[str] = (),
+) -> Pin:
+    fields = {
+        "kind": need.kind, "version": need.version, "containerd": containerd, "urls": list(urls or need.urls),
+        "size": size, "sha256": sha256, "obtained": obtained, "checksum_from": source,
+    }  # fmt: skip
+    return Pin.model_validate(fields)
+
+
+def _compare(need: Need, sha256: str, address: str) -> None:
+    """Refuse a checksum that the profile contradicts: the file was replaced, or the profile's is of another one."""
+    if need.sha256 is not None and need.sha256 != sha256:
+        key = format_path((*need.key, "sha256"))
+        raise FetchError(
+            f"its sha256 is {sha256} by {shown(address)}, and {need.sha256} by {key}",
+            f"compare with the publisher's announcement; then remove or correct {key}",
+        )
+
+
+def _containerd(address: str) -> str:
+    """The version of the containerd in nerdctl-full, by the Dockerfile that it is built with."""
+    try:
+        found = _CONTAINERD.search(text_at(address))
+    except FetchError as error:
+        hint = "set containerd.nerdctl_full.containerd (the archive's README lists it)"
+        raise FetchError(f"it is not known which containerd is in it: {error}", hint) from error
+    if found is None:
+        hint = "set containerd.nerdctl_full.containerd (the archive's README lists it)"
+        raise FetchError(f"{shown(address)} does not tell which containerd is in it", hint)
+    return found[1]
+
+
+def _image(name: str, addresses: Sequence[str]) -> ImagePin:
+    found, address = digest(name, addresses)
+    return ImagePin.model_validate({"digest": found, "obtained": "registry", "registry": address})
