@@ -31,6 +31,7 @@ from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.flow import flow
 from imgbuild.config.layers import parse_set
 from imgbuild.config.load import Loaded, load
+from imgbuild.config.lock_file import read_lock
 from imgbuild.config.profile import Profile, User
 from imgbuild.config.schema import KINDS, json_schema
 from imgbuild.config.setting import Listed
@@ -179,7 +180,9 @@ def test_yaml_blocks_are_valid_input(page: Path, tmp_path: Path) -> None:
         here = Path.cwd()
         os.chdir(tmp_path)  # a profile may extend another of the page's by its name
         try:
-            if "nodes" in data:
+            if "profiles" in data:
+                read_lock(Path(path.name), findings)
+            elif "nodes" in data:
                 load_cluster(Path(path.name), findings)
             elif {"extends", "target"} & set(data):
                 load(path.name, [], [], None, findings)
@@ -188,7 +191,7 @@ def test_yaml_blocks_are_valid_input(page: Path, tmp_path: Path) -> None:
         finally:
             os.chdir(here)
         assert not findings.items, f"{block}: {[(f.message, f.hint) for f in findings.items]}"
-        schema = SCHEMAS["cluster" if "nodes" in data else "profile"]
+        schema = SCHEMAS["lock" if "profiles" in data else "cluster" if "nodes" in data else "profile"]
         assert not list(schema.iter_errors(data)), f"{block}: the JSON Schema does not take it"
 
 

@@ -20,6 +20,7 @@ from imgbuild.config.dereference import in_document
 from imgbuild.config.fields import Model
 from imgbuild.config.kept_secrets import load_secrets
 from imgbuild.config.load import load
+from imgbuild.config.lock import NAME
 from imgbuild.config.moment import Moment, read_moment
 from imgbuild.config.reference import SecretText
 from imgbuild.config.renamed import Renamed
@@ -32,6 +33,7 @@ from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.facts.resolved import resolve
 from imgbuild.pipeline import Request, prepare
 from tests.support.checking import ADMIN, look
+from tests.support.locks import whole_lock
 
 SetUp = Callable[[Path, pytest.MonkeyPatch], tuple[Sequence[Finding], Sequence[Finding]]]
 """In an empty folder: the findings with the code, and those without it."""
@@ -198,6 +200,24 @@ def _certificate(
     return bad, _trusted(folder, made, 1, moment)
 
 
+def _locked(
+    change: Callable[[str], str], more: str, folder: Path, patch: pytest.MonkeyPatch
+) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    """A build beside a lock of all that node.yaml needs; and with another lock, or with ``more`` in the profile."""
+    head = "extends: debian12-efi\nusers: []\n"
+    (folder / "node.yaml").write_text(head)
+    (folder / NAME).write_text(whole_lock("node.yaml"))
+    request = Request("node.yaml")
+    good = _said(request)
+    (folder / "node.yaml").write_text(head + more)
+    (folder / NAME).write_text(change((folder / NAME).read_text()))
+    return _said(request), good
+
+
+def _same(text: str) -> str:
+    return text
+
+
 SETUPS: dict[str, SetUp] = {
     "IB110": _damaged_target,
     "IB114": _beside,
@@ -207,6 +227,12 @@ SETUPS: dict[str, SetUp] = {
     "IB491": partial(_certificate, 11 * 365, 1),
     "IB492": partial(_certificate, 0, 2),
     "IB804": _many_routes,
+    "IB810": partial(_locked, lambda text: text.replace("format: 1", "format: 2"), ""),
+    "IB811": partial(_locked, lambda text: text.replace("  node:", "  other:"), ""),
+    "IB812": partial(_locked, _same, "helm: {version: 4.2.0}\n"),
+    "IB813": partial(_locked, _same, f"helm: {{sha256: {'a' * 64}}}\n"),
+    "IB814": partial(_locked, lambda text: text.replace("      helm:", "      tool:"), ""),
+    "IB815": partial(_locked, _same, "cilium: {enabled: false}\nkubernetes: {kube_proxy: true}\n"),
     "IB901": _unreadable,
     "IB902": lambda folder, _: _with_secrets(folder, lambda path: path.chmod(0o644)),
     "IB903": lambda folder, _: _with_secrets(folder, _text(lambda text: text.replace("cluster: lab", "cluster: prod"))),

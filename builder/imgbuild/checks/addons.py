@@ -49,7 +49,7 @@ def _kind(context: Context, at: Path, addon: Addon) -> None:
     if addon.url is not None and addon.sha256 is None:
         context.report(
             "IB682", (*at, "url"), f"{addon.name}: what is fetched has no checksum",
-            "add sha256: the output of `curl -L URL | sha256sum`",
+            "add sha256: the output of `curl -L URL | sha256sum`; or run imgbuild lock with these options",
         )  # fmt: skip
     if addon.url is None and addon.sha256 is not None and of == "manifest":
         context.report("IB683", (*at, "sha256"), f"{addon.name}: nothing is fetched", "remove sha256")

@@ -42,7 +42,8 @@ def _archive(context: Context) -> None:
     if row is None and archive.containerd is None:
         context.report(
             "IB502", (*path, "version"), f"it is not known which containerd is in nerdctl-full {archive.version}",
-            "set containerd.nerdctl_full.containerd (the archive's README lists it)",
+            "run imgbuild lock with these options, which finds it; or set containerd.nerdctl_full.containerd (the "
+            "archive's README lists it)",
         )  # fmt: skip
     if row is not None and row["libc"] != "static" and version(row["libc"]) > version(context.target.glibc):
         context.report(

@@ -185,7 +185,8 @@ def _binaries(context: Context) -> None:
     if absent:
         context.report(
             "IB210", ("kubernetes", "source"), f"kubernetes.source is binaries, but {', '.join(absent)} is missing",
-            f"give urls and sha256 for kubernetes.binaries.{absent[0]}",
+            "run imgbuild lock with these options, which finds them; or give urls and sha256 for "
+            f"kubernetes.binaries.{absent[0]}",
         )  # fmt: skip
 
 

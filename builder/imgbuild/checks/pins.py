@@ -29,7 +29,8 @@ def pinned(
                 code, at if ours else (*path, "urls", index),
                 f"{what}: version is {version}, but "
                 f"{_where(context, path, index) if ours else 'this URL is'} of {found[-1]}",
-                f"set {format_path(path)}.urls and .sha256 to those of {version}, or the version to {found[-1]}",
+                f"run imgbuild lock with these options, which finds those of {version}; or set "
+                f"{format_path(path)}.urls and .sha256 to them, or the version to {found[-1]}",
             )  # fmt: skip
     version_mark, sum_mark = context.mark(*at), context.mark(*path, "sha256")
     if others or version_mark is None or sum_mark is None:
@@ -38,7 +39,7 @@ def pinned(
         context.report(
             code, at,
             f"{what}: version is {version}, but {format_path(path)}.sha256 ({sum_mark}) is for another version",
-            f"set {format_path(path)}.sha256 to that of {version}, beside its URLs",
+            f"run imgbuild lock with these options, which finds that of {version}; or set {format_path(path)}.sha256",
         )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ COMMANDS = {
     "profiles": "List the profiles, layers and targets that imgbuild ships.",
     "check": "Report everything that is wrong with the input, and write nothing.",
     "explain": "Show what KEY means, or what a code such as IB205 does.",
-    "schema": "Print the JSON Schema of a profile or of a cluster file, for editors.",
+    "schema": "Print the JSON Schema of a profile, of a cluster file or of a lock, for editors.",
     "lock": "Pin everything that a profile needs from outside, in imgbuild.lock beside it.",
     "images": "List the container images that the nodes pull, and where they are pulled from.",
     "diff": "Show how two profiles, or two output folders, differ.",

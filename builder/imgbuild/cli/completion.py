@@ -33,9 +33,7 @@ def keys_to_explain(context: click.Context, parameter: click.Parameter, incomple
     return [CompletionItem(key) for key, _ in profile_keys() if key.startswith(incomplete)]
 
 
-def components_to_update(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+def components_to_update(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """What `imgbuild lock --update` can update; a version follows after an equals sign."""
     from imgbuild.config.lock import COMPONENTS  # pydantic takes 100 ms, and most completions do not need it
 

@@ -21,8 +21,8 @@ from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.lock import COMPONENTS, FORMAT, Component, ImagePin, Lock, Pin, Section, Update
 from imgbuild.config.lock_file import lock_path, lock_text, read_lock
-from imgbuild.diagnostics.errors import HostError, ImgbuildError, UsageError
-from imgbuild.diagnostics.findings import Findings, InvalidInput, Mark
+from imgbuild.diagnostics.errors import HostError, ImgbuildError, InvalidInput, UsageError
+from imgbuild.diagnostics.findings import Findings, Mark
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import addresses, images
 from imgbuild.facts.locked import updated, version_of
@@ -37,12 +37,14 @@ _ALL = "all"
 @click.command("lock", cls=Command)
 @ends_well
 @input_options(cluster=False, lock=False)
-@click.option("--cluster", metavar="FILE", type=Place(), help="Also pin the images that this cluster file adds.")
+@click.option(
+    "--cluster", "nodes_file", metavar="FILE", type=Place(), help="Also pin the images that this cluster file adds."
+)
 @click.option(
     "--update", "updates", metavar="NAME[=VERSION]", multiple=True, shell_complete=components_to_update,
-    help="Pin NAME anew, in this version if one is given (repeatable); all: everything.",
+    help="Pin NAME again, in this version if one is given (repeatable); all: everything.",
 )  # fmt: skip
-def command(says: Says, given: Given, cluster: Path | None, updates: tuple[str, ...]) -> int:
+def command(says: Says, given: Given, nodes_file: Path | None, updates: tuple[str, ...]) -> int:
     """Pin everything that a profile needs from outside, in imgbuild.lock beside it.
 
     \b
@@ -54,7 +56,7 @@ def command(says: Says, given: Given, cluster: Path | None, updates: tuple[str, 
     """
     path = lock_path(str(given.profile))
     with _alone(path):
-        return _lock(says, given, cluster, updates, path)
+        return _lock(says, given, nodes_file, updates, path)
 
 
 def _lock(says: Says, given: Given, cluster: Path | None, updates: Sequence[str], path: Path) -> int:
@@ -120,7 +122,9 @@ def _asked(updates: Sequence[str], pins: set[str]) -> _Asked:
         component = next((known for known in COMPONENTS if known == name), None)
         if component is None and name != _ALL and name not in pins:
             known = ", ".join((*COMPONENTS, _ALL))
-            raise UsageError(f"there is nothing called {name!r} to update", f"use one of {known}, or a name in the lock")
+            raise UsageError(
+                f"there is nothing called {name!r} to update", f"use one of {known}, or a name in the lock"
+            )
         if equals and component is None:
             raise UsageError(f"--update {name} takes no version", f"set the version of {name} in the profile")
         if equals and not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?", version):
@@ -131,9 +135,7 @@ def _asked(updates: Sequence[str], pins: set[str]) -> _Asked:
     return _Asked(frozenset(names), versions)
 
 
-def _chosen(
-    loaded: Loaded, before: Section, versions: Mapping[Component, str], says: Says
-) -> dict[Component, Update]:
+def _chosen(loaded: Loaded, before: Section, versions: Mapping[Component, str], says: Says) -> dict[Component, Update]:
     """The versions in place of the profile's: those of earlier runs that still apply, and the new ones."""
     out: dict[Component, Update] = {}
     for name, update in before.updates.items():

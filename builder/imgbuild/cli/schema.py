@@ -1,4 +1,4 @@
-"""`imgbuild schema`: the JSON Schema of a profile or a cluster file, for editors."""
+"""`imgbuild schema`: the JSON Schema of a profile, a cluster file or a lock, for editors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from imgbuild.config.schema import KINDS, Kind, json_schema
 
 
 @click.command("schema", cls=Command)
-@click.argument("kind", metavar="profile|cluster", type=click.Choice(KINDS))
+@click.argument("kind", metavar="|".join(KINDS), type=click.Choice(KINDS))
 @ends_well
 def command(says: Says, kind: Kind) -> None:
-    """Print the JSON Schema of a profile or of a cluster file, for editors."""
+    """Print the JSON Schema of a profile, of a cluster file or of a lock, for editors."""
     if says.json:
         says.result(schema=json_schema(kind))
         return

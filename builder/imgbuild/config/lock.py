@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from imgbuild.config.fields import Model, Sha256, Url, pattern
+from imgbuild.config.fields import Model, Sha256, Url, no_boolean, pattern
 from imgbuild.config.setting import Setting, Words
 
 FORMAT = 1
@@ -59,7 +59,7 @@ class Pin(Model):
         ),
     ]
     size: Annotated[
-        Annotated[int, Field(ge=0)] | None,
+        Annotated[int, Field(ge=0, le=64 << 30)] | None,
         Setting("Its size; left out if no server tells it.", unit="bytes", example=1),
     ] = None
     sha256: Annotated[Sha256, Setting("Its checksum.", example="0" * 64)]
@@ -97,7 +97,7 @@ class Section(Model):
     """The pins of one profile."""
 
     updates: Annotated[
-        dict[Component, Update], Setting("Versions that `imgbuild lock --update` chose in place of the profile's.")
+        dict[Component, Update], Setting("Versions that `--update` chose in place of the profile's.")
     ] = {}
     files: Annotated[dict[str, Pin], Setting("The files that the profile needs, by name.")]
     images: Annotated[dict[str, ImagePin], Setting("The container images that its nodes pull, by name and tag.")]
@@ -106,5 +106,5 @@ class Section(Model):
 class Lock(Model):
     """The whole file."""
 
-    format: Annotated[Literal[1], Setting("Version of this file's format.")]
+    format: Annotated[Literal[1], BeforeValidator(no_boolean), Setting("Version of this file's format.")]
     profiles: Annotated[dict[str, Section], Setting("The pins of each profile of this folder, by the profile's name.")]

@@ -1,4 +1,4 @@
-"""The JSON Schema of a profile and of a cluster file, for editors: made from the declarations in the models."""
+"""The JSON Schemas of profiles, cluster files and locks, for editors: made from the declarations in the models."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from imgbuild.config.declared import documents
 from imgbuild.config.target import load_target, target_names
 from imgbuild.config.words import without_links
 
-Kind = Literal["profile", "cluster"]
-KINDS: tuple[Kind, ...] = ("profile", "cluster")
+Kind = Literal["profile", "cluster", "lock"]
+KINDS: tuple[Kind, ...] = ("profile", "cluster", "lock")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 WHERE = "https://raw.githubusercontent.com/imgbuild/imgbuild/main/schemas/{kind}.json"
 _ABOUT = {
     "profile": ("imgbuild profile", "Which node to build: a profile, or a layer that is applied on top of one."),
     "cluster": ("imgbuild cluster file", "The machines of a cluster, their roles and their networks."),
+    "lock": ("imgbuild.lock", "What profiles need from outside, pinned: `imgbuild lock` writes it."),
 }
 Schema = dict[str, Any]
 

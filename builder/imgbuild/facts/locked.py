@@ -26,7 +26,7 @@ class Pinned:
     """The profile's, as the lock has it."""
     section: Section
     again: str
-    """The command that makes them anew."""
+    """The command that makes them again."""
     needs: Sequence[Need]
 
     def mark(self, *path: str | int) -> Mark:
@@ -51,8 +51,10 @@ def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tu
     missing = [need.name for need in every if need.name not in section.files]
     for need in every:
         pin = section.files.get(need.name)
-        if pin is None or not _agree(need, pinned, loaded, findings):
+        if pin is None:
             continue
+        if not _agree(need, pinned, loaded, findings):  # an error: this only keeps the checks from saying it again
+            pin = pin.model_copy(update={"urls": list(need.urls or pin.urls)})
         place = pinned.mark("files", need.name)
         filled += ((path, value, place) for path, value in values(need, pin))
     if missing:
@@ -64,7 +66,7 @@ def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tu
 
 
 def updated(loaded: Loaded, versions: Mapping[Component, str], mark: Mark, findings: Findings) -> Loaded:
-    """The profile with other versions of some components; that of crictl is no key of it."""
+    """The profile with other versions of some components; crictl has no key there."""
     new = [(VERSION_KEYS[name], version, mark) for name, version in versions.items() if name in VERSION_KEYS]
     return with_values(loaded, new, findings)
 

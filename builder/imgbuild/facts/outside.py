@@ -115,7 +115,7 @@ def _checksums(table: str, urls: Sequence[str]) -> tuple[str, ...]:
 
 
 def _base(profile: Profile, target: Target) -> Iterator[Need]:
-    if target.image.base is None or profile.mode != "baked":
+    if target.image.base is None:
         return
     own = profile.base
     url = own.source or target.image.base.url

@@ -87,7 +87,7 @@ def _entries(address: str) -> Any:
 
 
 def _in_registry(repository: str, version: str) -> Found:
-    """A chart is an OCI artifact with one layer, the archive; + is no character of a tag and becomes _ (helm.sh)."""
+    """A chart is an OCI artifact with one layer, the archive; + is not a character of tags and becomes _ (helm.sh)."""
     name = f"{repository.removeprefix('oci://')}:{version.replace('+', '_')}"
     host, _, path = name.partition("/")
     raw, address = manifest(name, [f"https://{host}"])

@@ -24,17 +24,21 @@ _NO_HEAD = frozenset({403, 405, 501})
 def checksum_in(text: str, name: str) -> str | None:
     """The sha256 that a publisher's checksum file has for the file ``name``; None if it has none.
 
-    A hash alone is that of the only file. A file of several lines is searched for the name, with or without a folder.
+    A hash alone is that of the only file. A file of several lines is searched for the name, with or without a folder;
+    two hashes of one name are none.
     """
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for line in text.splitlines():
         tagged = _TAGGED.fullmatch(line.strip())
         plain = _LINE.fullmatch(line.strip())
         if tagged is not None:
-            found.setdefault(tagged[1].rpartition("/")[2], tagged[2].lower())
+            found.append((tagged[1].rpartition("/")[2], tagged[2].lower()))
         elif plain is not None:
-            found.setdefault((plain[2] or "").rpartition("/")[2], plain[1].lower())
-    return found.get(name) or (found.get("") if len(found) == 1 else None)
+            found.append(((plain[2] or "").rpartition("/")[2], plain[1].lower()))
+    sums = {sha256 for other, sha256 in found if other == name}
+    if not sums and len(found) == 1 and not found[0][0]:
+        sums = {found[0][1]}
+    return sums.pop() if len(sums) == 1 else None
 
 
 def published(addresses: Sequence[str], name: str) -> tuple[str, str] | None:
