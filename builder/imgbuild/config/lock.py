@@ -6,14 +6,14 @@ reads it (lock_file.py); imgbuild.facts.locked puts its values into the profile'
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
 from imgbuild.config.fields import Model, Sha256, Url, no_boolean, pattern
 from imgbuild.config.setting import Setting, Words
 
-FORMAT = 1
+FORMAT: Final = 1
 NAME = "imgbuild.lock"
 
 Component = Literal["cilium", "crictl", "helm", "kubernetes", "nerdctl"]

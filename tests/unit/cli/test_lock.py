@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from imgbuild.cli.main import main
+from imgbuild.config.data import versions
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.facts import outside
@@ -29,9 +30,8 @@ NEWEST = {"helm": "4.3.0", "nerdctl": "2.3.5", "cilium": "1.19.6", "kubernetes":
 def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
     """The publishers, with the versions of the shipped profiles; registries that have every image; an empty folder."""
     monkeypatch.chdir(tmp_path)
-    tables = outside.versions
     with publishers() as found:
-        monkeypatch.setattr(outside, "versions", lambda name: found.origins() if name == "origins" else tables(name))
+        monkeypatch.setattr(outside, "versions", lambda name: found.origins() if name == "origins" else versions(name))
         monkeypatch.setattr(pin, "digest", lambda name, places: (f"sha256:{sha256(name.encode())}", places[0]))
         found.helm(NEWEST["helm"])
         found.nerdctl(NEWEST["nerdctl"], "2.3.3")
@@ -88,7 +88,7 @@ def test_a_lock_pins_files_and_images_and_a_build_uses_it(servers: Publishers) -
     done = lock()
     found = pins()
     assert set(found["files"]) == {"cilium", "helm", "nerdctl-full"}
-    assert found["files"]["helm"] == {  # type: ignore[index]
+    assert found["files"]["helm"] == {
         "kind": "archive",
         "version": "4.3.0",
         "urls": [f"{servers.url}/helm/helm-v4.3.0-linux-amd64.tar.gz"],
