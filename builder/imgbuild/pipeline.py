@@ -6,7 +6,7 @@ nothing is written before all findings are known, and what needs no root is on d
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from imgbuild.config.cluster import DEFAULT, Cluster
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.fields import duration_seconds
 from imgbuild.config.kept_secrets import Kept, default_path, load_secrets
-from imgbuild.config.layers import Layered, parse_set
+from imgbuild.config.layers import Layered, parse_set, report
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.lock_file import lock_path, read_lock
 from imgbuild.config.moment import Moment, read_moment
@@ -25,11 +25,14 @@ from imgbuild.diagnostics.errors import HostError, InvalidInput
 from imgbuild.diagnostics.findings import Findings, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.facts.images import images
+from imgbuild.facts.images import Image, images
 from imgbuild.facts.locked import Pinned, check_images, locked
 from imgbuild.facts.node_settings import Own, settle
 from imgbuild.facts.resolved import Resolved
+from imgbuild.fetch.images import Found
+from imgbuild.fetch.registry import Trouble
 from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
+from imgbuild.image.preload import look_up, total_size
 from imgbuild.outputs import manifest
 from imgbuild.outputs.caller import caller
 from imgbuild.outputs.lint import cluster_settings
@@ -86,6 +89,22 @@ class Input:
     own: Sequence[Own]
     pinned: Pinned | None = None
     """The pins of imgbuild.lock, whose values the profile has; None without a lock."""
+    cluster_layered: Layered | None = None
+    """Where each value of the cluster file came from."""
+
+    @property
+    def preload(self) -> list[Image]:
+        """The container images that the disk image has: those of every node, by their digests in imgbuild.lock."""
+        if not self.resolved.profile.images.preload:
+            return []
+        every = (self.resolved, *(own.resolved for own in self.own))
+        pins = self.pinned.section.images if self.pinned is not None else {}
+        found: dict[str, Image] = {}
+        for image in (image for one in every for image in images(one, self.cluster)):
+            pin = pins.get(image.name)
+            exact = replace(image, digest=pin.digest) if pin is not None and image.digest is None else image
+            found[exact.reference] = exact
+        return list(found.values())
 
 
 def prepare(request: Request, findings: Findings, *, base: bool = False) -> Input:
@@ -138,7 +157,7 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     settled.name_keys(findings)
     if findings.errors:
         raise InvalidInput(findings)
-    return Input(request, resolved, cluster, rendered, kept, own, pinned)
+    return Input(request, resolved, cluster, rendered, kept, own, pinned, layered)
 
 
 def with_lock(request: Request, loaded: Loaded, findings: Findings) -> tuple[Loaded, Pinned | None]:
@@ -169,6 +188,7 @@ def write(
 
     Raises:
         HostError: the host cannot do it; problems of the image are raised after everything else is written.
+        InvalidInput: container images that the disk image gets cannot be had; nothing is written.
         UsageError: the folder was made from another profile; nothing is written.
     """
     resolved, rendered = ready.resolved, ready.rendered
@@ -179,7 +199,8 @@ def write(
     problems = host_problems(resolved, place, cache) if image else []
     for problem in problems:
         steps.note(f"no disk image will be built: {problem.what}")
-    wanted = image_id(resolved, rendered.install, rendered.node)
+    wanted = image_id(resolved, rendered.install, rendered.node, ready.preload)
+    found = images_found(ready, steps) if image and not problems else []
     made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:
         ready = _with_kept_keys(ready, steps)
@@ -204,13 +225,36 @@ def write(
             hints = "\n".join(dict.fromkeys(p.hint for p in problems))
             raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
         record = build_image(
-            resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh, signer=signer
-        )
+            resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh, signer=signer,
+            found=found,
+        )  # fmt: skip
         _add_boot_files(folder, ready, record)
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)
         with steps.step("Write the manifest"):
             manifest.write(folder, resolved.loaded, groups, wanted, made_from, signer)
     return place
+
+
+_CODES: Mapping[Trouble, str] = {"missing": "IB837", "silent": "IB838", "another": "IB839"}
+
+
+def images_found(ready: Input, steps: Steps) -> list[Found]:
+    """The container images of the disk image, in their registries. All that is missing is reported at once.
+
+    Raises:
+        InvalidInput: an image cannot be had.
+    """
+    if not ready.preload:
+        return []
+    found, missing = look_up(ready.resolved.profile, ready.preload, steps)
+    findings = Findings()
+    for image, why in ((each.image, each.why) for each in missing):
+        layered = ready.cluster_layered if image.in_cluster_file else ready.resolved.layered
+        report(findings, layered, _CODES[why.kind], image.key, f"{image.reference}: {why}", why.hint)
+    if findings.errors:
+        raise InvalidInput(findings)
+    steps.note(f"{len(found)} container images, {total_size(found) >> 20} MiB")
+    return found
 
 
 def _with_kept_keys(ready: Input, steps: Steps) -> Input:

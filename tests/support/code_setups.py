@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +32,11 @@ from imgbuild.config.source import parse
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Finding, Findings
+from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.facts.registries import Source
 from imgbuild.facts.resolved import resolve
-from imgbuild.pipeline import Request, prepare
+from imgbuild.fetch.registry import AnswerError, Registries
+from imgbuild.pipeline import Request, images_found, prepare
 from tests.support.checking import ADMIN, look
 from tests.support.locks import whole_lock
 
@@ -218,6 +223,36 @@ def _same(text: str) -> str:
     return text
 
 
+_ARM = {"platform": {"os": "linux", "architecture": "arm64"}}
+
+
+def _preloaded(
+    answer: str | dict[str, object], folder: Path, patch: pytest.MonkeyPatch
+) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    """A build whose registries have this index for an image of the user's own, or answer this; and one without it."""
+    layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": f"sha256:{'0' * 64}", "size": 1}
+    good = json.dumps({"schemaVersion": 2, "config": layer, "layers": [layer]}).encode()
+
+    def manifest(self: Registries, source: Source, place: str) -> bytes:
+        if not place.startswith("shop:"):
+            return good
+        if isinstance(answer, str):
+            raise AnswerError(answer)
+        return json.dumps(answer).encode()
+
+    patch.setattr(Registries, "manifest", manifest)
+    patch.setattr(Registries, "config", lambda *_: b'{"os": "linux", "architecture": "amd64"}')
+    found: list[Sequence[Finding]] = []
+    for extra in ("shop.test/shop:1", "shop.test/other:1"):
+        request = Request("debian12-efi", (), [ADMIN, "images.preload=true", f"images.extra=[{extra}]"])
+        try:
+            images_found(prepare(request, Findings()), PlainSteps(StringIO()))
+            found.append([])
+        except InvalidInput as error:
+            found.append(error.findings.items)
+    return found[0], found[1]
+
+
 SETUPS: dict[str, SetUp] = {
     "IB110": _damaged_target,
     "IB114": _beside,
@@ -233,6 +268,9 @@ SETUPS: dict[str, SetUp] = {
     "IB813": partial(_locked, _same, f"helm: {{sha256: {'a' * 64}}}\n"),
     "IB814": partial(_locked, lambda text: text.replace("      helm:", "      tool:"), ""),
     "IB815": partial(_locked, _same, "cilium: {enabled: false}\nkubernetes: {kube_proxy: true}\n"),
+    "IB837": partial(_preloaded, "manifest unknown"),
+    "IB838": partial(_preloaded, "connection refused"),
+    "IB839": partial(_preloaded, {"manifests": [_ARM]}),
     "IB901": _unreadable,
     "IB902": lambda folder, _: _with_secrets(folder, lambda path: path.chmod(0o644)),
     "IB903": lambda folder, _: _with_secrets(folder, _text(lambda text: text.replace("cluster: lab", "cluster: prod"))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import hashlib
 import http.client
 import http.server
 import ipaddress
@@ -89,6 +90,27 @@ def push(port: int, name: str, archive: Path) -> None:
         ask("PUT", f"{place.path}?{query}", text[f"blobs/sha256/{blob['digest'][7:]}"])
     ask("PUT", f"/v2/{path}/manifests/{tag}", manifest, parsed["mediaType"])
     connection.close()
+
+
+def push_index(port: int, name: str, archives: dict[str, Path]) -> str:
+    """Put an image of several platforms (architecture: OCI layout) into a registry; gives the index's digest."""
+    path, _, tag = name.rpartition(":")
+    entries = []
+    for architecture, archive in archives.items():
+        push(port, f"{path}:{architecture}", archive)
+        with tarfile.open(archive) as tar:
+            file = tar.extractfile("index.json")
+            assert file is not None
+            (entry,) = json.loads(file.read())["manifests"]
+        platform = {"os": "linux", "architecture": architecture}
+        entries.append({key: entry[key] for key in ("mediaType", "digest", "size")} | {"platform": platform})
+    kind = "application/vnd.oci.image.index.v1+json"
+    index = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": entries}).encode()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("PUT", f"/v2/{path}/manifests/{tag}", index, {"Content-Type": kind})
+    assert connection.getresponse().status == 201
+    connection.close()
+    return f"sha256:{hashlib.sha256(index).hexdigest()}"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ TOOLS = (
     *requirements._EFI,
     *requirements._ROOTFS,
     *requirements._SELINUX,
+    *requirements._PRELOAD,
     *(tool for tools in requirements._ELEMENT.values() for tool in tools),
     *(tool for tools in requirements._FORMATS.values() for tool in tools),
 )

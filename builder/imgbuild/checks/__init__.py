@@ -25,6 +25,7 @@ from imgbuild.checks import (
     kubelet,
     kubernetes,
     network,
+    preload,
     pxe,
     registries,
     repositories,
@@ -45,7 +46,7 @@ from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
-    kubernetes, kernel, containerd, registries, runtimes, cilium, images, network, users_files, disks,
+    kubernetes, kernel, containerd, registries, runtimes, cilium, images, preload, network, users_files, disks,
     repositories, addresses, site, clock, kubelet, kubeadm, addons,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""

@@ -19,6 +19,8 @@ def check(context: Context) -> None:
     profile = context.profile
     if not profile.kubernetes.enabled:
         return
+    if profile.images.preload:
+        return  # nodes pull none, and find those by digest, too
     found = images(context.resolved, context.cluster)
     if profile.containerd.images:
         _archives(context, [image for image in found if image.by_digest])

@@ -12,11 +12,13 @@ from imgbuild.cli.options import Given, input_options
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster import Cluster
+from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Findings, format_path
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.facts.images import Image, addresses, images, known_until
+from imgbuild.facts.images import Image, addresses, images, known_until, sources
 from imgbuild.facts.resolved import Resolved
-from imgbuild.fetch.registry import ImageMissingError, digest
+from imgbuild.fetch.images import digest_of
+from imgbuild.fetch.registry import ImageMissingError, registries
 from imgbuild.pipeline import prepare
 
 
@@ -34,7 +36,7 @@ def command(says: Says, given: Given, names: bool, digests: bool) -> int:
     ready = prepare(given.request(), Findings())
     lines = listed([ready.resolved, *(own.resolved for own in ready.own)], ready.cluster)
     if digests:
-        lines = with_digests(lines, says.steps())
+        lines = with_digests(ready.resolved.profile, lines, says.steps())
     remarks = notes(ready.resolved)
     if says.json:
         for line in lines:
@@ -63,25 +65,26 @@ def listed(profiles: Iterable[Resolved], cluster: Cluster) -> list[Line]:
     found: dict[str, Line] = {}
     for resolved in profiles:
         for image in images(resolved, cluster):
-            found.setdefault(image.name, Line(image, addresses(resolved.profile, image)))
+            found.setdefault(image.reference, Line(image, addresses(resolved.profile, image)))
     return list(found.values())
 
 
-def with_digests(lines: Iterable[Line], steps: Steps) -> list[Line]:
+def with_digests(profile: Profile, lines: Iterable[Line], steps: Steps) -> list[Line]:
     """The same with the digests from the registries.
 
     Raises:
         HostError: skopeo is not installed.
     """
-    asked = []
-    for line in lines:
-        with steps.step(f"Look up {line.image.name}"):
-            try:
-                found, _ = digest(line.image.name, line.addresses)
-                asked.append(Line(line.image, line.addresses, digest=found))
-            except ImageMissingError as error:
-                asked.append(Line(line.image, line.addresses, problem=str(error)))
-    return asked
+    out = []
+    with registries(profile) as asked:
+        for line in lines:
+            with steps.step(f"Look up {line.image.reference}"):
+                try:
+                    found, _ = digest_of(asked, line.image, sources(profile, line.image))
+                    out.append(Line(line.image, line.addresses, digest=found))
+                except ImageMissingError as error:
+                    out.append(Line(line.image, line.addresses, problem=str(error)))
+    return out
 
 
 def notes(resolved: Resolved) -> list[str]:
@@ -111,12 +114,12 @@ def notes(resolved: Resolved) -> list[str]:
 def print_names(console: Console, lines: Sequence[Line]) -> None:
     """One name per line, with its digest if it was looked up."""
     for line in lines:
-        console.print(line.image.name if line.digest is None else f"{line.image.name}@{line.digest}")
+        console.print(line.image.reference if line.digest is None else f"{line.image.name}@{line.digest}")
 
 
 def print_lines(console: Console, lines: Sequence[Line], remarks: Sequence[str]) -> None:
     """Below each address the images that are pulled from there."""
-    width = max((len(line.image.name) for line in lines), default=0)
+    width = max((len(line.image.reference) for line in lines), default=0)
     for asked in dict.fromkeys(tuple(line.addresses) for line in lines):
         console.print(f"from {', then '.join(asked)}")
         for line in lines:
@@ -128,7 +131,7 @@ def print_lines(console: Console, lines: Sequence[Line], remarks: Sequence[str])
 
 def _print_line(console: Console, line: Line, width: int) -> None:
     by_digest = ", pulled by digest" if line.image.by_digest else ""
-    console.print(f"    {line.image.name:{width}}  {line.image.part}{by_digest}")
+    console.print(f"    {line.image.reference:{width}}  {line.image.part}{by_digest}")
     if line.digest is not None:
         console.print(f"        {line.digest}")
     if line.problem is not None:
@@ -138,7 +141,7 @@ def _print_line(console: Console, line: Line, width: int) -> None:
 def _row(line: Line) -> dict[str, object]:
     image = line.image
     row: dict[str, object] = {
-        "image": image.name,
+        "image": image.reference,
         "part": image.part,
         "from": list(line.addresses),
         "key": format_path(image.key),

@@ -1,8 +1,8 @@
 """Which container images the nodes of a profile pull, and from where.
 
-kubeadm's own list, Cilium's by its chart and values, the pause image, kube-vip and the balancer. Everything here is
-pure: the tables are profiles/versions/kubernetes-images.yaml and cilium-images.yaml, taken from kubeadm and from the
-charts themselves.
+kubeadm's own list, Cilium's by its chart and values, the pause image, kube-vip, the balancer and the user's own.
+Everything here is pure: the tables are profiles/versions/kubernetes-images.yaml and cilium-images.yaml, taken from
+kubeadm and from the charts themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from imgbuild.facts import addons, derive
 from imgbuild.facts.cilium_values import chart_values
 from imgbuild.facts.conditions import Configuration, truth
 from imgbuild.facts.kubeadm import etcd, section
-from imgbuild.facts.registries import mirrors, source
+from imgbuild.facts.registries import Source, mirrors, source
 from imgbuild.facts.resolved import Resolved
 
 _UPSTREAM = "registry.k8s.io"
@@ -30,9 +30,10 @@ _UPSTREAM = "registry.k8s.io"
 class Image:
     """One image that a node pulls.
 
-    ``name`` has registry, path and tag; ``part`` is what it is for; ``key`` is the setting that decides about it, in
-    the cluster file if ``in_cluster_file``. ``by_digest``: the chart adds a digest to the tag, so that an archive which
-    has the image by its tag only is not enough.
+    ``name`` has registry and path, and the tag unless it is requested by its digest alone; ``part`` is what it is for;
+    ``key`` is the setting that decides about it, in the cluster file if ``in_cluster_file``. ``by_digest``: it is
+    requested by digest, so that an archive which has the image by its tag only is not enough; ``digest`` is that one,
+    None if only the chart has it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Image:
     key: Path
     in_cluster_file: bool = False
     by_digest: bool = False
+    digest: str | None = None
 
     @property
     def registry(self) -> str:
@@ -47,23 +49,54 @@ class Image:
         first, slash, _ = self.name.partition("/")
         return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
 
+    @property
+    def reference(self) -> str:
+        """The name as it is requested, with the digest if that is known."""
+        return f"{self.name}@{self.digest}" if self.digest is not None else self.name
+
+    @property
+    def path(self) -> str:
+        """The path below the registry, without the tag. docker.io's own images are in the folder library."""
+        rest = self.name.removeprefix(f"{self.registry}/").removesuffix(f":{self.tag}" if self.tag else "")
+        return f"library/{rest}" if self.registry == "docker.io" and "/" not in rest else rest
+
+    @property
+    def tag(self) -> str | None:
+        """The tag, if it is requested by one."""
+        _, found, tag = self.name.rpartition("/")[2].partition(":")
+        return tag if found else None
+
+    def stored_as(self, digest: str) -> list[str]:
+        """The names under which the kubelet finds the image with this digest in containerd, as a pull stores it.
+
+        A reference that has a tag and a digest is looked up by its digest alone (ParseDockerRef in containerd's
+        reference/docker, 1.6 to 2.3).
+        """
+        place = f"{self.registry}/{self.path}"
+        return [*([f"{place}:{self.tag}"] if self.tag else []), f"{place}@{digest}"]
+
 
 def images(resolved: Resolved, cluster: Cluster) -> list[Image]:
     """Every image, in the order in which first boot needs them. The same name is listed once, for its first part."""
     found: dict[str, Image] = {}
     for image in _all(resolved, cluster):
-        found.setdefault(image.name, image)
+        found.setdefault(image.reference, image)
     return list(found.values())
 
 
-def addresses(profile: Profile, image: Image) -> list[str]:
-    """The URLs at which containerd requests this image, in its order: the mirrors, then the registry itself."""
+def sources(profile: Profile, image: Image) -> list[Source]:
+    """Where containerd requests this image, in its order: the mirrors, then the registry itself."""
     registries = profile.containerd.registries
     named = registries.get(image.registry)
     if named is not None:
-        return [one.url for one in (*mirrors(named), source(named.server))]
+        return [*mirrors(named), source(named.server)]
     default = registries.get("_default")
-    return [*(one.url for one in (mirrors(default) if default is not None else ())), f"https://{image.registry}"]
+    return [*(mirrors(default) if default is not None else ()), Source("https", image.registry, "")]
+
+
+def addresses(profile: Profile, image: Image) -> list[str]:
+    """The URLs of `sources`."""
+    return [one.url for one in sources(profile, image)]
 
 
 def mirrored(profile: Profile, image: Image) -> bool:
@@ -77,20 +110,27 @@ def _all(resolved: Resolved, cluster: Cluster) -> Iterator[Image]:
     own = profile.containerd.sandbox_image is not None or not kubernetes.enabled
     sandbox: Path = ("containerd", "sandbox_image") if own else ("kubernetes", "image_repository")
     yield Image(resolved.sandbox_image, "pause", sandbox)
+    for number, reference in enumerate(profile.images.extra):
+        yield _referenced(reference, "extra", ("images", "extra", number))
     if not kubernetes.enabled:
         return
     if cluster.vip is not None:
-        yield Image(cluster.vip.image, "kube-vip", ("vip", "image"), in_cluster_file=True)
+        yield _referenced(cluster.vip.image, "kube-vip", ("vip", "image"), in_cluster_file=True)
     if cluster.balancer is not None:
-        yield Image(cluster.balancer_image, "balancer", ("balancer_image",), in_cluster_file=True)
+        yield _referenced(cluster.balancer_image, "balancer", ("balancer_image",), in_cluster_file=True)
     yield from _kubeadm(profile)
     if profile.cilium.enabled:
         yield from cilium_images(profile.cilium.version, chart_values(profile, cluster))
     for number, addon in enumerate(profile.addons):
         for name in addons.images(addon):
             tagged = name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
-            path = ("addons", number, "manifest")
-            yield Image(tagged.partition("@")[0], f"addon {addon.name}", path, by_digest="@" in name)
+            yield _referenced(tagged, f"addon {addon.name}", ("addons", number, "manifest"))
+
+
+def _referenced(reference: str, part: str, key: Path, *, in_cluster_file: bool = False) -> Image:
+    """An image by the reference that a pod has for it: NAME:TAG, NAME@DIGEST or NAME:TAG@DIGEST."""
+    name, _, digest = reference.partition("@")
+    return Image(name, part, key, in_cluster_file, by_digest=bool(digest), digest=digest or None)
 
 
 def _kubeadm(profile: Profile) -> Iterator[Image]:
@@ -127,18 +167,22 @@ def cilium_images(chart: str, values: Mapping[str, Any]) -> Iterator[Image]:
         own = asked.at(row["key"])
         path: Path = ("cilium", "values", *row["key"].split("."))
         if isinstance(own, str):  # SPIRE's in the chart 1.14
-            yield Image(own.partition("@")[0], f"cilium {part}", path, by_digest="@" in own)
+            yield _referenced(own, f"cilium {part}", path)
             continue
         own = own if isinstance(own, dict) else {}
         if own.get("override"):
-            yield Image(str(own["override"]), f"cilium {part}", (*path, "override"))
+            yield _referenced(str(own["override"]), f"cilium {part}", (*path, "override"))
             continue
         name, tag = own.get("repository") or name, own.get("tag") or tag
         if part == "operator":
             name += f"-{asked.cloud()}{own.get('suffix') or ''}"
-        digest = own.get("useDigest")
-        by_digest = bool(_since(row.get("digest", {}), chart, True) if digest is None else digest)
-        yield Image(f"{name}:{tag}", f"cilium {part}", (*path, "repository"), by_digest=by_digest)
+        asks = own.get("useDigest")
+        by_digest = bool(_since(row.get("digest", {}), chart, True) if asks is None else asks)
+        # The operator's digest has the cloud's name before it: genericDigest.
+        digest = own.get(f"{asked.cloud()}Digest" if part == "operator" else "digest") if by_digest else None
+        yield Image(
+            f"{name}:{tag}", f"cilium {part}", (*path, "repository"), by_digest=by_digest, digest=digest or None
+        )
 
 
 def known_until(table: str, release: str) -> str | None:

@@ -1,21 +1,118 @@
-"""Look up an image in a registry with skopeo, which knows every registry's logins, proxies and own CAs."""
+"""Ask registries with skopeo, which knows their logins, proxies and authorities; the profile's are passed to it."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
+import re
 import subprocess
-from collections.abc import Sequence
-from urllib.parse import urlsplit
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
+from imgbuild.config.profile import Login, Profile, Server
 from imgbuild.diagnostics.errors import HostError
-
-
-class ImageMissingError(HostError):
-    """No address has the image, or none could be reached."""
-
+from imgbuild.facts.images import Image
+from imgbuild.facts.registries import Source, authorities, logins, source
 
 _SECONDS = 60
 """The time limit for one manifest from one registry."""
+_COPY_SECONDS = 3600
+"""The time limit for the layers of one image."""
+_NOT_THERE = re.compile(r"manifest unknown|name unknown|not found|NAME_UNKNOWN|MANIFEST_UNKNOWN|\b404\b", re.IGNORECASE)
+_ANOTHER = re.compile(r"manifest digest|does not match|digest mismatch|doesn't match", re.IGNORECASE)
+
+
+Trouble = Literal["missing", "silent", "another"]
+
+
+class ImageMissingError(HostError):
+    """No address has the image.
+
+    ``kind``: all of them answer and none has it ("missing"), one does not answer ("silent"), or what there is is not
+    what a node asks for ("another").
+    """
+
+    def __init__(self, message: str, hint: str, kind: Trouble = "missing") -> None:
+        super().__init__(message, hint)
+        self.kind: Trouble = kind
+
+
+class AnswerError(Exception):
+    """What a registry answered, or why it did not.
+
+    ``absent``: it answers, and does not have the image. ``another``: what it sent has another digest.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.absent = _NOT_THERE.search(text) is not None
+        self.another = _ANOTHER.search(text) is not None
+
+
+@dataclass(frozen=True)
+class Registries:
+    """The registries of a profile. ``folder`` has the logins and certificates, for this user only."""
+
+    folder: Path
+    hosts_with_login: frozenset[str]
+    hosts_with_authority: frozenset[str]
+
+    def manifest(self, source: Source, place: str) -> bytes:
+        """The manifest or index at ``place`` (path:tag or path@digest), byte for byte.
+
+        Raises:
+            AnswerError: there is none.
+            HostError: skopeo is not installed.
+        """
+        return self._ask(["inspect", "--raw"], source, place)
+
+    def config(self, source: Source, place: str) -> bytes:
+        """The configuration of the image at ``place``, byte for byte; raises the same."""
+        return self._ask(["inspect", "--config", "--raw"], source, place)
+
+    def copy(self, source: Source, place: str, folder: Path) -> None:
+        """Copy the image at ``place`` to ``folder``, as skopeo's transport dir has it: a file for each blob.
+
+        That form keeps manifests and layers byte for byte, so their digests stay (containers-transports(5)).
+        """
+        options = [option.replace("--", "--src-", 1) for option in self._options(source)]
+        self._run(
+            [
+                "skopeo", f"--command-timeout={_COPY_SECONDS}s", "copy", "--quiet", "--retry-times=2", *options,
+                f"docker://{source.place}/{place}", f"dir:{folder}",
+            ],
+            _COPY_SECONDS,
+        )  # fmt: skip
+
+    def _ask(self, words: Sequence[str], source: Source, place: str) -> bytes:
+        command = ["skopeo", f"--command-timeout={_SECONDS}s", *words, *self._options(source)]
+        return self._run([*command, f"docker://{source.place}/{place}"], _SECONDS)
+
+    def _options(self, source: Source) -> list[str]:
+        found = []
+        if source.plain or source.skip_verify:
+            found.append("--tls-verify=false")
+        if source.host in self.hosts_with_authority:
+            found.append(f"--cert-dir={self.folder / _file(source.host)}")
+        if source.host in self.hosts_with_login:
+            found.append(f"--authfile={self.folder / 'auth.json'}")
+        return found
+
+    def _run(self, command: Sequence[str], seconds: int) -> bytes:
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=seconds + 30, check=False)
+        except FileNotFoundError as error:
+            raise HostError("skopeo is not installed", "run apt-get install skopeo (or dnf install skopeo)") from error
+        except subprocess.TimeoutExpired as error:
+            raise AnswerError(f"no answer in {seconds} s") from error
+        if done.returncode:
+            raise AnswerError(_reason(done.stderr.decode(errors="replace")))
+        return done.stdout
 
 
 def digest(name: str, addresses: Sequence[str]) -> tuple[str, str]:
@@ -29,42 +126,52 @@ def manifest(name: str, addresses: Sequence[str]) -> tuple[bytes, str]:
 
     Args:
         name: registry, path and tag, as containerd would request it.
-        addresses: URLs of registries, in the order to try them.
+        addresses: URLs of registries, in the order to try them. The logins are the user's own.
 
     Raises:
         ImageMissingError: no address has the image; each one's answer is in the message.
         HostError: skopeo is not installed.
     """
+    asked, image = Registries(Path(), frozenset(), frozenset()), Image(name, "", ())
     answers = []
     for address in addresses:
-        parts = urlsplit(address)
-        place = f"{parts.netloc}{parts.path.rstrip('/')}/{_path(name)}"
-        command = ["skopeo", f"--command-timeout={_SECONDS}s", "inspect", "--raw"]
-        if parts.scheme == "http":
-            command.append("--tls-verify=false")
+        one = source(Server(url=address))
         try:
-            done = subprocess.run([*command, f"docker://{place}"], capture_output=True, timeout=_SECONDS + 30)
-        except FileNotFoundError as error:
-            raise HostError("skopeo is not installed", "run apt-get install skopeo (or dnf install skopeo)") from error
-        except subprocess.TimeoutExpired:
-            answers.append(f"{parts.netloc}: no answer in {_SECONDS} s")
-            continue
-        if done.returncode == 0:
-            return done.stdout, address
-        answers.append(f"{parts.netloc}: {_reason(done.stderr.decode(errors='replace'))}")
-    raise ImageMissingError(f"{'; '.join(answers)}", "check the image's name and the mirror's address")
+            return asked.manifest(one, f"{image.path}:{image.tag or 'latest'}"), address
+        except AnswerError as error:
+            answers.append(f"{one.host}: {error}")
+    raise ImageMissingError("; ".join(answers), "check the image's name and the mirror's address")
 
 
-def _path(name: str) -> str:
-    """The image's path and tag below its registry: docker.io's own images have the folder library."""
-    first, slash, rest = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return rest if first != "docker.io" or "/" in rest else f"library/{rest}"
-    return name if slash else f"library/{name}"
+@contextmanager
+def registries(profile: Profile) -> Iterator[Registries]:
+    """The registries of a profile, with its logins and authorities until the end of the block.
+
+    At a host for which the profile has no login, skopeo uses the user's own (containers-auth.json(5)).
+    """
+    found, certificates = logins(profile), authorities(profile)
+    with tempfile.TemporaryDirectory(prefix="imgbuild-registries-") as name:
+        folder = Path(name)  # made with mode 0700
+        for host, text in certificates.items():
+            (folder / _file(host)).mkdir()
+            (folder / _file(host) / "ca.crt").write_text(text)
+        (folder / "auth.json").write_text(json.dumps({"auths": {host: _auth(one) for host, one in found.items()}}))
+        yield Registries(folder, frozenset(found), frozenset(certificates))
+
+
+def _auth(login: Login) -> dict[str, str]:
+    """As containers-auth.json(5) has it: an identity token, too, needs an entry ``auth`` with a colon in it."""
+    pair = f"{login.username or ''}:{login.password or ''}"
+    found = {"auth": base64.b64encode(pair.encode()).decode()}
+    return found if login.token is None else {**found, "identitytoken": login.token}
+
+
+def _file(host: str) -> str:
+    return re.sub("[^A-Za-z0-9.-]", "_", host)
 
 
 def _reason(text: str) -> str:
     """The last message of skopeo's log line: time="…" level=fatal msg="…"."""
     lines = text.strip().splitlines() or ["no reason given"]
     _, found, message = lines[-1].partition('msg="')
-    return (message.rstrip('"') if found else lines[-1])[-300:]
+    return (message.rstrip('"') if found else lines[-1])[-300:].replace('\\"', '"')

@@ -20,6 +20,7 @@ from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import make_root, write_table
 from imgbuild.image.formats.write import DiskRecord, ImageFiles, write_files
 from imgbuild.image.overlay import enable_units, inside, lay
+from imgbuild.image.preload import Preload
 from imgbuild.image.proof.bootproof import BootProof, prove
 from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.image.scratch import scratch
@@ -56,10 +57,11 @@ def assemble(
     work: Path,
     steps: Steps,
     drivers: BootDrivers | None = None,
+    preload: Preload | None = None,
 ) -> Assembled:
     """Write the disk's ``files`` and return what its boot loader was proven to start.
 
-    ``drivers`` must be in the initramfs (None: those of every image).
+    ``drivers`` must be in the initramfs (None: those of every image); ``preload`` are container images for first boot.
     ``work`` is a folder for temporary files (about three times the root file system); it is emptied
     at the end, and by the next run after a kill. Each file appears complete or not at all. Raises HostError: no
     root, no space, a unit that does not exist, a disk that would not boot.
@@ -77,6 +79,9 @@ def assemble(
                 enable_units(root, tree)
                 configure(root, layout)
                 boot = boot_files(root, layout, kernel_args)
+            if preload is not None:
+                with steps.step("Add the container images"):
+                    preload.lay(root, epoch)
             if layout.selinux:
                 with steps.step("Label the files for SELinux"):
                     selinux.label(root)

@@ -15,12 +15,15 @@ from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.drivers import boot_drivers
+from imgbuild.facts.images import Image
 from imgbuild.facts.resolved import Resolved
+from imgbuild.fetch.images import Found
 from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import open_cache, subfolder, write_record
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.formats.ova import Appliance
 from imgbuild.image.formats.write import DiskRecord, ImageFiles
+from imgbuild.image.preload import Preload, fetch
 from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
 from imgbuild.image.rootfs.base import base_tar
@@ -45,6 +48,8 @@ class ImageRecord:
     rootfs: Rootfs
     sums: Mapping[str, str]
     """The sha256 of each file of the group, by name."""
+    preload: Preload | None = None
+    """The container images in it."""
 
     def described(self) -> dict[str, Any]:
         """For the manifest: the disk, what it boots, and every package."""
@@ -54,6 +59,7 @@ class ImageRecord:
             "command_line": self.proof.command_line,
             "rootfs": self.rootfs.key,
             "packages": described(self.rootfs.packages),
+            **({"container_images": self.preload.described()} if self.preload is not None else {}),
         }
 
     def boot_files(self) -> dict[str, OutFile]:
@@ -61,12 +67,18 @@ class ImageRecord:
         return {"vmlinuz": OutFile(self.proof.kernel_file), "initrd.img": OutFile(self.proof.initrd_file)}
 
 
-def image_id(resolved: Resolved, install: NodeTree, node: NodeTree) -> str:
-    """The id of the image for this input: it depends on profile and layers, never on cluster or node."""
+def image_id(resolved: Resolved, install: NodeTree, node: NodeTree, preload: Sequence[Image] = ()) -> str:
+    """The id of the image for this input: it depends on profile and layers, never on cluster or node.
+
+    With ``preload`` it depends on the images that the cluster uses, too: kube-vip's and the balancer's.
+    """
     profile = resolved.profile
     layout = profile.image.model_dump_json().encode()
     arguments = " ".join(resolved.kernel_arguments).encode()
-    return run_id([digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments])
+    names = [image.reference.encode() for image in preload]
+    return run_id(
+        [digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments, *names]
+    )
 
 
 def host_problems(resolved: Resolved, folder: Path, cache: Path) -> Sequence[Lack]:
@@ -79,6 +91,7 @@ def host_problems(resolved: Resolved, folder: Path, cache: Path) -> Sequence[Lac
         target.image.element,
         selinux=target.selinux,
         formats=profile.image.formats,
+        preload=profile.images.preload,
     )
     source = profile.base.source
     if source and "://" not in source and not Path(source).exists():
@@ -99,15 +112,18 @@ def build_image(
     *,
     fresh: bool,
     signer: Signer | None = None,
+    found: Sequence[Found] = (),
 ) -> ImageRecord:
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
     ``fresh``: rebuild everything, whatever is in the cache. ``signer`` signs the checksums of the image's files.
+    ``found``: the container images that it gets.
 
     Raises:
         HostError: the host, a mirror or the build failed; the old image is unchanged.
     """
     profile, target = resolved.profile, resolved.target
+    preload = fetch(profile, found, cache, steps) if found else None
     with surroundings(profile):
         plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh)
         rootfs = build_rootfs(plan, cache, steps, fresh=fresh)
@@ -118,10 +134,10 @@ def build_image(
         guest = Appliance(profile.firmware, target.name, target.vmware)
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         drivers = boot_drivers(profile.kernel.initramfs_drivers)
-        made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps, drivers)
+        made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps, drivers, preload)
         with steps.step(f"Write {SUMS}"):
             sums = write_sums(group, signer)
-    return ImageRecord(made.proof, made.disk, rootfs, sums)
+    return ImageRecord(made.proof, made.disk, rootfs, sums, preload)
 
 
 def rootfs_plan(resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False) -> RootfsPlan:

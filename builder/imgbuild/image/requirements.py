@@ -64,6 +64,7 @@ _ELEMENT = {
     "el": (Tool("blkid", "util-linux", "find the base image's root file system"),),
 }
 _FORMATS: Mapping[Format, tuple[Tool, ...]] = {"raw.xz": (Tool("xz", "xz-utils", "write the disk image as raw.xz"),)}
+_PRELOAD = (Tool("skopeo", "skopeo", "fetch container images for the disk image"),)
 _SELINUX = (Tool("setfiles", "policycoreutils", "label the files for SELinux"),)
 
 
@@ -82,12 +83,15 @@ def missing_tools(
     rootfs: bool = True,
     selinux: bool = True,
     formats: Sequence[Format] | None = None,
+    preload: bool = True,
 ) -> list[Tool]:
     """The tools that this host lacks for one ``element``, one firmware and these formats (None: for all of them).
 
-    ``rootfs`` is False if the root file system is already in the cache; ``selinux``: whether files are labelled.
+    ``rootfs`` is False if the root file system is already in the cache; ``selinux``: whether files are labelled;
+    ``preload``: whether the image gets container images.
     """
     wanted = [*_BOTH, *(_EFI if firmware != "bios" else ()), *(_SELINUX if selinux else ())]
+    wanted += _PRELOAD if preload else ()
     wanted += [tool for name, tools in _FORMATS.items() if formats is None or name in formats for tool in tools]
     if rootfs:
         wanted += [*_ROOTFS, *(tool for name, tools in _ELEMENT.items() if element in {None, name} for tool in tools)]
@@ -104,6 +108,7 @@ def lacks(
     rootfs: bool = True,
     selinux: bool = True,
     formats: Sequence[Format] | None = None,
+    preload: bool = True,
     checks: Mapping[str, Callable[[], bool]] | None = None,
 ) -> list[Lack]:
     """Everything that keeps this host from building an image, all at once; empty when it can.
@@ -114,7 +119,8 @@ def lacks(
     found: list[Lack] = []
     if not ask["root"]():
         found.append(Lack("not root: owners, device nodes and chroot need it", "run imgbuild with sudo"))
-    if tools := missing_tools(firmware, element, rootfs=rootfs, selinux=selinux, formats=formats):
+    tools = missing_tools(firmware, element, rootfs=rootfs, selinux=selinux, formats=formats, preload=preload)
+    if tools:
         names = ", ".join(tool.name for tool in tools)
         packages = " ".join(sorted({tool.package for tool in tools}))
         found.append(Lack(f"missing tools: {names}", f"apt-get install {packages}"))

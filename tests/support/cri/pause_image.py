@@ -27,8 +27,8 @@ void _start(void) {
 """
 
 
-def pause_image(target: Path, name: str) -> Path:
-    """Write to ``target`` an OCI layout tar of an amd64 image called ``name``: the same bytes every time.
+def pause_image(target: Path, name: str, architecture: str = "amd64") -> Path:
+    """Write to ``target`` an OCI layout tar of an image called ``name``: the same bytes every time.
 
     Import it with ``ctr -n k8s.io images import``.
     """
@@ -39,7 +39,7 @@ def pause_image(target: Path, name: str) -> Path:
     program.unlink()
     config = _json(
         {
-            "architecture": "amd64",
+            "architecture": architecture,
             "os": "linux",
             "config": {"Entrypoint": ["/pause"]},
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
@@ -56,7 +56,7 @@ def pause_image(target: Path, name: str) -> Path:
     )
     entry = {
         **_descriptor(kind + "manifest.v1+json", manifest),
-        "platform": {"architecture": "amd64", "os": "linux"},
+        "platform": {"architecture": architecture, "os": "linux"},
         "annotations": {"io.containerd.image.name": name},
     }
     files = {f"blobs/sha256/{_digest(blob)[7:]}": (0o644, blob) for blob in (layer, config, manifest)}

@@ -186,6 +186,7 @@ ROWS = [
         (drop_in('version = 2\n[plugins."io.containerd.gc.v1.scheduler"]\npause_threshold = 0.1'),), layers=DISTRIBUTION),
     Row("IB601", D12, ("cilium.enabled=true", "helm.enabled=true"), (), layers=("container-host",)),
     Row("IB516", C7, (f"containerd.images=[{TAR.replace('a.tar', 'a.tar.zst')}]", *BY_TAG), (f"containerd.images=[{TAR.replace('a.tar', 'a.tgz')}]", *BY_TAG)),
+    Row("IB835", D12, ("images.preload=true",), ("images.preload=false",), layers=("container-host",)),
     Row("IB517", C7, (f"containerd.images=[{TAR}]",), ("containerd.images=[]",), layers=("container-host",), severity=W),
     Row("IB603", C7, ("helm.version=3.17.3",), ("helm.version=3.17.3", f"helm.sha256={SHA}",
         "helm.urls=[https://x.org/helm-v3.17.3-linux-amd64.tar.gz]")),

@@ -13,6 +13,7 @@ from imgbuild.config.fields import Model
 from imgbuild.config.profile.addons import Addon
 from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
+from imgbuild.config.profile.images import Preload
 from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
 from imgbuild.config.profile.registries import Login, Mirror, Registry, Server
 from imgbuild.config.profile.site import Hosts, Proxy, Trust
@@ -202,6 +203,10 @@ class Profile(Model):
             scope="cluster",
             instead="set it in the profile: one boot menu serves all nodes",
         ),
+    ]
+    images: Annotated[
+        Preload,
+        Setting("Container images that are in the disk image.", scope="cluster", instead=ANOTHER_PROFILE),
     ]
     image: Annotated[
         DiskImage,

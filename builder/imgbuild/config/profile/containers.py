@@ -176,8 +176,8 @@ class Containerd(Model):
     images: Annotated[
         list[ImageArchive],
         Setting(
-            "Archives of container images that are stored on the node and loaded by first boot: [nodes without the "
-            "internet](../how-to/mirrors.md#nodes-without-the-internet).",
+            "Archives of container images that are stored on the node and loaded by first boot: "
+            "[how-to](../how-to/mirrors.md#archives-of-images). `images.preload` needs none.",
             example=[{"name": "tools", "urls": ["file:///srv/images/tools.tar.gz"], "sha256": "0" * 64}],
         ),
     ]
