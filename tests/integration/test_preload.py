@@ -19,7 +19,8 @@ from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.fetch.images import Found
 from imgbuild.image.preload import FOLDER, Preload, fetch
-from imgbuild.pipeline import Input, Request, images_found, prepare
+from imgbuild.pipeline import Input, Request, prepare
+from imgbuild.pipeline.write import images_found
 from imgbuild.render.containerd import config
 from imgbuild.render.node import node_tree
 from tests.support.checking import ADMIN

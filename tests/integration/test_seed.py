@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from imgbuild.outputs import seed as module
-from imgbuild.outputs.seed import SeedGroup, _empty_iso, seed_iso
+from imgbuild.outputs.iso import empty_iso
+from imgbuild.outputs.seed import SeedGroup, seed_iso
 from imgbuild.outputs.tree import OutFile
 from tests.support.nodes import STATIC, resolved, seed_of
 
@@ -38,7 +39,7 @@ def test_the_bytes_follow_from_the_input_alone(seed: dict[str, bytes], monkeypat
     first = seed_iso(seed, EPOCH)
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
-    _empty_iso.cache_clear()
+    empty_iso.cache_clear()
     try:
         time.sleep(1.1)  # the format counts seconds
         assert seed_iso(dict(reversed(seed.items())), EPOCH) == first

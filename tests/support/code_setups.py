@@ -36,7 +36,8 @@ from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.facts.registries import Source
 from imgbuild.facts.resolved import resolve
 from imgbuild.fetch.registry import AnswerError, Registries
-from imgbuild.pipeline import Request, images_found, prepare
+from imgbuild.pipeline import Request, prepare
+from imgbuild.pipeline.write import images_found
 from tests.support.checking import ADMIN, look
 from tests.support.locks import whole_lock
 

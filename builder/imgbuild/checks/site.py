@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import re
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from imgbuild.checks.context import Context
 from imgbuild.config import certificates
 from imgbuild.config.cluster import Node
 from imgbuild.facts.derive import as_address
+
+if TYPE_CHECKING:
+    from imgbuild.config.openssl import Certificate
 
 # What sets a proxy in an environment file, a drop-in, a shell script, yum.conf and apt.conf.
 _PROXY = re.compile(r"(?im)\bhttps?_proxy\s*=|^\s*proxy\s*=\s*\S|Acquire::https?::proxy")
@@ -92,23 +94,22 @@ def _proxy(context: Context) -> None:
 
 def _certificates(context: Context) -> None:
     now = datetime.datetime.fromtimestamp(context.moment.now, datetime.UTC)
-    seen: dict[bytes, str] = {}
+    seen: set[bytes] = set()
     for index, text in enumerate(context.profile.trust.certificates):
         for pem in certificates.split(text):
             certificate = certificates.parsed(pem)
-            name = certificates.name(certificate)
-            _expiry(context, index, certificate, name, now)
-            found = certificate.public_bytes(certificates.DER)
-            if found in seen:
+            _expiry(context, index, certificate, now)
+            if certificate.der in seen:
                 context.report(
-                    "IB492", ("trust", "certificates", index), f"{name} is given twice", "remove one of them"
-                )
-            seen[found] = name
+                    "IB492", ("trust", "certificates", index), f"{certificate.name} is given twice",
+                    "remove one of them",
+                )  # fmt: skip
+            seen.add(certificate.der)
 
 
-def _expiry(context: Context, index: int, certificate: x509.Certificate, name: str, now: datetime.datetime) -> None:
+def _expiry(context: Context, index: int, certificate: Certificate, now: datetime.datetime) -> None:
     path = ("trust", "certificates", index)
-    end, start = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+    end, start, name = certificate.end, certificate.start, certificate.name
     if end <= now:
         context.report(
             "IB491", path, f"{name} has expired on {end:%Y-%m-%d}", "give the authority's current certificate"

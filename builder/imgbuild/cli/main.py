@@ -54,7 +54,8 @@ def main(
     from imgbuild.diagnostics.findings import Findings
     from imgbuild.image.cache import default_cache
     from imgbuild.outputs.signature import open_signer
-    from imgbuild.pipeline import prepare, write
+    from imgbuild.pipeline import prepare
+    from imgbuild.pipeline.write import write
 
     signer = None if sign_key is None else open_signer(sign_key)
     findings = Findings()

@@ -21,7 +21,8 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.bootstrap_token import secret_document, secret_name, secret_text
 from imgbuild.image.build import image_id
 from imgbuild.outputs.manifest import read_manifest
-from imgbuild.pipeline import Request, prepare, with_new_token, write
+from imgbuild.pipeline import Request, prepare, with_new_token
+from imgbuild.pipeline.write import write
 
 
 @click.command("token", cls=Command)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+if TYPE_CHECKING:
+    from imgbuild.config.openssl import Certificate
 
-DER = serialization.Encoding.DER
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?\n-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -39,36 +39,24 @@ def split(text: str) -> list[str]:
     return [f"{block}\n" for block in _BLOCK.findall(text.replace("\r\n", "\n"))]
 
 
-def parsed(pem: str) -> x509.Certificate:
+def parsed(pem: str) -> Certificate:
     """One certificate.
 
     Raises:
         ValueError: it is damaged.
     """
-    return x509.load_pem_x509_certificate(pem.encode())
+    from imgbuild.config.openssl import Certificate  # most profiles have none, and OpenSSL takes 20 ms to import
 
-
-def name(certificate: x509.Certificate) -> str:
-    """Whose it is, as messages name it."""
-    return certificate.subject.rfc4514_string() or "a certificate without a name"
+    return Certificate(pem)
 
 
 def _authority(pem: str) -> None:
     try:
         certificate = parsed(pem)
-        extension = _constraints(certificate)
+        trusted = certificate.authority
     except ValueError as error:
         raise ValueError("copy the certificate again, whole: it is damaged") from error
-    own = certificate.issuer == certificate.subject
-    # A certificate that signs itself is trusted as it is, also without the extension (version 1).
-    if not own and (extension is None or not extension.ca):
+    if not trusted:
         raise ValueError(
-            f"give the certificate of the authority that has issued this one: {name(certificate)} is not an authority"
+            f"give the certificate of the authority that has issued this one: {certificate.name} is not an authority"
         )
-
-
-def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints | None:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return None

@@ -39,3 +39,14 @@ def test_what_needs_no_build_imports_none(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=HUNG)
     assert "[]" in done.stderr.splitlines()
+
+
+def test_a_check_imports_nothing_that_only_a_build_needs() -> None:
+    heavy = {"imgbuild.image", "imgbuild.pipeline.write", "cryptography", "pycdlib", "urllib3", "ssl", "rich.progress"}
+    code = (
+        "import sys; from imgbuild.cli.main import main\n"
+        "try: main(['check', '--profile', 'debian12-efi'])\n"
+        f"finally: print(sorted({heavy!r} & {{*sys.modules}}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HUNG)
+    assert "[]" in done.stderr.splitlines() and done.returncode == 0

@@ -24,7 +24,8 @@ from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.diagnostics.severity import Severity
-from imgbuild.pipeline import Request, prepare, write
+from imgbuild.pipeline import Request, prepare
+from imgbuild.pipeline.write import write
 from tests.support.deadline import HUNG
 
 NOW = 1_800_000_000
@@ -306,7 +307,8 @@ def test_a_file_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
 FIRST_RUN = """
 import sys
 from pathlib import Path
-from imgbuild.pipeline import Request, prepare, write
+from imgbuild.pipeline import Request, prepare
+from imgbuild.pipeline.write import write
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.config.secrets_file import HEAD, MadeMeanwhile, clear
 from imgbuild.diagnostics.progress import PlainSteps

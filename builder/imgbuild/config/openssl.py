@@ -1,0 +1,117 @@
+"""Certificates and RSA keys, read and made by OpenSSL (cryptography). All of them travel as PEM.
+
+Imported only where there is a certificate or a key: most runs of `imgbuild check` have none.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+
+_CA_DAYS = 3650  # as kubeadm's own (cmd/kubeadm/app/constants: CACertificateValidityPeriod)
+_SET_BACK = datetime.timedelta(hours=24)  # for a node whose clock is slow
+_RSA_BITS = 2048  # kubeadm's own
+_PEM, _DER = serialization.Encoding.PEM, serialization.Encoding.DER
+_PUBLIC = serialization.PublicFormat.SubjectPublicKeyInfo
+
+
+class Certificate:
+    """One certificate.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+
+    def __init__(self, pem: str) -> None:
+        self._read = x509.load_pem_x509_certificate(pem.encode())
+        self.start, self.end = self._read.not_valid_before_utc, self._read.not_valid_after_utc
+        self.der = self._read.public_bytes(_DER)
+        self.name = self._read.subject.rfc4514_string() or "a certificate without a name"
+        """Whose it is, as messages name it."""
+
+    @property
+    def authority(self) -> bool:
+        """Whether it can be trusted to issue others.
+
+        Raises:
+            ValueError: its extensions are damaged.
+        """
+        try:
+            can = self._read.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        except x509.ExtensionNotFound:
+            can = False
+        # A certificate that signs itself is trusted as it is, also without the extension (version 1).
+        return can or self._read.issuer == self._read.subject
+
+    @property
+    def public_key(self) -> bytes:
+        """Its key, in DER."""
+        return self._read.public_key().public_bytes(_DER, _PUBLIC)
+
+
+def check_key(pem: str) -> None:
+    """Check a private key, which takes 50 ms.
+
+    Raises:
+        ValueError: it is not an RSA key, or damaged.
+    """
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), None)
+    except TypeError as error:  # it is encrypted
+        raise ValueError(str(error)) from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("it is not RSA")
+
+
+def public_key(pem: str, *, der: bool = False) -> bytes:
+    """The public half of a key that was checked before, in PEM or DER."""
+    key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
+    return key.public_key().public_bytes(_DER if der else _PEM, _PUBLIC)
+
+
+def new_key() -> str:
+    """A new RSA key."""
+    return _pem(_key())
+
+
+def new_authority(name: str, at: datetime.datetime) -> tuple[str, str]:
+    """A CA like those that client-go makes for kubeadm (util/cert: NewSelfSignedCACert), valid from a day before.
+
+    Its certificate, and its key.
+    """
+    key = _key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.KeyUsage(
+        digital_signature=True, key_encipherment=True, key_cert_sign=True, content_commitment=False,
+        data_encipherment=False, key_agreement=False, crl_sign=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - _SET_BACK)
+        .not_valid_after(at + datetime.timedelta(days=_CA_DAYS))
+        .add_extension(usage, critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, SHA256())
+    )
+    return certificate.public_bytes(_PEM).decode(), _pem(key)
+
+
+def _key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, _RSA_BITS)
+
+
+def _pem(key: rsa.RSAPrivateKey) -> str:
+    """PKCS #1, as kubeadm writes keys."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(_PEM, form, serialization.NoEncryption()).decode()
