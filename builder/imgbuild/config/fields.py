@@ -33,7 +33,7 @@ from imgbuild.diagnostics.mask import NOT_SHOWN
 class Model(BaseModel):
     """Frozen, no unknown keys, no silent conversion ("1" is not 1), and nothing private in its repr."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True, defer_build=True)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         """Like pydantic's, without private values."""

@@ -209,7 +209,7 @@ class Target(Model):
     ``sudo_path``: what its /etc/sudoers sets secure_path to; null where that has /usr/local already.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     id: str
     name: str
