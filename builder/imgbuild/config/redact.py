@@ -67,14 +67,29 @@ def _listed(tables: Listed, path: Sequence[str | int]) -> bool:
 
 def is_private(path: Sequence[str | int]) -> bool:
     """Whether the value at this key may be private: it is never shown, logged or put into the manifest."""
-    return _is_private(tuple(ITEM if isinstance(part, int) else part for part in path))
+    return _is_private(_pattern(path))
+
+
+def _pattern(path: Sequence[str | int]) -> tuple[str, ...]:
+    """A path in which each item of a list is the same: what is known about it is then kept once."""
+    return tuple(ITEM if isinstance(part, int) else part for part in path)
+
+
+@cache
+def _place(path: tuple[str, ...]) -> Place | None:
+    """What the models declare at ``path``; None if nothing."""
+    if len(path) < 2:
+        here = top(path)
+        return here.below(path[0]) if here is not None and path else here
+    above = _place(path[:-1])
+    return above.below(path[-1]) if above is not None else None
 
 
 @cache
 def _is_private(path: tuple[str, ...]) -> bool:
-    here = top(path)
-    for number, part in enumerate(path, 1):
-        here = here.below(part) if here is not None else None
+    here: Place | None = None
+    for number in range(1, len(path) + 1):
+        here = _place(path[:number])
         if here is not None and here.find(Reference) is not None and path[number:] in _FORMS:
             return False
         if here is None or here.secret:
@@ -131,19 +146,28 @@ def shown_path(path: Sequence[str | int]) -> tuple[str | int, ...]:
 
     That happens to a text that has lost its indentation: its lines become keys.
     """
-    out: list[str | int] = []
-    for number, part in enumerate(path, 1):
-        known = isinstance(part, int) or not _undeclared(tuple(path[:number])) or _NAME.fullmatch(part)
-        out.append(part if known else NOT_SHOWN)
-    return tuple(out)
+    pattern = _pattern(path)
+    return tuple(
+        part if isinstance(part, int) or _is_shown(pattern[:number]) else NOT_SHOWN
+        for number, part in enumerate(path, 1)
+    )
 
 
-def _undeclared(path: tuple[str | int, ...]) -> bool:
-    here = top(path)
-    for part in path:
-        here = here.below(part) if here is not None else None
+def is_shown_key(path: Sequence[str | int]) -> bool:
+    """Whether the last part of a key's path may be shown."""
+    return _is_shown(_pattern(path))
+
+
+@cache
+def _is_shown(path: tuple[str, ...]) -> bool:
+    return _declared(path) or _NAME.fullmatch(path[-1]) is not None
+
+
+def _declared(path: tuple[str, ...]) -> bool:
+    for number in range(1, len(path) + 1):
+        here = _place(path[:number])
         if here is None:
-            return True
+            return False
         if here.find(Listed) is not None:
-            return False  # checks name the keys of the chart
-    return False
+            return True  # checks name the keys of the chart
+    return True

@@ -18,7 +18,7 @@ import yaml
 from yaml.composer import Composer
 
 from imgbuild.config import characters
-from imgbuild.config.redact import is_private, may_hold_private, shown_path
+from imgbuild.config.redact import is_private, is_shown_key, may_hold_private, shown_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
@@ -262,7 +262,7 @@ def _shown_lines(lines: list[str], node: yaml.Node) -> list[str]:
         if isinstance(here, yaml.MappingNode):
             for key, value in here.value:
                 below = (*path, str(key.value) if isinstance(key, yaml.ScalarNode) else "")
-                if shown_path(below)[-1] == NOT_SHOWN:
+                if not is_shown_key(below):
                     hide(key)
                 walk(value, below)
         elif isinstance(here, yaml.SequenceNode):
@@ -280,18 +280,11 @@ def _shown_lines(lines: list[str], node: yaml.Node) -> list[str]:
     ]
 
 
-def parse(text: str, file: str, findings: Findings, *, private: bool = False) -> Document | None:
-    """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read.
-
-    ``private``: it is a file of secrets, of which nothing is shown unless it can be read as YAML.
-    """
-    raw = _LINE_BREAK.split(text)
-    # Without its structure it is not known which key a line belongs to.
+def _unreadable(error: Exception, text: str, raw: list[str], file: str, findings: Findings, *, private: bool) -> None:
+    """Report why a text is not YAML. Without its structure it is not known which key a line belongs to."""
     hidden = private or may_hold_private(text)
     lines = [""] * len(raw) if hidden else [mask(line) for line in raw]
-    try:
-        node = _Loader(text).get_single_node()
-    except yaml.MarkedYAMLError as error:
+    if isinstance(error, yaml.MarkedYAMLError):
         where = error.problem_mark or error.context_mark
         mark = _shown_mark(file, raw, lines, where) if where else Mark(file, 1, 1)
         said = " ".join(p for p in (error.context, error.problem) if p)
@@ -304,26 +297,35 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
                 "IB101", f"this is not YAML: the character {characters.described(typed[1])}", mark=typed[0],
                 hint=characters.instead(typed[1]),
             )  # fmt: skip
-            return None
+            return
         tab = raw[mark.line - 1][mark.column - 1 : mark.column] == "\t"
         hint = "indent with spaces, not tabs" if tab else "check indentation, colons and quotes near here"
         findings.add("IB101", f"this is not YAML: {said}", hint=hint, mark=mark)
-        return None
-    except yaml.reader.ReaderError as error:
+    elif isinstance(error, yaml.reader.ReaderError):
         before = text.encode()[: error.position].decode(errors="ignore")  # libyaml counts bytes
         said = f"the character U+{error.character:04X}"
         findings.add(
             "IB101", f"this is not YAML: {said} is not allowed in it", mark=_place(file, lines, before),
             hint="remove it, or write it as an escape in double quotes",
         )  # fmt: skip
-        return None
-    except _TooMuchError as error:
+    elif isinstance(error, _TooMuchError):
         mark = _shown_mark(file, raw, lines, error.mark)
         findings.add("IB104", "too many or too deeply nested values", mark=mark, hint="write the values out")
-        return None
-    except UnicodeEncodeError as error:  # half of a surrogate pair
+    elif isinstance(error, UnicodeEncodeError):  # half of a surrogate pair
         mark = _place(file, lines, text[: error.start])
         findings.add("IB101", "this is not YAML: half a character is not allowed in it", hint="remove it", mark=mark)
+
+
+def parse(text: str, file: str, findings: Findings, *, private: bool = False) -> Document | None:
+    """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read.
+
+    ``private``: it is a file of secrets, of which nothing is shown unless it can be read as YAML.
+    """
+    raw = _LINE_BREAK.split(text)
+    try:
+        node = _Loader(text).get_single_node()
+    except (yaml.MarkedYAMLError, yaml.reader.ReaderError, _TooMuchError, UnicodeEncodeError) as error:
+        _unreadable(error, text, raw, file, findings, private=private)
         return None
     if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and not node.style):
         return Document({}, {(): Mark(file, 1, 1)}, {}, file)
