@@ -15,8 +15,10 @@ from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.node_settings import settle
 from imgbuild.outputs.lint import pxe, users_files
+from imgbuild.outputs.pxenet import boot_arguments
 from imgbuild.pipeline import Request
 from imgbuild.render.install import install_tree
+from imgbuild.render.network import network_config
 from imgbuild.render.node import node_tree
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1bnVzZWRrZXlvZnRoZXRlc3RzdW51c2Vka2V5 test"
@@ -48,7 +50,8 @@ def findings(
         resolved, own = settled.resolved, settled.own
         check(resolved, nodes, layered, found, moment or read_moment(), own=own, recovered=recovered)
         if not found.errors:
-            pxe.lint(resolved, nodes, layered, found, keys=False)
+            networks = {node.name: network_config(resolved, node) for node in nodes.nodes}
+            pxe.lint(resolved, nodes, layered, found, boot_arguments(resolved.target, nodes, networks), keys=False)
             for given in (resolved, *(each.resolved for each in own)):
                 if given.profile.files:  # rendering takes time
                     users_files.lint(given, install_tree(given), node_tree(given), found)

@@ -14,7 +14,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.config.shipped import is_shipped
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
-from imgbuild.facts.derive import networks
+from imgbuild.facts.derive import networks, read_interface
 from imgbuild.facts.resolved import Resolved
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -140,7 +140,7 @@ def node_networks(nodes: Iterable[tuple[int, Node]]) -> Iterator[tuple[Path, Net
         for place, _, carried in parts(node):
             for index, address in enumerate(carried.addresses):
                 path = ("nodes", number, "network", *place, "addresses", index)
-                yield path, ipaddress.ip_interface(address).network
+                yield path, read_interface(address).network
 
 
 def cluster_networks(profile: Profile) -> list[tuple[str, Network]]:

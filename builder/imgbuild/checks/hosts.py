@@ -11,7 +11,7 @@ from imgbuild.config.cluster import Node
 from imgbuild.config.layers import closest
 from imgbuild.config.node_network import Addresses, NodeNetwork, Vlan
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import since
+from imgbuild.facts.derive import read_interface, since
 
 
 def check(context: Context) -> None:
@@ -61,7 +61,7 @@ def _addresses(context: Context) -> Iterator[tuple[Path, str]]:
         for place, _, carried in parts(node):
             for index, address in enumerate(carried.addresses):
                 path = ("nodes", number, "network", *place, "addresses", index)
-                yield path, str(ipaddress.ip_interface(address).ip)
+                yield path, str(read_interface(address).ip)
 
 
 def _links(context: Context, path: Path, network: NodeNetwork) -> None:
@@ -163,7 +163,7 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
             say(
                 "IB421", here, f"{name} has no address, no DHCP, and nothing uses it", "give it one, or remove it",
             )  # fmt: skip
-        networks = [ipaddress.ip_interface(a).network for a in carried.addresses]
+        networks = [read_interface(a).network for a in carried.addresses]
         ways = [((*here, "gateway"), carried.gateway)] if carried.gateway else []
         ways += [((*here, "routes", n, "via"), route.via) for n, route in enumerate(carried.routes)]
         for where, address in ways:
@@ -178,7 +178,7 @@ def _routes(context: Context, path: Path, node: Node, network: NodeNetwork) -> N
                     f"{address} is not in a network of {name} ({said})",
                     f"give an address in the same network as the node's own{also}",
                 )
-            elif any(str(ipaddress.ip_interface(a).ip) == address for a in carried.addresses):
+            elif any(str(read_interface(a).ip) == address for a in carried.addresses):
                 say("IB422", where, f"{address} is the node's own address", "give the router's")
         for index, written in enumerate(carried.addresses):
             _host_part(context, (*here, "addresses", index), written)
@@ -219,7 +219,7 @@ def _defaults(carried: Addresses) -> list[str]:
 
 
 def _host_part(context: Context, path: Path, written: str) -> None:
-    interface = ipaddress.ip_interface(written)
+    interface = read_interface(written)
     network = interface.network
     narrow = network.prefixlen >= network.max_prefixlen - 1
     ip = interface.ip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from imgbuild.checks import devices, own_address
 from imgbuild.checks.context import Context, Network, node_networks, overlap, parts
 from imgbuild.diagnostics.findings import Mark
-from imgbuild.facts.derive import networks
+from imgbuild.facts.derive import networks, read_interface
 
 Networks = tuple[Network, ...]
 
@@ -74,7 +73,7 @@ def _nodes(context: Context) -> None:
         carried = [each for _, _, each in parts(node)]
         if not carried:
             continue
-        has = {ipaddress.ip_interface(address).version for each in carried for address in each.addresses}
+        has = {read_interface(address).version for each in carried for address in each.addresses}
         unknown = {4} if any(each.dhcp for each in carried) else set()
         for family in sorted(context.resolved.families - has - unknown):
             context.cluster_finding(

@@ -10,7 +10,7 @@ from imgbuild.config.cluster import Node
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
 from imgbuild.facts import endpoint
-from imgbuild.facts.derive import as_address
+from imgbuild.facts.derive import as_address, read_interface
 
 Networks = tuple[Network, ...]
 
@@ -75,7 +75,7 @@ def _static(node: Node) -> list[str]:
     carried = [each for _, _, each in parts(node)]
     if any(each.dhcp for each in carried):
         return []
-    return [str(ipaddress.ip_interface(address).ip) for each in carried for address in each.addresses]
+    return [str(read_interface(address).ip) for each in carried for address in each.addresses]
 
 
 def _interface(context: Context, path: Path, number: int, node: Node, name: str, family: int) -> None:

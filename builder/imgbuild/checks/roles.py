@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from imgbuild.checks import balancer
 from imgbuild.checks.context import Context, cluster_networks, inside, parts
 from imgbuild.config.clouds import LIMITS
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path, few, listing
+from imgbuild.facts.derive import read_interface
 from imgbuild.facts.endpoint import own_address, reach
 
 
@@ -96,7 +95,7 @@ def _single(context: Context, masters: list[int], where: str, unknown: set[str |
 
 def _own(context: Context, node: Node) -> list[str]:
     """Every address of a node that is known."""
-    static = [str(ipaddress.ip_interface(a).ip) for _, _, carried in parts(node) for a in carried.addresses]
+    static = [str(read_interface(a).ip) for _, _, carried in parts(node) for a in carried.addresses]
     own = own_address(context.profile, node)
     return static if own is None or own in static else [own, *static]
 
@@ -105,7 +104,7 @@ def _reaches(node: Node, address: str) -> bool:
     """Whether a node has a network with that address; what it gets from DHCP is not known."""
     carriers = [carried for _, _, carried in parts(node)]
     return any(carried.dhcp for carried in carriers) or not carriers or any(
-        inside(address, ipaddress.ip_interface(own).network) for carried in carriers for own in carried.addresses
+        inside(address, read_interface(own).network) for carried in carriers for own in carried.addresses
     )  # fmt: skip
 
 

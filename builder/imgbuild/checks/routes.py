@@ -16,6 +16,7 @@ from imgbuild.checks.context import Context, parts
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.conditions import Condition
+from imgbuild.facts.derive import read_interface
 from imgbuild.facts.endpoint import kubelet_address
 from imgbuild.facts.node_settings import Own
 
@@ -110,7 +111,7 @@ def _far_apart(nodes: Sequence[Node], addresses: Mapping[int, str]) -> _Apart | 
 
 
 def _network(text: str) -> Net:
-    return ipaddress.ip_interface(text).network
+    return read_interface(text).network
 
 
 def _apart(context: Context, apart: _Apart, addresses: Mapping[int, str]) -> None:

@@ -6,6 +6,7 @@ Imports take half the run time, and nothing has been changed by then.
 from __future__ import annotations
 
 import errno
+import gc
 import signal
 import sys
 
@@ -15,6 +16,9 @@ from imgbuild.cli.interrupted import early, no_memory
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGINT, early)
+    # A run is short, and what it makes is kept until its end: looking for cycles takes a sixth of the time of a
+    # thousand nodes, and their peak memory is the same without.
+    gc.disable()
     try:
         from imgbuild.cli.main import main as command
 

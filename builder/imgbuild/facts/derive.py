@@ -75,9 +75,20 @@ def sysctl_name(key: str) -> str:
     return key if first == "." else key.translate(str.maketrans("./", "/."))
 
 
+@cache
 def networks(written: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """The networks in kubernetes.pod_cidr or service_cidr: one, or one of each family. The first family is the main."""
     return tuple(map(ipaddress.ip_network, written.split(",")))
+
+
+@cache
+def read_interface(address: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
+    """An address with the length of its prefix. Each node's is read for a dozen purposes.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    return ipaddress.ip_interface(address)
 
 
 def as_address(value: object) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from imgbuild.config.cluster import Cluster, Node, Vip
 from imgbuild.config.profile import Profile
-from imgbuild.facts.derive import as_address, networks
+from imgbuild.facts.derive import as_address, networks, read_interface
 
 NODE_IP = "@NODE_IP@"
 """Placeholder in the seed's files for an address that only the node knows: first boot replaces it."""
@@ -130,7 +130,7 @@ def _static_address(node: Node, family: int | None, interface: str | None = None
     carriers.sort(key=lambda carrier: carrier.gateway is None)
     for carrier in carriers:
         for address in carrier.addresses:
-            own = ipaddress.ip_interface(address).ip
+            own = read_interface(address).ip
             if own.version == (family or own.version):
                 return str(own)
     return None
@@ -166,7 +166,7 @@ def vip_interface(profile: Profile, vip: Vip, node: Node) -> str | None:
     fitting = [
         (own.network.prefixlen, device.name)
         for device in (node.network.devices if node.network is not None else [])
-        for own in map(ipaddress.ip_interface, device.addresses)
+        for own in map(read_interface, device.addresses)
         if own.version == address.version and address in own.network
     ]
     return max(fitting, key=lambda found: found[0])[1] if fitting else node_interface(profile, node)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.profile import Profile
-from imgbuild.facts.derive import networks
+from imgbuild.facts.derive import networks, read_interface
 from imgbuild.facts.endpoint import Reach
 
 METADATA = "169.254.169.254"
@@ -54,7 +54,7 @@ def _static(node: Node) -> list[str]:
 @cache  # each node's list has all nodes
 def _interface(written: str) -> tuple[str, str]:
     """The address, and its network."""
-    interface = ipaddress.ip_interface(written)
+    interface = read_interface(written)
     return str(interface.ip), str(interface.network)
 
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.facts.derive import read_interface
 from imgbuild.machine.spec import Forward
 from imgbuild.outputs.seed import IMAGE, seed_iso
 
@@ -125,6 +126,6 @@ def _devices(data: Mapping[str, Any]) -> Iterator[_Device]:
 
 
 def _device(mac: str, dhcp: bool, addresses: Sequence[str], gateways: Sequence[str]) -> _Device:
-    four = [a for text in addresses if isinstance(a := ipaddress.ip_interface(text), ipaddress.IPv4Interface)]
+    four = [a for text in addresses if isinstance(a := read_interface(text), ipaddress.IPv4Interface)]
     ways = [g for text in gateways if isinstance(g := ipaddress.ip_address(text), ipaddress.IPv4Address)]
     return _Device(mac.lower(), dhcp, next(iter(four), None), next(iter(ways), None))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import stat
@@ -32,7 +31,7 @@ NAME = "manifest.json"
 class GroupRecord:
     """``run`` is the digest of the group's input; ``more`` is what the group adds (packages, versions).
 
-    ``sums``: the sha256 of files, by name, that are known: a disk image is not read again.
+    ``sums``: the sha256 of files, by their path in the group, that are known: what was just written is not read again.
     """
 
     run: str
@@ -119,7 +118,7 @@ def write(
 
 def _files(place: Path, name: str, sums: Mapping[str, str]) -> dict[str, Any]:
     """Every file of a group, by its path below the group's parent."""
-    found = dict(_found(str(place), name, sums))
+    found = dict(_found(str(place), name, {f"{name}/{path}": known for path, known in sums.items()}))
     return {path: found[path] for path in sorted(found, key=lambda path: path.split("/"))}
 
 
@@ -131,16 +130,16 @@ def _found(place: str, name: str, sums: Mapping[str, str]) -> Iterator[tuple[str
                 continue
             path = f"{name}/{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                yield from _found(entry.path, path, {})
+                yield from _found(entry.path, path, sums)
             elif entry.is_file():
-                yield path, _file(entry.path, sums.get(entry.name))
+                there = entry.stat()
+                size, mode = there.st_size, f"{there.st_mode & 0o7777:04o}"
+                yield path, {"sha256": sums.get(path) or _sha256(entry.path), "size": size, "mode": mode}
 
 
-def _file(path: str, known: str | None) -> dict[str, Any]:
-    with io.FileIO(path) as stream:
-        there = os.fstat(stream.fileno())
-        sha256 = known or hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"sha256": sha256, "size": there.st_size, "mode": f"{there.st_mode & 0o7777:04o}"}
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -7,13 +7,13 @@ unquoted ``;`` as the end of the command.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.derive import since
 from imgbuild.facts.resolved import Resolved
-from imgbuild.outputs.pxenet import data_source, network_arguments
+from imgbuild.outputs.pxenet import data_source
 from imgbuild.render.templates import environment
 
 KERNEL, INITRD = "vmlinuz", "initrd.img"
@@ -43,11 +43,17 @@ def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
 
 
 def pxe_files(
-    resolved: Resolved, cluster: Cluster, seeds: Mapping[str, Mapping[str, bytes]], *, keys: bool
+    resolved: Resolved,
+    cluster: Cluster,
+    seeds: Mapping[str, Mapping[str, bytes]],
+    arguments: Mapping[str, Sequence[str]],
+    *,
+    keys: bool,
 ) -> dict[str, bytes]:
-    """Everything below pxe/ except kernel and initramfs. ``seeds``: NoCloud files by node name.
+    """Everything below pxe/ except kernel and initramfs.
 
-    ``keys``: they have the cluster's keys or its token.
+    By node name: ``seeds`` are the NoCloud files, ``arguments`` their `boot_arguments`. ``keys``: the seeds have the
+    cluster's keys or its token.
     """
     profile, target = resolved.profile, resolved.target
     made = environment("cloudinit")
@@ -57,7 +63,7 @@ def pxe_files(
             "name": node.name,
             "mac": node.boot_mac,
             "folder": folder(node) or ANY,
-            "network": " ".join(network_arguments(target, node, seeds[node.name].get("network-config"))),
+            "network": " ".join(arguments[node.name]),
         }
         for node in cluster.nodes
         if node.boot_mac or node is other

@@ -11,12 +11,12 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from imgbuild.config.cluster import Node
+from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.node_network import Bond, Interface, NodeNetwork, Vlan
 from imgbuild.config.target import Target
-from imgbuild.facts.derive import since
+from imgbuild.facts.derive import read_interface, since
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import gzipped
 from imgbuild.render.network import bond_options
@@ -30,6 +30,11 @@ def network_arguments(target: Target, node: Node, config: bytes | None) -> list[
         return []
     early = _dracut(node, node.network) if target.family == "el" else _initramfs_tools(node, node.network)
     return [*early, f"network-config={base64.b64encode(gzipped(config)).decode()}"]
+
+
+def boot_arguments(target: Target, cluster: Cluster, networks: Mapping[str, bytes | None]) -> dict[str, list[str]]:
+    """The `network_arguments` of every node by its name; ``networks`` are their network-configs."""
+    return {node.name: network_arguments(target, node, networks.get(node.name)) for node in cluster.nodes}
 
 
 def data_source(resolved: Resolved) -> str:
@@ -54,7 +59,7 @@ def uplink(network: NodeNetwork) -> Device | None:
 
 
 def _v4(device: Device) -> list[ipaddress.IPv4Interface]:
-    found = [ipaddress.ip_interface(address) for address in device.addresses]
+    found = [read_interface(address) for address in device.addresses]
     return [address for address in found if isinstance(address, ipaddress.IPv4Interface)]
 
 

@@ -19,6 +19,7 @@ from imgbuild.outputs.include import FILE, include_archive, public, small_user_d
 from imgbuild.outputs.lint import pxe, users_files
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.pxe import pxe_files
+from imgbuild.outputs.pxenet import boot_arguments
 from imgbuild.outputs.seed import IMAGE, SeedGroup
 from imgbuild.outputs.tree import Group, OutFile
 from imgbuild.render.cluster_files import seed_tree
@@ -130,7 +131,6 @@ def render(
     some = {each.names: _shared(each.resolved, epoch, everyone) for each in own}
     _one_archive_a_url(everyone, own, some, findings)
     _lint(everyone, own, some, findings)
-    pxe.lint(resolved, cluster, cluster_layered, findings, keys=secrets is not None)
     where = reach(resolved.profile, cluster)
     special = {name: shared for names, shared in some.items() for name in names}
     if everyone.archive is not None:
@@ -150,11 +150,15 @@ def render(
             cloud[f"{node.name}/{name}"] = OutFile(content, 0o600)
         mark = shared.resolved.layered.mark(("cloud", "providers"))
         sizes.append(NodeSizes(profile, node.name, rows, mark))
+    arguments = boot_arguments(
+        resolved.target, cluster, {name: seed.get("network-config") for name, seed in seeds.items()}
+    )
+    pxe.lint(resolved, cluster, cluster_layered, findings, arguments, keys=secrets is not None)
     findings.extend(limit_findings(sizes))
     install, tree = everyone.trees
     boot = {
         name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
-        for name, content in pxe_files(resolved, cluster, seeds, keys=secrets is not None).items()
+        for name, content in pxe_files(resolved, cluster, seeds, arguments, keys=secrets is not None).items()
     }
     groups: dict[str, Group] = {
         "nodes": SeedGroup(seeds, epoch),

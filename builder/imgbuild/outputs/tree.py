@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -142,10 +143,10 @@ def _left(folder: Path) -> list[Path]:
     return out
 
 
-def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
-    """Write a group beside the old one and exchange the two in one step. Unchanged files are reused.
+def swap_group(folder: Path, name: str, files: Group, run: str) -> dict[str, str]:
+    """Write a group beside the old one and exchange the two in one step; return each file's sha256, by its path.
 
-    ``files`` is read one file at a time, so it may create them lazily.
+    Unchanged files are reused. ``files`` is read one file at a time, so it may create them lazily.
 
     Raises:
         HostError: the disk is full or the folder cannot be written; the old group is unchanged.
@@ -156,13 +157,17 @@ def swap_group(folder: Path, name: str, files: Group, run: str) -> None:
     def plain(old: Path) -> bool:  # a link may point out of the old group
         return old.resolve() == old
 
+    sums: dict[str, str] = {}
     with new_group(folder, name, run) as fresh:
+        made = {fresh}
         for relative in sorted(files):
             file, place = files[relative], fresh / relative
-            _make_parents(place)
+            sums[relative] = hashlib.sha256(file.content).hexdigest()
+            _make_folder(place.parent, made)
             if before is not None and plain((before / relative).parent) and _taken_over(before / relative, place, file):
                 continue
             write_file(place, file)
+    return sums
 
 
 @contextmanager
@@ -195,11 +200,12 @@ def write_file(path: Path, file: OutFile) -> None:
         stream.write(file.content)
 
 
-def _make_parents(path: Path) -> None:
-    if not path.parent.exists():
-        for parent in reversed(path.parents):
-            if not parent.exists():
-                parent.mkdir(mode=0o700)
+def _make_folder(path: Path, made: set[Path]) -> None:
+    """Make a folder and those above it, unless they are in ``made``."""
+    if path not in made:
+        _make_folder(path.parent, made)
+        path.mkdir(mode=0o700)
+        made.add(path)
 
 
 def _taken_over(old: Path, place: Path, file: OutFile) -> bool:

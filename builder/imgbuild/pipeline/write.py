@@ -61,14 +61,13 @@ def write(
     with output_folder(place, (*GROUPS, "image")) as folder:
         ready = _with_kept_keys(ready, steps)
         rendered = ready.rendered
-        groups: dict[str, GroupRecord]
+        groups: dict[str, GroupRecord] = {}
         with steps.step(f"Write {place}"):
             for name in GROUPS:
                 more = _kept_boot_files(folder) if name == "pxe" else {}
-                swap_group(
-                    folder, name, {**rendered.groups[name], **more} if more else rendered.groups[name], rendered.run
-                )
-            groups = {name: GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}) for name in GROUPS}
+                files = {**rendered.groups[name], **more} if more else rendered.groups[name]
+                sums = swap_group(folder, name, files, rendered.run)
+                groups[name] = GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}, sums)
             kept = _kept_image(folder)
             if signer is None and (folder / f"{manifest.NAME}{SUFFIX}").exists():
                 steps.note("the signature of the old manifest is removed; pass --sign-key to sign the new one")
@@ -84,7 +83,7 @@ def write(
             resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh, signer=signer,
             found=found,
         )  # fmt: skip
-        _add_boot_files(folder, ready, record)
+        groups["pxe"] = _with_boot_files(folder, ready, record)
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)
         with steps.step("Write the manifest"):
             manifest.write(folder, resolved.loaded, groups, wanted, made_from, signer)
@@ -179,7 +178,7 @@ def _kept_boot_files(folder: Path) -> dict[str, OutFile]:
     return {name: OutFile(p.read_bytes()) for name, p in found.items() if p.is_file() and not p.is_symlink()}
 
 
-def _add_boot_files(folder: Path, ready: Input, record: ImageRecord) -> None:
+def _with_boot_files(folder: Path, ready: Input, record: ImageRecord) -> GroupRecord:
     """Copy the image's kernel and initramfs to pxe/, which is replaced as a whole like any group."""
     group = {**ready.rendered.groups["pxe"], **record.boot_files()}
-    swap_group(folder, "pxe", group, ready.rendered.run)
+    return GroupRecord(ready.rendered.run, {}, swap_group(folder, "pxe", group, ready.rendered.run))

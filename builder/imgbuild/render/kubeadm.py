@@ -71,7 +71,7 @@ def patches(resolved: Resolved, everyone: Resolved, node: Node) -> dict[str, byt
         for name, text in resolved.profile.kubernetes.patches.items()
         if node.role == "control-plane" or patch_target(name) == "kubeletconfiguration"
     }
-    own = difference(configuration(everyone), configuration(resolved))
+    own = difference(configuration(everyone), configuration(resolved)) if resolved is not everyone else {}
     return {PATCH: _dumped(own), **out} if own else out
 
 

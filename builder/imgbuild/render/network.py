@@ -27,7 +27,7 @@ import yaml
 from imgbuild.config.cluster import Node
 from imgbuild.config.data import versions
 from imgbuild.config.node_network import Addresses, Bond, Interface, NodeNetwork, Route
-from imgbuild.facts.derive import version
+from imgbuild.facts.derive import read_interface, version
 from imgbuild.facts.resolved import Resolved
 
 
@@ -188,4 +188,4 @@ def _route2(route: Route) -> dict[str, Any]:
 
 
 def _family(address: str) -> int:
-    return ipaddress.ip_interface(address).version
+    return read_interface(address).version

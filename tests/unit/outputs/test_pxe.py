@@ -20,7 +20,7 @@ from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.lint import pxe
 from imgbuild.outputs.pxe import pxe_files
-from imgbuild.outputs.pxenet import network_arguments
+from imgbuild.outputs.pxenet import boot_arguments, network_arguments
 from imgbuild.render.network import network_config
 from tests.support.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of, resolved, seed_of
 from tests.support.profiles import changed
@@ -28,16 +28,20 @@ from tests.support.profiles import changed
 OTHER = Node.model_validate({"name": "dhcp2", "role": "worker", "mac": "52:54:00:AA:BB:CC"})
 
 
+def arguments_of(given: Resolved, cluster: Cluster) -> dict[str, list[str]]:
+    return boot_arguments(given.target, cluster, {node.name: network_config(given, node) for node in cluster.nodes})
+
+
 def files_of(given: Resolved, cluster: Cluster, *, keys: bool = False) -> dict[str, bytes]:
     seeds = {node.name: seed_of(given, node) for node in cluster.nodes}
-    return pxe_files(given, cluster, seeds, keys=keys)
+    return pxe_files(given, cluster, seeds, arguments_of(given, cluster), keys=keys)
 
 
 def findings_of(given: Resolved, cluster: Cluster, *, keys: bool = False) -> dict[str, Finding]:
     found = Findings()
     context = Context(given, cluster, None, found, range(len(cluster.nodes)), read_moment())
     pxe_key.check(context)
-    pxe.lint(given, cluster, None, found, keys=keys)
+    pxe.lint(given, cluster, None, found, arguments_of(given, cluster), keys=keys)
     return {f.code: f for f in found.items}
 
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.layers import Layered, report
 from imgbuild.diagnostics.findings import Findings, Path
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxe import fallback
-from imgbuild.outputs.pxenet import command_line, network_arguments, uplink
-from imgbuild.render.network import network_config
+from imgbuild.outputs.pxenet import command_line, uplink
 
 _LONGEST = 2047
 
 
-def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings: Findings, *, keys: bool) -> None:
+def lint(
+    resolved: Resolved,
+    cluster: Cluster,
+    layered: Layered | None,
+    findings: Findings,
+    arguments: Mapping[str, Sequence[str]],
+    *,
+    keys: bool,
+) -> None:
     """Add all findings about booting these nodes over the network.
 
-    ``layered``: where the values of the cluster file came from. ``keys``: the seeds hold the cluster's keys.
+    ``layered``: where the values of the cluster file came from. ``arguments``: the nodes' `boot_arguments`.
+    ``keys``: the seeds hold the cluster's keys.
     """
     nodes = cluster.nodes
     without = [n for n, node in enumerate(nodes) if node.boot_mac is None and not node.shared]
@@ -41,12 +51,14 @@ def lint(resolved: Resolved, cluster: Cluster, layered: Layered | None, findings
             "nothing to do; the seed ISO carries network-config as a file", who=names,
         )  # fmt: skip
     for number in static:
-        _static(resolved, layered, findings, ("nodes", number, "network"), nodes[number])
+        node = nodes[number]
+        _static(resolved, layered, findings, ("nodes", number, "network"), node, arguments[node.name])
 
 
-def _static(resolved: Resolved, layered: Layered | None, findings: Findings, path: Path, node: Node) -> None:
+def _static(
+    resolved: Resolved, layered: Layered | None, findings: Findings, path: Path, node: Node, said: Sequence[str]
+) -> None:
     target = resolved.target
-    said = network_arguments(target, node, network_config(resolved, node))
     device = uplink(node.network) if node.network is not None else None
     by_dhcp = device is None and node.network is not None and any(each.dhcp for each in node.network.devices)
     if len(said) == 1 and not by_dhcp:  # DHCP needs no argument
