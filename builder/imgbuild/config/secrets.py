@@ -131,7 +131,7 @@ class Secrets(SecretModel):
             min(int(certificate.end.timestamp()) for certificate in every),
         )
 
-    @property
+    @cached_property
     def token_end(self) -> int:
         """When the bootstrap token expires, in seconds since 1970."""
         return _seconds(self.bootstrap_token_expires)

@@ -159,11 +159,11 @@ def swap_group(folder: Path, name: str, files: Group, run: str) -> dict[str, str
 
     sums: dict[str, str] = {}
     with new_group(folder, name, run) as fresh:
-        made = {fresh}
+        made = {""}
         for relative in sorted(files):
-            file, place = files[relative], fresh / relative
+            file, place = files[relative], f"{fresh}/{relative}"
             sums[relative] = hashlib.sha256(file.content).hexdigest()
-            _make_folder(place.parent, made)
+            _make_folder(fresh, relative.rpartition("/")[0], made)
             if before is not None and plain((before / relative).parent) and _taken_over(before / relative, place, file):
                 continue
             write_file(place, file)
@@ -187,7 +187,7 @@ def new_group(folder: Path, name: str, run: str) -> Iterator[Path]:
             _remove(fresh)
 
 
-def write_file(path: Path, file: OutFile) -> None:
+def write_file(path: Path | str, file: OutFile) -> None:
     """Write one new file with its mode from the first byte on.
 
     Not synced one by one: after a power failure the manifest's checksums show what is damaged, and rebuilding it
@@ -200,15 +200,15 @@ def write_file(path: Path, file: OutFile) -> None:
         stream.write(file.content)
 
 
-def _make_folder(path: Path, made: set[Path]) -> None:
-    """Make a folder and those above it, unless they are in ``made``."""
-    if path not in made:
-        _make_folder(path.parent, made)
-        path.mkdir(mode=0o700)
-        made.add(path)
+def _make_folder(root: Path, relative: str, made: set[str]) -> None:
+    """Make a folder below ``root`` and those above it, unless they are in ``made``."""
+    if relative not in made:
+        _make_folder(root, relative.rpartition("/")[0], made)
+        (root / relative).mkdir(mode=0o700)
+        made.add(relative)
 
 
-def _taken_over(old: Path, place: Path, file: OutFile) -> bool:
+def _taken_over(old: Path, place: str, file: OutFile) -> bool:
     """Link ``old`` to ``place`` if it already has exactly the content and mode of ``file``.
 
     A thousand nodes are fifteen thousand files: a second run for one more node need not write them all.
