@@ -185,6 +185,14 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _plain_number(value: str) -> str:
+    found = re.fullmatch(r"([0-9]{1,9}) ?([kmgt])(?:i?b)?", value.lower())
+    if found:  # the kernel's parser stops at the letter, and the write fails (proc_get_long in kernel/sysctl.c)
+        number = int(found[1]) << 10 * (" kmgt".index(found[2]))
+        raise ValueError(f"write {number}: the kernel takes plain numbers")
+    return _one_line(value)
+
+
 def _host(value: str) -> str:
     try:
         return _address(value)
@@ -267,6 +275,7 @@ PackageName = Annotated[
     pattern(r"[A-Za-z0-9][A-Za-z0-9.+_:~=*-]*", "a package name has letters, digits and . + _ : ~ = * -"),
     Words("package name"),
 ]
+SysctlText = Annotated[str, AfterValidator(_plain_number), Words("one line of text")]
 SysctlKey = Annotated[
     str,
     pattern(

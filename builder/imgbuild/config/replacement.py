@@ -53,6 +53,9 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("binary", "tarball"), ("binaries",)),
 }  # fmt: skip
 
+_CHRONY = re.compile(r"^(?:server|pool|peer)\s+|\s+(?:iburst|prefer|minpoll|maxpoll)\b.*")
+"""What surrounds a server in chrony.conf."""
+
 
 @dataclass(frozen=True)
 class Replacement:
@@ -107,6 +110,8 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 def _candidates(place: Place, value: Any, written: str) -> Iterator[Replacement]:
     if isinstance(value, str):
+        if get_origin(place.type) is Literal:
+            yield Replacement(re.sub("[_ ]", "-", value.strip().lower()))
         yield from _texts(value)
         yield from _numbers(place, value)
         yield from _versions(place, value)
@@ -148,7 +153,11 @@ def _texts(value: str) -> Iterator[Replacement]:
             yield Replacement(f"https://{text.lstrip('/')}")
         if without != text or not _is_address(without.partition("/")[0]):  # a network is not its first address
             yield Replacement(without.partition("/")[0])
-        yield Replacement(text.lower().replace("_", "-").replace(" ", "-"))
+        yield Replacement(text.lower().replace("_", "-"))
+        yield Replacement(re.sub(r"\.ko(?:\.(?:gz|xz|zst))?$", "", text))
+        yield Replacement(
+            re.sub(r"^(?:server|pool|peer)\s+|\s+(?:iburst|prefer|minpoll|maxpoll)\b.*", "", text)
+        )  # chrony
         octal = re.fullmatch(r"0?o?([0-7]{3,4})", text.lower())
         if octal:
             yield Replacement(f"0{octal[1]}" if len(octal[1]) == 3 else octal[1])
@@ -272,6 +281,12 @@ def _first(hint: Any, value: Any) -> Any:
     if not isinstance(value, str):
         return str(value)
     return next((each.value for each in _texts(value) if fits(hint, each.value)), value)
+
+
+def several(place: Place | None, value: Any) -> list[str]:
+    """The items that a text in place of one item has; empty if it is not several valid ones."""
+    parts = re.split(r"[\s,;]+", value.strip()) if place is not None and isinstance(value, str) else []
+    return parts if place is not None and len(parts) > 1 and all(fits(place.hint, part) for part in parts) else []
 
 
 def section(place: Place | None, value: Any) -> str:

@@ -134,6 +134,9 @@ def _advice(model: type[BaseModel], path: Path, item: ErrorDetails, mark: Mark |
     found = replacement.find(place, value, written)
     if found is not None:
         return _told_apart(found, value, place)
+    items = replacement.several(place, value) if isinstance(path[-1], int) else []
+    if items:
+        return f"write {len(items)} items: {flow(items)[1:-1]}"
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and (reason := replacement.reason(place, written)):
         return reason  # in quotes it would be refused too

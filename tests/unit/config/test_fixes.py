@@ -89,6 +89,13 @@ def test_a_profile_with_the_fix_is_read_without_a_finding(section: str, key: str
         ("time: {allow: [10.0.0.0/33]}", "write a network in CIDR form, such as 10.244.0.0/16"),
         ("kubernetes: {pod_cidr: 10.244.0.0/16,fd00::/56}", "put the whole value in quotes"),
         ("time: {zone: UTC,servers: [a.example.com]}", "did you mean time.ntp_servers?"),
+        ("kernel: {initramfs_drivers: [mpt3sas hpsa]}", "write 2 items: mpt3sas, hpsa"),
+        ("kernel: {initramfs_drivers: [megaraid_sas.ko.xz]}", "write megaraid_sas"),
+        ("kernel: {arguments: ['quiet console=ttyS0']}", "write 2 items: quiet, console=ttyS0"),
+        ("kernel: {sysctl: {net.core.rmem_max: 16M}}", "write 16777216: the kernel takes plain numbers"),
+        ("time: {ntp_servers: [server 10.0.0.1 iburst]}", "write 10.0.0.1"),
+        ("time: {ntp_servers: ['a.example.com, b.example.com']}", "write 2 items: a.example.com, b.example.com"),
+        ("containerd: {runtimes: {nvidia: {type: io.containerd.runc.v2, binary: x}}}", "write options: {BinaryName:"),
         ("time: {servers: [ntp.example.com]}", "did you mean time.ntp_servers?"),
     ],
 )  # fmt: skip

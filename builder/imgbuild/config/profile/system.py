@@ -10,7 +10,6 @@ from imgbuild.config.fields import (
     Clients,
     Host,
     KernelArg,
-    Line,
     MinorUrl,
     Model,
     ModuleName,
@@ -18,6 +17,7 @@ from imgbuild.config.fields import (
     PublicKey,
     Sha256,
     SysctlKey,
+    SysctlText,
     Url,
     Version,
     ZoneName,
@@ -194,7 +194,7 @@ class Kernel(Model):
         ),
     ]
     sysctl: Annotated[
-        dict[SysctlKey, int | Line | None],
+        dict[SysctlKey, int | SysctlText | None],
         Setting(
             "Sysctls. `null` removes a default. A `*` in a name is refused: use `network.rp_filter`.",
             example={"vm.swappiness": 10},
