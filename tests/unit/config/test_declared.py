@@ -173,7 +173,7 @@ def with_a_pet(tmp_path: Path) -> Path:
     for name in ("profiles", "node", "cloudinit", "elements"):
         (tmp_path / name).symlink_to(ROOT / name)
     model = tmp_path / "builder/imgbuild/config/profile/system.py"
-    text = model.read_text()
+    text = model.read_text().replace("\nfrom pydantic", "\nfrom imgbuild.config.fields import Line\nfrom pydantic", 1)
     head = text.index("\n\nOwnKeys =")
     model.write_text(text[:head].rstrip() + "\n" + FIELDS + text[head:])
     return tmp_path
