@@ -24,6 +24,8 @@ COMMANDS = {
     "explain": "Show what KEY means, or what a code such as IB205 does.",
     "schema": "Print the JSON Schema of a profile, of a cluster file or of a lock, for editors.",
     "lock": "Pin everything that a profile needs from outside, in imgbuild.lock beside it.",
+    "fetch": "Fetch the files that a profile pins by checksum into the store.",
+    "cache": "List, verify or prune what imgbuild keeps on this disk.",
     "images": "List the container images that the nodes pull, and where they are pulled from.",
     "diff": "Show how two profiles, or two output folders, differ.",
     "token": "Make a new bootstrap token and print its Secret for kubectl.",
@@ -31,7 +33,7 @@ COMMANDS = {
     "doctor": "Report what this host lacks for building and booting images.",
 }
 """Name -> the first sentence of its help, which the list of commands shows without importing them."""
-LATER = ("fetch", "bundle", "serve")
+LATER = ("bundle", "serve")
 
 
 def load_command(name: str) -> click.Command:

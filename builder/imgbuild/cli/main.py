@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from imgbuild import __version__
 from imgbuild.cli.commands import Commands
-from imgbuild.cli.options import Given, Place, input_options, name_option, output_option
+from imgbuild.cli.options import Given, Place, input_options, name_option, output_option, store_option
 from imgbuild.cli.output import Says, ends_well
 
 
@@ -27,6 +27,12 @@ from imgbuild.cli.output import Says, ends_well
     is_flag=True,
     help="Write seeds, cloud user-data, PXE files and elements, but no disk image: needs no root and no network.",
 )
+@store_option
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Use no network: build from what is in the store and the cache, and report at the start what is missing.",
+)
 @click.option("--fresh", is_flag=True, help="Build the disk image without the root file systems in the cache.")
 @click.option(
     "--sign-key",
@@ -36,8 +42,8 @@ from imgbuild.cli.output import Says, ends_well
 )
 @click.version_option(__version__, prog_name="imgbuild")
 def main(
-    says: Says, context: click.Context, given: Given, output: Path, name: str | None, no_image: bool, fresh: bool,
-    sign_key: Path | None,
+    says: Says, context: click.Context, given: Given, output: Path, name: str | None, no_image: bool,
+    store: Path | None, offline: bool, fresh: bool, sign_key: Path | None,
 ) -> None:  # fmt: skip
     """Bake a Kubernetes node: disk image, seed ISO, PXE files and cloud user-data from one profile.
 
@@ -50,6 +56,8 @@ def main(
         if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
             raise click.UsageError(f"put the options after the command: imgbuild {context.invoked_subcommand} …")
         return
+    if offline and fresh:
+        raise click.UsageError("--fresh builds the root file system again, for which --offline leaves no network")
     request = given.request(name)
     from imgbuild.diagnostics.findings import Findings
     from imgbuild.image.cache import default_cache
@@ -61,7 +69,10 @@ def main(
     findings = Findings()
     ready = prepare(request, findings)
     says.findings(findings)
-    place = write(ready, output, says.steps(), image=not no_image, cache=default_cache(), fresh=fresh, signer=signer)
+    place = write(
+        ready, output, says.steps(), image=not no_image, cache=default_cache(), fresh=fresh,
+        store=store, offline=offline, signer=signer,
+    )  # fmt: skip
     if says.json:
         says.result(folder=str(place))
     else:

@@ -124,6 +124,14 @@ def input_options(*, required: bool = True, cluster: bool = True, lock: bool = T
     return decorate
 
 
+def store_option(command: Command) -> Command:
+    """`--store`, the folder of fetched files."""
+    return click.option(
+        "--store", metavar="DIR", type=Place(),
+        help="The folder of fetched files, which runs and machines can share. By default in the cache.",
+    )(command)  # fmt: skip
+
+
 def output_option(text: str) -> Callable[[Command], Command]:
     """`--output`, the folder that has a folder for each profile; ``text`` is its help."""
     return click.option("--output", "-o", type=Place(), default=Path("out"), show_default=True, help=text)

@@ -5,6 +5,7 @@ An address in it is shown without its login.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +18,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -37,14 +39,15 @@ class Transfer(Protocol):
 class Steps(Protocol):
     """Where progress goes. ``step`` brackets one piece of work; ``note`` is one line inside it.
 
-    ``transfer`` brackets a download inside a step.
+    ``transfer`` brackets a download inside a step, of ``what``. Several can be open at once, each in its own thread,
+    which may call ``note`` too.
     """
 
     def step(self, text: str) -> AbstractContextManager[None]: ...
 
     def note(self, text: str) -> None: ...
 
-    def transfer(self) -> AbstractContextManager[Transfer]: ...
+    def transfer(self, what: str = "") -> AbstractContextManager[Transfer]: ...
 
 
 class _Rate:
@@ -98,7 +101,9 @@ class PlainSteps:
         self._depth = 0
 
     def _say(self, text: str) -> None:
-        print(f"{'  ' * self._depth}{mask(text)}", file=self._stream, flush=True)
+        # One write: lines of several threads stay whole.
+        self._stream.write(f"{'  ' * self._depth}{mask(text)}\n")
+        self._stream.flush()
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -117,12 +122,12 @@ class PlainSteps:
         self._say(text)
 
     @contextmanager
-    def transfer(self) -> Iterator[Transfer]:
+    def transfer(self, what: str = "") -> Iterator[Transfer]:
         rate = _Rate()
 
         def report(done: int, total: int | None) -> None:
             if rate.due(done, total):
-                self._say(rate.line(done, total))
+                self._say(f"{what}{': ' if what else ''}{rate.line(done, total)}")
 
         yield report
 
@@ -130,14 +135,15 @@ class PlainSteps:
 class JsonSteps:
     """One JSON object per line: {"event": "start"|"end"|"note", "text": …, "seconds": …}.
 
-    A transfer: {"event": "transfer", "text": …, "bytes": …, "total": …, "bytes_per_second": …}.
+    A transfer: {"event": "transfer", "text": …, "what": …, "bytes": …, "total": …, "bytes_per_second": …}.
     """
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def _say(self, event: str, text: str, **more: object) -> None:
-        print(json_line(event, text=mask(text), **more), file=self._stream, flush=True)
+        self._stream.write(f"{json_line(event, text=mask(text), **more)}\n")
+        self._stream.flush()
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -154,13 +160,14 @@ class JsonSteps:
         self._say("note", text)
 
     @contextmanager
-    def transfer(self) -> Iterator[Transfer]:
+    def transfer(self, what: str = "") -> Iterator[Transfer]:
         rate = _Rate()
 
         def report(done: int, total: int | None) -> None:
             if rate.due(done, total):
                 speed = round(rate.rate(done))
-                self._say("transfer", rate.line(done, total), bytes=done, total=total, bytes_per_second=speed)
+                line = rate.line(done, total)
+                self._say("transfer", line, what=mask(what), bytes=done, total=total, bytes_per_second=speed)
 
         yield report
 
@@ -182,6 +189,8 @@ class TerminalSteps:
         self._open: list[tuple[str, float]] = []
         self._status: Status | None = None
         self._bar: Progress | None = None
+        self._bars = 0
+        self._lock = threading.Lock()
 
     def _show(self, detail: str = "") -> None:
         if not self._open:
@@ -215,35 +224,55 @@ class TerminalSteps:
 
     def note(self, text: str) -> None:
         text = mask(text)
-        if self._bar is not None:
-            self._bar.console.print(Text(f"{'  ' * len(self._open)}{text}"))
+        bar = self._bar
+        if bar is not None:
+            bar.console.print(Text(f"{'  ' * len(self._open)}{text}"))
         elif self._open:
             self._show(text)
         else:
             self._console.print(Text(text))
 
     @contextmanager
-    def transfer(self) -> Iterator[Transfer]:
-        """A bar with rate and remaining time instead of the spinner: a console shows one live display."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
-        bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=30), TaskProgressColumn(), DownloadColumn(True),
-            _Speed(), TimeRemainingColumn(), console=self._console, transient=True,
-        )  # fmt: skip
-        what = self._open[-1][0] if self._open else ""
-        task = bar.add_task(what if len(what) <= _WIDEST else f"…{what[1 - _WIDEST :]}", total=None)
+    def transfer(self, what: str = "") -> Iterator[Transfer]:
+        """A bar with rate and remaining time, below those of other threads."""
+        text = mask(what) or (self._open[-1][0] if self._open else "")
+        bar = self._more_bars()
+        task = bar.add_task(text if len(text) <= _WIDEST else f"…{text[1 - _WIDEST :]}", total=None)
+        last = 0
 
         def report(done: int, total: int | None) -> None:
-            if done < bar.tasks[0].completed:  # restarted: restart the rate too
+            nonlocal last
+            if done < last:  # restarted: restart the rate too
                 bar.reset(task)
+            last = done
             bar.update(task, completed=done, total=total)
 
-        self._bar = bar
         try:
-            with bar:
-                yield report
+            yield report
         finally:
+            self._fewer_bars(bar, task)
+
+    def _more_bars(self) -> Progress:
+        """The bars instead of the spinner: a console shows one live display."""
+        with self._lock:
+            self._bars += 1
+            if self._bar is None:
+                if self._status is not None:
+                    self._status.stop()
+                    self._status = None
+                self._bar = Progress(
+                    TextColumn("{task.description}"), BarColumn(bar_width=30), TaskProgressColumn(),
+                    DownloadColumn(True), _Speed(), TimeRemainingColumn(), console=self._console, transient=True,
+                )  # fmt: skip
+                self._bar.start()
+            return self._bar
+
+    def _fewer_bars(self, bar: Progress, task: TaskID) -> None:
+        with self._lock:
+            self._bars -= 1
+            if self._bars:
+                bar.remove_task(task)
+                return
+            bar.stop()
             self._bar = None
             self._show()

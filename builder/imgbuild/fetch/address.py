@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
-
-from urllib3.util import make_headers
 
 from imgbuild.fetch.failure import Failure
 
@@ -42,10 +41,19 @@ def split(url: str) -> tuple[str, dict[str, str]]:
     headers = {}
     if login:
         try:
-            headers = dict(make_headers(basic_auth=unquote(login)))
+            headers = {"authorization": basic(login)}
         except UnicodeError:
             raise Failure(f"the login for {host} has a character that HTTP cannot transmit") from None
     return urlunsplit((parts.scheme, place, parts.path or "/", parts.query, "")), headers
+
+
+def basic(login: str) -> str:
+    """The header's value for the login of an address (RFC 7617).
+
+    Raises:
+        UnicodeError: it has a character that HTTP cannot transmit.
+    """
+    return f"Basic {b64encode(unquote(login).encode('latin-1')).decode()}"
 
 
 def redirected(url: str, location: str | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Artifact:
-    """``urls``: http or https addresses in the order to try them; the origin first, then its mirrors."""
+    """``urls``: http, https or file addresses in the order to try them; the origin first, then its mirrors."""
 
     name: str
     """What the user calls it: a file name or a part of the node. It appears in messages only."""

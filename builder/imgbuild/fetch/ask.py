@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imgbuild.fetch.address import shown
-from imgbuild.fetch.exchange import exchange
 from imgbuild.fetch.failure import AGAIN, Failure, FetchError, retry_after
 from imgbuild.fetch.limits import QUESTION, Limits
 
@@ -45,6 +44,8 @@ def ask(
 
 
 def _once(method: str, url: str, headers: Mapping[str, str], limits: Limits, deadline: float) -> Answer:
+    from imgbuild.fetch.exchange import exchange
+
     with exchange(method, url, headers, limits, deadline) as reply:
         if reply.status in AGAIN:
             wait = retry_after(reply.headers.get("Retry-After"))

@@ -1,231 +1,153 @@
 """A file from the network: it appears complete and with the right sha256, or not at all.
 
-Received data is in FILE.part, and its source in FILE.part.json, so that a killed run can be resumed.
-Whatever the server or the disk did to a part, the sha256 decides: a file that was assembled from
-several answers and has a wrong one is fetched once more from its first byte.
+Its addresses are tried in their order. One that fails in a way that may pass is tried again later, and the others in
+the meantime; what one has sent is continued at the next. Whatever a server or the disk did to a part, the sha256
+decides: a file that was assembled from several answers and has a wrong one is fetched once more from its first byte.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
+import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from imgbuild.diagnostics.progress import Steps, Transfer
 from imgbuild.fetch.address import shown
-from imgbuild.fetch.checksum import sha256_of, sync
-from imgbuild.fetch.exchange import Reply, exchange
-from imgbuild.fetch.failure import AGAIN, Failure, FetchError, retry_after
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.checksum import sync
+from imgbuild.fetch.failure import Failure, FetchError, Stopped
 from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.part import Part
+from imgbuild.fetch.piece import Wanted, piece
 
-_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
-_WHOLE = re.compile(r"bytes \*/([0-9]{1,18})")
-_PIECED = "it was assembled from several answers"
-_SPARE = 16 << 20  # bytes that stay free on the disk
-_HINT = "check the network, and http_proxy, https_proxy and no_proxy; the next run resumes where this one ended"
+_NETWORK = "check the network, and http_proxy, https_proxy and no_proxy; the next run resumes where this one ended"
+_CONTENT = "compare the sha256 with the publisher's: the file has changed, or the sha256 is that of another file"
+_SPACE = "free some space, or use a folder on a larger disk: --store DIR"
+Aside = Callable[[Part, str], str]
+"""Move a whole file with that other sha256 aside; return what to say about it."""
 
 
-def download(url: str, file: Path, sha256: str, steps: Steps, limits: Limits | None = None) -> None:
-    """Fetch ``url`` (http or https) to ``file``. Use it only while holding a lock on it.
+def download(
+    artifact: Artifact,
+    file: Path,
+    steps: Steps,
+    limits: Limits | None = None,
+    *,
+    part: Part | None = None,
+    aside: Aside | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Fetch ``artifact`` to ``file``. Use it only while holding a lock on it.
+
+    ``part`` is by default beside the file. ``stop``: gives up as soon as it is set.
 
     Raises:
-        FetchError: it cannot be fetched, or its sha256 differs.
+        FetchError: no address has it.
+        Stopped: ``stop`` was set.
     """
-    with steps.step(f"Fetch {shown(url)}"):
-        try:
-            _fetch(url, file, sha256, steps, limits or Limits())
-        except OSError as error:
-            raise FetchError(
-                f"{file} cannot be written: {error.strerror or error}",
-                "free some space, or set IMGBUILD_CACHE to a folder on a larger disk",
-            ) from error
+    got = part or Part(file)
+    limit = limits or Limits()
+    wanted = Wanted(artifact.size, limit, time.monotonic() + limit.total_seconds, stop or threading.Event())
+    try:
+        with steps.transfer(artifact.name) as report:
+            _fill(artifact, got, wanted, report, steps, aside or _discard)
+        got.path.chmod(0o644)
+        sync(got.path)
+        got.finish(file)
+        sync(file.parent)
+    except OSError as error:
+        raise FetchError(f"{file} cannot be written: {error.strerror or error}", _SPACE) from error
 
 
-def _fetch(url: str, file: Path, sha256: str, steps: Steps, limits: Limits) -> None:
-    part = _Part(file)
-    deadline = time.monotonic() + limits.total_seconds
-    doubtful = _whole(url, part, limits, deadline, steps)
-    if doubtful and sha256_of(part.path) != sha256:
-        steps.note(f"{doubtful} and has another sha256: fetching it from its first byte")
-        part.discard()
-        _whole(url, part, limits, deadline, steps)
-    found = sha256_of(part.path)
-    if found != sha256:
-        part.discard()
-        raise FetchError(
-            f"the file at {shown(url)} has the sha256 {found}, not {sha256}",
-            "compare the sha256 with the publisher's: the file has changed, or the sha256 is that of another file",
-        )
-    sync(part.path)
-    part.path.replace(file)
-    sync(file.parent)
-    part.discard()
+@dataclass
+class _Source:
+    """One address. ``failed``: tries in a row without progress; ``ready``: when it may be asked again."""
+
+    url: str
+    failed: int = 0
+    ready: float = 0.0
+    doubted: bool = False
+    why: str = ""
+    """Why it was given up; empty as long as it was not."""
+    hint: str = _NETWORK
 
 
-def _whole(url: str, part: _Part, limits: Limits, deadline: float, steps: Steps) -> str:
-    """Try until all of it is in ``part``; return why it could be wrong although the server is right, or nothing."""
-    failed = 0
+def _fill(artifact: Artifact, part: Part, wanted: Wanted, report: Transfer, steps: Steps, aside: Aside) -> None:
+    """Try until the part is the whole file with its sha256."""
+    sources = [_Source(url) for url in artifact.urls]
     most = part.size()
-    with steps.transfer() as report:
-        while True:
-            try:
-                return _piece(url, part, limits, deadline, report)
-            except Failure as error:
-                # Counted from the most bytes ever received: a server without ranges starts again each time.
-                failed = 1 if part.size() - most >= limits.progress_bytes else failed + 1
-                most = max(most, part.size())
-                wait = limits.pause(failed) if error.wait is None else error.wait
-                if error.wait is not None and wait > limits.max_wait_seconds:
-                    raise _gave_up(url, f"{error}, and requests a pause of {wait:.0f} s") from error
-                if not error.again:
-                    raise _gave_up(url, str(error)) from error
-                if failed >= limits.tries or time.monotonic() + wait >= deadline:
-                    raise _gave_up(url, f"{error} (tried {failed} times)") from error
-                steps.note(f"{error}: retrying in {wait:.0f} s")
-                time.sleep(wait)
-
-
-def _gave_up(url: str, why: str) -> FetchError:
-    return FetchError(f"{shown(url)} cannot be fetched: {why}", _HINT)
-
-
-def _piece(url: str, part: _Part, limits: Limits, deadline: float, report: Transfer) -> str:
-    """One request for the missing part; return why the whole could be wrong although the server is right, or nothing.
-
-    Raises:
-        Failure: not all of it was received.
-    """
-    there, origin = part.size(), part.origin(url)
-    headers = {}
-    if there:
-        headers["Range"] = f"bytes={there}-"
-        if origin.validator:
-            headers["If-Range"] = origin.validator
-    with exchange("GET", url, headers, limits, deadline) as reply:
-        if reply.status == 416 and there:
-            whole = _WHOLE.fullmatch(reply.headers.get("Content-Range", ""))
-            if whole and int(whole[1]) == there:
-                return _PIECED  # it was complete; the sha256 decides
-            part.discard()
-            raise Failure("the server does not have the rest of it", again=True)
-        if reply.status in AGAIN:
-            wait = retry_after(reply.headers.get("Retry-After"))
-            raise Failure(f"the server answers with status {reply.status}", again=True, wait=wait)
-        if reply.status == 206 and there:
-            total = _checked_range(reply, part, there, origin)
-        elif reply.status == 200:
-            there, total = 0, reply.length
-        else:
-            raise Failure(f"the server answers with status {reply.status}")
-        _room(part.path.parent, total, there, limits)
-        part.begin(_Origin(shown(url), _validator(reply), total), again=not there)
-        with part.path.open("r+b") as out:
-            out.seek(there)
-            _copy(reply, out, total, limits, report)
-            end = out.tell()
-    if total is not None and end < total:
-        raise Failure(f"the server sent {end} of {total} bytes", again=True)
-    if there:
-        return _PIECED
-    return "" if reply.ends else "its end was not marked"
-
-
-def _copy(reply: Reply, out: BinaryIO, total: int | None, limits: Limits, report: Transfer) -> None:
-    report(out.tell(), total)
-    for block in reply.blocks():
-        out.write(block)
-        if out.tell() > (limits.max_bytes if total is None else total):
-            raise Failure(f"the server sends more than {out.tell() - len(block)} bytes, and does not stop")
-        report(out.tell(), total)
-
-
-def _checked_range(reply: Reply, part: _Part, there: int, origin: _Origin) -> int | None:
-    """The whole file's size from a 206. A range that was not requested must not get into the part."""
-    found = _RANGE.fullmatch(reply.headers.get("Content-Range", "").strip())
-    if found is not None:
-        first, last = int(found[1]), int(found[2])
-        total = None if found[3] == "*" else int(found[3])
-        if (
-            first == there <= last
-            and (total is None or last < total)
-            and reply.length in {None, last + 1 - first}
-            and (origin.total is None or total in {None, origin.total})
-        ):
-            return total
-    part.discard()
-    raise Failure("the server sends another range than the one requested", again=True)
-
-
-def _room(folder: Path, total: int | None, there: int, limits: Limits) -> None:
-    if total is None:
-        return
-    if total > limits.max_bytes:
-        raise Failure(f"it has {total} bytes, more than the limit of {limits.max_bytes}")
-    free = shutil.disk_usage(folder).free
-    if total - there > free - _SPARE:
-        raise Failure(f"it needs {(total - there) >> 20} MiB, and {folder} has {free >> 20} MiB free")
-
-
-def _validator(reply: Reply) -> str:
-    """The value for If-Range: a strong ETag, else Last-Modified; empty if there is neither."""
-    tag = reply.headers.get("ETag", "")
-    if re.fullmatch(r'"[\x21\x23-\x7e]{1,200}"', tag):
-        return tag
-    date = reply.headers.get("Last-Modified", "")
-    return date if re.fullmatch(r"[A-Za-z0-9 ,:]{10,40}", date) else ""
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """The source of a part. ``address`` is kept without its login and query."""
-
-    address: str
-    validator: str = ""
-    total: int | None = None
-
-
-class _Part:
-    """The data received so far."""
-
-    def __init__(self, file: Path) -> None:
-        self.path = file.with_name(f"{file.name}.part")
-        self._about = file.with_name(f"{file.name}.part.json")
-        if self.path.is_symlink() or not self.path.is_file():
-            self.discard()
-
-    def size(self) -> int:
-        """Bytes; 0 if there is none."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def origin(self, url: str) -> _Origin:
-        """What is known about it; nothing if it came from another address, whose validators do not apply here."""
+    while True:
+        source = _next(artifact, sources)
+        if wanted.stop.wait(max(0.0, source.ready - time.monotonic())):
+            raise Stopped
         try:
-            data = json.loads(self._about.read_text())
-            known = _Origin(str(data["address"]), str(data["validator"]), data["total"])
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            return _Origin("")
-        if known.address != shown(url) or not isinstance(known.total, int | None):
-            return _Origin("")
-        return known
+            doubtful = piece(source.url, part, wanted, report)
+        except Failure as error:
+            # Counted from the most bytes ever received: a server without ranges starts again each time.
+            moved = part.size() - most >= wanted.limits.progress_bytes
+            most = max(most, part.size())
+            source.failed = 1 if moved else source.failed + 1
+            _judge(source, error, wanted)
+            _tell(source, str(error), sources, steps)
+            continue
+        found = part.sha256()
+        if found == artifact.sha256:
+            return
+        said = f"{shown(source.url)} has the sha256 {found}, not {artifact.sha256}"
+        if doubtful and not source.doubted:
+            source.doubted = True
+            steps.note(f"{doubtful} and has another sha256: fetching it from its first byte")
+            part.discard()
+            continue
+        kept = aside(part, found)
+        source.why, source.hint = f"the file at {said}{kept}", _CONTENT
+        _tell(source, source.why, sources, steps)
 
-    def begin(self, origin: _Origin, *, again: bool) -> None:
-        """Record its source; ``again``: and start it at its first byte."""
-        if again:
-            self.discard()
-            self.path.touch(mode=0o600)
-        new = self._about.with_name(f"{self._about.name}.new")
-        new.unlink(missing_ok=True)
-        new.write_text(json.dumps(asdict(origin)))
-        new.replace(self._about)
 
-    def discard(self) -> None:
-        """Remove it, and anything else with its names."""
-        for path in (self.path, self._about):
-            try:
-                path.unlink(missing_ok=True)
-            except IsADirectoryError:
-                shutil.rmtree(path)
+def _next(artifact: Artifact, sources: Sequence[_Source]) -> _Source:
+    """The first address that may be asked now, else the one that may be asked soonest."""
+    alive = [source for source in sources if not source.why]
+    if alive:
+        now = time.monotonic()
+        return min(alive, key=lambda source: max(source.ready, now))
+    hints = "\n".join(dict.fromkeys(source.hint for source in sources)) or "give it an address"
+    if len(sources) == 1:
+        raise FetchError(sources[0].why, hints)
+    what = "; ".join(source.why for source in sources) or "it has no address"
+    raise FetchError(f"{artifact.name} cannot be fetched from any of its addresses: {what}", hints)
+
+
+def _judge(source: _Source, error: Failure, wanted: Wanted) -> None:
+    """Decide whether this address is asked again, and when."""
+    limits = wanted.limits
+    wait = limits.pause(source.failed) if error.wait is None else error.wait
+    why = ""
+    if error.wait is not None and wait > limits.max_wait_seconds:
+        why = f"{error}, and requests a pause of {wait:.0f} s"
+    elif not error.again:
+        why = str(error)
+    elif source.failed >= limits.tries or time.monotonic() + wait >= wanted.deadline:
+        why = f"{error} (tried {source.failed} times)"
+    if why:
+        source.why = f"{shown(source.url)} cannot be fetched: {why}"
+    source.ready = time.monotonic() + wait
+
+
+def _tell(source: _Source, why: str, sources: Sequence[_Source], steps: Steps) -> None:
+    """Note what happened and what comes next, unless it is the end."""
+    alive = [other for other in sources if not other.why]
+    if not alive:
+        return
+    now = time.monotonic()
+    following = min(alive, key=lambda other: max(other.ready, now))
+    if following is source:
+        steps.note(f"{why}: retrying in {max(0.0, source.ready - now):.0f} s")
+    else:
+        steps.note(f"{source.why or f'{shown(source.url)}: {why}'}; trying {shown(following.url)}")
+
+
+def _discard(part: Part, found: str) -> str:
+    part.discard()
+    return ""

@@ -1,4 +1,7 @@
-"""One request: through the environment's proxy, following redirects, with the body in blocks."""
+"""One request: through the environment's proxy, following redirects, with the body in blocks.
+
+Import it only where a request follows: importing urllib3 opens a socket, to learn whether the host has IPv6.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,22 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import make_headers
 
 from imgbuild import __version__
-from imgbuild.fetch.address import redirected, same_origin, shown, split
-from imgbuild.fetch.failure import BROKEN, Failure, failure
+from imgbuild.fetch.address import basic, redirected, same_origin, shown, split
+from imgbuild.fetch.broken import BROKEN, failure
+from imgbuild.fetch.failure import Failure
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.watch import Watch
 
-_BLOCK = 64 << 10
+_BLOCK = 1 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SECRET = frozenset({"authorization", "cookie"})
 
@@ -177,7 +180,7 @@ def _proxy(url: str) -> tuple[str, dict[str, str]] | None:
         login, _, place = proxy.netloc.rpartition("@")
         if not proxy.hostname or proxy.port == 0:
             raise ValueError
-        headers = dict(make_headers(proxy_basic_auth=unquote(login))) if login else {}
+        headers = {"proxy-authorization": basic(login)} if login else {}
     except (ValueError, UnicodeError):
         raise Failure(f"the proxy in {name}_proxy is not an address: set it to http://HOST:PORT") from None
     return f"{proxy.scheme}://{place}", headers

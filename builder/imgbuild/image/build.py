@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from imgbuild.config.data import data_dir
-from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.drivers import boot_drivers
 from imgbuild.facts.images import Image
 from imgbuild.facts.resolved import Resolved
+from imgbuild.fetch.hold import in_use
 from imgbuild.fetch.images import Found
+from imgbuild.fetch.pinned import node_files
+from imgbuild.fetch.store import Store
 from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import open_cache, subfolder, write_record
 from imgbuild.image.disk.layout import disk_layout
@@ -26,11 +29,12 @@ from imgbuild.image.formats.write import DiskRecord, ImageFiles
 from imgbuild.image.preload import Preload, fetch
 from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
-from imgbuild.image.rootfs.base import base_tar
+from imgbuild.image.rootfs.base import Base, base_tar, kept_base
 from imgbuild.image.rootfs.build import Rootfs, build_rootfs, cached
 from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors
 from imgbuild.image.rootfs.packages import described
 from imgbuild.image.rootfs.plan import RootfsPlan
+from imgbuild.image.rootfs.supply import Supply
 from imgbuild.image.surroundings import refuse_logins, surroundings
 from imgbuild.outputs.elements import elements_of
 from imgbuild.outputs.manifest import run_id
@@ -110,27 +114,29 @@ def build_image(
     cache: Path,
     steps: Steps,
     *,
+    store: Store,
     fresh: bool,
     signer: Signer | None = None,
     found: Sequence[Found] = (),
 ) -> ImageRecord:
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
-    ``fresh``: rebuild everything, whatever is in the cache. ``signer`` signs the checksums of the image's files.
-    ``found``: the container images that it gets.
+    ``store`` has the fetched files. ``fresh``: rebuild everything, whatever is in the cache. ``signer`` signs the
+    checksums of the image's files. ``found``: the container images that it gets.
 
     Raises:
         HostError: the host, a mirror or the build failed; the old image is unchanged.
     """
     profile, target = resolved.profile, resolved.target
     preload = fetch(profile, found, cache, steps) if found else None
-    with surroundings(profile):
-        plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh)
-        rootfs = build_rootfs(plan, cache, steps, fresh=fresh)
-    refuse_logins(profile, rootfs.tar)
+    with nullcontext() if store.offline else surroundings(profile):  # which listens for a proxy's login
+        plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh, store=store)
+        supply = Supply(store, node_files(profile))
+        rootfs = build_rootfs(plan, cache, steps, fresh=fresh, supply=supply)
     size, esp = profile.image.size_mib, profile.image.esp_mib
     layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
-    with new_group(folder, "image", run) as group:
+    with in_use(rootfs.tar), new_group(folder, "image", run) as group:
+        refuse_logins(profile, rootfs.tar)
         guest = Appliance(profile.firmware, target.name, target.vmware)
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         drivers = boot_drivers(profile.kernel.initramfs_drivers)
@@ -140,43 +146,73 @@ def build_image(
     return ImageRecord(made.proof, made.disk, rootfs, sums, preload)
 
 
-def rootfs_plan(resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False) -> RootfsPlan:
+def rootfs_plan(
+    resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False, store: Store | None = None
+) -> RootfsPlan:
     """What this profile's root file system is made of: on a base, or from the mirror that answers now.
 
     Raises:
         HostError: the base cannot be had; no mirror answers, and none did when the root file system in the cache
-            was built.
+            was built. Offline: there is no root file system in the cache.
     """
-    profile, target = resolved.profile, resolved.target
-    base = base_tar(resolved, cache, steps, fresh=fresh)
+    if store is not None and store.offline:
+        known = kept_plan(resolved, install, cache, steps)
+        if known is None:
+            raise HostError(
+                "there is no root file system of this profile in the cache, and --offline builds none",
+                "build the image once with a network",
+            )
+        return known
+    target = resolved.target
+    base = base_tar(resolved, cache, steps, fresh=fresh, files=store)
     if base is not None:
-        elements = elements_of(target)
-        return RootfsPlan(target.id, elements, data_dir("elements"), install, target.image.environment, base)
-
-    def plan(mirrors: DebianMirrors) -> RootfsPlan:
-        environment = {**target.image.environment, **mirrors.environment()}
-        return RootfsPlan(target.id, elements_of(target), data_dir("elements"), install, environment)
-
+        return _on_base(target, install, base)
+    wanted, security = (_listed(resolved, kind) for kind in ("distribution", "security"))
     release = target.image.environment["DIB_RELEASE"]
-    wanted = _listed(profile.repositories.distribution, target, "distribution", profile)
-    security = _listed(profile.repositories.security, target, "security", profile)
-    known = (
-        subfolder(open_cache(cache), "mirrors") / f"{run_id(u.encode() for u in (release, *wanted, *security))}.json"
-    )
     try:
         mirrors = _answering(release, wanted, security, steps)
     except HostError:
         # Without a network an image can still be made from a root file system in the cache.
-        try:
-            old = plan(DebianMirrors(**_read(known)))
-        except (OSError, ValueError, TypeError):
-            old = None
+        old = kept_plan(resolved, install, cache, steps)
         if fresh or old is None or cached(old.key, cache) is None:
             raise
         steps.note("the mirror does not answer: using the root file system in the cache")
         return old
-    write_record(known, asdict(mirrors))
-    return plan(mirrors)
+    write_record(_mirrors_of(resolved, cache), asdict(mirrors))
+    return _from_mirrors(target, install, mirrors)
+
+
+def kept_plan(resolved: Resolved, install: NodeTree, cache: Path, steps: Steps) -> RootfsPlan | None:
+    """The plan of an earlier build of the same input, found without a network; None if nothing was kept of one."""
+    own, image = resolved.profile.base, resolved.target.image.base
+    if image is not None and own.source is not None and Path(own.source).is_dir():
+        base = base_tar(resolved, cache, steps)
+        return None if base is None else _on_base(resolved.target, install, base)
+    if image is not None:
+        wanted = own.sha256 if own.source else image.sha256
+        return None if wanted is None else _on_base(resolved.target, install, kept_base(wanted, cache))
+    try:
+        mirrors = DebianMirrors(**_read(_mirrors_of(resolved, cache)))
+    except (OSError, ValueError, TypeError):
+        return None
+    return _from_mirrors(resolved.target, install, mirrors)
+
+
+def _on_base(target: Target, install: NodeTree, base: Base) -> RootfsPlan:
+    elements = elements_of(target)
+    return RootfsPlan(target.id, elements, data_dir("elements"), install, target.image.environment, base)
+
+
+def _from_mirrors(target: Target, install: NodeTree, mirrors: DebianMirrors) -> RootfsPlan:
+    environment = {**target.image.environment, **mirrors.environment()}
+    return RootfsPlan(target.id, elements_of(target), data_dir("elements"), install, environment)
+
+
+def _mirrors_of(resolved: Resolved, cache: Path) -> Path:
+    """The record of the mirrors that answered when such a root file system was built last."""
+    release = resolved.target.image.environment["DIB_RELEASE"]
+    listed = (*_listed(resolved, "distribution"), *_listed(resolved, "security"))
+    return subfolder(open_cache(cache), "mirrors") / f"{run_id(u.encode() for u in (release, *listed))}.json"
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -205,8 +241,10 @@ def _answering(release: str, wanted: Sequence[str], security: Sequence[str], ste
     raise HostError("none of the mirrors answers: " + "; ".join(said), "set another one in repositories.distribution")
 
 
-def _listed(own: list[str] | None, target: Target, kind: str, profile: Profile) -> list[str]:
+def _listed(resolved: Resolved, kind: str) -> list[str]:
     """The profile's mirrors, else the target's for the region; an empty one means the host's own."""
-    mirrors = getattr(target.repositories, kind)
-    listed: list[str] = own or (getattr(mirrors, profile.repositories.region) if mirrors else [])
+    repositories = resolved.profile.repositories
+    own: list[str] | None = getattr(repositories, kind)
+    mirrors = getattr(resolved.target.repositories, kind)
+    listed: list[str] = own or (getattr(mirrors, repositories.region) if mirrors else [])
     return [url.rstrip("/") for url in listed] or [""]

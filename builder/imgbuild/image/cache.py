@@ -22,13 +22,14 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import few
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of, sync
+from imgbuild.fetch.store import Store
 from imgbuild.outputs.caller import caller
 from imgbuild.outputs.tree import own_users
 
 _TAG = "CACHEDIR.TAG"
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 _CLEARED = frozenset({"build", "dib"})
-_NAMES = _CLEARED | {"base", "images", "lock", "logs", "mirrors", "rootfs", "work"}
+_NAMES = _CLEARED | {"base", "images", "lock", "logs", "mirrors", "rootfs", "store", "work"}
 
 
 class Unfit(Exception):  # noqa: N818 - not an error: the entry is rebuilt
@@ -70,6 +71,13 @@ def open_cache(folder: Path) -> Path:
     _own(place, found)
     _mark(place)
     return place
+
+
+def open_store(cache_dir: Path, folder: Path | None = None, *, offline: bool = False) -> Store:
+    """The store of fetched files: ``folder``, else IMGBUILD_STORE, else store/ in the cache folder."""
+    own = os.environ.get("IMGBUILD_STORE")
+    place = folder or (Path(own) if own else open_cache(cache_dir) / "store")
+    return Store(place, own_users(), offline=offline)
 
 
 def _mark(place: Path) -> None:
@@ -132,6 +140,25 @@ def locked(file: Path, waiting: str, steps: Steps) -> Iterator[int]:
         os.close(lock)
 
 
+@contextmanager
+def free_lock(file: Path) -> Iterator[bool]:
+    """Hold the lock ``file`` if no other process has it; whether it is held."""
+    try:
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:  # there is no cache
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(lock)
+
+
 def store(made: Path, entry: Path, sha256: str, facts: Mapping[str, Any] | None = None) -> None:
     """Move ``made`` (its sha256 is known) to ``entry`` and write its record, both synced when this returns.
 
@@ -161,8 +188,10 @@ def write_record(record: Path, about: Mapping[str, Any]) -> None:
     sync(record.parent)
 
 
-def verified(entry: Path) -> Mapping[str, Any] | None:
+def verified(entry: Path, *, used: bool = True) -> Mapping[str, Any] | None:
     """The record of an entry whose content was just verified; None if there is no entry.
+
+    ``used``: note that it was used now.
 
     Raises:
         Unfit: the entry must not be used.
@@ -187,6 +216,9 @@ def verified(entry: Path) -> Mapping[str, Any] | None:
         raise Unfit(f"it cannot be read: {error.strerror}") from error
     if found != wanted:
         raise Unfit(f"it has the sha256 {found}, its record has {wanted}")
+    if used:
+        with suppress(OSError):
+            os.utime(record)
     checked: Mapping[str, Any] = about
     return checked
 

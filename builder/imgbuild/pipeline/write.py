@@ -17,6 +17,8 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.images import Found
 from imgbuild.fetch.registry import Trouble
 from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
+from imgbuild.image.cache import open_store
+from imgbuild.image.offline import offline_lacks
 from imgbuild.image.preload import look_up, total_size
 from imgbuild.outputs import manifest
 from imgbuild.outputs.caller import caller
@@ -38,9 +40,13 @@ def write(
     image: bool,
     cache: Path,
     fresh: bool,
+    store: Path | None = None,
+    offline: bool = False,
     signer: Signer | None = None,
 ) -> Path:
     """Write everything to ``output``/NAME and return that folder. ``signer`` signs the checksums and the manifest.
+
+    ``store``: the folder of fetched files, if it is not the usual one. ``offline``: no network is used.
 
     Raises:
         HostError: the host cannot do it; problems of the image are raised after everything else is written.
@@ -52,7 +58,10 @@ def write(
     refuse_another(ready.request.profile, place)
     # A stock node boots the distribution's own image: there is none to build.
     image = image and resolved.profile.mode == "baked"
-    problems = host_problems(resolved, place, cache) if image else []
+    stored = open_store(cache, store, offline=True) if image and offline else None
+    problems = [*host_problems(resolved, place, cache)] if image else []
+    if stored is not None:
+        problems += offline_lacks(resolved, rendered.install, ready.preload, cache, stored, steps)
     for problem in problems:
         steps.note(f"no disk image will be built: {problem.what}")
     wanted = image_id(resolved, rendered.install, rendered.node, ready.preload)
@@ -80,8 +89,8 @@ def write(
             hints = "\n".join(dict.fromkeys(p.hint for p in problems))
             raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
         record = build_image(
-            resolved, rendered.install, rendered.node, wanted, folder, cache, steps, fresh=fresh, signer=signer,
-            found=found,
+            resolved, rendered.install, rendered.node, wanted, folder, cache, steps,
+            store=stored or open_store(cache, store), fresh=fresh, signer=signer, found=found,
         )  # fmt: skip
         groups["pxe"] = _with_boot_files(folder, ready, record)
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)

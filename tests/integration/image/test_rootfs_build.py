@@ -16,8 +16,12 @@ from pathlib import Path
 import pytest
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.checksum import sha256_of
+from imgbuild.image.cache import open_store
 from imgbuild.image.rootfs.build import Rootfs, build_rootfs
 from imgbuild.image.rootfs.plan import RootfsPlan
+from imgbuild.image.rootfs.supply import Supply
 from tests.support.deadline import HUNG, Deadline
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
@@ -84,9 +88,14 @@ def _processes(cache: Path) -> list[str]:
 def test_a_build_is_done_once(tiny: Callable[[str], RootfsPlan], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     steps = Recorder()
-    first = build_rootfs(tiny(_QUICK), cache, steps)
+    (tmp_path / "given").write_text("from the store")
+    given = Artifact("given", sha256_of(tmp_path / "given"), None, (f"file://{tmp_path}/given",))
+    script = f"{_QUICK}\ncp /var/cache/imgbuild/supply/{given.sha256} /etc/imgbuild/given\n"
+    supply = Supply(open_store(cache), [given])
+    first = build_rootfs(tiny(script), cache, steps, supply=supply)
     listing = subprocess.run(["tar", "-tf", first.tar], capture_output=True, text=True, check=True).stdout
     assert "./etc/imgbuild/was-here\n" in listing
+    assert "./etc/imgbuild/given\n" in listing
     assert "etc/dib-manifests" not in listing
     assert "/usr/local/bin/dib-run-parts" not in listing
     assert {"bash", "systemd"} <= {p.name for p in first.packages}
@@ -94,7 +103,7 @@ def test_a_build_is_done_once(tiny: Callable[[str], RootfsPlan], tmp_path: Path)
     assert "pack it" in steps.lines
 
     again = Recorder()
-    assert build_rootfs(tiny(_QUICK), cache, again) == first
+    assert build_rootfs(tiny(script), cache, again, supply=supply) == first
     assert not any(line.startswith(">") for line in again.lines)
     assert not (cache / "build").exists()
 

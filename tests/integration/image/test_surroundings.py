@@ -17,11 +17,11 @@ from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of
-from imgbuild.fetch.download import download
 from imgbuild.image.rootfs.build import build_rootfs
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.surroundings import TRUST, refuse_logins, surroundings
 from tests.support.deadline import HUNG
+from tests.support.fetching import download
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
 from tests.support.profiles import resolved

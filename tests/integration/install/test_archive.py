@@ -101,6 +101,25 @@ def test_a_second_run_fetches_nothing(room: Room, mirror: Mirror) -> None:
     assert (room.upper / "usr/local/bin/runc").read_bytes() == PROGRAM
 
 
+def test_what_the_build_host_has_fetched_is_not_fetched_again(room: Room, mirror: Mirror) -> None:
+    """If it has the right sum."""
+    content = nerdctl_full()
+    lay(room, content, f"{mirror.url}/n.tgz")
+    supply = room.upper / "var/cache/imgbuild/supply"
+    supply.mkdir(parents=True)
+    sum256 = hashlib.sha256(content).hexdigest()
+    (supply / sum256).write_bytes(content)
+    done = room.step("40-containerd")
+    assert done.returncode == 0, done.stderr
+    assert not mirror.asked
+    assert (room.upper / "usr/local/bin/runc").read_bytes() == PROGRAM
+    (room.upper / "usr/local/bin/runc").unlink()
+    (supply / sum256).write_bytes(content + b"x")
+    (mirror.folder / "n.tgz").write_bytes(content)
+    assert room.step("40-containerd").returncode == 0
+    assert mirror.asked == ["/n.tgz"]
+
+
 def test_a_dead_address_moves_on_to_the_next(room: Room, mirror: Mirror, dead: str) -> None:
     content = nerdctl_full()
     (mirror.folder / "n.tgz").write_bytes(content)

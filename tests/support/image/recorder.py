@@ -34,7 +34,7 @@ class Recorder:
             print(text, flush=True)
 
     @contextmanager
-    def transfer(self) -> Iterator[Transfer]:
+    def transfer(self, what: str = "") -> Iterator[Transfer]:
         def report(done: int, total: int | None) -> None:
             self.reports.append((done, total))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.support.places import ROOT
 
 PAGE = (ROOT / "docs/reference/json.md").read_text()
 CLUSTER = "name: lab\nendpoint: 10.0.0.9:6443\nnodes: [{name: a, role: control-plane, mac: '52:54:00:00:00:01'}]\n"
+SUM = hashlib.sha256(CLUSTER.encode()).hexdigest()
+FILE = f'containerd.images=[{{name: lab, urls: ["file:///proc/self/cwd/lab.yaml"], sha256: "{SUM}"}}]'
 LAB = ("--cluster", "lab.yaml")
 RUNS: dict[str, tuple[Sequence[str], int]] = {
     "build": (("-p", "debian12-efi", "--no-image", *LAB), 0),
@@ -33,6 +36,12 @@ RUNS: dict[str, tuple[Sequence[str], int]] = {
     "explain, no such key": (("explain", "tmie", "-p", "centos7-efi"), 2),
     "schema": (("schema", "profile"), 0),
     "explain, no profile": (("explain", "time.zone"), 0),
+    "fetch": (("fetch", "-p", "debian12-efi", "-l", "distro-containerd", "-l", "container-host", "--set", FILE), 0),
+    "fetch, not there": (("fetch", "-p", "debian12-efi", "--offline", "--store", "other"), 3),
+    "cache": (("cache", "list"), 0),
+    "cache, verify": (("cache", "verify"), 0),
+    "cache, prune": (("cache", "prune", "--older-than", "1d"), 0),
+    "cache, prune what": (("cache", "prune"), 2),
     "images": (("images", "-p", "debian12-efi", *LAB), 0),
     "diff": (("diff", "debian12-efi", "debian12-bios"), 0),
     "diff, files": (("diff", "debian12-efi", "centos8-efi"), 0),
@@ -56,6 +65,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     """Every run, in a folder with a cluster file; the first one makes its keys."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("json"))
+        patch.setenv("IMGBUILD_CACHE", str(Path("cache").resolve()))
+        patch.delenv("IMGBUILD_STORE", raising=False)
         Path("lab.yaml").write_text(CLUSTER)
         return {name: run(words) for name, (words, _) in RUNS.items()}
 
@@ -89,6 +100,12 @@ def test_what_the_events_say(done: dict[str, Result]) -> None:
     assert "registry.k8s.io/pause" in done["images"].stdout and "image" in kinds("images")
     first, _ = of_kind("difference", done["diff"].stdout)
     assert (first["kind"], first["name"], first["b"]) == ("value", "firmware", "bios")
+    (file,) = of_kind("file", done["fetch"].stdout)
+    assert (file["name"], file["sha256"], file["fetched"]) == ("the images lab", SUM, True)
+    assert [(e["kind"], e["name"], e["bytes"]) for e in of_kind("entry", done["cache"].stdout)] == [
+        ("file", "the images lab", len(CLUSTER))
+    ]
+    assert result_of(done["cache, verify"].stdout)["damaged"] == []
     assert result_of(done["diff"].stdout)["differences"] == 2
     assert any(d["diff"].startswith("--- ") for d in of_kind("difference", done["diff, files"].stdout) if "diff" in d)
     assert result_of(done["token"].stdout)["secret"]["kind"] == "Secret"

@@ -1,70 +1,81 @@
-"""A run that is killed, wherever it is: the file is there whole or not at all, and the next run goes on."""
+"""Runs that are killed, wherever they are: the store is good, and the next run continues."""
 
 from __future__ import annotations
 
-import hashlib
+import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
 
 from imgbuild.fetch.checksum import sha256_of
-from imgbuild.fetch.download import download
 from tests.support.deadline import HUNG
-from tests.support.fetch_server import Server, Talk
-from tests.support.image.recorder import Recorder
+from tests.support.fetch_server import Server
+from tests.support.fetching import artifacts, contents, serve
 from tests.support.places import ROOT
 
-CONTENT = random.Random(1).randbytes(6 << 20)  # noqa: S311 - not a secret
-SUM = hashlib.sha256(CONTENT).hexdigest()
+FILES = contents(3, 1 << 20)
+KILLS = 50
+# One process that has everything imported, and a fork of it for each run: a start costs more than a run.
 _CODE = """
-import sys
+import io, json, os, sys
 from pathlib import Path
-from imgbuild.fetch.download import download
 from imgbuild.diagnostics.progress import PlainSteps
-download(sys.argv[1], Path(sys.argv[2]), sys.argv[3], PlainSteps(sys.stderr))
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.several import fetch_all
+from imgbuild.fetch.store import Store
+wanted = [Artifact(name, sha256, size, tuple(urls)) for name, sha256, size, urls in json.loads(sys.argv[2])]
+while sys.stdin.readline():
+    child = os.fork()
+    if not child:
+        fetch_all(wanted, Store(Path(sys.argv[1])), PlainSteps(io.StringIO()))
+        os._exit(0)
+    print(child, flush=True)
+    sys.stdin.readline()  # only then is its number free again
+    print(os.waitpid(child, 0)[1], flush=True)
 """
 
 
-def _steady(talk: Talk) -> None:
-    """Some 10 MiB a second, with ranges."""
-    start = talk.start
-    size = len(CONTENT)
-    talk.head("206 P" if start else "200 OK", 'ETag: "x"', f"Content-Length: {size - start}",
-              f"Content-Range: bytes {start}-{size - 1}/{size}")  # fmt: skip
-    for at in range(start, size, 64 << 10):
-        talk.send(CONTENT[at : at + (64 << 10)])
-        time.sleep(0.006)
-
-
-def test_kills_at_random_points(tmp_path: Path) -> None:
-    source = random.Random(9)  # noqa: S311 - not a secret
-    file = tmp_path / "base"
-    killed = resumed = 0
-    with Server(_steady) as server:
-        for number in range(12):
-            how = source.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
-            argv = [sys.executable, "-c", _CODE, server.url, str(file), SUM]
-            before = len(server.requests)
-            process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE)
-            while len(server.requests) == before and process.poll() is None:
-                time.sleep(0.01)
-            try:
-                process.wait(source.uniform(0, 0.8))
-            except subprocess.TimeoutExpired:
-                process.send_signal(how)
-                killed += 1
-            process.communicate(timeout=HUNG)
-            assert not file.exists() or sha256_of(file) == SUM
-            assert {p.name for p in tmp_path.iterdir()} <= {"base", "base.part", "base.part.json", "base.part.json.new"}
-            if file.exists() or number % 4 == 3:  # begin anew
-                for path in tmp_path.iterdir():
-                    path.unlink()
-        resumed = sum(r is not None for r in server.ranges())
-        download(server.url, file, SUM, Recorder())
-    assert killed >= 6
-    assert resumed >= 3
-    assert sha256_of(file) == SUM
-    assert {p.name for p in tmp_path.iterdir()} <= {"base", "base.part.json.new"}
+def test_fifty_kills_at_random_points(tmp_path: Path) -> None:
+    seed = int(os.environ.get("IMGBUILD_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"IMGBUILD_SEED={seed}")
+    source = random.Random(seed)  # noqa: S311 - not a secret
+    killed = whole = number = 0
+    with Server(serve(FILES, 32 << 10, 0.003)) as server:
+        wanted = artifacts(FILES, f"http://127.0.0.1:{server.port}")
+        argv = [sys.executable, "-c", _CODE]
+        store = tmp_path / "0"
+        while killed < KILLS:
+            told = json.dumps([astuple(artifact) for artifact in wanted])
+            with subprocess.Popen(
+                [*argv, str(store), told], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ) as runs:
+                assert runs.stdin is not None
+                assert runs.stdout is not None
+                status = 1
+                while status and killed < KILLS:
+                    print("run", file=runs.stdin, flush=True)
+                    child = int(runs.stdout.readline())
+                    time.sleep(source.uniform(0, 0.15))
+                    os.kill(child, signal.SIGKILL)
+                    print("killed", file=runs.stdin, flush=True)
+                    status = int(runs.stdout.readline())
+                    killed += status != 0
+                    blobs = store / "blobs/sha256"
+                    for blob in blobs.iterdir() if blobs.is_dir() else ():
+                        assert sha256_of(blob) == blob.name
+                    assert not any((store / "aside").glob("*"))
+                runs.stdin.close()
+                runs.wait(HUNG)
+            if not status:
+                whole += 1
+                assert {path.name for path in (store / "blobs/sha256").iterdir()} == {a.sha256 for a in wanted}
+            number += 1
+            store = tmp_path / str(number)
+        continued = sum(start is not None for start in server.ranges())
+    assert whole > 0
+    assert continued > 0

@@ -13,10 +13,10 @@ import pytest
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.ask import ask
-from imgbuild.fetch.download import download
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.limits import Limits
 from tests.support.fetch_server import CONTENT, Act, Server, Talk, cut, raw, right, slow, status
+from tests.support.fetching import download
 from tests.support.image.recorder import Recorder
 
 SUM = hashlib.sha256(CONTENT).hexdigest()

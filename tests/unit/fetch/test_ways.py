@@ -19,9 +19,9 @@ from cryptography.x509.oid import NameOID
 
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.ask import ask
-from imgbuild.fetch.download import download
 from imgbuild.fetch.failure import FetchError
 from tests.support.fetch_server import CONTENT, Server, Talk, raw, right, status
+from tests.support.fetching import download
 from tests.support.image.recorder import Recorder
 from tests.unit.fetch.test_misbehaviour import LOGIN, QUICK, SUM
 
@@ -193,7 +193,8 @@ def test_a_proxy_variable_that_cannot_be_used(address: str, variables: Variables
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("file:///etc/shadow", "file is not fetched"),
+        ("file:///nowhere/at/all", "cannot be read on this host: No such file"),
+        ("file:///etc", "not a regular file"),
         ("ftp://h/x", "ftp is not fetched"),
         ("http://", "not a valid address"),
         ("http://[::1", "cannot be read"),

@@ -17,10 +17,13 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.address import shown
+from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.checksum import sha256_of
-from imgbuild.fetch.download import download
 from imgbuild.fetch.failure import FetchError
-from imgbuild.image.cache import discard, locked, open_cache, remove, store, subfolder, take
+from imgbuild.fetch.pinned import base_file
+from imgbuild.fetch.several import fetch_all
+from imgbuild.fetch.store import Store
+from imgbuild.image.cache import discard, locked, open_cache, open_store, remove, store, subfolder, take
 from imgbuild.image.scratch import scratch
 from imgbuild.image.sizes import SECTOR
 from imgbuild.image.tool import run
@@ -37,10 +40,12 @@ class Base:
     sha256: str
 
 
-def base_tar(resolved: Resolved, cache: Path, steps: Steps, *, fresh: bool = False) -> Base | None:
+def base_tar(
+    resolved: Resolved, cache: Path, steps: Steps, *, fresh: bool = False, files: Store | None = None
+) -> Base | None:
     """The profile's base, fetched and unpacked once; None if the target is installed from packages alone.
 
-    ``fresh``: make a new tar. A download with the right sha256 is not fetched again.
+    ``fresh``: make a new tar. What is in the store ``files`` (by default the cache's) is not fetched again.
 
     Raises:
         HostError: it cannot be fetched, its checksum differs, or it has no root file system.
@@ -62,16 +67,22 @@ def base_tar(resolved: Resolved, cache: Path, steps: Steps, *, fresh: bool = Fal
         tar = folder / f"{wanted}.tar"
         if fresh:
             discard(tar)
-            remove(folder / f"{wanted}.download.part")
         if take(tar, f"the base {name}", steps) is not None:
             steps.note(f"the base {name} is in the cache")
             return Base(tar, wanted)
         with scratch(place / "work", "base") as room:
-            copy = _fetched(source, wanted, folder, steps) if "://" in source else _copied(source, wanted, room, steps)
-            with steps.step(f"Read the base {name}"):
-                made = _to_tar(copy, room)
-                store(made, tar, sha256_of(made))
+            artifact = base_file(resolved)
+            if artifact is None:
+                made = _to_tar(_copied(source, wanted, room, steps), room, name, steps)
+            else:
+                made = _fetched(artifact, files or open_store(place), folder, room, steps)
+            store(made, tar, sha256_of(made))
     return Base(tar, wanted)
+
+
+def kept_base(sha256: str, cache: Path) -> Base:
+    """The base with that checksum, as an earlier build has left it or not."""
+    return Base(cache / "base" / f"{sha256}.tar", sha256)
 
 
 def _copied(source: str, wanted: str, room: Path, steps: Steps) -> Path:
@@ -93,28 +104,27 @@ def _copied(source: str, wanted: str, room: Path, steps: Steps) -> Path:
     return copy
 
 
-def _fetched(url: str, wanted: str, folder: Path, steps: Steps) -> Path:
-    """The file at ``url``, from the cache if it is there; an interrupted download is resumed."""
-    path = folder / f"{wanted}.download"
-    if os.path.lexists(path):
-        try:
-            found = sha256_of(path)
-        except OSError as error:
-            found = str(error.strerror)
-        if found == wanted:
-            return path
-        steps.note(
-            f"the download of {shown(url)} in the cache is fetched again: its sha256 is {found}, not {wanted} ({path})"
-        )
-        remove(path)
+def _fetched(artifact: Artifact, files: Store, folder: Path, room: Path, steps: Steps) -> Path:
+    """The tar of a base that is in the store, or is fetched into it."""
+    old = folder / f"{artifact.sha256}.download"  # where the cache had it before there was a store
+    if os.path.lexists(old):
+        files.adopt(old, artifact, steps)
+        for path in (old, old.with_name(f"{old.name}.part"), old.with_name(f"{old.name}.part.json")):
+            remove(path)
     try:
-        download(url, path, wanted, steps)
+        fetch_all([artifact], files, steps)
+        with files.held(artifact, steps) as path:
+            # Where others can write to the store, a later write must not change what the sha256 guarantees.
+            mine = path if files.private else _copied(str(path), artifact.sha256, room, steps)
+            made = _to_tar(mine, room, artifact.name, steps)
+            if made == path:
+                made = _copied(str(path), artifact.sha256, room, steps)
+            return made
     except FetchError as error:
         hint = (
             "or fetch it on another machine and set base.source to the file, and base.sha256; or to a mirror's address"
         )
         raise HostError(f"the base: {error}", f"{error.hint}\n{hint}") from error
-    return path
 
 
 def _of_folder(source: Path, folder: Path, work: Path, steps: Steps) -> Base:
@@ -128,16 +138,17 @@ def _of_folder(source: Path, folder: Path, work: Path, steps: Steps) -> Base:
     return Base(final, digest)
 
 
-def _to_tar(path: Path, room: Path) -> Path:
+def _to_tar(path: Path, room: Path, name: str, steps: Steps) -> Path:
     """A root file system's tar in ``room``, or ``path`` itself: GNU tar in the element unpacks compressed ones too."""
     with path.open("rb") as data:
         kind = _kind(data)
     if kind == "archive":
         return path
     disk, tar = room / "disk.raw", room / "base.tar"
-    _stands_alone(path)
-    run(["qemu-img", "convert", "-O", "raw", path, disk], what=f"read the disk image {path}")
-    _of_disk(disk, tar, room)
+    with steps.step(f"Read the base {name}"):
+        _stands_alone(path)
+        run(["qemu-img", "convert", "-O", "raw", path, disk], what=f"read the disk image {path}")
+        _of_disk(disk, tar, room)
     return tar
 
 

@@ -11,12 +11,13 @@ from typing import Any
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of
-from imgbuild.image.cache import Unfit, discard, locked, open_cache, store, subfolder, take, verified
+from imgbuild.image.cache import Unfit, discard, locked, open_cache, open_store, store, subfolder, take, verified
 from imgbuild.image.rootfs.dibcache import discard_packages
 from imgbuild.image.rootfs.dibrun import run_dib
 from imgbuild.image.rootfs.leftovers import clear
 from imgbuild.image.rootfs.packages import LIST, Package, read_list
 from imgbuild.image.rootfs.plan import RootfsPlan
+from imgbuild.image.rootfs.supply import Supply
 from imgbuild.image.tool import no_space, run
 
 
@@ -29,10 +30,13 @@ class Rootfs:
     packages: tuple[Package, ...] = ()
 
 
-def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps, *, fresh: bool = False) -> Rootfs:
+def build_rootfs(
+    plan: RootfsPlan, cache_dir: Path, steps: Steps, *, fresh: bool = False, supply: Supply | None = None
+) -> Rootfs:
     """The root file system of ``plan``: from the cache, or built now (two to three minutes, root, a network).
 
-    ``fresh``: built now, from nothing that an earlier build has kept except the base.
+    ``fresh``: built now, from nothing that an earlier build has kept except the base and the store. ``supply``: what
+    the install scripts need; by default they fetch it themselves.
 
     Raises HostError with the cause picked from diskimage-builder's log and the log's path. However the run
     ends, kill -9 included, no mount remains; a loop device remains at most until the next run.
@@ -42,9 +46,16 @@ def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps, *, fresh: bool
     if not fresh and (found := cached(plan_key, place)):
         steps.note(f"root file system {plan_key[:12]} is in the cache")
         return found
+    supply = supply or Supply(open_store(place))
+    if supply.store.offline:
+        raise HostError(
+            f"the root file system {plan_key[:12]} is not in the cache, and --offline builds none",
+            "build the image once with a network",
+        )
     if os.geteuid() != 0:
         raise HostError("a root file system can only be built as root", "run imgbuild with sudo, or with --no-image")
     tar = _tar(plan_key, place)
+    supply.fetch(steps)
     try:
         subfolder(place, "rootfs")
         with locked(place / "lock", f"waiting for another imgbuild that builds in {place}", steps) as lock:
@@ -54,7 +65,7 @@ def build_rootfs(plan: RootfsPlan, cache_dir: Path, steps: Steps, *, fresh: bool
             # Another run may have built it in the meantime.
             elif (kept := take(tar, "the root file system", steps)) and (found := _read(plan_key, tar, kept)):
                 return found
-            return _build(plan, plan_key, place, lock, steps)
+            return _build(plan, plan_key, place, lock, supply, steps)
     except OSError as err:
         if err.errno in {28, 122}:  # ENOSPC, EDQUOT
             raise no_space("build the root file system") from err
@@ -71,6 +82,11 @@ def cached(key: str, cache_dir: Path) -> Rootfs | None:
     return _read(key, tar, kept) if kept else None
 
 
+def is_kept(key: str, cache_dir: Path) -> bool:
+    """Whether the cache has an entry of that key, right or not."""
+    return _tar(key, cache_dir).is_file()
+
+
 def _read(key: str, tar: Path, kept: Mapping[str, Any]) -> Rootfs | None:
     try:
         return Rootfs(tar, key, tuple(Package(**p) for p in kept["packages"]))
@@ -78,16 +94,17 @@ def _read(key: str, tar: Path, kept: Mapping[str, Any]) -> Rootfs | None:
         return None
 
 
-def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, steps: Steps) -> Rootfs:
+def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, supply: Supply, steps: Steps) -> Rootfs:
     run_dir = cache_dir / "build"
     if clear(run_dir):
         steps.note("removed what a killed build had left")
     tar = _tar(key, cache_dir)
     with steps.step(f"Build the root file system of {plan.target} with diskimage-builder"):
         try:
-            made = run_dib(plan, key, cache_dir, run_dir, lock, steps)
+            with supply.folder(cache_dir / "work", steps) as folder:
+                made = run_dib(plan, key, cache_dir, run_dir, lock, folder, steps)
             packages = _packages(made)
-            store(made, tar, sha256_of(made), {"packages": [asdict(p) for p in packages]})
+            store(made, tar, sha256_of(made), {"name": plan.target, "packages": [asdict(p) for p in packages]})
         finally:
             clear(run_dir)
     return Rootfs(tar, key, packages)

@@ -29,11 +29,12 @@ _TMPFS_FROM_MIB = 8192
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: int, steps: Steps) -> Path:
+def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: int, supply: Path, steps: Steps) -> Path:
     """Run diskimage-builder for ``plan`` in ``run_dir`` and return the tar it made there.
 
-    ``lock`` is the cache's lock; the supervisor holds it too, so that a next run waits until it has cleaned up
-    after a killed imgbuild. The log is kept in cache_dir/logs. Raises HostError with the cause of a failure.
+    ``supply``: the folder of Supply.folder. ``lock`` is the cache's lock; the supervisor holds it too, so that a next
+    run waits until it has cleaned up after a killed imgbuild. The log is kept in cache_dir/logs. Raises HostError with
+    the cause of a failure.
     """
     run_dir.mkdir(mode=0o700)
     tree = run_dir / "install"
@@ -44,7 +45,7 @@ def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: in
         steps.note(f"removed from the cache, because no build recorded it: {few(unknown, 3)}")
     job = {
         "argv": [sys.executable, "-c", _START, "-x", "-n", "-t", "tar", "-o", str(run_dir / "root"), *plan.elements],
-        "env": _environment(plan, cache_dir, run_dir, tree),
+        "env": _environment(plan, cache_dir, run_dir, tree, supply),
         "tmpfs_mib": _tmpfs_mib(),
     }
     (run_dir / JOB).write_text(json.dumps(job))
@@ -81,7 +82,7 @@ def _keep_log(log: Path, kept: Path) -> None:
 _START = "import sys; sys.argv[0] = 'disk-image-create'; from diskimage_builder.disk_image_create import main; main()"
 
 
-def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path) -> dict[str, str]:
+def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path, supply: Path) -> dict[str, str]:
     """A plain environment: nothing from the caller's gets into the build except proxies and authorities."""
     home = run_dir / "home"
     home.mkdir()
@@ -96,6 +97,7 @@ def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path) -
         **({"IMGBUILD_BASE_TAR": str(plan.base.tar)} if plan.base else {}),
         "ELEMENTS_PATH": str(plan.elements_dir.resolve()),
         "IMGBUILD_INSTALL_TREE": str(tree),
+        "IMGBUILD_SUPPLY": str(supply),
         "TMP_DIR": str(run_dir / "tmp"),
         "DIB_NO_TMPFS": "1",  # the supervisor mounts one if there is memory: it must know its number
         "DIB_IMAGE_CACHE": str(dib),

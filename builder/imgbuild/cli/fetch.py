@@ -1,0 +1,56 @@
+"""`imgbuild fetch`: what a profile pins by sha256, into the store, for builds to come and for other machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imgbuild.cli.options import Given, input_options, store_option
+from imgbuild.cli.output import Says, ends_well
+from imgbuild.cli.parsing import Command
+from imgbuild.cli.sizes import size_text
+from imgbuild.diagnostics.findings import Findings
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.pinned import pinned
+from imgbuild.fetch.several import fetch_all
+from imgbuild.fetch.store import Store
+from imgbuild.image.cache import default_cache, open_store
+from imgbuild.image.surroundings import surroundings
+from imgbuild.pipeline import prepare
+
+
+@click.command("fetch", cls=Command)
+@ends_well
+@input_options()
+@store_option
+@click.option("--verify", is_flag=True, help="Read every file in the store again and compare its checksum.")
+@click.option("--offline", is_flag=True, help="Fetch nothing: report everything that is missing.")
+def command(says: Says, given: Given, store: Path | None, verify: bool, offline: bool) -> None:
+    """Fetch the files that a profile pins by checksum into the store."""
+    findings = Findings()
+    resolved = prepare(given.request(), findings).resolved
+    says.findings(findings)
+    files = open_store(default_cache(), store, offline=offline)
+    wanted = pinned(resolved)
+    if offline:
+        done = fetch_all(wanted, files, says.steps(), verify=verify)
+    else:
+        with surroundings(resolved.profile):
+            done = fetch_all(wanted, files, says.steps(), verify=verify)
+    new = {artifact.sha256 for artifact in done.new}
+    for artifact in {artifact.sha256: artifact for artifact in wanted}.values():
+        _show(says, artifact, files, new=artifact.sha256 in new)
+    if resolved.profile.mode == "stock" and wanted:
+        says.note("in stock mode the nodes fetch these files themselves, at first boot, from the profile's addresses")
+    if says.json:
+        says.result(store=str(files.folder))
+
+
+def _show(says: Says, artifact: Artifact, files: Store, *, new: bool) -> None:
+    path = files.path(artifact.sha256)
+    size = path.stat().st_size
+    if says.json:
+        says.event("file", name=artifact.name, sha256=artifact.sha256, bytes=size, path=str(path), fetched=new)
+    else:
+        says.out.print(f"{'fetched' if new else 'there  '}  {size_text(size):>10}  {artifact.sha256}  {artifact.name}")

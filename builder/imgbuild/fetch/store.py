@@ -1,0 +1,332 @@
+"""The store: files under their sha256, fetched once, shared by any number of runs.
+
+    blobs/sha256/HEX       the files, as in an OCI image layout
+    oci-layout, index.json make the folder a (first empty) OCI image layout, so that other tools can read it
+    verified/HEX           size, times and inode of a file whose sha256 was compared; a file that differs is read again
+    parts/                 transfers that are under way or were interrupted, and their locks
+    aside/                 what did not match its sha256, for whoever looks for the reason
+
+A file appears in blobs/ complete or not at all. A process that ends at any point leaves at most a part, which the next
+one continues. A store that cannot be written can still be read.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.fetch.address import shown
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.checksum import sync
+from imgbuild.fetch.download import download
+from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.hold import alone, alone_now, in_use, unlink_unused
+from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.part import Part
+
+_LAYOUT = {
+    "oci-layout": '{"imageLayoutVersion":"1.0.0"}',
+    "index.json": '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}',
+}
+_DIGEST = re.compile(r'"sha256:([0-9a-f]{64})"')
+_MANIFEST_BYTES = 4 << 20  # more than registries accept for a manifest
+_SHOWN = 12  # digits of a sha256 that tell files apart for people
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file of the store. ``name`` is that of the artifact, if it is known; ``used``: seconds since 1970."""
+
+    sha256: str
+    name: str
+    path: Path
+    size: int
+    used: float
+
+
+class Store:
+    """The store in ``folder``, which is created when something is written.
+
+    ``owners``: users beside root and this process' own whose files are trusted once they were verified. ``offline``:
+    nothing is fetched.
+    """
+
+    def __init__(self, folder: Path, owners: Collection[int] = (), *, offline: bool = False) -> None:
+        self.folder = folder
+        self.offline = offline
+        self._blobs = folder / "blobs/sha256"
+        self._verified = folder / "verified"
+        self._parts = folder / "parts"
+        self._aside = folder / "aside"
+        self._owners = {0, os.geteuid(), *owners}
+
+    def path(self, sha256: str) -> Path:
+        """Where the file of that sha256 is, if it is there."""
+        return self._blobs / sha256
+
+    def has(self, artifact: Artifact, steps: Steps, *, verify: bool = False) -> bool:
+        """Whether it is there with the right content. What is not right is moved aside, and reported.
+
+        It is read if nobody has done that since it was last changed, or with ``verify``.
+        """
+        wrong = self._wrong(artifact, verify=verify)
+        if wrong:
+            place = self._move_aside(artifact.sha256)
+            steps.note(f"{artifact.name} in the store {wrong}: {place}")
+        return wrong == ""
+
+    @contextmanager
+    def held(self, artifact: Artifact, steps: Steps) -> Iterator[Path]:
+        """The file, which nobody removes from the store in the meantime.
+
+        Raises:
+            FetchError: it is not there.
+        """
+        try:
+            with in_use(self.path(artifact.sha256)):
+                if self.has(artifact, steps):
+                    yield self.path(artifact.sha256)
+                    return
+        except FileNotFoundError:
+            pass
+        raise FetchError(f"{artifact.name} is not in the store {self.folder}", "fetch it first: imgbuild fetch")
+
+    def fetch(
+        self, artifact: Artifact, steps: Steps, limits: Limits | None = None, stop: threading.Event | None = None
+    ) -> bool:
+        """Get it into the store; whether that was necessary.
+
+        Raises:
+            FetchError: no address has it, or the store cannot be written.
+            Stopped: ``stop`` was set.
+        """
+        if self.has(artifact, steps):
+            return False
+        if self.offline:
+            raise not_there([artifact], self.folder)
+        self._make()
+        lock = self._parts / f"{artifact.sha256}.lock"
+        with alone(lock, lambda: steps.note(f"waiting for another imgbuild that fetches {artifact.name}")):
+            if self.has(artifact, steps):
+                return False
+            part = Part(self._parts / artifact.sha256)
+            place = self.path(artifact.sha256)
+            download(artifact, place, steps, limits, part=part, aside=self._keep, stop=stop)
+            self._record(artifact, place.stat())
+        return True
+
+    def adopt(self, file: Path, artifact: Artifact, steps: Steps) -> bool:
+        """Move a file of another place into the store, if its content is right."""
+        self._make()
+        if self.has(artifact, steps) or file.is_symlink() or not file.is_file():
+            return False
+        try:
+            found = _read(file)
+            if found[0] != artifact.sha256:
+                return False
+            file.chmod(0o644)
+            file.replace(self.path(artifact.sha256))
+        except OSError:  # on another file system, for example
+            return False
+        return True
+
+    # --- what is in it ------------------------------------------------------------------------------------------------
+
+    def blobs(self) -> list[Blob]:
+        """Every file, right or wrong."""
+        found = []
+        for path in sorted(self._blobs.iterdir()) if self._blobs.is_dir() else ():
+            with suppress(FileNotFoundError):
+                there, record = path.lstat(), self._verified / path.name
+                used = max(there.st_mtime, record.stat().st_mtime if record.exists() else 0.0)
+                found.append(Blob(path.name, str(self._about(path.name).get("name", "")), path, there.st_size, used))
+        return found
+
+    def listed(self) -> frozenset[str]:
+        """The sha256 of everything that the index of the OCI layout reaches."""
+        todo, found = [self.folder / "index.json"], set[str]()
+        while todo:
+            try:
+                words = _DIGEST.findall(todo.pop().read_text())
+            except (OSError, ValueError):
+                continue
+            fresh = set(words) - found
+            found |= fresh
+            todo += [
+                path for path in map(self.path, fresh) if path.is_file() and path.stat().st_size <= _MANIFEST_BYTES
+            ]
+        return frozenset(found)
+
+    def parts(self) -> list[Path]:
+        """Transfers that are under way or were interrupted."""
+        return sorted(self._parts.glob("*.part")) if self._parts.is_dir() else []
+
+    def set_aside(self) -> list[Path]:
+        """What did not match its sha256."""
+        return sorted(self._aside.iterdir()) if self._aside.is_dir() else []
+
+    def verify(self, sha256: str) -> str:
+        """Read a file; what was wrong with it, and where it is now, or nothing."""
+        wrong = self._wrong(Artifact(str(self._about(sha256).get("name", "")), sha256, None, ()), verify=True)
+        return f"it {wrong}: {self._move_aside(sha256)}" if wrong else ""
+
+    def remove(self, sha256: str) -> bool:
+        """Remove a file unless a run uses it; whether it is gone."""
+        if not unlink_unused(self.path(sha256)):
+            return False
+        (self._verified / sha256).unlink(missing_ok=True)
+        return True
+
+    def remove_part(self, part: Path) -> bool:
+        """Remove an interrupted transfer unless one is under way; whether it is gone."""
+        with alone_now(self._parts / f"{part.stem}.lock") as free:
+            if free:
+                Part(self._parts / part.stem).discard()
+        return free
+
+    # --- what is verified ---------------------------------------------------------------------------------------------
+
+    def _wrong(self, artifact: Artifact, *, verify: bool) -> str | None:
+        """What is wrong with the file; empty if it is right, None if it is not there."""
+        path = self.path(artifact.sha256)
+        try:
+            there = path.lstat()
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(there.st_mode):
+            return "is not a regular file"
+        if artifact.size is not None and there.st_size != artifact.size:
+            return f"has {there.st_size} bytes, not {artifact.size}"
+        if not verify and self.private and self._known(artifact.sha256) == _stamp(there):
+            with suppress(OSError):
+                os.utime(self._verified / artifact.sha256)  # when it was last used
+            return ""
+        try:
+            found, seen = _read(path)
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+        if found != artifact.sha256:
+            return f"has the sha256 {found}, not {artifact.sha256}"
+        self._record(artifact, seen)
+        return ""
+
+    @cached_property
+    def private(self) -> bool:
+        """Whether only trusted users can change what is in it; else every file is read at each use."""
+        for folder in (self.folder, self._blobs.parent, self._blobs, self._verified):
+            try:
+                found = folder.lstat()
+            except OSError:
+                return False
+            if found.st_uid not in self._owners or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return False
+        return True
+
+    def _known(self, sha256: str) -> list[int] | None:
+        state = self._about(sha256).get("state")
+        return state if isinstance(state, list) else None
+
+    def _about(self, sha256: str) -> Mapping[str, Any]:
+        """The record of a file; empty if there is none that can be read."""
+        try:
+            data = json.loads((self._verified / sha256).read_text())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def _record(self, artifact: Artifact, found: os.stat_result) -> None:
+        """Remember that this file, in this state, is right. A store that cannot be written forgets it."""
+        new = self._verified / f"{artifact.sha256}.{os.getpid()}.{threading.get_ident()}"
+        with suppress(OSError):
+            try:
+                new.write_text(json.dumps({"name": artifact.name, "state": _stamp(found)}))
+                new.replace(self._verified / artifact.sha256)
+            finally:
+                new.unlink(missing_ok=True)
+
+    # --- what is moved aside ------------------------------------------------------------------------------------------
+
+    def _move_aside(self, sha256: str) -> str:
+        """Move a wrong file out of the way; return what became of it."""
+        names = (self._aside / f"{sha256}.{number}" for number in count(1))
+        place = next(name for name in names if not os.path.lexists(name))
+        try:
+            self._aside.mkdir(exist_ok=True)
+            self.path(sha256).replace(place)
+        except FileNotFoundError:
+            return "another imgbuild has moved it aside"
+        except OSError as error:
+            return f"it is not used, and cannot be moved aside ({error.strerror})"
+        return f"moved to {place}"
+
+    def _keep(self, part: Part, found: str) -> str:
+        """Move a whole file with another sha256 aside."""
+        wanted = part.path.name.partition(".")[0]
+        place = self._aside / f"{wanted}.{found[:_SHOWN]}"
+        part.path.chmod(0o600)
+        part.finish(place)
+        return f"; it is kept as {place}"
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def _make(self) -> None:
+        """Make the folders that are missing.
+
+        Raises:
+            FetchError: the store cannot be written.
+        """
+        try:
+            self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for folder in (self._blobs.parent, self._blobs, self._verified, self._parts, self._aside):
+                folder.mkdir(mode=0o755, exist_ok=True)  # whatever the umask: others must not be able to write
+            for folder in (self._blobs, self._parts):
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, "no permission to write, or the file system is read-only")
+            for name, text in _LAYOUT.items():
+                with suppress(FileExistsError), (self.folder / name).open("x") as out:
+                    out.write(text)
+        except OSError as error:
+            raise FetchError(
+                f"the store {self.folder} cannot be written: {error.strerror or error}",
+                "what is in it can be used; to fetch more, name a folder of your own: --store DIR",
+            ) from error
+        sync(self.folder)
+        self.__dict__.pop("private", None)  # asked before the folders were there
+
+
+def not_there(artifacts: Sequence[Artifact], folder: Path) -> FetchError:
+    """The error of a run that must not use the network, with everything that it lacks."""
+    what = "; ".join(f"{a.name} (sha256 {a.sha256}, from {', '.join(map(shown, a.urls))})" for a in artifacts)
+    return FetchError(
+        f"not in the store {folder}, and nothing is fetched with --offline: {what}",
+        "run `imgbuild fetch` with the same profile, layers and --store on a machine with a network, and carry the "
+        "folder here",
+    )
+
+
+def _stamp(found: os.stat_result) -> list[int]:
+    """What changes when a file does. The time of the inode's change cannot be set back."""
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def _read(path: Path) -> tuple[str, os.stat_result]:
+    """The sha256 of a regular file, and its state before it was read."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(number, "rb") as data:  # noqa: PTH123 - a descriptor
+        before = os.fstat(number)
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return hashlib.file_digest(data, "sha256").hexdigest(), before

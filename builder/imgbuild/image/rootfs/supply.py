@@ -1,0 +1,46 @@
+"""The files that the install scripts need, from the store into the build: no step in the chroot fetches them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.several import fetch_all
+from imgbuild.fetch.store import Store
+from imgbuild.image.scratch import scratch
+
+
+@dataclass(frozen=True)
+class Supply:
+    """``artifacts``, which come from ``store``."""
+
+    store: Store
+    artifacts: Sequence[Artifact] = ()
+
+    def fetch(self, steps: Steps) -> None:
+        """Get those that the store lacks.
+
+        Raises:
+            FetchError: some cannot be fetched.
+        """
+        fetch_all(self.artifacts, self.store, steps)
+
+    @contextmanager
+    def folder(self, work: Path, steps: Steps) -> Iterator[Path]:
+        """A folder with a link to each of them, named by its sha256, for the element imgbuild-install.
+
+        Raises:
+            FetchError: the store lacks one.
+        """
+        with ExitStack() as stack:
+            room = stack.enter_context(scratch(work, "supply"))
+            for artifact in self.artifacts:
+                place = stack.enter_context(self.store.held(artifact, steps))
+                link = room / artifact.sha256
+                if not link.is_symlink():
+                    link.symlink_to(place.resolve())
+            yield room

@@ -1,0 +1,196 @@
+"""`imgbuild fetch` and `imgbuild cache`: what they fetch, list and remove, and that --offline means it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from imgbuild.cli.main import main
+from imgbuild.cli.sizes import age_text, size_text
+from imgbuild.fetch.hold import in_use
+from imgbuild.fetch.store import Store
+from imgbuild.image.cache import store as keep
+from tests.support.deadline import HUNG
+from tests.support.events import of_kind, result_of
+from tests.support.fetch_server import Server
+from tests.support.fetching import contents, serve
+from tests.support.places import ROOT
+
+FILES = contents(3, 5000)
+SUMS = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
+LEAN = ("-p", "debian12-efi", "-l", "distro-containerd", "-l", "container-host")
+
+
+@pytest.fixture(autouse=True)
+def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "IMGBUILD_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "cache"))
+
+
+def images(place: str) -> tuple[str, ...]:
+    """The profile's archives are these files."""
+    listed = ", ".join(
+        f'{{name: {name}, urls: ["{place}/gone/{name}", "{place}/{name}"], sha256: "{SUMS[name]}"}}' for name in FILES
+    )
+    return (*LEAN, "--set", f"containerd.images=[{listed}]")
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, words)
+
+
+def test_what_a_profile_pins_is_fetched_once(tmp_path: Path) -> None:
+    with Server(serve(FILES)) as server:
+        words = ("fetch", *images(f"http://127.0.0.1:{server.port}"), "--store", str(tmp_path / "store"))
+        first = run(*words)
+        assert first.exit_code == 0, first.output
+        assert len(server.requests) == 6
+        again = run(*words, "--verify", "--format", "json")
+        assert len(server.requests) == 6
+    for name in FILES:
+        assert f"fetched     4.9 KiB  {SUMS[name]}  the images {name}" in first.stdout
+    assert [file["fetched"] for file in of_kind("file", again.stdout)] == [False] * 3
+    assert result_of(again.stdout)["store"] == str(tmp_path / "store")
+
+
+@pytest.mark.parametrize("mode", ["baked", "stock"])
+@pytest.mark.parametrize("name", ["centos7-bios", "centos8-efi", "debian12-efi"])
+def test_what_is_missing_is_listed_at_once(name: str, mode: str) -> None:
+    done = run("fetch", "-p", name, "--mode", mode, "--offline")
+    assert done.exit_code == 3
+    assert ("GenericCloud" in done.stderr) == (name != "debian12-efi" and mode == "baked")
+    assert "nerdctl-full 2.3.5 (sha256 b697295c" in done.stderr
+    assert "https://get.helm.sh/" in done.stderr
+    assert "imgbuild fetch" in done.stderr
+
+
+def test_offline_opens_no_socket(tmp_path: Path) -> None:
+    """Where everything is there, and where it is not."""
+    trace = tmp_path / "trace"
+    with Server(serve(FILES)) as server:
+        place = f"http://127.0.0.1:{server.port}"
+        assert run("fetch", *images(place)).exit_code == 0
+    for words, code in (((*images(place), "--verify"), 0), (("-p", "centos7-efi"), 3)):
+        argv = [str(Path(sys.executable).with_name("imgbuild")), "fetch", *words, "--offline"]
+        strace = ["strace", "-f", "-qq", "-e", "trace=socket,connect", "-o", str(trace)]
+        done = subprocess.run([*strace, *argv], cwd=ROOT, capture_output=True, text=True, timeout=HUNG)
+        assert done.returncode == code, done.stderr
+        assert "AF_INET" not in trace.read_text()
+
+
+def test_a_build_offline_lists_what_it_lacks_first(tmp_path: Path) -> None:
+    done = run("-p", "centos8-efi", "--offline", "-o", str(tmp_path / "out"))
+    assert done.exit_code == 3
+    first = done.stderr.index("> Write ")
+    for words in ("has no root file system of this profile", "GenericCloud", "nerdctl-full", "helm 4.3.0"):
+        assert words in done.stderr[:first]
+    assert (tmp_path / "out/centos8-efi/manifest.json").exists()
+    assert run("-p", "centos8-efi", "--offline", "--fresh").exit_code == 2
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Store:
+    """A store with three files, used 40, 20 and 0 days ago, and a cache with a root file system, used 10 days ago."""
+    with Server(serve(FILES)) as server:
+        assert run("fetch", *images(f"http://127.0.0.1:{server.port}")).exit_code == 0
+    store = Store(tmp_path / "cache/store")
+    for name, days in (("file0", 40), ("file1", 20)):
+        then = time.time() - days * 86_400
+        for path in (store.path(SUMS[name]), store.folder / "verified" / SUMS[name]):
+            os.utime(path, (then, then))
+    rootfs = tmp_path / "cache/rootfs"
+    rootfs.mkdir()
+    (tmp_path / "made").write_bytes(b"x" * 3000)
+    keep(tmp_path / "made", rootfs / "abc.tar", hashlib.sha256(b"x" * 3000).hexdigest(), {"name": "debian12"})
+    os.utime(rootfs / "abc.json", (time.time() - 10 * 86_400,) * 2)
+    return store
+
+
+def names(done: Result) -> list[str]:
+    assert done.exit_code == 0, done.output
+    return [entry["name"] for entry in of_kind("entry", done.stdout)]
+
+
+def test_the_list_has_sizes_and_ages(filled: Store) -> None:
+    done = run("cache", "list")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert [line.split("  ")[0].strip() for line in lines[:3]] == ["", "", ""]
+    assert "4.9 KiB   40 days  file  the images file0" in lines[0]
+    assert "2.9 KiB   10 days  root file system  debian12" in lines[2]
+    assert lines[-1] == "17.6 KiB in all"
+
+
+@pytest.mark.parametrize(
+    ("words", "gone"),
+    [
+        (("--older-than", "30d"), ["the images file0"]),
+        (("--older-than", "12h"), ["the images file0", "the images file1", "debian12"]),
+        (("--max-size", "9K"), ["the images file0", "the images file1"]),
+        (("--max-size", "1G"), []),
+        (
+            ("--older-than", "30d", "--max-size", "0"),
+            ["the images file0", "the images file1", "debian12", "the images file2"],
+        ),
+    ],
+)
+def test_prune_takes_the_oldest(words: tuple[str, ...], gone: list[str], filled: Store) -> None:
+    everything = names(run("cache", "list", "--format", "json"))
+    assert names(run("cache", "prune", *words, "--dry-run", "--format", "json")) == gone
+    assert names(run("cache", "list", "--format", "json")) == everything
+    assert names(run("cache", "prune", *words, "--format", "json")) == gone
+    assert names(run("cache", "list", "--format", "json")) == [name for name in everything if name not in gone]
+    assert filled.path(SUMS["file2"]).exists() == ("the images file2" not in gone)
+
+
+def test_prune_keeps_what_is_used(filled: Store, tmp_path: Path) -> None:
+    """By a run, now, and by an image of the layout."""
+    layout = {"schemaVersion": 2, "manifests": [{"digest": f"sha256:{SUMS['file0']}"}]}
+    (filled.folder / "index.json").write_text(json.dumps(layout))
+    with in_use(filled.path(SUMS["file1"])), in_use(tmp_path / "cache/rootfs/abc.tar"):
+        done = run("cache", "prune", "--max-size", "0")
+    assert done.exit_code == 0, done.output
+    assert "in use" in done.output
+    left = {blob.sha256 for blob in filled.blobs()}
+    assert left == {SUMS["file0"], SUMS["file1"]}
+    assert (tmp_path / "cache/rootfs/abc.tar").exists()
+
+
+def test_verify_finds_what_was_changed(filled: Store, tmp_path: Path) -> None:
+    assert "everything matches" in run("cache", "verify").stdout
+    filled.path(SUMS["file1"]).write_bytes(b"x")
+    (tmp_path / "cache/rootfs/abc.tar").write_bytes(b"y" * 3000)
+    done = run("cache", "verify")
+    assert done.exit_code == 3
+    assert done.stdout.count("DAMAGED") == 2
+    assert not filled.path(SUMS["file1"]).exists()
+    assert [path.name for path in filled.set_aside()] == [f"{SUMS['file1']}.1"]
+    assert not (tmp_path / "cache/rootfs/abc.tar").exists()
+    assert run("cache", "verify").exit_code == 0
+
+
+def test_a_host_without_a_cache(tmp_path: Path) -> None:
+    for action in (("list",), ("verify",), ("prune", "--older-than", "1d")):
+        assert run("cache", *action).exit_code == 0
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("prune",), ("list", "--dry-run"), ("prune", "--max-size", "much"), ("prune", "--older-than", "5")]
+)
+def test_what_makes_no_sense_is_wrong_usage(words: tuple[str, ...]) -> None:
+    assert run("cache", *words).exit_code == 2
+
+
+def test_sizes_and_ages_in_words() -> None:
+    assert [size_text(n) for n in (0, 1023, 1024, 5 << 30)] == ["0 B", "1023 B", "1.0 KiB", "5.0 GiB"]
+    assert [age_text(n) for n in (3, 60, 7300, 90_000)] == ["now", "1 minute", "2 hours", "1 day"]
