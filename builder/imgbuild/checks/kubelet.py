@@ -30,6 +30,11 @@ _SIGNALS = (
 )  # fmt: skip
 _DEFAULT_EVICTIONS = ("memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available")
 _RESERVABLE = ("cpu", "memory", "ephemeral-storage", "pid")
+_EVICTIONS = ("evictionHard", "evictionSoft", "evictionSoftGracePeriod", "evictionMinimumReclaim")
+_NAMES = {
+    **dict.fromkeys(_EVICTIONS, (_SIGNALS, "is not a signal for evictions", "IB263")),
+    **dict.fromkeys(("kubeReserved", "systemReserved"), (_RESERVABLE, "cannot be reserved", "IB263")),
+}
 _ENFORCED = (
     "pods", "system-reserved", "kube-reserved", "system-reserved-compressible", "kube-reserved-compressible", "none",
 )  # fmt: skip
@@ -91,11 +96,8 @@ def check(context: Context) -> None:
             "set it to true, or remove them",
         )
         return
-    before = len(context.findings.items)
-    FieldCheck(context, "KubeletConfiguration", _KUBELET).check(kubernetes.kubelet)
-    if len(context.findings.items) > before:
-        return  # what follows reads the values by their types
-    config = without_null(kubernetes.kubelet)
+    # What follows reads the values by their types.
+    config = without_null(FieldCheck(context, "KubeletConfiguration", _KUBELET, _NAMES).check(kubernetes.kubelet))
     _evictions(context, config)
     _reservations(context, config)
     _choices(context, config)
@@ -124,13 +126,10 @@ def _refuse(context: Context, path: Path, message: str, hint: str) -> None:
 
 
 def _evictions(context: Context, config: Mapping[str, Any]) -> None:
-    for section in ("evictionHard", "evictionSoft", "evictionSoftGracePeriod", "evictionMinimumReclaim"):
+    for section in _EVICTIONS:
         for signal, value in config.get(section, {}).items():
             path = (section, signal)
-            if signal not in _SIGNALS:
-                hint = closest(signal, _SIGNALS) or f"write one of {', '.join(_SIGNALS[:4])}, …"
-                _refuse(context, path, f"{signal} is not a signal for evictions", hint)
-            elif section == "evictionSoftGracePeriod":
+            if section == "evictionSoftGracePeriod":
                 if not DURATION.fullmatch(value):
                     _refuse(context, path, "a grace period is a duration", "write a number with its unit: 90s, 2m")
             elif not _threshold(value):
@@ -140,7 +139,7 @@ def _evictions(context: Context, config: Mapping[str, Any]) -> None:
                 )  # fmt: skip
     soft, grace = config.get("evictionSoft", {}), config.get("evictionSoftGracePeriod", {})
     for signal in soft:
-        if signal in _SIGNALS and signal not in grace:
+        if signal not in grace:
             _refuse(
                 context, ("evictionSoft", signal), f"{signal} has no grace period",
                 f"set kubernetes.kubelet.evictionSoftGracePeriod: {{{signal}: 90s}}",
@@ -181,10 +180,7 @@ def _size(value: str) -> float:
 def _reservations(context: Context, config: Mapping[str, Any]) -> None:
     for section in ("kubeReserved", "systemReserved"):
         for name, value in config.get(section, {}).items():
-            if name not in _RESERVABLE:
-                hint = closest(name, _RESERVABLE) or f"reserve {', '.join(_RESERVABLE)}"
-                _refuse(context, (section, name), f"{name} cannot be reserved", hint)
-            elif not QUANTITY.fullmatch(value) or value.startswith("-"):
+            if not QUANTITY.fullmatch(value) or value.startswith("-"):
                 hint = "write a number, with a unit if it needs one, in quotes: 500m, 1Gi"
                 _refuse(context, (section, name), "a reservation is a quantity", hint)
     enforced: list[str] = config.get("enforceNodeAllocatable", [])

@@ -7,8 +7,8 @@ kubeadm with an error, on the node.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -44,15 +44,18 @@ class FieldCheck:
     context: Context
     kind: Kind
     above: Path
+    names: Mapping[str, tuple[Sequence[str], str, str]] = field(default_factory=dict)
+    """The names that a mapping can have, by its field; what is wrong with another one, and its code."""
 
     @cached_property
     def release(self) -> str:
         """The version of Kubernetes."""
         return self.context.profile.kubernetes.version
 
-    def check(self, values: Mapping[str, Any]) -> None:
-        """All findings about fields and their types."""
+    def check(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All findings about fields and their types. Returns the fields at the top that have none."""
         self.unknown: list[Path] = []
+        self._wrong_fields: set[str | int] = set()
         for key, value in values.items():
             self._visit((key,), value)
         for path in self.unknown[:_MOST]:
@@ -64,6 +67,7 @@ class FieldCheck:
                 "IB260", rest[0], f"{len(rest)} more that are not fields of {self.kind}: {names}",
                 f"look them up in the reference of {self.kind}", of_key=True,
             )  # fmt: skip
+        return {key: value for key, value in values.items() if key not in self._wrong_fields}
 
     def _visit(self, path: Path, value: Any) -> None:
         if value is None:
@@ -101,8 +105,12 @@ class FieldCheck:
                 self._wrong(path, "a list", "write its items with - in front, or in [ ]")
         elif of.startswith("map of "):
             if isinstance(value, dict):
+                known, wrong, code = self.names.get(str(path[-1]), ((), "", ""))
                 for key, child in value.items():
-                    if child is not None:
+                    if known and key not in known:
+                        hint = closest(key, known) or f"write one of {few(known, 4)}"
+                        self._report(code, (*path, key), f"{key} {wrong}", hint, of_key=True)
+                    elif child is not None:
                         self._type((*path, key), child, of.removeprefix("map of "))
             else:
                 self._wrong(path, "a mapping", "write KEY: VALUE pairs below it")
@@ -181,6 +189,7 @@ class FieldCheck:
         self._report("IB260", path, f"{name} is not a field of {of}", hint, of_key=True)
 
     def _report(self, code: str, path: Path, message: str, hint: str, *, of_key: bool = False) -> None:
+        self._wrong_fields.add(path[0])
         self.context.report(code, (*self.above, *path), message, hint, of_key=of_key)
 
     @staticmethod

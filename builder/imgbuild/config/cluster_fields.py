@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from imgbuild.config.fields import Cidr, dns_name, pattern
+from imgbuild.config.fields import Cidr, host, pattern
 from imgbuild.config.setting import Words
 
 
@@ -43,7 +43,7 @@ def _endpoint(value: str) -> str:
         if found[1]:
             ipaddress.IPv6Address(found[1])
         else:
-            dns_name(found[2])
+            host(found[2])
     except ValueError as error:
         raise ValueError("write host:port: 10.0.0.10:6443, k8s.example.org:6443 or [2001:db8::10]:6443") from error
     return value

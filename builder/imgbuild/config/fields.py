@@ -80,10 +80,17 @@ def pattern(regex: str, what: str) -> Matches:
     return Matches(regex, what)
 
 
-dns_name = _matcher(
+_dns_name = _matcher(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",
     "a DNS name has lower-case letters, digits, dashes and dots",
 )
+
+
+def dns_name(value: str) -> str:
+    """A DNS name. Raises ValueError with the fix."""
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)+", value):  # no top-level domain is a number (RFC 3696)
+        raise ValueError("write an IP address of four numbers from 0 to 255, or a name")
+    return _dns_name(value)
 
 
 def _cidr(value: str) -> str:
@@ -193,7 +200,8 @@ def _plain_number(value: str) -> str:
     return _one_line(value)
 
 
-def _host(value: str) -> str:
+def host(value: str) -> str:
+    """A DNS name or an IP address. Raises ValueError with the fix."""
     try:
         return _address(value)
     except ValueError:
@@ -232,11 +240,11 @@ HostName = Annotated[
 """A node's name: short or fully qualified. Kubernetes takes a DNS subdomain (253 characters), but the kubelet sets it
 as the label kubernetes.io/hostname (pkg/kubelet/kubelet_node_status.go, initialNode), whose value has at most 63."""
 DnsName = Annotated[str, AfterValidator(dns_name), Words("DNS name")]
-Host = Annotated[str, AfterValidator(_host), Words("DNS name or IP address")]
+Host = Annotated[str, AfterValidator(host), Words("DNS name or IP address")]
 """A DNS name or an IP address."""
 CertificateName = Annotated[
     str,
-    AfterValidator(lambda value: value[:2] + dns_name(value[2:]) if value.startswith("*.") else _host(value)),
+    AfterValidator(lambda value: value[:2] + dns_name(value[2:]) if value.startswith("*.") else host(value)),
     Words("DNS name or IP address"),
 ]
 """What a certificate can be for: a DNS name, which may begin with ``*.``, or an IP address."""

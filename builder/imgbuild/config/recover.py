@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -29,14 +29,20 @@ def recover(model: type[M], given: object, ground: Mapping[str, Any]) -> tuple[M
             return model.model_validate(data), places
         except ValidationError as error:
             found = {_place(item, data, ground) for item in error.errors(include_url=False, include_context=False)}
-        for place in found:
-            while place and (place in places or isinstance(place[-1], int)):
-                place = place[:-1]  # what encloses it
-            if not place:
-                return None, places
+        gone = {_outside(place, places) for place in found}
+        if () in gone:
+            return None, places
+        for place in gone:
             _put_back(data, ground, place)
-            places.add(place)
+        places |= gone
     return None, places
+
+
+def _outside(place: Path, places: Set[Path]) -> Path:
+    """The key that has to go for what is at ``place``; what encloses it if it went in an earlier round."""
+    while place and (place in places or isinstance(place[-1], int)):
+        place = place[:-1]
+    return place
 
 
 def _place(item: ErrorDetails, data: object, ground: object) -> Path:

@@ -96,6 +96,8 @@ def test_a_profile_with_the_fix_is_read_without_a_finding(section: str, key: str
         ("time: {ntp_servers: [server 10.0.0.1 iburst]}", "write 10.0.0.1"),
         ("time: {ntp_servers: ['a.example.com, b.example.com']}", "write 2 items: a.example.com, b.example.com"),
         ("containerd: {runtimes: {nvidia: {type: io.containerd.runc.v2, binary: x}}}", "write options: {BinaryName:"),
+        ("time: {ntp_servers: [10.0.0.256]}", "write an IP address of four numbers"),
+        ("disks: [{path: /dev/disk/by-id/a, mount: /}]", "remove this disk: / is on the image's own"),
         ("time: {servers: [ntp.example.com]}", "did you mean time.ntp_servers?"),
     ],
 )  # fmt: skip

@@ -36,7 +36,7 @@ def test_what_requires_a_key_goes_with_it_and_items_keep_their_numbers() -> None
     node, places = recover(Node, with_(name=7), SPARE)
     assert places == {("network", "interfaces", 0, "name"), ("network", "interfaces"), ("network",)}
     assert node is not None and node.network is None
-    node, places = recover(Node, with_(addresses=["10.0.0.1/24", "10.0.0.300/24"]), SPARE)
+    node, places = recover(Node, with_(addresses=["10.0.0.1/24", "10.0.0.300/24", "x"]), SPARE)
     assert places == {("network", "interfaces", 0, "addresses")}
     assert node is not None
 

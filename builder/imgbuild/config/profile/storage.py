@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from imgbuild.config.fields import AbsolutePath, Model, pattern
 from imgbuild.config.setting import Setting, Words
@@ -24,11 +24,20 @@ def size_bytes(size: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
+def _not_the_root(value: object) -> object:
+    if value == "/":
+        raise ValueError("remove this disk: / is on the image's own, and grows to the size of that disk")
+    return value
+
+
+MountPoint = Annotated[AbsolutePath, BeforeValidator(_not_the_root)]
+
+
 class Disk(Model):
     """One more disk: exactly one of ``id``, ``path`` and ``size`` names it."""
 
     mount: Annotated[
-        AbsolutePath,
+        MountPoint,
         Setting(
             "Where it is mounted. Folders that the system itself uses while it starts are refused: use `folders`.",
             example="/var/lib/containerd",
