@@ -7,10 +7,11 @@ import re
 NOT_SHOWN = "(not shown)"
 """What is shown instead of something private."""
 
-# An address, or what some programs accept as one: user:password@host; an image's digest is neither. Each match begins
-# at the start of a word, so that a text of megabytes is scanned once.
+# An address, also one that lacks a character after its scheme, or what some programs accept as one:
+# user:password@host; an image's digest is neither. Each match begins at the start of a word, so that a text of
+# megabytes is scanned once.
 _ADDRESS = re.compile(
-    r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z0-9+.-]+://)(?P<rest>\S+)|"
+    r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z0-9+.-]+://|(?:https?|ftp|oci)(?://|:/))(?P<rest>\S+)|"
     r"(?<![^\s'\"=])[^\s:/@'\"=]+:[^\s@'\"]{1,512}+@(?!sha(?:256|512):)(?=[\w.-])"
 )
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]*)(:[0-9]*)?[^\w:]*")

@@ -352,6 +352,9 @@ def test_reprs_hold_nothing_private(here: Path, secrets: Secrets) -> None:
 MASKED = {
     "https://u:p@h/x": f"https://{NOT_SHOWN}@h/x",
     "http://h:80/a@b": "http://h:80/a@b",
+    "https//h/a?b=c": f"https//h/a?{NOT_SHOWN}",
+    "http:/h/a?b=c": f"http:/h/a?{NOT_SHOWN}",
+    "//h/a?b=c": "//h/a?b=c",
     "https://[2001:db8::1]:8080/a@b?c=d": f"https://[2001:db8::1]:8080/a@b?{NOT_SHOWN}",
     "ghcr.io/kube-vip/kube-vip:v0.8.9@sha256:00": "ghcr.io/kube-vip/kube-vip:v0.8.9@sha256:00",
     "+ http_proxy='http://u:p'\\''w@h:3128'": f"+ http_proxy='http://{NOT_SHOWN}@h:3128'",
