@@ -6,9 +6,10 @@ and ``NAME`` a name that the user chooses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -23,7 +24,7 @@ ITEM, NAME = "[]", "NAME"
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """What is declared at one key."""
+    """What is declared at one key. Those below it are made once: each value of each file asks for its own."""
 
     path: tuple[str, ...]
     type: Any
@@ -35,6 +36,7 @@ class Place:
     above: Place | None = None
     field: FieldInfo | None = None
     """None: an item of a list, a value of a mapping, a whole file."""
+    _below: dict[str, Place] = dataclasses.field(default_factory=dict, repr=False)
 
     def find(self, kind: type[T]) -> T | None:
         """The declaration of this kind for the place itself."""
@@ -50,7 +52,7 @@ class Place:
         """The declaration; None for an item of a list and similar places."""
         return self.find(Setting)
 
-    @property
+    @cached_property
     def model(self) -> type[BaseModel] | None:
         """The model that the value is an instance of."""
         return self.type if isinstance(self.type, type) and issubclass(self.type, BaseModel) else None
@@ -88,36 +90,37 @@ class Place:
         """Whether a cluster file may set it for all nodes: not what decides which image they boot from."""
         return self.scope != "cluster" or self.instead != ANOTHER_PROFILE
 
-    @property
+    @cached_property
     def secret(self) -> bool:
         """Whether this or a place above it is declared secret."""
         return any(setting.secret for setting in self.settings)
 
     def below(self, part: str | int) -> Place | None:
         """What is declared at a key or an index; None if nothing is."""
-        if self.model is not None:
-            field = self.model.model_fields.get(part) if isinstance(part, str) else None
-            return _of_field(field, str(part), self) if field is not None else None
-        like = self.find(Like)
-        if like is not None:
-            field = like.model.model_fields.get(part) if isinstance(part, str) else None
-            return _of_field(field, str(part), self) if field is not None else None
-        if get_origin(self.type) is list and (isinstance(part, int) or part == ITEM):
-            return _of_type(get_args(self.type)[0], (*self.path, ITEM), self)
-        if get_origin(self.type) is dict and isinstance(part, str):
-            return _of_type(get_args(self.type)[1], (*self.path, NAME), self)
+        like = self.find(Like) if self.model is None else None
+        model = like.model if like is not None else self.model
+        if model is not None:
+            found = model.model_fields.get(part) if isinstance(part, str) else None
+            return self._once(str(part), lambda: _of_field(found, str(part), self)) if found is not None else None
+        kind = get_origin(self.type)
+        if kind is list and (isinstance(part, int) or part == ITEM):
+            return self._once(ITEM, lambda: _of_type(get_args(self.type)[0], (*self.path, ITEM), self))
+        if kind is dict and isinstance(part, str):
+            return self._once(NAME, lambda: _of_type(get_args(self.type)[1], (*self.path, NAME), self))
         return None
+
+    def _once(self, part: str, make: Callable[[], Place]) -> Place:
+        if part not in self._below:
+            self._below[part] = make()
+        return self._below[part]
 
     def children(self) -> Iterator[Place]:
         """The fields of the model that is here or in the items of what is here; what has `Like` has none of its own."""
-        here = self
-        while here.model is None and get_origin(here.type) in (list, dict):
-            here = _of_type(
-                get_args(here.type)[-1], (*here.path, ITEM if get_origin(here.type) is list else NAME), here
-            )
-        if here.model is not None:
-            for name, field in here.model.model_fields.items():
-                yield _of_field(field, name, here)
+        here: Place | None = self
+        while here is not None and here.model is None and get_origin(here.type) in (list, dict):
+            here = here.below(ITEM if get_origin(here.type) is list else NAME)
+        if here is not None and here.model is not None:
+            yield from (below for name in here.model.model_fields if (below := here.below(name)) is not None)
 
 
 def _of_field(field: FieldInfo, name: str, above: Place) -> Place:
@@ -153,6 +156,7 @@ def _bare(hint: Any) -> tuple[Any, tuple[object, ...]]:
             return hint, said
 
 
+@cache
 def root(model: type[BaseModel]) -> Place:
     """The place of a whole file."""
     return Place((), model, model, ())

@@ -61,7 +61,8 @@ def load(
         parsed.append((("mode",), mode, Mark("--mode", 1, 1, mode)))
     for path_, value, mark in parsed:
         lay_set(layered, path_, value, mark, findings)
-    dereference.in_options(layered, Profile, findings)
+    if parsed:
+        dereference.in_options(layered, Profile, findings)
     if target is None and target_key is None:
         layered.data["target"] = ""  # already reported: do not report it as missing too
     name = FilePath(profile).stem
