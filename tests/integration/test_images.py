@@ -26,6 +26,7 @@ from tests.support.deadline import HUNG
 from tests.support.events import of_kind
 from tests.support.places import TESTS
 from tests.support.profiles import resolved
+from tests.support.registry import authority, front
 
 RECORDED = json.loads((TESTS / "recorded/cilium-chart-images.json").read_text())
 VIP = """
@@ -234,6 +235,31 @@ def test_digests_are_asked_of_the_mirrors_and_then_of_the_registry(registry: tup
     (row,) = of_kind("image", done.stdout)
     assert (row["image"], row["digest"]) == ("registry.k8s.io/pause:3.6", digest)
     assert run(*HOST, "--set", mirrors, "--digests", "--names").stdout == f"registry.k8s.io/pause:3.6@{digest}\n"
+
+
+@pytest.mark.parametrize("trust", ["ca", "skip_verify", ""])
+@pytest.mark.parametrize("login", [True, False])
+def test_digests_are_asked_with_the_mirrors_login_and_authority(
+    registry: tuple[str, str], tmp_path: Path, trust: str, login: bool
+) -> None:
+    address, digest = registry
+    own = authority(tmp_path / "ca")
+    (tmp_path / "ca.pem").write_text(own.certificate)
+    (tmp_path / "pin.txt").write_text("s3cret\n")
+    with front(int(address.rpartition(":")[2]), login="robot:s3cret", tls=own) as found:
+        mirror: dict[str, object] = {"url": f"https://{found.host}"}
+        mirror |= {"ca": {"file": "ca.pem"}} if trust == "ca" else {}
+        mirror |= {"skip_verify": True} if trust == "skip_verify" else {}
+        mirror |= {"auth": {"username": "robot", "password": {"file": "pin.txt"}}} if login else {}
+        (tmp_path / "node.yaml").write_text(
+            "extends: debian12-efi\ncontainerd:\n  buildkit: {snapshotter: overlayfs}\n"
+            f"  registries:\n    registry.k8s.io: {{server: '{address}/nowhere', mirrors: [{json.dumps(mirror)}]}}\n"
+        )
+        done = run("-p", tmp_path / "node.yaml", *HOST[2:], "--digests", "--names", TMPDIR=str(tmp_path))
+        assert (done.returncode == 0) == bool(trust and login), done.stdout + done.stderr
+        assert ("s3cret" not in done.stdout + done.stderr) and not list(tmp_path.glob("imgbuild-*"))
+        if trust and login:
+            assert done.stdout == f"registry.k8s.io/pause:3.6@{digest}\n"
 
 
 def test_an_image_that_no_address_has_is_named_with_each_answer(registry: tuple[str, str]) -> None:

@@ -40,6 +40,7 @@ from imgbuild.pipeline import Request, prepare
 from imgbuild.pipeline.write import images_found
 from tests.support.checking import ADMIN, look
 from tests.support.locks import whole_lock
+from tests.support.mirror_login import Authority
 
 SetUp = Callable[[Path, pytest.MonkeyPatch], tuple[Sequence[Finding], Sequence[Finding]]]
 """In an empty folder: the findings with the code, and those without it."""
@@ -254,6 +255,28 @@ def _preloaded(
     return found[0], found[1]
 
 
+def _mirror_login(bad: str, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    """``bad``: which certificate and key, beside an RSA certificate with its own key."""
+    authority = Authority()
+    pairs = {
+        "good": authority.issue("node", kind="rsa"), "other": authority.issue("other", kind="rsa"),
+        "ec": authority.issue("node"), "old": authority.issue("node", kind="rsa", end=-1),
+    }  # fmt: skip
+    pairs["mixed"] = (pairs["good"][0], pairs["other"][1])
+    found = []
+    for name in (bad, "good"):
+        (folder / "node.crt").write_text(pairs[name][0])
+        (folder / "node.key").write_text(pairs[name][1])
+        (folder / "node.yaml").write_text(
+            "extends: centos7-efi\nrepositories:\n  elrepo: ['https://a.example/el7/x86_64/']\n"
+            "  logins: {a.example: {client_certificate: {file: node.crt}, client_key: {file: node.key}}}\n"
+        )
+        findings = Findings()
+        look(Request("node.yaml"), findings)
+        found.append(findings.items)
+    return found[0], found[1]
+
+
 SETUPS: dict[str, SetUp] = {
     "IB110": _damaged_target,
     "IB114": _beside,
@@ -262,6 +285,9 @@ SETUPS: dict[str, SetUp] = {
     "IB437": _no_key,
     "IB491": partial(_certificate, 11 * 365, 1),
     "IB492": partial(_certificate, 0, 2),
+    "IB536": partial(_mirror_login, "mixed"),
+    "IB537": partial(_mirror_login, "old"),
+    "IB546": partial(_mirror_login, "ec"),
     "IB804": _many_routes,
     "IB810": partial(_locked, lambda text: text.replace("format: 1", "format: 2"), ""),
     "IB811": partial(_locked, lambda text: text.replace("  node:", "  other:"), ""),

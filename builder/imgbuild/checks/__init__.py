@@ -29,6 +29,7 @@ from imgbuild.checks import (
     pxe,
     registries,
     repositories,
+    repository_logins,
     roles,
     routes,
     runtimes,
@@ -47,7 +48,7 @@ from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
     kubernetes, kernel, containerd, registries, runtimes, cilium, images, preload, network, users_files, disks,
-    repositories, addresses, site, clock, kubelet, kubeadm, addons,
+    repositories, repository_logins, addresses, site, clock, kubelet, kubeadm, addons,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, groups, cards, roles)

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -34,6 +34,8 @@ class Model(BaseModel):
     """Frozen, no unknown keys, no silent conversion ("1" is not 1), and nothing private in its repr."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True, defer_build=True)
+    plain: ClassVar[str] = ""
+    """The key that a text in place of the mapping is the value of, if it may be a text."""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         """Like pydantic's, without private values."""
@@ -149,7 +151,10 @@ def _url(value: str) -> str:
     except ValueError as error:
         raise ValueError("write a URL with a host, such as https://example.org/path") from error
     if "@" in parts.netloc:
-        raise ValueError("remove user and password: they would be readable in the image and on every node")
+        raise ValueError(
+            "remove user and password, which would be readable in the image and on every node: write them in "
+            "repositories.logins, by host (those of a registry: as auth beside its url)"
+        )
     return value
 
 

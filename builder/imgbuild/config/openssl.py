@@ -1,4 +1,4 @@
-"""Certificates and RSA keys, read and made by OpenSSL (cryptography). All of them travel as PEM.
+"""Certificates and keys, read and made by OpenSSL (cryptography). All of them travel as PEM.
 
 Imported only where there is a certificate or a key: most runs of `imgbuild check` have none.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -52,6 +53,25 @@ class Certificate:
     def public_key(self) -> bytes:
         """Its key, in DER."""
         return self._read.public_key().public_bytes(_DER, _PUBLIC)
+
+
+class Key:
+    """A private key of any kind, for a client's certificate.
+
+    Raises:
+        ValueError: the fix.
+    """
+
+    def __init__(self, pem: str) -> None:
+        try:
+            key = serialization.load_pem_private_key(pem.encode(), None)
+        except TypeError as error:
+            raise ValueError("remove its passphrase: openssl pkey -in OLD.key -out NEW.key") from error
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise ValueError("copy the private key again, whole: it is damaged, or not one for TLS") from error
+        self.rsa = isinstance(key, rsa.RSAPrivateKey)
+        self.public = key.public_key().public_bytes(_DER, _PUBLIC)
+        """Its public half, in DER."""
 
 
 def check_key(pem: str) -> None:

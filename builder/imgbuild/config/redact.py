@@ -14,12 +14,14 @@ from typing import Any
 
 from imgbuild.config.data import versions
 from imgbuild.config.declared import ITEM, Place, documents, places, top
+from imgbuild.config.fields import Model
 from imgbuild.config.reference import FORMS, Reference
 from imgbuild.config.setting import Like, Listed
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
 
 _SET = "(set)"
 _FORMS = tuple((form,) for form in FORMS)
+_ADDRESS = re.compile(r"https?://")
 _NAME = re.compile(r"[^\W\d][\w./-]{0,39}")
 
 
@@ -136,9 +138,18 @@ def shown(path: Sequence[str | int], value: Any) -> Any:
     """A value as it may be shown: ``(set)`` in place of a private one, and no login in an address."""
     if value is None or value == [] or value == {}:
         return value
-    if is_private(path):
+    if is_private(_of_text(path) if isinstance(value, str) and _ADDRESS.match(value) else path):
         return _SET
     return mask(value) if isinstance(value, str) else value
+
+
+def _of_text(path: Sequence[str | int]) -> Sequence[str | int]:
+    """The key that an address is the value of: that of a mapping's field, if it may be in place of the mapping."""
+    here = top(path)
+    for part in path:
+        here = here.below(part) if here is not None else None
+    model = here.model if here is not None else None
+    return (*path, model.plain) if model is not None and issubclass(model, Model) and model.plain else path
 
 
 def shown_path(path: Sequence[str | int]) -> tuple[str | int, ...]:

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,6 +24,7 @@ from imgbuild.fetch.address import basic, redirected, same_origin, shown, split
 from imgbuild.fetch.broken import BROKEN, failure
 from imgbuild.fetch.failure import Failure
 from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.logins import login_at
 from imgbuild.fetch.watch import Watch
 
 _BLOCK = 1 << 20
@@ -65,7 +67,7 @@ class Reply:
 def exchange(
     method: str, url: str, headers: Mapping[str, str], limits: Limits, deadline: float | None = None
 ) -> Iterator[Reply]:
-    """Send the request, follow redirects, and return the answer.
+    """Send the request, follow redirects, and return the answer. Each host gets its own login (fetch/logins.py).
 
     Raises:
         Failure: there is none.
@@ -76,7 +78,7 @@ def exchange(
     until = time.monotonic() + limits.total_seconds if deadline is None else deadline
     with Watch(limits, until) as watch:
         while True:
-            with _sent(method, here, sent, limits, watch) as response:
+            with _sent(method, here, {**login_at(here).header, **sent}, limits, watch) as response:
                 if response.status not in _REDIRECTS:
                     yield Reply(response, watch)
                     return
@@ -151,12 +153,15 @@ def _manager(url: str, watch: Watch) -> urllib3.PoolManager:
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
 
-    proxy = _proxy(url)
+    proxy, own = _proxy(url), login_at(url)
+    files: dict[str, Any] = {}
+    if own.certificate is not None:
+        files = {"cert_file": str(own.certificate), "key_file": str(own.key)}
     if proxy is None:
-        manager = urllib3.PoolManager(num_pools=1)
+        manager = urllib3.PoolManager(num_pools=1, **files)
     else:
         place, login = proxy
-        manager = urllib3.ProxyManager(place, num_pools=1, proxy_headers=login)
+        manager = urllib3.ProxyManager(place, num_pools=1, proxy_headers=login, **files)
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
     return manager
 

@@ -17,6 +17,7 @@ from imgbuild.diagnostics.progress import Transfer
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.failure import AGAIN, Failure, Stopped, retry_after
 from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.logins import refused
 from imgbuild.fetch.part import Origin, Part
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _received(url: str, part: Part, wanted: Wanted, report: Transfer) -> str:
         elif reply.status == 200:
             there, total = 0, reply.length
         else:
-            raise Failure(f"the server answers with status {reply.status}")
+            raise Failure(refused(reply.status) or f"the server answers with status {reply.status}")
         total = _total(total, there, part, wanted)
         part.begin(Origin(shown(url), _validator(reply), total), again=not there)
         end = _write(reply.blocks(), part, there, total, wanted, report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors
 from imgbuild.image.rootfs.packages import described
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supply import Supply
-from imgbuild.image.surroundings import refuse_logins, surroundings
+from imgbuild.image.surroundings import NOWHERE, refuse_logins, surroundings
 from imgbuild.outputs.elements import elements_of
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.signature import SUMS, Signer, write_sums
@@ -129,8 +129,9 @@ def build_image(
     """
     profile, target = resolved.profile, resolved.target
     preload = fetch(profile, found, cache, steps) if found else None
-    with nullcontext() if store.offline else surroundings(profile):  # which listens for a proxy's login
+    with nullcontext(NOWHERE) if store.offline else surroundings(profile) as site:  # which listens for logins
         plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh, store=store)
+        plan = replace(plan, local=site.local(plan.environment.get("DIB_DISTRIBUTION_MIRROR", "")))
         supply = Supply(store, node_files(profile))
         rootfs = build_rootfs(plan, cache, steps, fresh=fresh, supply=supply)
     size, esp = profile.image.size_mib, profile.image.esp_mib

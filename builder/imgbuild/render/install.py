@@ -37,7 +37,8 @@ def install_tree(resolved: Resolved) -> NodeTree:
     settings = _settings(resolved)
     files = [NodeFile(CONF, render("node", "etc/imgbuild/install.conf.j2", settings=settings))]
     files += [_script("install", "install"), _script("lib/install.sh", "lib/install.sh", mode=0o644)]
-    files += [_script("lib/path.sh", "lib/path.sh", mode=0o644)]  # for every program, of the node files too
+    # For programs of the node files too:
+    files += [_script(f"lib/{name}.sh", f"lib/{name}.sh", mode=0o644) for name in ("login", "path")]
     files += _steps(resolved)
     files += _system_files(resolved)
     if profile.mode == "baked":  # cloud-init writes a stock node's files before it runs set-up

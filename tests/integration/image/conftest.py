@@ -33,6 +33,7 @@ def tiny(rootfs: Rootfs, tmp_path: Path) -> Callable[[str], RootfsPlan]:
     shutil.copytree(ELEMENTS / "imgbuild-install", elements / "imgbuild-install")
     own = SUPPORT / "image/elements" / "imgbuild-test-base"
     shutil.copytree(own, elements / "imgbuild-test-base")
+    shutil.copy(ELEMENTS / "imgbuild-debian/root.d/74-imgbuild-site", elements / "imgbuild-test-base/root.d")
 
     def plan(script: str) -> RootfsPlan:
         return RootfsPlan(

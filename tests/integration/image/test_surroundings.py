@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from imgbuild.config.profile import Profile
+from imgbuild.config.profile import Profile, RepositoryLogin
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.repository_logins import host_of
+from imgbuild.fetch.ask import ask
 from imgbuild.fetch.checksum import sha256_of
+from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.logins import HostLogin, logged_in
 from imgbuild.image.rootfs.build import build_rootfs
+from imgbuild.image.rootfs.mirror import serves
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.surroundings import TRUST, refuse_logins, surroundings
 from tests.support.deadline import HUNG
 from tests.support.fetching import download
 from tests.support.image.recorder import Recorder
+from tests.support.mirror import Mirror, listening
+from tests.support.mirror_login import LOGIN as NAME_AND_PASSWORD
+from tests.support.mirror_login import Authority, asking
 from tests.support.places import ROOT
 from tests.support.profiles import resolved
 from tests.support.proxy import LOGIN, Site
@@ -170,40 +183,158 @@ def test_the_chroot_has_the_authorities_for_the_time_of_the_build(tmp_path: Path
 
     def run(name: str, **more: str) -> None:
         text = (element / name).read_text()
-        if not name.startswith("extra-data"):  # it runs in the chroot: its paths are below the root here
+        if not name.startswith("bin/"):  # it runs in the chroot: its paths are below the root here
             text = text.replace("/etc/pki", f"{root}/etc/pki").replace("/usr/local/share", f"{root}/usr/local/share")
         environment = {"PATH": f"{root / 'bin'}:{os.environ['PATH']}", **more}
-        subprocess.run(["bash", "-c", text], env=environment, check=True)
+        subprocess.run(["bash", "-c", text, name, str(root)], env=environment, check=True)
 
-    run("pre-install.d/05-imgbuild-trust")
+    run("pre-install.d/05-imgbuild-site")
     assert not (tmp_path / "log").exists()
-    run("extra-data.d/55-imgbuild-trust", TMP_MOUNT_PATH=str(root), IMGBUILD_TRUST=str(tmp_path / "own.pem"))
+    run("bin/imgbuild-site", IMGBUILD_TRUST=str(tmp_path / "own.pem"))
     made = sorted((root / store).iterdir())
     assert [path.name for path in made] == ["imgbuild-build-1.crt", "imgbuild-build-2.crt"]
     assert all(path.read_text().count("BEGIN CERTIFICATE") == 1 for path in made)
-    run("pre-install.d/05-imgbuild-trust")
-    run("finalise.d/98-imgbuild-trust")
+    run("pre-install.d/05-imgbuild-site")
+    run("finalise.d/98-imgbuild-site")
     calls = (tmp_path / "log").read_text().splitlines()
     assert len(calls) == 2 and calls[0].endswith("imgbuild-build-1.crt imgbuild-build-2.crt")
     assert "imgbuild" not in calls[1] and not list((root / store).iterdir())
 
 
+def with_logins(given: Profile, **logins: RepositoryLogin) -> Profile:
+    """``logins`` by host, with _ for the colon before its port."""
+    found = {host.replace("_", ":"): login for host, login in logins.items()}
+    repositories = given.repositories.model_copy(update={"logins": found})
+    return given.model_copy(update={"repositories": repositories})
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+@contextmanager
+def asking_site(folder: Path, authority: Authority, *, certificate: bool) -> Iterator[tuple[Profile, Mirror]]:
+    """A mirror that asks for a certificate or a login, and a profile that has it, with the mirror's authority."""
+    crt, key = authority.issue("builder", kind="rsa")
+    login = RepositoryLogin(client_certificate=crt, client_key=key) if certificate else RepositoryLogin(
+        username=NAME_AND_PASSWORD[0], password=NAME_AND_PASSWORD[1])  # fmt: skip
+    asked = None if certificate else NAME_AND_PASSWORD
+    with asking(folder / "mirror", folder, authority, login=asked, certificate=certificate) as mirror:
+        given = with_logins(resolved("debian12-efi").profile, **{host_of(mirror.url).replace(":", "_"): login})
+        trust = given.trust.model_copy(update={"certificates": [authority.pem]})
+        yield given.model_copy(update={"trust": trust}), mirror
+
+
+@pytest.mark.parametrize("certificate", [False, True])
+def test_the_host_fetches_with_the_login(tmp_path: Path, authority: Authority, certificate: bool) -> None:
+    with asking_site(tmp_path, authority, certificate=certificate) as (given, mirror):
+        release = mirror.folder / "debian/dists/bookworm/InRelease"
+        release.parent.mkdir(parents=True)
+        release.write_text("a release\n" * 9999)
+        sum_of, steps = sha256_of(release), Recorder()
+        url = f"{mirror.url}/debian"
+        with surroundings(with_logins(given)), pytest.raises(FetchError):
+            serves(url, "bookworm")
+        assert not mirror.asked
+        with surroundings(given) as site:
+            assert serves(url, "bookworm") and not serves(url, "trixie")
+            download(f"{url}/dists/bookworm/InRelease", tmp_path / "file", sum_of, steps)
+            local = site.local(url)
+            there = local["DIB_DISTRIBUTION_MIRROR"]
+            assert there.startswith("http://127.0.0.1:") and local["no_proxy"].endswith("127.0.0.1")
+            # As debootstrap does it.
+            done = subprocess.run(
+                ["wget", "--no-verbose", "-O", tmp_path / "got", f"{there}/dists/bookworm/InRelease"],
+                env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False, timeout=HUNG,
+            )  # fmt: skip
+            assert done.returncode == 0 and sha256_of(tmp_path / "got") == sum_of, done.stderr
+            lost = subprocess.run(["wget", "-q", f"{there}/none"], check=False, timeout=HUNG, cwd=tmp_path)
+            assert lost.returncode == 8  # the mirror's own answer: 404
+            folder = Path(local["IMGBUILD_LOGINS"])
+            assert folder.stat().st_mode & 0o077 == 0 and (folder / "etc/imgbuild/logins").is_dir()
+        assert not folder.exists()
+        with pytest.raises(FetchError):
+            ask(there, limits=Limits(tries=1))
+
+
+def test_a_login_is_for_its_host_alone(tmp_path: Path) -> None:
+    """The mirror redirects to another host, which must not get it."""
+    heads: list[dict[str, str]] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heads.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(302 if self.path == "/file" else 200)
+            self.send_header("Location", f"http://localhost:{self.server.server_port}/other")  # type: ignore[attr-defined]
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Nothing."""
+
+    with listening(Redirecting) as port:
+        logins = {f"127.0.0.1:{port}": HostLogin("n", "secret")}
+        with logged_in(logins):
+            assert ask(f"http://127.0.0.1:{port}/file").status == 200
+            assert ["authorization" in head for head in heads] == [True, False]
+            ask(f"http://localhost:{port}/file")
+        ask(f"http://127.0.0.1:{port}/file")
+        assert not any("authorization" in head for head in heads[2:])
+
+
+def test_a_mirror_without_a_login_is_asked_by_debootstrap_itself() -> None:
+    with surroundings(resolved("debian12-efi").profile) as site:
+        assert site.local("https://deb.example/debian") == {}
+
+
+@pytest.mark.parametrize("word", ["plain", "quoted", "basic", "curl", "key"])
+def test_a_root_file_system_with_a_mirrors_login_is_refused(tmp_path: Path, authority: Authority, word: str) -> None:
+    crt, key = authority.issue("node", kind="rsa")
+    name, password = NAME_AND_PASSWORD
+    login = RepositoryLogin(username=name, password=password, client_certificate=crt, client_key=key)
+    given = with_logins(resolved("debian12-efi").profile, **{"mirror.example": login})
+    texts = {
+        "plain": f"password={password}", "quoted": quote(password, safe=""), "key": key,
+        "basic": base64.b64encode(f"{name}:{password}".encode()).decode(),
+        "curl": password.replace("\\", "\\\\").replace('"', '\\"'),
+    }  # fmt: skip
+    for text, refused in ((texts[word], True), (crt, False)):
+        (tmp_path / "kept").write_text(text)
+        with tarfile.open(tmp_path / "root.tar", "w") as archive:
+            archive.add(tmp_path / "kept", "./etc/kept")
+        if refused:
+            with pytest.raises(HostError, match=r"has the login at mirror\.example") as caught:
+                refuse_logins(given, tmp_path / "root.tar")
+            assert password not in str(caught.value) + caught.value.hint
+        else:
+            refuse_logins(given, tmp_path / "root.tar")
+
+
 @pytest.mark.image
 def test_a_build_has_the_site_and_the_image_nothing_of_it(
-    tiny: Callable[[str], RootfsPlan], site: Site, tmp_path: Path
+    tiny: Callable[[str], RootfsPlan], site: Site, tmp_path: Path, authority: Authority
 ) -> None:
     script = (
         "#!/bin/bash\nset -euo pipefail\nmkdir -p /etc/imgbuild\nenv > /etc/imgbuild/seen\n"
         "ls /usr/local/share/ca-certificates >> /etc/imgbuild/seen\n"
+        "find /etc/imgbuild/logins /etc/apt/auth.conf.d -type f -printf '%p %m %u %s\n' >> /etc/imgbuild/seen\n"
     )
-    given = profile(site.url, [pem("One"), pem("Two")])
-    with surroundings(given):
-        made = build_rootfs(tiny(script), tmp_path / "cache", Recorder())
+    crt, key = authority.issue("node")
+    name, secret = NAME_AND_PASSWORD
+    login = RepositoryLogin(username=name, password=secret, client_certificate=crt, client_key=key)
+    given = with_logins(profile(site.url, [pem("One"), pem("Two")]), **{"mirror.example": login})
+    with surroundings(given) as around:
+        made = build_rootfs(replace(tiny(script), local=around.local()), tmp_path / "cache", Recorder())
     refuse_logins(given, made.tar)
     seen = subprocess.run(["tar", "-xOf", made.tar, "./etc/imgbuild/seen"], capture_output=True, text=True, check=True)
     assert "https_proxy=http://127.0.0.1:" in seen.stdout and LOGIN not in seen.stdout
     assert "imgbuild-build-1.crt\nimgbuild-build-2.crt" in seen.stdout
     listing = subprocess.run(["tar", "-tf", made.tar], capture_output=True, text=True, check=True).stdout
-    assert "imgbuild-build" not in listing
-    password = LOGIN.partition(":")[2].encode()
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and password in path.read_bytes()]
+    assert "imgbuild-build" not in listing and "build-logins" not in listing and "auth.conf.d/imgbuild" not in listing
+    assert "/etc/imgbuild/logins" not in listing and "90imgbuild-logins" not in listing
+    assert f"/etc/imgbuild/logins/apt/mirror.example.key 400 _apt {len(key)}\n" in seen.stdout
+    assert "/etc/apt/auth.conf.d/imgbuild.conf 600 root " in seen.stdout
+    words = [LOGIN.partition(":")[2].encode(), secret.encode(), key.splitlines()[2].encode()]
+    kept = [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert kept and not [word for word in words if any(word in content for content in kept)]

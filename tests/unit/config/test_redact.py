@@ -436,3 +436,21 @@ def test_a_hidden_line_has_its_place() -> None:
 def test_a_text_of_public_keys_that_is_not_yaml_is_shown() -> None:
     text = "# mine\nextends: debian12-efi\ntime:\n  zone: 'UTC\nrepositories: {region: china\n"
     assert not may_hold_private(text + "packages:\n  install:\n    - https://x\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "seen"),
+    [
+        (("server",), "https://r.example", "https://r.example"),
+        (("mirrors", 0), "https://m.example/hub", "https://m.example/hub"),
+        (("mirrors", 0), "https://n:hunter2@m.example", "https://(not shown)@m.example"),
+        (("mirrors", 0, "url"), "https://m.example", "https://m.example"),
+        (("mirrors", 0), {"url": "https://m.example"}, "(set)"),
+        (("mirrors", 0, "auth"), "hunter2", "(set)"),
+        (("mirrors", 0, "auth", "password"), "hunter2", "(set)"),
+        (("mirrors",), "hunter2", "(set)"),
+        (("mirrors", 0), "hunter2", "(set)"),
+    ],
+)
+def test_a_mirror_that_is_a_url_is_shown(path: tuple[str | int, ...], value: object, seen: object) -> None:
+    assert shown(("containerd", "registries", "docker.io", *path), value) == seen

@@ -200,7 +200,7 @@ TABLE: dict[str, tuple[tuple[Act, ...], str | None]] = {
     ),
     # answers that will not change
     "404": ((status("404 Not Found"),), "the server answers with status 404"),
-    "401": ((status("401 X", f'WWW-Authenticate: Basic realm="{LOGIN}"'),), "the server answers with status 401"),
+    "401": ((status("401 X", f'WWW-Authenticate: Basic realm="{LOGIN}"'),), "the server asks for a login"),
     "403": ((status("403 X"),), "the server answers with status 403"),
     "407": ((status("407 X"),), "the proxy requires a login"),
     "410": ((status("410 X"),), "the server answers with status 410"),

@@ -15,6 +15,7 @@ from imgbuild.config.profile.containers import Binary, Containerd, Crictl, Image
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
 from imgbuild.config.profile.images import Preload
 from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
+from imgbuild.config.profile.logins import RepositoryLogin
 from imgbuild.config.profile.registries import Login, Mirror, Registry, Server
 from imgbuild.config.profile.site import Hosts, Proxy, Trust
 from imgbuild.config.profile.storage import Disk
@@ -45,6 +46,7 @@ __all__ = [
     "ProfileFile",
     "Registry",
     "RepositoryKeys",
+    "RepositoryLogin",
     "Server",
     "User",
 ]

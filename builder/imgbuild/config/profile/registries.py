@@ -37,6 +37,7 @@ class Login(Model):
 class Server(Model):
     """Where a registry is reached. A plain URL is its ``url``."""
 
+    plain = "url"
     url: Annotated[
         Url,
         Setting(
@@ -77,7 +78,7 @@ class Server(Model):
     @model_validator(mode="before")
     @classmethod
     def _plain(cls, value: Any) -> Any:
-        return {"url": value} if isinstance(value, str) else value
+        return {cls.plain: value} if isinstance(value, str) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

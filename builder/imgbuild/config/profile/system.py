@@ -24,6 +24,7 @@ from imgbuild.config.fields import (
     no_boolean,
     pattern,
 )
+from imgbuild.config.profile.logins import Logins
 from imgbuild.config.setting import Setting
 
 
@@ -118,6 +119,15 @@ class Repositories(Model):
             "Where kubelet, kubeadm and kubectl come from.",
             example=["https://mirror.example.com/kubernetes/v1.35/rpm/"],
             recipe="baseurl=https://mirrors.cloud.tencent.com/kubernetes/yum/repos/kubernetes-el7-x86_64/",
+        ),
+    ]
+    logins: Annotated[
+        Logins,
+        Setting(
+            "Logins by host, for packages, archives, the base image, and repositories in your own `files`. They are "
+            "[in the seeds alone](../how-to/mirrors.md#a-mirror-that-asks-for-a-login). `null` removes one.",
+            scope="seed",
+            secret=True,  # all of it: also a text in its place
         ),
     ]
     keys: Annotated[RepositoryKeys, Setting("Your own keys for the signatures of packages.", recipe="gpgcheck=0")]

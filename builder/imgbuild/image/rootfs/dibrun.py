@@ -94,6 +94,7 @@ def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path, s
         "LANG": "C.UTF-8",
         **{name: os.environ[name] for name in (*PROXIES, TRUST) if name in os.environ},
         **plan.environment,
+        **plan.local,
         **({"IMGBUILD_BASE_TAR": str(plan.base.tar)} if plan.base else {}),
         "ELEMENTS_PATH": str(plan.elements_dir.resolve()),
         "IMGBUILD_INSTALL_TREE": str(tree),

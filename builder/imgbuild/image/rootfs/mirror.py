@@ -14,6 +14,7 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.ask import ask
 from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.logins import refused
 
 _APT = Path("/etc/apt")
 
@@ -66,7 +67,7 @@ def serves(uri: str, suite: str) -> bool:
         return True
     if status in {403, 404, 410}:
         return False
-    raise FetchError(f"the server answers with status {status}")
+    raise FetchError(refused(status) or f"the server answers with status {status}")
 
 
 def debian_mirrors(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class RootfsPlan:
     """What the elements read: release, mirrors. Host paths do not belong here: they would change the key."""
     base: Base | None = None
     """The base, unless only packages are installed."""
+    local: Mapping[str, str] = field(default_factory=dict)
+    """What the elements read in this run alone: host paths, addresses of this host. It is not part of the key."""
 
     @property
     def key(self) -> str:

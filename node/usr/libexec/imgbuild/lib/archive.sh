@@ -1,6 +1,9 @@
 # Files from outside, pinned by sha256. Sourced by the steps that fetch, after install.sh.
 # shellcheck shell=bash
 
+# shellcheck source=lib/login.sh
+. /usr/libexec/imgbuild/lib/login.sh
+
 right_sum() { [ -f "$1" ] && sha256sum --check --status <<< "$2  $1"; }
 
 # In KiB. No archive that is fetched is larger, and a server that never stops must not fill the disk.
@@ -9,8 +12,9 @@ LARGEST=$((16 << 20))
 # download PART URL: continues a partial file, and sets $pieced to 1 then. Fails with 1, at once, if another attempt
 # would change nothing, and with 75 if a later one may succeed.
 download() {
-    local part=$1 url=$2 try code status
+    local part=$1 url=$2 try code status login
     pieced=0
+    login_for "$url"
     for ((try = 1; try <= RETRIES; try++)); do
         code=0
         if [ -s "$part" ]; then
@@ -20,7 +24,7 @@ download() {
             ulimit -f "$LARGEST"
             curl --fail --silent --show-error --location --proto =https,http,file --proto-redir =https,http \
                 --connect-timeout 20 --speed-limit 1024 --speed-time 60 --max-time 14400 --max-redirs 10 \
-                --continue-at - --output "$part" --write-out '%{http_code}' "$url"
+                ${login[@]+"${login[@]}"} --continue-at - --output "$part" --write-out '%{http_code}' "$url"
         ) || code=$?
         case $code:$status in
             0:*) return 0 ;;

@@ -1,6 +1,9 @@
 # The keys that verify packages. Sourced by lib/install.sh's users after it.
 # shellcheck shell=bash
 
+# shellcheck source=lib/login.sh
+. /usr/libexec/imgbuild/lib/login.sh
+
 # key_ready PATH|FINGERPRINT|ORIGIN|EXPIRES...: each key file exists and is the right one.
 key_ready() {
     local key path fingerprint origin found home
@@ -57,7 +60,7 @@ key_valid() {
 # its origin, or from a mirror at URL, for its own or a newer minor version. gpg accepts an extension only if the key
 # itself has signed it. Only apt checks the date.
 key_renew() {
-    local path fingerprint origin expires url host home places code dead=' '
+    local path fingerprint origin expires url host home places code login dead=' '
     IFS='|' read -r path fingerprint origin expires <<< "$1"
     shift
     if [ -z "$expires" ] || [ "$expires" -gt "$(date +%s)" ]; then
@@ -74,8 +77,9 @@ key_renew() {
         case $dead in *" $host "*) continue ;; esac
         home=$(mktemp -d)
         code=0
+        login_for "$url"
         curl --fail --silent --show-error --location --proto =https,http --connect-timeout 20 --max-time 60 \
-            --max-filesize 1000000 --output "$home/key" "$url" || code=$?
+            ${login[@]+"${login[@]}"} --max-filesize 1000000 --output "$home/key" "$url" || code=$?
         case $code in 6 | 7 | 28 | 35 | 60) dead+="$host " ;; esac # it does not answer: do not wait for it again
         if [ "$code" -eq 0 ] && gpg --batch --quiet --homedir "$home" --import "$home/key" && key_valid "$home" "$fingerprint"; then
             gpg --batch --homedir "$home" --armor --export "$fingerprint" | write "$path"

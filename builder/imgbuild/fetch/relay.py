@@ -1,0 +1,78 @@
+"""A server on the loopback interface in place of a mirror that asks for a login or is signed by the site's authority.
+
+debootstrap fetches with wget, which would have to be given the login in a command line, and knows the host's
+authorities alone.
+"""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from imgbuild.fetch.failure import Failure
+from imgbuild.fetch.limits import Limits
+
+_PASSED = ("Content-Type", "Last-Modified")
+
+
+@contextmanager
+def relayed(base: str) -> Iterator[str]:
+    """The address at which everything below ``base`` is served, on 127.0.0.1."""
+    with _Server(base) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    block_on_close = False
+
+    def __init__(self, base: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.base = base.rstrip("/")
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: a client that goes away is not an error."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        """The file of the mirror."""
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        """Whether the mirror has it."""
+        self._answer()
+
+    def _answer(self) -> None:
+        from imgbuild.fetch.exchange import exchange
+
+        sent = False
+        try:
+            with exchange(self.command, self.server.base + self.path, {}, Limits()) as reply:
+                self.send_response(reply.status)
+                for name in _PASSED:
+                    if name in reply.headers:
+                        self.send_header(name, reply.headers[name])
+                if reply.length is not None:
+                    self.send_header("Content-Length", str(reply.length))
+                self.end_headers()
+                sent = True
+                for block in reply.blocks() if self.command == "GET" else ():
+                    self.wfile.write(block)
+        except Failure as error:
+            # After the head the connection just ends: the length tells that something is missing.
+            if not sent:
+                with suppress(OSError):
+                    self.send_error(502, str(error))
+
+    def log_message(self, *args: object) -> None:
+        """Nothing."""
