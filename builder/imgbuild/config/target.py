@@ -86,6 +86,7 @@ class Paths(Model):
 class Services(Model):
     """systemd units by purpose.
 
+    ``crash_dump`` needs memory that only the kernel argument crashkernel= reserves, and fails without it;
     ``ntp_rivals`` also set the clock, against chrony; ``updaters`` fetch from the package mirrors by themselves: they
     fail on a node without mirrors, and hold the package manager's lock on others.
     """
@@ -95,6 +96,7 @@ class Services(Model):
     ssh: str
     firewall: list[str]
     updaters: list[str]
+    crash_dump: list[str]
 
 
 class KernelFacts(Model):

@@ -34,7 +34,7 @@ _known: Logins = {}
 @contextmanager
 def logged_in(logins: Logins) -> Iterator[None]:
     """Use ``logins`` for the requests of all threads until the end of the block."""
-    global _known  # noqa: PLW0603 - downloads run in threads, which have no context of their own
+    global _known  # downloads run in threads, which have no context of their own
     before, _known = _known, logins
     try:
         yield

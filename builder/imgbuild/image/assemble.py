@@ -78,6 +78,8 @@ def assemble(
                 lay(root, tree, epoch)
                 enable_units(root, tree)
                 configure(root, layout)
+                for path in grub.drop_extras(root, layout.boot):
+                    steps.note(f"removed {path} of the base: it adds to the boot menu, and can change what starts")
                 boot = boot_files(root, layout, kernel_args)
             if preload is not None:
                 with steps.step("Add the container images"):

@@ -208,6 +208,8 @@ def _mask(resolved: Resolved) -> Iterator[str]:
     profile, target = resolved.profile, resolved.target
     yield from target.services.ntp_rivals
     yield from target.services.updaters
+    if not any(argument.startswith("crashkernel=") for argument in profile.kernel.arguments):
+        yield from target.services.crash_dump
     if profile.firewall.disabled:
         yield from target.services.firewall
     if not profile.swap.enabled:

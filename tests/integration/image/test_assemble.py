@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.config.target import Firmware
+from imgbuild.config.target import Firmware, load_target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.drivers import BootDrivers
 from imgbuild.image.assemble import assemble
+from imgbuild.image.disk.grub import drop_extras
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.disk.partition import read_table
 from imgbuild.image.proof.bootproof import prove
@@ -38,6 +39,19 @@ def _debugfs(disk: Path, offset: int, command: str) -> str:
 def _raw(image: Path, target: Path) -> Path:
     subprocess.run(["qemu-img", "convert", "-O", "raw", image, target], check=True)
     return target
+
+
+def test_what_a_base_adds_to_the_boot_menu_is_removed(tmp_path: Path) -> None:
+    boot = load_target("centos8").boot
+    assert drop_extras(tmp_path, boot) == []
+    for folder in ("boot/grub2", "boot/efi/EFI/centos"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "custom.cfg").write_text("set default=5\n")
+        (tmp_path / folder / "grub.cfg").touch()
+    (tmp_path / "boot/grub2/user.cfg").symlink_to("/boot/efi/EFI/centos/user.cfg")  # which is not there
+    found = drop_extras(tmp_path, boot)
+    assert found == ["/boot/grub2/custom.cfg", "/boot/grub2/user.cfg", "/boot/efi/EFI/centos/custom.cfg"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if not path.is_dir()) == ["grub.cfg", "grub.cfg"]
 
 
 @pytest.mark.parametrize("firmware", ["bios", "efi"])
@@ -128,6 +142,7 @@ import sys
 from pathlib import Path
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.assemble import assemble
+from imgbuild.image.disk.grub import drop_extras
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.render.nodefile import NodeTree

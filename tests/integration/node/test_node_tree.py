@@ -226,7 +226,11 @@ def test_masks() -> None:
     assert set(node_tree(found).mask) >= {"swap.target", "systemd-timesyncd.service"}
     found = resolved("debian12-efi", HOST, ["firewall.disabled=false", "swap.enabled=true"])
     services = found.target.services
-    assert set(node_tree(found).mask) == {*services.ntp_rivals, *services.updaters}
+    assert set(node_tree(found).mask) == {*services.ntp_rivals, *services.updaters, *services.crash_dump}
+    for name, dump in (("centos7-efi", "kdump.service"), ("debian12-efi", "kdump-tools.service")):
+        without = node_tree(resolved(name)).mask
+        reserved = node_tree(resolved(name, (), ["kernel.arguments=[quiet, crashkernel=256M]"])).mask
+        assert set(without) - set(reserved) == {dump}
 
 
 @pytest.mark.parametrize(

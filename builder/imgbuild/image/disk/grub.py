@@ -15,12 +15,16 @@ from pathlib import Path
 from imgbuild.config.target import Boot
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.disk.layout import DiskLayout
+from imgbuild.image.overlay import inside
 from imgbuild.image.sizes import MIB, SECTOR
 from imgbuild.image.tool import run
 
 _FORMATS = {"bios": "i386-pc", "efi": "x86_64-efi"}
 _SCRATCH = ".imgbuild-grub"
 _KERNEL = "usr/share/imgbuild/kernel"
+# What grub-mkconfig's menus read beside themselves, from the first kernel update on (util/grub.d/41_custom.in, EL's
+# 01_users): entries, another default, a password.
+_EXTRAS = ("custom.cfg", "user.cfg")
 
 # Offsets in boot.img and diskboot.img (grub-core/boot/i386/pc/{boot,diskboot}.S, include/grub/i386/pc/boot.h).
 _KERNEL_SECTOR = 0x5C
@@ -71,6 +75,18 @@ def install_files(root: Path, layout: DiskLayout, core: bytes) -> None:
         if path.suffix in {".mod", ".lst", ".img"} and not path.name.startswith(("cdboot", "pxeboot", "lnxboot")):
             shutil.copyfile(path, target / path.name)
     (target / ("core.img" if layout.firmware == "bios" else "core.efi")).write_bytes(core)
+
+
+def drop_extras(root: Path, boot: Boot) -> list[str]:
+    """Remove the base's additions to the boot menu, which could start something else; the paths of what there was."""
+    found = []
+    for folder in (boot.grub_dir, boot.signed_efi):
+        for name in _EXTRAS if folder is not None else ():
+            path = inside(root, f"{folder}/{name}")
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+                found.append(f"{folder}/{name}")
+    return found
 
 
 def write_boot_sector(disk: Path, root: Path, layout: DiskLayout, core: bytes) -> None:

@@ -10,4 +10,4 @@ ln -sfnT ../libexec/imgbuild/status /usr/bin/imgbuild-status
 mkdir -p /usr/bin
 ln -sfnT ../libexec/imgbuild/verify /usr/bin/imgbuild-verify
 systemctl enable chrony.service imgbuild-rp-filter.service imgbuild-disks.service stargz-snapshotter.service containerd.service buildkit.service kubelet.service imgbuild-firstboot.timer imgbuild-upkeep.timer imgbuild-report.timer
-systemctl mask systemd-timesyncd.service ntpsec.service apt-daily.timer apt-daily-upgrade.timer nftables.service ufw.service swap.target
+systemctl mask systemd-timesyncd.service ntpsec.service apt-daily.timer apt-daily-upgrade.timer kdump-tools.service nftables.service ufw.service swap.target
