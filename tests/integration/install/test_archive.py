@@ -462,3 +462,30 @@ def test_kubernetes_as_pinned_binaries(room: Room, mirror: Mirror) -> None:
     mirror.asked.clear()
     assert room.step("50-kubernetes").returncode == 0
     assert not mirror.asked
+
+
+def test_a_program_of_kubernetes_in_an_archive(room: Room, mirror: Mirror) -> None:
+    """cri-tools has no other form; run again, nothing is fetched, and another archive takes its place."""
+    program = b"#!/bin/sh\necho v1.35.8\n"
+    (mirror.folder / "program").write_bytes(program)
+
+    def rows(archive: bytes) -> tuple[str, ...]:
+        (mirror.folder / "crictl.tar.gz").write_bytes(archive)
+        names = [(name, "program", program) for name in ("kubelet", "kubeadm", "kubectl")]
+        every = [*names, ("crictl", "crictl.tar.gz", archive)]
+        text = ", ".join(
+            f"{name}: {{urls: ['{mirror.url}/{file}'], sha256: {hashlib.sha256(data).hexdigest()}}}"
+            for name, file, data in every
+        )
+        return ("kubernetes.source=binaries", f"kubernetes.binaries={{{text}}}")
+
+    for words in (b"echo one", b"echo two"):
+        content = b"#!/bin/sh\n" + words + b"\n"
+        room.lay(tree("debian12-efi", sets=rows(archive({"crictl": content}))))
+        done = room.step("50-kubernetes")
+        assert done.returncode == 0, done.stderr
+        there = room.upper / "usr/local/bin/crictl"
+        assert there.read_bytes() == content and there.stat().st_mode & 0o777 == 0o755
+        mirror.asked.clear()
+        assert room.step("50-kubernetes").returncode == 0
+        assert not mirror.asked

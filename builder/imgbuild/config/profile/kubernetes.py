@@ -61,7 +61,8 @@ class Kubernetes(Model):
     binaries: Annotated[
         dict[Literal["kubeadm", "kubelet", "kubectl", "crictl"], Binary],
         Setting(
-            "Files for `source: binaries`. NAME is kubeadm, kubelet, kubectl or crictl.",
+            "Files for `source: binaries`, or tar.gz archives with the program at their top. NAME is kubeadm, kubelet, "
+            "kubectl or crictl. [`imgbuild lock`](../how-to/lock.md) finds them.",
             example={"kubectl": {"urls": ["file:///srv/files/kubectl"], "sha256": "0" * 64}},
         ),
     ]
