@@ -23,12 +23,11 @@ from imgbuild.config.lock import COMPONENTS, FORMAT, Component, ImagePin, Lock, 
 from imgbuild.config.lock_file import lock_path, lock_text, read_lock
 from imgbuild.diagnostics.errors import HostError, ImgbuildError, InvalidInput, UsageError
 from imgbuild.diagnostics.findings import Findings, Mark
-from imgbuild.diagnostics.progress import Steps
-from imgbuild.facts.images import addresses, images
+from imgbuild.facts.images import images, sources
 from imgbuild.facts.locked import updated, version_of
 from imgbuild.facts.node_settings import settle
 from imgbuild.facts.outside import Need, needs
-from imgbuild.fetch.pin import Outcome, pin
+from imgbuild.fetch.pin import Pulled, pin
 from imgbuild.outputs.tree import OutFile, replace_file
 
 _ALL = "all"
@@ -74,8 +73,9 @@ def _lock(says: Says, given: Given, cluster: Path | None, updates: Sequence[str]
     wanted = _images(loaded, cluster, findings)
     if findings.errors:
         raise InvalidInput(findings)
-    anew = _anew(asked.names, every, wanted)
-    found = _pinned(every, wanted, before, anew, says.steps())
+    again = _again(asked.names, every, wanted)
+    with says.steps().step(f"Pin {len(every)} files and {len(wanted)} images"):
+        found = pin(loaded.profile, every, wanted, before.files, before.images, again)
     if found.failures:
         for name, error in sorted(found.failures.items()):
             says.error(ImgbuildError(f"{name}: {error}", error.hint))
@@ -153,27 +153,22 @@ def _chosen(loaded: Loaded, before: Section, versions: Mapping[Component, str], 
     return out
 
 
-def _images(loaded: Loaded, cluster: Path | None, findings: Findings) -> dict[str, Sequence[str]]:
-    """The images of all nodes, each with the addresses of its registries."""
+def _images(loaded: Loaded, cluster: Path | None, findings: Findings) -> dict[str, Pulled]:
+    """The images of all nodes by their references, each with the addresses of its registries."""
     read = load_cluster(cluster, findings) if cluster is not None else None
     nodes, layered = (read.cluster, read.layered) if read is not None else (DEFAULT, None)
     settled = settle(loaded, nodes, layered, findings)
     profiles = [settled.resolved, *(own.resolved for own in settled.own)]
-    return {image.name: addresses(one.profile, image) for one in profiles for image in images(one, nodes)}
+    return {
+        image.reference: Pulled(image, sources(one.profile, image)) for one in profiles for image in images(one, nodes)
+    }
 
 
-def _anew(names: frozenset[str], every: Sequence[Need], wanted: Mapping[str, object]) -> frozenset[str]:
+def _again(names: frozenset[str], every: Sequence[Need], wanted: Mapping[str, object]) -> frozenset[str]:
     """The pins that `--update` names; a component may have several."""
     if _ALL in names:
         return frozenset((*(need.name for need in every), *wanted))
     return names | {need.name for need in every if need.component in names}
-
-
-def _pinned(
-    every: Sequence[Need], wanted: Mapping[str, Sequence[str]], before: Section, anew: frozenset[str], steps: Steps
-) -> Outcome:
-    with steps.step(f"Pin {len(every)} files and {len(wanted)} images"):
-        return pin(every, wanted, before.files, before.images, anew)
 
 
 def _tell(says: Says, path: Path, before: Section, now: Section) -> None:

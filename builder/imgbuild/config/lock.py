@@ -85,6 +85,10 @@ class ImagePin(Model):
         _Digest,
         Setting("The digest of its manifest, or of the index for all architectures.", example=f"sha256:{'0' * 64}"),
     ]
+    size: Annotated[
+        Annotated[int, Field(ge=0, le=64 << 30)] | None,
+        Setting("Size of its layers for amd64, as they are fetched.", unit="bytes", example=1),
+    ] = None
     obtained: Annotated[
         Literal["registry"], Setting("`registry`: the tag in the registry had this digest when the lock was made.")
     ]

@@ -83,14 +83,14 @@ def check_images(pinned: Pinned, images: Sequence[Image], findings: Findings) ->
     """Findings about images that are not pinned, and about pins that nothing uses."""
     section, at = pinned.section, ("profiles", pinned.name)
     for in_cluster_file in (False, True):
-        names = [image.name for image in images if image.in_cluster_file is in_cluster_file]
+        names = [image.reference for image in images if image.in_cluster_file is in_cluster_file]
         missing = [name for name in names if name not in section.images]
         if missing:
             findings.add(
                 "IB814", f"images that are not pinned: {few(missing, 4)}", key=format_path((*at, "images")),
                 mark=pinned.mark("images"), hint=f"run {pinned.again}", lesser=in_cluster_file,
             )  # fmt: skip
-    wanted = {image.name for image in images}
+    wanted = {image.reference for image in images}
     spare = [name for name in section.images if name not in wanted]
     used = {need.name for need in pinned.needs}
     spare += [name for name in section.files if name not in used]

@@ -10,12 +10,14 @@ from urllib.parse import urljoin
 
 import yaml
 
+from imgbuild.config.profile import Server
 from imgbuild.facts.outside import Chart
+from imgbuild.facts.registries import source
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.publisher import text_at
-from imgbuild.fetch.registry import manifest
+from imgbuild.fetch.registry import AnswerError, Registries
 
 _INDEX = Limits(total_seconds=600.0, max_bytes=128 << 20, tries=3)
 """Indexes grow with every release: some have tens of megabytes."""
@@ -36,7 +38,8 @@ class Found:
 class Charts:
     """Repositories, each asked once. Threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, registries: Registries) -> None:
+        self._registries = registries
         self._lock = threading.Lock()
         self._indexes: dict[str, Any] = {}
 
@@ -47,7 +50,7 @@ class Charts:
             FetchError: the repository does not answer, or has no such chart or version.
             HostError: skopeo is needed and is not installed.
         """
-        return self._in_index(chart, version) if chart.name else _in_registry(chart.repository, version)
+        return self._in_index(chart, version) if chart.name else self._in_registry(chart, version)
 
     def _in_index(self, chart: Chart, version: str) -> Found:
         address = f"{chart.repository.rstrip('/')}/index.yaml"
@@ -73,6 +76,21 @@ class Charts:
             f"{shown(address)} has no version {version} of the chart {chart.name}", f"its first ones are {newest}"
         )
 
+    def _in_registry(self, chart: Chart, version: str) -> Found:
+        """A chart is an artifact with one layer, the archive. + is not a character of tags and becomes _ (helm.sh)."""
+        host, _, path = chart.repository.removeprefix("oci://").partition("/")
+        tag, place = version.replace("+", "_"), source(Server(url=f"https://{host}"))
+        try:
+            found = json.loads(self._registries.manifest(place, f"{path}:{tag}"))
+            layers = [layer for layer in found["layers"] if layer["mediaType"] == _CONTENT]
+            digest, size = str(layers[0]["digest"]), int(layers[0]["size"])
+        except AnswerError as error:
+            raise FetchError(f"{host}: {error}", "check the chart's address, its version and the login") from error
+        except (ValueError, TypeError, KeyError, IndexError):
+            raise FetchError(f"{host}/{path}:{tag} is not a chart", "check the chart's address") from None
+        at = f"{place.url}/v2/{path}"
+        return Found((f"{at}/blobs/{digest}",), digest.removeprefix("sha256:"), size, f"{at}/manifests/{tag}")
+
 
 def _entries(address: str) -> Any:
     text = text_at(address, _INDEX)
@@ -84,18 +102,3 @@ def _entries(address: str) -> Any:
     if not isinstance(entries, dict):
         raise FetchError(f"{shown(address)} is not the index of a chart repository", "check the repository's address")
     return entries
-
-
-def _in_registry(repository: str, version: str) -> Found:
-    """A chart is an OCI artifact with one layer, the archive; + is not a character of tags and becomes _ (helm.sh)."""
-    name = f"{repository.removeprefix('oci://')}:{version.replace('+', '_')}"
-    host, _, path = name.partition("/")
-    raw, address = manifest(name, [f"https://{host}"])
-    try:
-        layers = [layer for layer in json.loads(raw)["layers"] if layer["mediaType"] == _CONTENT]
-        digest, size = str(layers[0]["digest"]), int(layers[0]["size"])
-    except (ValueError, TypeError, KeyError, IndexError):
-        raise FetchError(f"{name} is not a chart", "check the chart's address") from None
-    place = f"{address}/v2/{path.rpartition(':')[0]}"
-    tag = path.rpartition(":")[2]
-    return Found((f"{place}/blobs/{digest}",), digest.removeprefix("sha256:"), size, f"{place}/manifests/{tag}")

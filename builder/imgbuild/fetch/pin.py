@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from imgbuild.config.lock import ImagePin, Pin
+from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import format_path
+from imgbuild.facts.images import Image
 from imgbuild.facts.outside import Need
+from imgbuild.facts.registries import Source
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.charts import Charts
 from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.images import find
 from imgbuild.fetch.publisher import published, seen_at, size_at, text_at
-from imgbuild.fetch.registry import digest
+from imgbuild.fetch.registry import Registries, registries
 
 T = TypeVar("T")
 P = TypeVar("P", Pin, ImagePin)
@@ -36,29 +40,38 @@ class Outcome:
     failures: Mapping[str, HostError]
 
 
+@dataclass(frozen=True)
+class Pulled:
+    """An image, and where nodes request it."""
+
+    image: Image
+    sources: Sequence[Source]
+
+
 def pin(
+    profile: Profile,
     needs: Sequence[Need],
-    images: Mapping[str, Sequence[str]],
+    images: Mapping[str, Pulled],
     old_files: Mapping[str, Pin],
     old_images: Mapping[str, ImagePin],
-    anew: Set[str],
+    again: Set[str],
 ) -> Outcome:
-    """Pin files and images (by name, with the addresses of their registries).
+    """Pin files and images (by their references). ``profile`` has the logins and authorities of registries.
 
-    ``anew``: names whose old pin is not kept.
+    ``again``: names whose old pin is not kept.
     """
-    charts = Charts()
-    files = {need.name: old for need in needs if (old := _kept(need, old_files, anew)) is not None}
-    kept = {name: old_images[name] for name in images if name in old_images and name not in anew}
+    files = {need.name: old for need in needs if (old := _kept(need, old_files, again)) is not None}
+    kept = {name: old_images[name] for name in images if name in old_images and name not in again}
     failures: dict[str, HostError] = {}
+    with registries(profile) as asked, ThreadPoolExecutor(_AT_ONCE) as pool:
+        charts = Charts(asked)
 
-    def file(need: Need) -> Callable[[], Pin]:
-        return lambda: pinned(need, charts)
+        def file(need: Need) -> Callable[[], Pin]:
+            return lambda: pinned(need, charts)
 
-    def image(name: str) -> Callable[[], ImagePin]:
-        return lambda: _image(name, images[name])
+        def image(name: str) -> Callable[[], ImagePin]:
+            return lambda: _image(images[name], asked)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
         new_files = {need.name: pool.submit(_or_error, file(need)) for need in needs if need.name not in files}
         new_images = {name: pool.submit(_or_error, image(name)) for name in images if name not in kept}
         for name, found in new_files.items():
@@ -82,10 +95,10 @@ def _sort(name: str, found: P | HostError, pins: dict[str, P], failures: dict[st
         pins[name] = found
 
 
-def _kept(need: Need, old: Mapping[str, Pin], anew: Set[str]) -> Pin | None:
+def _kept(need: Need, old: Mapping[str, Pin], again: Set[str]) -> Pin | None:
     """The pin that is there already, with the profile's mirrors of today; None if it has to be made."""
     found = old.get(need.name)
-    if found is None or need.name in anew or (found.kind, found.version) != (need.kind, need.version):
+    if found is None or need.name in again or (found.kind, found.version) != (need.kind, need.version):
         return None
     if need.sha256 not in (None, found.sha256) or (need.containerd_from is not None and found.containerd is None):
         return None
@@ -182,6 +195,7 @@ def _containerd(address: str) -> str:
     return found[1]
 
 
-def _image(name: str, addresses: Sequence[str]) -> ImagePin:
-    found, address = digest(name, addresses)
-    return ImagePin.model_validate({"digest": found, "obtained": "registry", "registry": address})
+def _image(pulled: Pulled, asked: Registries) -> ImagePin:
+    found = find(asked, pulled.image, pulled.sources)
+    fields = {"digest": found.digest, "size": found.size, "obtained": "registry", "registry": found.source.url}
+    return ImagePin.model_validate(fields)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 import subprocess
@@ -14,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from imgbuild.config.profile import Login, Profile, Server
+from imgbuild.config.profile import Login, Profile
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.facts.images import Image
-from imgbuild.facts.registries import Source, authorities, logins, source
+from imgbuild.facts.registries import Source, authorities, logins
 
 _SECONDS = 60
 """The time limit for one manifest from one registry."""
@@ -113,34 +111,6 @@ class Registries:
         if done.returncode:
             raise AnswerError(_reason(done.stderr.decode(errors="replace")))
         return done.stdout
-
-
-def digest(name: str, addresses: Sequence[str]) -> tuple[str, str]:
-    """The digest of an image's manifest or index, and the first address that has the image (`manifest`)."""
-    found, address = manifest(name, addresses)
-    return f"sha256:{hashlib.sha256(found).hexdigest()}", address
-
-
-def manifest(name: str, addresses: Sequence[str]) -> tuple[bytes, str]:
-    """An image's manifest or index, as the registry sends it, and the first address that has the image.
-
-    Args:
-        name: registry, path and tag, as containerd would request it.
-        addresses: URLs of registries, in the order to try them. The logins are the user's own.
-
-    Raises:
-        ImageMissingError: no address has the image; each one's answer is in the message.
-        HostError: skopeo is not installed.
-    """
-    asked, image = Registries(Path(), frozenset(), frozenset()), Image(name, "", ())
-    answers = []
-    for address in addresses:
-        one = source(Server(url=address))
-        try:
-            return asked.manifest(one, f"{image.path}:{image.tag or 'latest'}"), address
-        except AnswerError as error:
-            answers.append(f"{one.host}: {error}")
-    raise ImageMissingError("; ".join(answers), "check the image's name and the mirror's address")
 
 
 @contextmanager

@@ -16,8 +16,11 @@ from imgbuild.config.data import versions
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.facts import outside
+from imgbuild.facts.images import Image
+from imgbuild.facts.registries import Source
 from imgbuild.fetch import pin
-from imgbuild.fetch.registry import ImageMissingError
+from imgbuild.fetch.images import Blob, Found
+from imgbuild.fetch.registry import ImageMissingError, Registries
 from imgbuild.pipeline import Input, Request, prepare
 from tests.support.checking import ADMIN
 from tests.support.events import of_kind, result_of
@@ -26,13 +29,19 @@ from tests.support.publishers import Publishers, publishers, sha256
 NEWEST = {"helm": "4.3.0", "nerdctl": "2.3.5", "cilium": "1.19.6", "kubernetes": "1.35.8"}
 
 
+def there(asked: Registries, image: Image, places: Sequence[Source]) -> Found:
+    """An image that its registry has."""
+    root = Blob("application/vnd.oci.image.manifest.v1+json", f"sha256:{sha256(image.reference.encode())}", 100)
+    return Found(image, places[0], root, root, {}, (Blob("application/vnd.oci.image.layer", root.digest, 4096),))
+
+
 @pytest.fixture
 def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
     """The publishers, with the versions of the shipped profiles; registries that have every image; an empty folder."""
     monkeypatch.chdir(tmp_path)
     with publishers() as found:
         monkeypatch.setattr(outside, "versions", lambda name: found.origins() if name == "origins" else versions(name))
-        monkeypatch.setattr(pin, "digest", lambda name, places: (f"sha256:{sha256(name.encode())}", places[0]))
+        monkeypatch.setattr(pin, "find", there)
         found.helm(NEWEST["helm"])
         found.nerdctl(NEWEST["nerdctl"], "2.3.3")
         found.chart("cilium", NEWEST["cilium"])
@@ -178,10 +187,10 @@ def test_all_failures_are_told_at_once_and_nothing_is_written(
     before = Path("imgbuild.lock").read_bytes()
     servers.files = {}
 
-    def missing(name: str, places: Sequence[str]) -> tuple[str, str]:
+    def missing(asked: Registries, image: Image, places: Sequence[Source]) -> Found:
         raise ImageMissingError("no such manifest", "check the name")
 
-    monkeypatch.setattr(pin, "digest", missing)
+    monkeypatch.setattr(pin, "find", missing)
     done = lock("--update", "all", "--format", "json", code=3)
     errors = [each["message"] for each in of_kind("error", done.output)]
     assert len(errors) == 12 and result_of(done.output)["exit_code"] == 3

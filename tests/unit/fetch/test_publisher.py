@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,10 @@ from imgbuild.facts.outside import Chart
 from imgbuild.fetch.charts import Charts
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.publisher import checksum_in, published, seen_at, size_at
+from imgbuild.fetch.registry import Registries
 from tests.support.publishers import Publishers, publishers, sha256
 
+NONE = Registries(Path(), frozenset(), frozenset())
 A, B = "a" * 64, "B" * 64
 
 
@@ -87,7 +90,7 @@ def test_size_and_checksum_are_those_of_the_first_address_that_has_it(servers: P
 def test_a_chart_is_found_in_its_index(servers: Publishers) -> None:
     wanted = servers.chart("cilium", "1.19.6")
     servers.chart("cilium", "1.19.5", digest=False)
-    charts, chart = Charts(), Chart(f"{servers.url}/charts/", "cilium")
+    charts, chart = Charts(NONE), Chart(f"{servers.url}/charts/", "cilium")
     found = charts.find(chart, "1.19.6")
     assert (found.sha256, found.urls) == (wanted, (f"{servers.url}/charts/cilium-1.19.6.tgz",))
     assert charts.find(chart, "v1.19.5").sha256 is None
@@ -103,4 +106,4 @@ def test_a_chart_is_found_in_its_index(servers: Publishers) -> None:
 def test_what_is_no_index_is_an_error(servers: Publishers, text: bytes) -> None:
     servers.files["/charts/index.yaml"] = text
     with pytest.raises(FetchError, match="is not the index of a chart repository"):
-        Charts().find(Chart(f"{servers.url}/charts", "cilium"), "1.0.0")
+        Charts(NONE).find(Chart(f"{servers.url}/charts", "cilium"), "1.0.0")
