@@ -52,15 +52,9 @@ def _kubernetes(
     profile = resolved.profile
     yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(profile, cluster, node, where, secrets))
     if node == cluster.first:
-        init = kubeadm.init_yaml(resolved, everyone, cluster, node, where, secrets)
-        yield NodeFile("/etc/imgbuild/kubeadm-init.yaml", init, 0o600)
         yield from addons.files(profile)
-    for path, content in kubeadm.patches(resolved, everyone, node).items():
-        yield NodeFile(path, content, 0o600)
+    yield from kubeadm.files(resolved, everyone, cluster, node, where, secrets)
     if secrets is not None:
-        if where.endpoint is not None:
-            join = kubeadm.join_yaml(resolved, everyone, node, where, secrets)
-            yield NodeFile("/etc/imgbuild/kubeadm-join.yaml", join, 0o600)
         for name, text in secrets.files.items():
             if node.role == "control-plane" or name == "ca.crt":
                 mode = 0o600 if name.endswith(".key") else 0o644

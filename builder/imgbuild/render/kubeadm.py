@@ -5,7 +5,7 @@ Source: kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4, and cmd/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -19,6 +19,7 @@ from imgbuild.facts.kubeadm import COMPONENTS, FILES, mounted, patch_target, sec
 from imgbuild.facts.kubelet import PATCH, PATCHES, configuration, difference
 from imgbuild.facts.kubernetes_types import arguments, without_null
 from imgbuild.facts.resolved import Resolved
+from imgbuild.render.nodefile import NodeFile
 
 _CGROUP_V1 = """\
 # cgroup v1 by the profile's own wish (kubernetes.cgroup_v1: accept): from 1.35 on the kubelet refuses it unless
@@ -29,13 +30,31 @@ LIFETIME = "@TOKEN_TTL@"
 (``expires``) but never accepts it: it sets a default ``ttl`` first, and refuses both together (1.31 to 1.36)."""
 
 
-def init_yaml(
+INIT, JOIN = "/etc/imgbuild/kubeadm-init.yaml", "/etc/imgbuild/kubeadm-join.yaml"
+
+
+def files(
     resolved: Resolved, everyone: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
-) -> bytes:
-    """For `kubeadm init --config`, on the control plane that makes the cluster.
+) -> Iterator[NodeFile]:
+    """What kubeadm reads on a node, for root only. A cluster without an endpoint has no configuration to join it.
 
     The kubelets' configuration is that of ``everyone``: all nodes get it.
     """
+    patches = _patches(resolved, everyone, node)
+    # Both of kubeadm's kinds have it.
+    patched: dict[str, Any] = {"patches": {"directory": PATCHES}} if patches else {}
+    yield from (NodeFile(path, content, 0o600) for path, content in patches.items())
+    if node == cluster.first:
+        init = {**_init(resolved, node, secrets), **patched}
+        parts = (init, _cluster(resolved, cluster, where), configuration(everyone))
+        yield NodeFile(INIT, _document("init", resolved, *parts), 0o600)
+    if secrets is not None and where.endpoint is not None:
+        join = {**_join(resolved, node, where.endpoint, secrets), **patched}
+        yield NodeFile(JOIN, _document("join", resolved, join), 0o600)
+
+
+def _init(resolved: Resolved, node: Node, secrets: Secrets | None) -> dict[str, Any]:
+    """For `kubeadm init --config`, on the control plane that makes the cluster."""
     profile = resolved.profile
     kubernetes = profile.kubernetes
     init: dict[str, Any] = {
@@ -56,15 +75,13 @@ def init_yaml(
         ]
     if not kubernetes.kube_proxy:
         init["skipPhases"] = ["addon/kube-proxy"]
-    if patches(resolved, everyone, node):
-        init["patches"] = {"directory": PATCHES}
     timeouts = section(profile, "timeouts")
     if timeouts:
         init["timeouts"] = timeouts
-    return _document("init", resolved, init, _cluster(resolved, cluster, where), configuration(everyone))
+    return init
 
 
-def patches(resolved: Resolved, everyone: Resolved, node: Node) -> dict[str, bytes]:
+def _patches(resolved: Resolved, everyone: Resolved, node: Node) -> dict[str, bytes]:
     """kubeadm's patches on a node by path: the user's, and what the kubelet's configuration has of its own."""
     out = {
         f"{PATCHES}/{name}": text.encode()
@@ -75,18 +92,15 @@ def patches(resolved: Resolved, everyone: Resolved, node: Node) -> dict[str, byt
     return {PATCH: _dumped(own), **out} if own else out
 
 
-def join_yaml(resolved: Resolved, everyone: Resolved, node: Node, where: Reach, secrets: Secrets) -> bytes:
-    """For `kubeadm join --config`. A control plane already has the cluster's CAs in /etc/kubernetes/pki.
-
-    A cluster without an endpoint has none.
-    """
+def _join(resolved: Resolved, node: Node, endpoint: str, secrets: Secrets) -> dict[str, Any]:
+    """For `kubeadm join --config`. A control plane already has the cluster's CAs in /etc/kubernetes/pki."""
     profile = resolved.profile
     limit = "5m0s"
     v1beta3 = _api(resolved).endswith("v1beta3")
     discovery: dict[str, Any] = {
         "bootstrapToken": {
             "token": secrets.bootstrap_token,
-            "apiServerEndpoint": where.endpoint,
+            "apiServerEndpoint": endpoint,
             "caCertHashes": [secrets.ca_hash],
         }
     }
@@ -102,9 +116,7 @@ def join_yaml(resolved: Resolved, everyone: Resolved, node: Node, where: Reach, 
         join["timeouts"] = {"discovery": limit, **section(profile, "timeouts")}
     if node.role == "control-plane":
         join["controlPlane"] = {"localAPIEndpoint": _local(profile, node)}
-    if patches(resolved, everyone, node):
-        join["patches"] = {"directory": PATCHES}
-    return _document("join", resolved, join)
+    return join
 
 
 def _document(verb: str, resolved: Resolved, *parts: dict[str, Any]) -> bytes:

@@ -25,7 +25,7 @@ from imgbuild.config.secrets import Secrets, make
 from imgbuild.facts.bootstrap_token import secret_text
 from imgbuild.facts.endpoint import reach
 from imgbuild.outputs import manifest
-from imgbuild.render.kubeadm import init_yaml
+from imgbuild.render.kubeadm import INIT, files
 from tests.support.checking import ADMIN
 from tests.support.cluster.programs import programs
 from tests.support.events import findings_of, result_of
@@ -130,7 +130,8 @@ def test_kubectl_reads_every_value_as_text(word: str, fresh: Secrets, tmp_path: 
 def test_first_boot_makes_the_same_token(fresh: Secrets) -> None:
     """kubeadm init's bootstrapTokens and the Secret say the same, so that it is one token however it came."""
     given, cluster = resolved("debian12-efi", "baked"), cluster_of(DHCP)
-    text = init_yaml(given, given, cluster, DHCP, reach(given.profile, cluster), fresh).decode()
+    made_of = files(given, given, cluster, DHCP, reach(given.profile, cluster), fresh)
+    text = {file.path: file.content for file in made_of}[INIT]
     (made,) = next(d for d in yaml.safe_load_all(text) if d["kind"] == "InitConfiguration")["bootstrapTokens"]
     data = yaml.safe_load(secret_text(fresh))["stringData"]
     assert data["description"] == made["description"]
