@@ -186,8 +186,10 @@ class Cluster(Model):
     ] = 7443
     balancer_image: Annotated[
         PinnedImage,
-        Setting("Image of haproxy.", example="registry.example.com/library/haproxy:3.2.4-alpine", scope="cluster"),
-    ] = "docker.io/library/haproxy:3.2.4-alpine"
+        Setting("Image of haproxy.", example="registry.example.com/library/haproxy:3.2.21-alpine", scope="cluster"),
+    ] = "docker.io/library/haproxy:3.2.21-alpine"
+    # docker-library/haproxy, versions.json and 3.2/alpine/Dockerfile (5f3b2c8, 2026-07-03), whose
+    # generate-stackbrew-library.sh names the tag. 3.2 is fixed until 2030-04 (endoflife.date).
     token_ttl: Annotated[
         str,
         duration("1h", "90d"),
