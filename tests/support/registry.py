@@ -115,18 +115,18 @@ def push_index(port: int, name: str, archives: dict[str, Path]) -> str:
 
 @dataclass(frozen=True)
 class Authority:
-    """An authority of one's own and a server certificate for 127.0.0.1 that it signed."""
+    """An authority of one's own and a server certificate that it signed."""
 
     certificate: str
     server: Path
     key: Path
 
 
-def authority(folder: Path) -> Authority:
-    """A new one."""
+def authority(folder: Path, *hosts: str) -> Authority:
+    """A new one, with a certificate for ``hosts``, by default 127.0.0.1."""
     folder.mkdir()
     now = datetime.datetime.now(datetime.UTC)
-    names = {"ca": "imgbuild test CA", "server": "127.0.0.1"}
+    names = {"ca": f"imgbuild test CA {folder.name}", "server": "a server"}
     keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in names}
     subject = {name: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for name, text in names.items()}
 
@@ -137,14 +137,15 @@ def authority(folder: Path) -> Authority:
         builder = builder.not_valid_after(now + datetime.timedelta(days=2)).add_extension(extension, critical=True)
         return builder.sign(keys["ca"], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    own: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]
+    alternative = x509.SubjectAlternativeName(own or [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     (folder / "server.crt").write_bytes(signed("server", alternative))
     secret = keys["server"].private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     (folder / "server.key").write_bytes(secret)
-    own = signed("ca", x509.BasicConstraints(ca=True, path_length=0)).decode()
-    return Authority(own, folder / "server.crt", folder / "server.key")
+    ca = signed("ca", x509.BasicConstraints(ca=True, path_length=0)).decode()
+    return Authority(ca, folder / "server.crt", folder / "server.key")
 
 
 @dataclass

@@ -3,13 +3,17 @@
 Programs read NO_PROXY differently. Go (golang.org/x/net/http/httpproxy, proxy.go): names, which include their
 subdomains; with a leading dot the subdomains alone; addresses; networks in CIDR form. curl before 7.86 (lib/url.c,
 check_noproxy), and so yum and dnf: names and their subdomains, with or without the dot, and single addresses; it knows
-no networks. apt (methods/http.cc, CheckDomainList): ends of names. So every known address is listed by itself.
+no networks. apt (methods/http.cc, CheckDomainList): ends of names. So every address is listed by itself that a program
+of a node asks for.
+
+A worker is none of these: its network is listed, and a new one changes no other node's seed. Kubespray's
+no_proxy_exclude_workers is for the same: a changed list restarts containerd on all nodes.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -20,8 +24,6 @@ from imgbuild.facts.endpoint import Reach
 
 METADATA = "169.254.169.254"
 """Where clouds serve their metadata: link-local, and no proxy can reach it."""
-MOST_NODES = 100
-"""Of more nodes the workers' networks are listed: one variable has at most 128 KiB (execve(2), MAX_ARG_STRLEN)."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "127.0.0.0/8")
 
 
@@ -29,7 +31,7 @@ def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
     """The parts of NO_PROXY for nodes with this profile, without duplicates."""
     found = [*_LOOPBACK, METADATA]
     for node in cluster.nodes:
-        if len(cluster.nodes) <= MOST_NODES or node.role == "control-plane":
+        if node.role == "control-plane":
             found += [node.name, *(_interface(written)[0] for written in _static(node))]
         else:
             found += (_interface(written)[1] for written in _static(node))
@@ -43,7 +45,8 @@ def no_proxy(profile: Profile, cluster: Cluster, where: Reach) -> list[str]:
         found += map(str, (*networks(kubernetes.pod_cidr), *networks(kubernetes.service_cidr)))
         found += [".svc", f".{kubernetes.dns_domain}"]
     found = list(dict.fromkeys([*found, *profile.proxy.no_proxy]))
-    return list(dict.fromkeys([*found, *_named(found, _urls(profile.model_dump()))]))
+    names = {node.name for node in cluster.nodes}
+    return list(dict.fromkeys([*found, *_named(found, names, _urls(profile.model_dump()))]))
 
 
 def _static(node: Node) -> list[str]:
@@ -71,12 +74,15 @@ def _urls(value: object) -> Iterator[str]:
         yield value
 
 
-def _named(found: Iterable[str], urls: Iterable[str]) -> Iterator[str]:
-    """The hosts of ``urls`` that are addresses in one of the networks: for programs that know no networks."""
+def _named(found: Iterable[str], names: Collection[str], urls: Iterable[str]) -> Iterator[str]:
+    """The hosts of ``urls`` that are nodes, or addresses in one of the networks: for programs that know no networks."""
     known = [ipaddress.ip_network(part) for part in found if "/" in part]
     for url in urls:
+        host = urlsplit(url).hostname or ""
+        if host in names:
+            yield host
         try:
-            address = ipaddress.ip_address(urlsplit(url).hostname or "")
+            address = ipaddress.ip_address(host)
         except ValueError:
             continue
         if any(address.version == network.version and address in network for network in known):

@@ -8,7 +8,7 @@ from imgbuild.config.certificates import split
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.profile import Profile
 from imgbuild.config.profile.site import has_login
-from imgbuild.facts.endpoint import Reach
+from imgbuild.facts.endpoint import Reach, own_address
 from imgbuild.facts.no_proxy import no_proxy
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, SeedFiles
@@ -20,6 +20,7 @@ SYSTEM = "etc/systemd/system"
 _ANCHORS = {"el": "/etc/pki/ca-trust/source/anchors", "debian": "/usr/local/share/ca-certificates"}
 _UPDATE = {"el": "update-ca-trust", "debian": "update-ca-certificates --fresh"}
 _HOSTS = "/etc/imgbuild/hosts"
+_OWN = "/etc/imgbuild/proxy-own"
 
 
 def proxy_variables(profile: Profile, without: list[str]) -> dict[str, str]:
@@ -41,7 +42,9 @@ def proxy_files(resolved: Resolved, cluster: Cluster, node: Node, where: Reach) 
     variables = proxy_variables(profile, no_proxy(profile, cluster, where))
     login = any(has_login(url) for url in (profile.proxy.http, profile.proxy.https) if url)
     content = render("node", f"{PROXY[1:]}.j2", variables=variables)
-    yield SeedFiles([NodeFile(PROXY, content, 0o600 if login else 0o644)])
+    # The script's text, not a file: it also runs for the last time, when the files of the seed are gone.
+    own = [static("node", _OWN[1:]).decode()] if profile.kubernetes.enabled and not own_address(profile, node) else []
+    yield SeedFiles([NodeFile(PROXY, content, 0o600 if login else 0o644)], own)
     yield SeedFiles([_plain("etc/profile.d/imgbuild-proxy.sh"), _plain("etc/sudoers.d/60-imgbuild-proxy", 0o440)])
     for unit in proxy_units(resolved, where):
         drop_in = NodeFile(

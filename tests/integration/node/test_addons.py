@@ -16,6 +16,7 @@ STAGE = "firstboot.d/75-addons"
 STUB = r"""#!/bin/bash
 words="$*"
 printf '%s %s\n' "${0##*/}" "${words//$IMGBUILD_ROOT/}" >> "$WORLD/calls"
+printf '%s %s %s\n' "${0##*/}" "$1" "${https_proxy:-direct}" >> "$WORLD/ways"
 [ "${0##*/}" = helm ] || shift 4
 fails() {
     [ -s "$WORLD/fail/$1" ] || return 0
@@ -35,6 +36,7 @@ esac
 """
 CURL = r"""#!/bin/bash
 printf 'curl %s\n' "${@: -1}" >> "$WORLD/calls"
+printf 'curl %s %s\n' "$1" "${https_proxy:-direct}" >> "$WORLD/ways"
 while [ "$1" != --output ]; do shift; done
 if [ ! -e "$WORLD/web" ]; then
     echo "curl: (6) Could not resolve host: files.example.com" >&2
@@ -119,6 +121,16 @@ def test_all_kinds_in_their_order_once(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in values.iterdir()} == {0o600}
     assert (node.root / "etc/imgbuild/addons.conf").stat().st_mode & 0o777 == 0o600
     assert "s3cret" not in said + (node.root / "etc/imgbuild/addons.conf").read_text()
+
+
+def test_what_is_fetched_comes_through_the_proxy_and_the_cluster_is_reached_directly(tmp_path: Path) -> None:
+    node = Addons(tmp_path, MANIFEST, CHART, FETCHED)
+    node.write("etc/imgbuild/proxy.env", "https_proxy=http://proxy.example:3128\n")
+    node.stage()
+    ways = {tuple(line.split()) for line in (node.world / "ways").read_text().splitlines()}
+    fetched = {("helm", "pull"), ("curl", "--fail")}
+    assert {(program, word) for program, word, way in ways if way == "http://proxy.example:3128"} == fetched
+    assert ("helm", "upgrade", "direct") in ways and ("kubectl", "--kubeconfig", "direct") in ways
 
 
 def test_what_may_come_back_is_tried_again_from_there(tmp_path: Path) -> None:

@@ -127,6 +127,32 @@ def test_names_are_kept_in_etc_hosts(machine: Machine) -> None:
     assert (machine.root / "etc/hosts").read_text() == "127.0.0.1 localhost\n127.0.1.1 a\n"
 
 
+IP = """#!/bin/bash
+[ "$*" = "-o address show scope global" ] || exit 1
+echo "2: eth0    inet 10.0.2.15/24 brd 10.0.2.255 scope global dynamic eth0\\       valid_lft 8600sec"
+echo "2: eth0    inet6 fd00::15/64 scope global \\       valid_lft forever preferred_lft forever"
+"""
+
+
+def test_a_nodes_own_addresses_are_added_to_no_proxy(machine: Machine) -> None:
+    own, script = "/etc/imgbuild/proxy.env", static("node", "etc/imgbuild/proxy-own").decode()
+    (machine.bin / "ip").write_text(IP)
+    (machine.bin / "ip").chmod(0o755)
+    text = "https_proxy=http://bob:a%40b@proxy:3128\nNO_PROXY=localhost,10.0.2.1\nno_proxy=localhost,10.0.2.1\n"
+    machine.state("containerd.service", "active")
+    machine.seed({own: text}, {script: [own]}, {"containerd.service": [own]})
+    (machine.root / own[1:]).chmod(0o600)
+    assert machine.run() == ["daemon-reload", "restart containerd.service"]
+    place = machine.root / own[1:]
+    whole = text.replace("10.0.2.1\n", "10.0.2.1,10.0.2.15,fd00::15\n")
+    assert place.read_text() == whole and place.stat().st_mode & 0o777 == 0o600
+    for _ in range(2):  # the second boot finds the file changed, by this script
+        assert machine.run() == [] and place.read_text() == whole
+    machine.put("/var/lib/cloud/instance/cloud-config.txt", "hostname: a\n")
+    machine.run()
+    assert not place.exists()
+
+
 def test_a_later_seed_without_any_removes_everything_and_the_script(machine: Machine) -> None:
     machine.run()
     machine.put("/var/lib/cloud/instance/cloud-config.txt", "hostname: a\n")
@@ -136,7 +162,9 @@ def test_a_later_seed_without_any_removes_everything_and_the_script(machine: Mac
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
-@pytest.mark.parametrize("name", [SCRIPT[1:], "etc/imgbuild/hosts-update", "etc/profile.d/imgbuild-proxy.sh"])
+@pytest.mark.parametrize(
+    "name", [SCRIPT[1:], "etc/imgbuild/hosts-update", "etc/imgbuild/proxy-own", "etc/profile.d/imgbuild-proxy.sh"]
+)
 def test_shellcheck(name: str, tmp_path: Path) -> None:
     (tmp_path / "script").write_bytes(static("node", name))
     done = subprocess.run(["shellcheck", str(tmp_path / "script")], capture_output=True, text=True, check=False)

@@ -228,6 +228,11 @@ class Node:
             time.sleep(0.05)
         process.wait()
 
+    def inside(self, path: str) -> str:
+        """A path of its own as this process sees it, while it runs: /run and /tmp are not on its disk."""
+        assert self._space is not None, "the node is off"
+        return f"/proc/{self._space.pid}/root{path}"
+
     def exists(self, path: str) -> bool:
         return self.run("test", "-e", path).returncode == 0
 

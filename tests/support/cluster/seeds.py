@@ -9,8 +9,11 @@ from pathlib import Path
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.secrets import Secrets
 from imgbuild.render.cluster_files import seed_tree
+from imgbuild.render.node import node_tree
+from imgbuild.render.registries import AUTHORITIES
 from tests.support.cluster.ground import Node
 from tests.support.cluster.programs import HELM, KUBERNETES
+from tests.support.cri.pause_image import pause_image
 from tests.support.install.room import resolved
 from tests.support.places import ROOT
 
@@ -38,7 +41,18 @@ def image(node: Node) -> None:
         out.add(CHART, "cilium")
 
 
-def seed(node: Node, cluster: Cluster, secrets: Secrets, *sets: str, name: str = "") -> None:
+def containerd(node: Node, *sets: str) -> None:
+    """The host's containerd, with what an image of this profile has for it, and one image in an archive."""
+    found = resolved("debian12-bios", "distro-containerd", sets=(*_SETS, "containerd.snapshotter=native", *sets))
+    for file in node_tree(found).files:
+        if file.path.startswith(("/etc/containerd/", AUTHORITIES)):
+            node.write(file.path, file.content, file.mode)
+    node.write("/standin/containerd", "/usr/bin/containerd")
+    node.install(Path("/usr/bin/ctr"), "/usr/local/bin/ctr")
+    pause_image(node.upper / "usr/share/imgbuild/images/one.tar", "imgbuild.test/one:test")
+
+
+def seed(node: Node, cluster: Cluster, secrets: Secrets | None, *sets: str, name: str = "") -> None:
     """The node's part of the cluster file, rendered by imgbuild. ``name``: that of its group, if it has one."""
     found = resolved("debian12-bios", sets=(*_SETS, *sets))
     own = next(item for item in cluster.nodes if item.name == (name or node.name))

@@ -12,6 +12,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import reach
 from imgbuild.facts.no_proxy import no_proxy
 from imgbuild.pipeline import Input, Request, prepare
+from imgbuild.render.seed_files import CONF
 from tests.support.checking import ADMIN
 from tests.unit.checks.test_site import pem
 
@@ -25,7 +26,9 @@ nodes:
 """
 
 
-def given(folder: Path, mode: str = "baked", login: str = f"{LOGIN}@", base: str = "debian12-efi") -> Input:
+def given(
+    folder: Path, mode: str = "baked", login: str = f"{LOGIN}@", base: str = "debian12-efi", lab: str = LAB
+) -> Input:
     (folder / "url").write_text(f"http://{login}proxy.corp:3128\n")
     (folder / "ca.pem").write_text(pem("One") + pem("Two"))
     (folder / "node.yaml").write_text(
@@ -33,7 +36,7 @@ def given(folder: Path, mode: str = "baked", login: str = f"{LOGIN}@", base: str
         "trust: {certificates: [{file: ca.pem}]}\nhosts: {registry.corp: 10.20.0.5, gone.corp: null}\n"
         "containerd: {registries: {docker.io: {server: 'https://registry-1.docker.io', mirrors: ['http://10.20.0.7:5000']}}}\n"
     )
-    (folder / "lab.yaml").write_text(LAB)
+    (folder / "lab.yaml").write_text(lab)
     return prepare(Request(str(folder / "node.yaml"), (), [ADMIN], mode, folder / "lab.yaml"), Findings())
 
 
@@ -42,30 +45,47 @@ def files(ready: Input, node: str = "cp1") -> dict[str, dict[str, str]]:
     return {file["path"]: file for file in data["write_files"]}
 
 
-def test_no_proxy_has_every_address_by_itself(tmp_path: Path) -> None:
+def test_no_proxy_has_what_programs_ask_for_by_itself(tmp_path: Path) -> None:
     ready = given(tmp_path)
     profile = ready.resolved.profile
     found = no_proxy(profile, ready.cluster, reach(profile, ready.cluster))
     assert found == [
-        "localhost", "127.0.0.1", "::1", "127.0.0.0/8", "169.254.169.254", "cp1", "10.0.0.11", "w1.corp",
+        "localhost", "127.0.0.1", "::1", "127.0.0.0/8", "169.254.169.254", "cp1", "10.0.0.11",
         "2001:db8::5", "10.244.0.0/16", "10.96.0.0/12", ".svc", ".cluster.local", ".corp", "10.20.0.0/16",
         "10.20.0.7",  # a mirror in one of the networks: curl and dnf know no networks
     ]  # fmt: skip
 
 
-def test_of_many_nodes_the_workers_networks_are_listed(tmp_path: Path) -> None:
+def worker(number: int, name: str = "") -> Node:
+    card = {"name": "e0", "mac": f"52:54:00:00:00:{number:02x}"}
+    interface = card | {"addresses": [f"10.0.0.{number + 100}/24"], "gateway": "10.0.0.1"}
+    part = {"interfaces": [interface], "dns": ["10.0.0.2"]}
+    return Node.model_validate({"name": name or f"w{number}", "role": "worker", "network": part})
+
+
+def test_one_more_worker_changes_nothing_for_the_others(tmp_path: Path) -> None:
+    """A changed seed would restart containerd on all nodes."""
+    proxies = []
+    for count in (1, 40):
+        lab = yaml.safe_load(LAB)
+        lab["nodes"] += [worker(number).model_dump(exclude_unset=True) for number in range(2, count + 2)]
+        ready = given(tmp_path, lab=yaml.safe_dump(lab))
+        proxies.append([files(ready, name)["/etc/imgbuild/proxy.env"]["content"] for name in ("cp1", "w2")])
+    assert proxies[0] == proxies[1]
+    assert ",10.0.0.0/24," in proxies[0][1]
+
+
+def test_a_node_with_dhcp_adds_its_own_address(tmp_path: Path) -> None:
+    ready = given(tmp_path)
+    adds = {name: "# Adds this machine" in files(ready, name)[CONF]["content"] for name in ("cp1", "w1.corp")}
+    assert adds == {"cp1": False, "w1.corp": True}
+
+
+def test_a_worker_that_serves_what_nodes_fetch(tmp_path: Path) -> None:
     ready = given(tmp_path)
     profile = ready.resolved.profile
-    card = {"name": "e0", "mac": "52:54:00:00:00:01"}
-    workers = [
-        Node.model_validate({"name": f"w{number}", "role": "worker", "network": {
-            "interfaces": [card | {"addresses": [f"10.9.{number // 250}.{number % 250 + 1}/16"]}]}})
-        for number in range(5000)
-    ]  # fmt: skip
-    cluster = ready.cluster.model_copy(update={"nodes": [ready.cluster.nodes[0], *workers]})
-    found = no_proxy(profile, cluster, reach(profile, cluster))
-    assert "10.9.0.0/16" in found and "w1" not in found and "cp1" in found
-    assert len(",".join(found)) < 1000
+    cluster = ready.cluster.model_copy(update={"nodes": [ready.cluster.nodes[0], worker(6, "registry-1.docker.io")]})
+    assert "registry-1.docker.io" in no_proxy(profile, cluster, reach(profile, cluster))
 
 
 @pytest.mark.parametrize("base", ["debian12-efi", "centos7-efi", "centos8-efi"])

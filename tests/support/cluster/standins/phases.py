@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -119,6 +120,8 @@ def manifests(local: Config, cluster: Config, names: tuple[str, ...] = PODS) -> 
         "service-cluster-ip-range": cluster["networking"]["serviceSubnet"],
     }
     repository = cluster.get("imageRepository") or "registry.k8s.io"
+    # GetProxyEnvVars (cmd/kubeadm/app/util/env.go): all but etcd get kubeadm's own.
+    proxy = [{"name": key, "value": value} for key, value in os.environ.items() if key.lower().endswith("_proxy")]
     for name in names:
         command = [name] + ([f"--{key}={value}" for key, value in flags.items()] if name == "kube-apiserver" else [])
         pod: dict[str, Any] = {
@@ -134,6 +137,8 @@ def manifests(local: Config, cluster: Config, names: tuple[str, ...] = PODS) -> 
                 "hostNetwork": True,
             },
         }
+        if name != "etcd" and proxy:
+            pod["spec"]["containers"][0]["env"] = proxy
         if name == "etcd":
             address = authority(local).rpartition(":")[0]
             url = f"https://{address}:2379"

@@ -16,6 +16,8 @@ CONTAINERS = Path("/run/standin/containers")
 """The stand-in's own: what crictl lists, one file a container."""
 PULLED = Path("/standin/pulled")
 """The images that crictl pulled, one a line."""
+DATE = Path("/standin/date")
+"""What the API server's clock is ahead by, in seconds (negative: behind); ``none``: its answers have no Date."""
 BALANCER_PID = Path("/run/standin/balancer.pid")
 APISERVER_PID = Path("/run/standin/kube-apiserver.pid")
 

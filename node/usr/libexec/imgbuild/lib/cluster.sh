@@ -36,8 +36,11 @@ way_file=$state/kubeadm.way # init or join: written before each attempt of kubea
 stage_name=${0##*/}
 stage_name=${stage_name#??-}
 
-# through_proxy COMMAND...: with the proxy of the site, if it has one. It is for what is fetched from outside; the
-# cluster is reached directly, and kubeadm would copy a proxy's login into the manifests of the control plane.
+# The cluster is reached directly, and kubeadm would copy a proxy's login into the manifests of the control plane: without
+# the variables that a login shell and sudo have.
+unset HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy
+
+# through_proxy COMMAND...: with the proxy of the site, if it has one, for what is fetched from outside.
 through_proxy() {
     (
         if [ -r "$R/etc/imgbuild/proxy.env" ]; then
