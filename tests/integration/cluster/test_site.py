@@ -18,7 +18,7 @@ from imgbuild.render.seed_files import SCRIPT
 from tests.integration.cluster.test_firstboot import FIRSTBOOT, boot, finished, of
 from tests.support.cluster.ground import Node
 from tests.support.cluster.nodes import MakeNode
-from tests.support.cluster.seeds import CHART, CHART_VERSION, containerd, image, seed
+from tests.support.cluster.seeds import CHART, CHART_VERSION, NATIVE, OF_HOST, containerd, image, seed
 from tests.support.cluster.site import IMAGE, LOGIN, Site, left, packed, site, sniff
 from tests.support.cri.client import Cri
 
@@ -77,7 +77,7 @@ def test_first_boot_reaches_the_outside_through_the_proxy_alone(make_node: MakeN
             (node.upper / f"usr/share/imgbuild/charts/cilium-{CHART_VERSION}.tgz").unlink()
             containerd(node, *sets)
             around.node(node)
-            seed(node, cluster, secrets, *sets)
+            seed(node, cluster, secrets, *NATIVE, *sets, layers=OF_HOST)
             power_on(node)
         # By hand, in a login shell: with the proxy's variables, which kubeadm would copy into its manifests.
         said = first.ok("bash", "-lc", FIRSTBOOT)

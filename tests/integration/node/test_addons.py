@@ -155,6 +155,18 @@ def test_a_custom_resource_waits_for_its_definition(tmp_path: Path) -> None:
     assert len([call for call in calls if " apply " in call]) == 4
 
 
+def test_an_api_server_that_does_not_give_its_schema(tmp_path: Path) -> None:
+    """kubectl validates with it, and names that error in the same way as an invalid object."""
+    node = Addons(tmp_path, MANIFEST)
+    text = 'error: error validating "m": error validating data: failed to download openapi: context deadline exceeded'
+    node.fail("kubectl-apply", *[text] * 6)
+    _, said = node.stage(75)
+    assert "failed to download openapi" in said
+    node.fail("kubectl-apply", *[text] * 2)
+    node.stage()
+    assert node.marks() == {"team"}
+
+
 def test_something_that_is_not_ready_in_time(tmp_path: Path) -> None:
     node = Addons(tmp_path, MANIFEST)
     node.fail("kubectl-rollout", "error: timed out waiting for the condition")
@@ -175,6 +187,12 @@ def test_something_that_is_not_ready_in_time(tmp_path: Path) -> None:
         (CHART, "", [], ""),
         (MANIFEST, "kubectl-apply", ['The ConfigMap "c" is invalid: data'], "is invalid"),
         (MANIFEST, "kubectl-apply", ["error: error parsing manifest.yaml"], "error parsing"),
+        (
+            MANIFEST,
+            "kubectl-apply",
+            ['error validating data: ValidationError(ConfigMap): unknown field "dat"'],
+            "unknown field",
+        ),
     ],
 )
 def test_what_never_works_is_final(tmp_path: Path, addon: str, verb: str, texts: list[str], words: str) -> None:

@@ -31,7 +31,8 @@ DOCKER = "https://registry-1.docker.io"
 
 
 def one(name: str, mirrors: str, server: str = DOCKER) -> list[str]:
-    return [f"containerd.registries={{{name!r}: {{server: {server}, mirrors: [{mirrors}]}}}}"]
+    more = f", mirrors: [{mirrors}]" if mirrors else ""
+    return [f"containerd.registries={{{name!r}: {{server: {server}{more}}}}}"]
 
 
 class Node:

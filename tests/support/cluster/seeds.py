@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from imgbuild.config.cluster import Cluster
@@ -21,6 +22,8 @@ _SCRIPTS = ROOT / "node/usr/libexec/imgbuild"
 CHART = Path(__file__).parent / "chart"
 CHART_VERSION = "1.18.12"
 _SETS = (f"kubernetes.version={KUBERNETES}", f"helm.version={HELM}", f"cilium.version={CHART_VERSION}")
+OF_HOST, NATIVE = ("distro-containerd",), ("containerd.snapshotter=native",)
+"""The layer and the settings of a node with the real containerd: no overlay on an overlay."""
 _CHECKS = "kubeadm kubectl helm node-ready no-kube-proxy cilium cilium-services cilium-datapath coredns"
 """What of imgbuild-verify can be true in a chroot."""
 
@@ -43,7 +46,7 @@ def image(node: Node) -> None:
 
 def containerd(node: Node, *sets: str) -> None:
     """The host's containerd, with what an image of this profile has for it, and one image in an archive."""
-    found = resolved("debian12-bios", "distro-containerd", sets=(*_SETS, "containerd.snapshotter=native", *sets))
+    found = resolved("debian12-bios", *OF_HOST, sets=(*_SETS, *NATIVE, *sets))
     for file in node_tree(found).files:
         if file.path.startswith(("/etc/containerd/", AUTHORITIES)):
             node.write(file.path, file.content, file.mode)
@@ -52,9 +55,11 @@ def containerd(node: Node, *sets: str) -> None:
     pause_image(node.upper / "usr/share/imgbuild/images/one.tar", "imgbuild.test/one:test")
 
 
-def seed(node: Node, cluster: Cluster, secrets: Secrets | None, *sets: str, name: str = "") -> None:
+def seed(
+    node: Node, cluster: Cluster, secrets: Secrets, *sets: str, name: str = "", layers: Sequence[str] = ()
+) -> None:
     """The node's part of the cluster file, rendered by imgbuild. ``name``: that of its group, if it has one."""
-    found = resolved("debian12-bios", sets=(*_SETS, *sets))
+    found = resolved("debian12-bios", *layers, sets=(*_SETS, *sets))
     own = next(item for item in cluster.nodes if item.name == (name or node.name))
     for file in seed_tree(found, cluster, own, secrets).files:
         node.write(file.path, file.content, file.mode)

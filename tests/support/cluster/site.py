@@ -39,6 +39,10 @@ log: {{level: error, accesslog: {{disabled: false}}}}
 storage: {{filesystem: {{rootdirectory: /srv/registry}}, maintenance: {{readonly: {{enabled: true}}}}}}
 http: {{addr: "{at}", tls: {{certificate: /srv/{pair}.crt, key: /srv/{pair}.key}}}}
 """
+_ASKS = "auth: {htpasswd: {realm: outside, path: /srv/htpasswd}}\n"
+ALICE = "s3cret-of-alice"
+_HTPASSWD = "alice:$2b$05$abcdefghijklmnopqrstuu6SdaO4ukD0CMVhd6QMDsUq2nFZ4PrJS\n"
+"""Of that password, by crypt(3). Only the registry outside asks for it."""
 _WEB = f"""
 import functools, http.server, ssl
 handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="/srv/web")
@@ -129,11 +133,13 @@ class Site:
         """The settings of a profile for this site."""
         url = f"http://{LOGIN}@{PROXY}:3128"
         mirror = f"{{url: 'https://{MIRROR}:5000', ca: {_quoted(self.corp.certificate)}}}"
+        alice = f"{{username: alice, password: {ALICE}}}"
         return (
             f"proxy={{http: '{url}', https: '{url}', no_proxy: [.corp.test]}}",
             f"trust.certificates=[{_quoted(self.outside.certificate)}]",
             f"hosts={{{PROXY}: {self.machine.address}, {MIRROR}: {self.machine.address}}}",
-            f"containerd.registries={{k8s.test: {{server: 'https://k8s.test', mirrors: [{mirror}]}}}}",
+            f"containerd.registries={{k8s.test: {{server: 'https://k8s.test', mirrors: [{mirror}]}}, "
+            f"images.outside.test: {{server: {{url: 'https://images.outside.test', auth: {alice}}}}}}}",
             "cilium.repository=https://charts.outside.test/charts",
         )
 
@@ -152,7 +158,8 @@ def site(machine: Node, folder: Path, *charts: Path) -> Iterator[Site]:
     machine.write("/srv/tinyproxy.conf", _TINYPROXY)
     machine.write("/etc/hosts", "".join(f"{at} {name}\n" for name, at in {"localhost": "127.0.0.1", **HOSTS}.items()))
     machine.write("/srv/mirror.yml", _REGISTRY.format(at=f"{machine.address}:5000", pair="corp"))
-    machine.write("/srv/images.yml", _REGISTRY.format(at="198.51.100.11:443", pair="outside"))
+    machine.write("/srv/images.yml", _REGISTRY.format(at="198.51.100.11:443", pair="outside") + _ASKS)
+    machine.write("/srv/htpasswd", _HTPASSWD)
     helm, web = str(programs()["helm"]), machine.upper / "srv/web/charts"
     web.mkdir(parents=True)
     with docker_registry(folder / "registry") as port:

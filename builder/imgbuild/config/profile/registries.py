@@ -120,4 +120,4 @@ class Registry(Model):
             example=["https://docker.mirror.example.com"],
             recipe="s#registry-1.docker.io#3i61yr6w.mirror.aliyuncs.com#g",
         ),
-    ]
+    ] = []

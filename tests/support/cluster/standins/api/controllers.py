@@ -1,9 +1,12 @@
-"""What controller-manager and scheduler do: pods of Deployments and DaemonSets, nodes that are silent, old tokens."""
+"""What controller-manager and scheduler do: pods of Deployments and DaemonSets, Jobs, definitions of custom resources,
+nodes that are silent, old tokens.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import datetime
 import hashlib
 import hmac
@@ -14,6 +17,7 @@ import uuid
 from typing import Any
 
 from tests.support.cluster.standins.api import access
+from tests.support.cluster.standins.api.resources import CRD, established
 from tests.support.cluster.standins.api.store import Conflict, Key, Object, Store, now
 
 GRACE_SECONDS = 40
@@ -39,7 +43,55 @@ def step(store: Store) -> None:
         for owner in store.all("apps", plural):
             _pods(store, owner)
             _status(store, plural, owner)
+    _replica_sets(store)
+    _jobs(store)
+    _definitions(store)
     _orphans(store)
+
+
+def _replica_sets(store: Store) -> None:
+    """One for each Deployment: helm looks there whether its pods are ready (pkg/kube/ready.go, deploymentReady)."""
+    for owner in store.all("apps", "deployments"):
+        meta, template = owner["metadata"], copy.deepcopy(owner["spec"]["template"])
+        status = owner.get("status", {})
+        key: Key = ("apps", "replicasets", meta["namespace"], meta["name"])
+        reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": meta["name"], "uid": meta["uid"]}
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        fresh = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "labels": labels,
+                "ownerReferences": [{**reference, "controller": True}],
+            },
+            "spec": {
+                "replicas": owner["spec"].get("replicas", 1),
+                "selector": owner["spec"]["selector"],
+                "template": template,
+            },
+            "status": {name: status.get(name, 0) for name in ("replicas", "readyReplicas", "availableReplicas")},
+        }
+        old = store.get(key)
+        if old is None or any(old[part] != fresh[part] for part in ("spec", "status")):
+            store.put(key, fresh)
+
+
+def _jobs(store: Store) -> None:
+    """Each is done at once, unless it is suspended."""
+    for job in store.all("batch", "jobs"):
+        if not job.get("status", {}).get("succeeded") and not job["spec"].get("suspend"):
+            job["status"] = {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
+            store.put(("batch", "jobs", job["metadata"]["namespace"], job["metadata"]["name"]), job)
+
+
+def _definitions(store: Store) -> None:
+    for found in store.all(CRD.group, CRD.plural):
+        if not established(found):
+            kinds = ("NamesAccepted", "Established")
+            found["status"] = {"conditions": [{"type": kind, "status": "True"} for kind in kinds]}
+            store.put((CRD.group, CRD.plural, "", found["metadata"]["name"]), found)
 
 
 def _tokens(store: Store) -> None:
@@ -128,11 +180,13 @@ def _pods(store: Store, owner: Object) -> None:
             store.delete(_pod_key(pod))
     pods = [p for p in pods if p["metadata"]["labels"].get("pod-template-hash") == digest]
     nodes = store.all("", "nodes")
+    selector = (spec.get("nodeSelector") or {}).items()
     # The DaemonSet controller tolerates not-ready by itself.
     fit = [
         n
         for n in nodes
-        if all(
+        if selector <= (n["metadata"].get("labels") or {}).items()
+        and all(
             _tolerates(spec, t) or (daemon and t["key"] == _NOT_READY["key"])
             for t in n.get("spec", {}).get("taints", [])
             if t["effect"] != "PreferNoSchedule"
@@ -222,6 +276,9 @@ def _orphans(store: Store) -> None:
     """The garbage collector: pods whose owner is gone, and pods of nodes that are gone."""
     owners = {o["metadata"]["uid"] for plural in ("daemonsets", "deployments") for o in store.all("apps", plural)}
     nodes = {n["metadata"]["name"] for n in store.all("", "nodes")}
+    for found in store.all("apps", "replicasets"):
+        if any(reference["uid"] not in owners for reference in found["metadata"].get("ownerReferences", [])):
+            store.delete(("apps", "replicasets", found["metadata"]["namespace"], found["metadata"]["name"]))
     for pod in store.all("", "pods"):
         references = pod["metadata"].get("ownerReferences", [])
         node = pod["spec"].get("nodeName")

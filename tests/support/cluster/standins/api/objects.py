@@ -15,7 +15,7 @@ import yaml
 
 from tests.support.cluster.standins import pki, place
 from tests.support.cluster.standins.api import patch, protobuf
-from tests.support.cluster.standins.api.resources import RESOURCES, Resource
+from tests.support.cluster.standins.api.resources import Known, Resource, known
 from tests.support.cluster.standins.api.select import BadSelectorError, matches
 from tests.support.cluster.standins.api.store import Conflict, Key, Object, Store
 from tests.support.cluster.standins.schema import Refused
@@ -56,7 +56,7 @@ class Target:
         return (self.resource.group, self.resource.plural, self.namespace, self.name)
 
 
-def target_of(path: str) -> Target:
+def target_of(path: str, all_of: Known) -> Target:
     """Read the path. Raises Answer 404 for one that the server does not have."""
     found = re.fullmatch(
         r"/(?:api/v1|apis/(?P<group>[^/]+)/v1)(?:/namespaces/(?P<space>[^/]+)(?=/[^/]+))?"
@@ -68,8 +68,8 @@ def target_of(path: str) -> Target:
     group, space = found["group"] or "", found["space"] or ""
     plural, name, part = found["plural"], found["name"] or "", found["part"] or ""
     if not group and space and plural == "status" and not name:  # /namespaces/NAME/status
-        return Target(RESOURCES[("", "namespaces")], "", space, "status")
-    resource = RESOURCES.get((group, plural))
+        return Target(all_of[("", "namespaces")], "", space, "status")
+    resource = all_of.get((group, plural))
     if resource is None or part not in ("", "status", "approval") or (space and not resource.namespaced):
         raise _no_such(path)
     if name and resource.namespaced and not space:
@@ -187,7 +187,7 @@ def _delete(store: Store, target: Target, query: dict[str, str], old: Object | N
     elif not dry:
         store.delete(target.key)
         if target.resource.plural == "namespaces":
-            for group, plural in RESOURCES:
+            for group, plural in known(store):
                 for found in store.all(group, plural, target.name):
                     store.delete((group, plural, target.name, found["metadata"]["name"]))
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from tests.support.cluster.standins.api.store import Object, Store
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Resource:
         return f"{self.group}/v1" if self.group else "v1"
 
 
+CRD = Resource("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", False, ("crd", "crds"))
 _ALL = (
     Resource("", "namespaces", "Namespace", False, ("ns",)),
     Resource("", "nodes", "Node", False, ("no",)),
@@ -45,26 +49,51 @@ _ALL = (
     Resource("rbac.authorization.k8s.io", "rolebindings", "RoleBinding"),
     Resource("rbac.authorization.k8s.io", "clusterroles", "ClusterRole", False),
     Resource("rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding", False),
+    CRD,
 )
-RESOURCES = {(resource.group, resource.plural): resource for resource in _ALL}
-_GROUPS = sorted({resource.group for resource in _ALL if resource.group})
+Known = Mapping[tuple[str, str], Resource]
+"""Resources by group and plural."""
+RESOURCES: Known = {(resource.group, resource.plural): resource for resource in _ALL}
+"""Those that every API server has."""
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
 
-def discovery(path: str) -> dict[str, Any] | None:
+def known(store: Store) -> Known:
+    """With those of the definitions that are established. Only their version v1 is served."""
+    found = dict(RESOURCES)
+    for definition in store.all(CRD.group, CRD.plural):
+        spec = definition["spec"]
+        if established(definition):
+            names, group = spec["names"], spec["group"]
+            namespaced = spec["scope"] == "Namespaced"
+            found[(group, names["plural"])] = Resource(group, names["plural"], names["kind"], namespaced)
+    return found
+
+
+def established(definition: Object) -> bool:
+    conditions = definition.get("status", {}).get("conditions", [])
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+
+def _groups(all_of: Known) -> list[str]:
+    return sorted({resource.group for resource in all_of.values() if resource.group})
+
+
+def discovery(path: str, all_of: Known) -> dict[str, Any] | None:
     """The document at ``path`` (without its trailing slash), or None if there is none."""
+    groups = _groups(all_of)
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in _GROUPS]}
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in groups]}
     parts = path.strip("/").split("/")
-    if parts[0] == "apis" and len(parts) == 2 and parts[1] in _GROUPS:
+    if parts[0] == "apis" and len(parts) == 2 and parts[1] in groups:
         return {"kind": "APIGroup", "apiVersion": "v1", **_group(parts[1])}
     group = {"/api/v1": ""}.get(path, parts[1] if len(parts) == 3 and parts[0] == "apis" and parts[2] == "v1" else None)
-    if group is None or (group and group not in _GROUPS):
+    if group is None or (group and group not in groups):
         return None
     listed: list[dict[str, Any]] = []
-    for resource in (r for r in _ALL if r.group == group):
+    for resource in (r for r in all_of.values() if r.group == group):
         entry = {
             "name": resource.plural,
             "singularName": resource.kind.lower(),
@@ -85,9 +114,9 @@ def _group(name: str) -> dict[str, Any]:
     return {"name": name, "versions": [version], "preferredVersion": version}
 
 
-def openapi(path: str) -> dict[str, Any] | None:
+def openapi(path: str, all_of: Known) -> dict[str, Any] | None:
     """OpenAPI v3 as far as kubectl and helm look: that the server validates fields itself (fieldValidation)."""
-    roots = {"api/v1": "", **{f"apis/{name}/v1": name for name in _GROUPS}}
+    roots = {"api/v1": "", **{f"apis/{name}/v1": name for name in _groups(all_of)}}
     if path == "/openapi/v3":
         return {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}?hash=standin"} for root in roots}}
     group = roots.get(path.removeprefix("/openapi/v3/"))
@@ -95,7 +124,7 @@ def openapi(path: str) -> dict[str, Any] | None:
         return None
     root = path.removeprefix("/openapi/v3")
     paths = {}
-    for resource in (r for r in _ALL if r.group == group):
+    for resource in (r for r in all_of.values() if r.group == group):
         kind = {"group": group, "version": "v1", "kind": resource.kind}
         space = "/namespaces/{namespace}" if resource.namespaced else ""
         validation = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}

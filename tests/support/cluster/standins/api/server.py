@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from tests.support.cluster.standins import place
 from tests.support.cluster.standins.api import access, controllers, gateway, objects
 from tests.support.cluster.standins.api.members import PORT, Members, NoQuorum
-from tests.support.cluster.standins.api.resources import discovery, openapi
+from tests.support.cluster.standins.api.resources import discovery, known, openapi
 from tests.support.cluster.standins.api.store import Store
 
 
@@ -60,6 +60,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class has
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self.user.name} {format % args}\n")
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword == "Date" and place.DATE.exists():
+            ahead = place.DATE.read_text()
+            if ahead == "none":
+                return
+            value = self.date_time_string(time.time() + float(ahead))
+        super().send_header(keyword, value)
 
     def do_GET(self) -> None:
         self._answer()
@@ -117,15 +125,17 @@ class Handler(BaseHTTPRequestHandler):
                     "compiler": "none",
                 },
             )
+        elif path == "/openapi/v2":
+            self._send(200, "")  # in protobuf, a document without a schema: nothing is validated by the client
         elif path == "/standin/etcd":
             try:
                 self._send(200, self.members.take(json.loads(body) if body else None))
             except ValueError as error:
                 raise objects.Answer(500, "InternalError", str(error)) from error
-        elif (document := discovery(path) or openapi(path)) is not None:
+        elif (document := discovery(path, known(self.store)) or openapi(path, known(self.store))) is not None:
             self._send(200, document)
         else:
-            target = objects.target_of(path)
+            target = objects.target_of(path, known(self.store))
             if self.command == "GET" and query.get("watch") in ("true", "1"):
                 self._watch(target, query)
             else:
