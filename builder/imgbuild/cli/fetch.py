@@ -12,7 +12,7 @@ from imgbuild.cli.parsing import Command
 from imgbuild.cli.sizes import size_text
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.fetch.artifact import Artifact
-from imgbuild.fetch.pinned import pinned
+from imgbuild.fetch.pinned import pinned, with_sizes
 from imgbuild.fetch.several import fetch_all
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import default_cache, open_store
@@ -29,10 +29,11 @@ from imgbuild.pipeline import prepare
 def command(says: Says, given: Given, store: Path | None, verify: bool, offline: bool) -> None:
     """Fetch the files that a profile pins by checksum into the store."""
     findings = Findings()
-    resolved = prepare(given.request(), findings).resolved
+    ready = prepare(given.request(), findings)
+    resolved = ready.resolved
     says.findings(findings)
     files = open_store(default_cache(), store, offline=offline)
-    wanted = pinned(resolved)
+    wanted = with_sizes(pinned(resolved), ready.pinned.section if ready.pinned is not None else None)
     if offline:
         done = fetch_all(wanted, files, says.steps(), verify=verify)
     else:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from imgbuild.facts.locked import updated, version_of
 from imgbuild.facts.node_settings import settle
 from imgbuild.facts.outside import Need, needs
 from imgbuild.fetch.pin import Pulled, pin
+from imgbuild.image.surroundings import surroundings
 from imgbuild.outputs.tree import OutFile, replace_file
 
 _ALL = "all"
@@ -73,8 +74,10 @@ def _lock(says: Says, given: Given, cluster: Path | None, updates: Sequence[str]
     wanted = _images(loaded, cluster, findings)
     if findings.errors:
         raise InvalidInput(findings)
+    _used(asked.names, loaded, every)
     again = _again(asked.names, every, wanted)
-    with says.steps().step(f"Pin {len(every)} files and {len(wanted)} images"):
+    steps = says.steps()
+    with surroundings(loaded.profile), steps.step(f"Pin {len(every)} files and {len(wanted)} images"):
         found = pin(loaded.profile, every, wanted, before.files, before.images, again)
     if found.failures:
         for name, error in sorted(found.failures.items()):
@@ -86,7 +89,7 @@ def _lock(says: Says, given: Given, cluster: Path | None, updates: Sequence[str]
     others = old.lock.profiles if old is not None else {}
     text = lock_text(Lock(format=FORMAT, profiles={**others, loaded.name: section}))
     if old is None or path.read_text(encoding="utf-8") != text:
-        replace_file(path, OutFile(text.encode()))
+        replace_file(path.resolve(), OutFile(text.encode()))
     _tell(says, path, before, section)
     return 0
 
@@ -100,7 +103,8 @@ def _alone(path: Path) -> Iterator[None]:
         yield
         return
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(OSError):  # not every network file system has locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)
@@ -151,6 +155,15 @@ def _chosen(loaded: Loaded, before: Section, versions: Mapping[Component, str], 
         if now != version:
             out[name] = Update(version=version, instead_of=now or version)
     return out
+
+
+def _used(names: frozenset[str], loaded: Loaded, every: Sequence[Need]) -> None:
+    """Refuse to update what this profile does not have: nothing would change."""
+    used = {need.component for need in every} | ({"kubernetes"} if loaded.profile.kubernetes.enabled else set())
+    for name in sorted(names & set(COMPONENTS)):
+        if name not in used:
+            known = ", ".join(component for component in COMPONENTS if component in used)
+            raise UsageError(f"{loaded.name} does not fetch {name}: there is nothing to update", f"it has {known}")
 
 
 def _images(loaded: Loaded, cluster: Path | None, findings: Findings) -> dict[str, Pulled]:

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imgbuild.config.cluster import Cluster
 from imgbuild.config.load import Loaded, with_values
 from imgbuild.config.lock import Component, Section
 from imgbuild.config.lock_file import LockFile
 from imgbuild.diagnostics.findings import Findings, Mark, Path, few, format_path
-from imgbuild.facts.images import Image
+from imgbuild.facts.images import Image, images
 from imgbuild.facts.outside import VERSION_KEYS, Need, needs, values
+from imgbuild.facts.resolved import Resolved
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Pinned:
     again: str
     """The command that makes them again."""
     needs: Sequence[Need]
+    chosen: Mapping[Component, str]
+    """Versions that `--update` chose."""
 
     def mark(self, *path: str | int) -> Mark:
         """The place of one of its values."""
@@ -46,9 +50,8 @@ def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tu
         return loaded, None
     loaded, chosen = _updated(loaded, section, file, again, findings)
     every = needs(loaded.profile, loaded.target, chosen)
-    pinned = Pinned(file, loaded.name, section, again, every)
+    pinned = Pinned(file, loaded.name, section, again, every, chosen)
     filled: list[tuple[Path, Any, Mark]] = []
-    missing = [need.name for need in every if need.name not in section.files]
     for need in every:
         pin = section.files.get(need.name)
         if pin is None:
@@ -57,12 +60,17 @@ def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tu
             pin = pin.model_copy(update={"urls": list(need.urls or pin.urls)})
         place = pinned.mark("files", need.name)
         filled += ((path, value, place) for path, value in values(need, pin))
-    if missing:
-        findings.add(
-            "IB814", f"not pinned: {few(missing, 6)}", key=format_path(("profiles", loaded.name, "files")),
-            mark=pinned.mark("files"), hint=f"run {again}",
-        )  # fmt: skip
+    _missing([need.name for need in every], pinned, findings)
     return with_values(loaded, filled, findings), pinned
+
+
+def _missing(names: Sequence[str], pinned: Pinned, findings: Findings) -> None:
+    names = [name for name in names if name not in pinned.section.files]
+    if names:
+        findings.add(
+            "IB814", f"not pinned: {few(names, 6)}", key=format_path(("profiles", pinned.name, "files")),
+            mark=pinned.mark("files"), hint=f"run {pinned.again}",
+        )  # fmt: skip
 
 
 def updated(loaded: Loaded, versions: Mapping[Component, str], mark: Mark, findings: Findings) -> Loaded:
@@ -79,18 +87,30 @@ def version_of(loaded: Loaded, component: Component) -> str | None:
     return here if isinstance(here, str) else None
 
 
-def check_images(pinned: Pinned, images: Sequence[Image], findings: Findings) -> None:
+def check_nodes(pinned: Pinned, nodes: Sequence[Resolved], cluster: Cluster, findings: Findings) -> None:
+    """Findings about the profiles of nodes, with the settings of a cluster file: what they need and is not pinned."""
+    for node in nodes:
+        every = needs(node.profile, node.target, pinned.chosen)
+        for need in every:
+            if need.name in pinned.section.files:
+                _agree(need, pinned, node.loaded, findings)
+        known = {need.name for need in pinned.needs}
+        _missing([need.name for need in every if need.name not in known], pinned, findings)
+    _images(pinned, [image for node in nodes for image in images(node, cluster)], findings)
+
+
+def _images(pinned: Pinned, pulled: Sequence[Image], findings: Findings) -> None:
     """Findings about images that are not pinned, and about pins that nothing uses."""
     section, at = pinned.section, ("profiles", pinned.name)
     for in_cluster_file in (False, True):
-        names = [image.reference for image in images if image.in_cluster_file is in_cluster_file]
+        names = [image.reference for image in pulled if image.in_cluster_file is in_cluster_file]
         missing = [name for name in names if name not in section.images]
         if missing:
             findings.add(
                 "IB814", f"images that are not pinned: {few(missing, 4)}", key=format_path((*at, "images")),
                 mark=pinned.mark("images"), hint=f"run {pinned.again}", lesser=in_cluster_file,
             )  # fmt: skip
-    wanted = {image.reference for image in images}
+    wanted = {image.reference for image in pulled}
     spare = [name for name in section.images if name not in wanted]
     used = {need.name for need in pinned.needs}
     spare += [name for name in section.files if name not in used]

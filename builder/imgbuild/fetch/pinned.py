@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from imgbuild.config.lock import Section
 from imgbuild.config.profile import Profile
 from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.address import shown
@@ -14,6 +16,12 @@ def pinned(resolved: Resolved) -> tuple[Artifact, ...]:
     """All of them: the base of an image that is built, and what is installed from files."""
     base = base_file(resolved)
     return (*([] if base is None else [base]), *node_files(resolved.profile))
+
+
+def with_sizes(artifacts: Sequence[Artifact], lock: Section | None) -> list[Artifact]:
+    """The same with the sizes that the lock has: a server that sends another one is told from a slow one at once."""
+    sizes = {pin.sha256: pin.size for pin in lock.files.values()} if lock is not None else {}
+    return [replace(artifact, size=sizes.get(artifact.sha256)) for artifact in artifacts]
 
 
 def base_file(resolved: Resolved) -> Artifact | None:

@@ -20,7 +20,7 @@ from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Findings, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.facts.images import Image, images
-from imgbuild.facts.locked import Pinned, check_images, locked
+from imgbuild.facts.locked import Pinned, check_nodes, locked
 from imgbuild.facts.node_settings import Own, settle
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.lint import cluster_settings
@@ -122,8 +122,7 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     settled = settle(loaded, cluster, layered, findings)
     resolved, own = settled.resolved, settled.own
     if pinned is not None:
-        pulled = [image for one in (resolved, *(each.resolved for each in own)) for image in images(one, cluster)]
-        check_images(pinned, pulled, findings)
+        check_nodes(pinned, (resolved, *(each.resolved for each in own)), cluster, findings)
     check(resolved, cluster, layered, findings, request.moment, kept, own, recovered)
     here.check(resolved, findings, base=base)
     for each in own:

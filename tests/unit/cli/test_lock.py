@@ -371,7 +371,7 @@ def test_a_lock_edited_by_hand(servers: Publishers, old: str, new: str, code: st
 
 
 @pytest.mark.parametrize("words", [["--update", "foo"], ["--update", "helm=latest"], ["--update", "cilium=v1.19.6"],
-                                   ["--update", "all=1.2.3"]])  # fmt: skip
+                                   ["--update", "all=1.2.3"], ["--update", "crictl=1.35.1"]])  # fmt: skip
 def test_wrong_usage(servers: Publishers, words: list[str]) -> None:
     profile(servers)
     done = lock(*words, code=2)
@@ -384,3 +384,40 @@ def test_json(servers: Publishers) -> None:
     rows = [json.loads(line) for line in done.output.splitlines() if line.startswith('{"event": "pin"')]
     assert len(rows) == 12 and {row["change"] for row in rows} == {"added"}
     assert result_of(done.output)["pins"] == 12
+
+
+def test_a_nodes_own_version_has_to_be_pinned_too(servers: Publishers) -> None:
+    profile(servers)
+    lock("--mode", "stock")
+    own = "{containerd: {nerdctl_full: {version: 2.3.3}}}"
+    Path("lab.yaml").write_text(
+        f"name: lab\nnodes:\n  - {{name: cp1, role: control-plane}}\n  - {{name: w1, role: worker, settings: {own}}}\n"
+    )
+    found = [each for each in said(cluster=Path("lab.yaml"), mode="stock") if each.code == "IB812"]
+    assert len(found) == 1 and "nerdctl-full: the profile has 2.3.3, the lock 2.3.5" in found[0].message
+    assert found[0].mark is not None and (found[0].mark.file, found[0].mark.line) == ("lab.yaml", 4)
+
+
+def test_a_link_to_a_lock_stays_one(servers: Publishers) -> None:
+    profile(servers)
+    Path("shared").mkdir()
+    Path("imgbuild.lock").symlink_to("shared/all.lock")
+    Path("shared/all.lock").write_text("format: 1\nprofiles: {}\n")
+    lock()
+    assert Path("imgbuild.lock").is_symlink() and "helm:" in Path("shared/all.lock").read_text()
+
+
+def test_the_profiles_proxy_is_used(servers: Publishers, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile(servers, "proxy: {http: 'http://127.0.0.1:9'}\n")  # nothing listens there
+    for name in ("http_proxy", "no_proxy", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    text = (
+        Path("node.yaml")
+        .read_text()
+        .replace("127.0.0.1:", "publisher.test:")
+        .replace("publisher.test:9'", "127.0.0.1:9'")
+    )
+    Path("node.yaml").write_text(text)
+    done = lock(code=3)
+    assert "the proxy: Connection refused" in done.output
+    assert "cannot be resolved" not in done.output
