@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imgbuild.facts.outside import Chart
+from imgbuild.facts.registries import Source
 from imgbuild.fetch.charts import Charts
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.publisher import checksum_in, published, seen_at, size_at
-from imgbuild.fetch.registry import Registries
+from imgbuild.fetch.registry import AnswerError, Registries
 from tests.support.publishers import Publishers, publishers, sha256
 
 NONE = Registries(Path(), frozenset(), frozenset())
@@ -107,3 +109,31 @@ def test_what_is_no_index_is_an_error(servers: Publishers, text: bytes) -> None:
     servers.files["/charts/index.yaml"] = text
     with pytest.raises(FetchError, match="is not the index of a chart repository"):
         Charts(NONE).find(Chart(f"{servers.url}/charts", "cilium"), "1.0.0")
+
+
+class Registry(Registries):
+    """One that has this manifest, at the address that it is asked for."""
+
+    def manifest(self, source: Source, place: str) -> bytes:
+        if place != "stable/app:1.2.3_build.4":
+            raise AnswerError("manifest unknown")
+        return json.dumps({"layers": LAYERS}).encode()
+
+
+LAYERS = [
+    {"mediaType": "application/vnd.cncf.helm.chart.provenance.v1.prov", "digest": f"sha256:{'b' * 64}", "size": 7},
+    {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "digest": f"sha256:{A}", "size": 4711},
+]
+
+
+def test_a_chart_is_found_in_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """helm pushes its archive as one layer; a plus in the version is an underscore in the tag."""
+    charts, chart = Charts(Registry(Path(), frozenset(), frozenset())), Chart("oci://hub.example.com/stable/app", "")
+    found = charts.find(chart, "1.2.3+build.4")
+    assert (found.sha256, found.size) == (A, 4711)
+    assert found.urls == (f"https://hub.example.com/v2/stable/app/blobs/sha256:{A}",)
+    with pytest.raises(FetchError, match=r"hub\.example\.com: manifest unknown"):
+        charts.find(chart, "1.2.4")
+    monkeypatch.setattr("tests.unit.fetch.test_publisher.LAYERS", LAYERS[:1])
+    with pytest.raises(FetchError, match="is not a chart"):
+        charts.find(chart, "1.2.3+build.4")
