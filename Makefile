@@ -30,12 +30,12 @@ demo: packages $(VENV)/.run
 check: $(VENV)/.dev lint
 	$(VENV)/bin/pytest -n 2 tests/unit --cov --cov-report term
 
-# Three workers on two cores: one of them waits for an image most of the time.
+# More workers than processors: clusters, retries and locks wait nine tenths of their time.
 test: test-packages $(VENV)/.dev lint
-	$(VENV)/bin/pytest -n 3 --dist loadgroup --durations 20 -m "not slow"
+	$(VENV)/bin/pytest -n 5 --dist loadgroup --durations 20 -m "not slow"
 
 test-all: test-packages $(VENV)/.dev lint
-	$(VENV)/bin/pytest -n 3 --dist loadgroup
+	$(VENV)/bin/pytest -n 5 --dist loadgroup --durations 20
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check
