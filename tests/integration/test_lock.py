@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from imgbuild.cli.main import main
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.fetch.store import Store
 from imgbuild.pipeline import Request, prepare
 from imgbuild.pipeline.write import images_found
 from tests.support.checking import ADMIN
@@ -74,10 +75,15 @@ def test_a_moved_tag_changes_nothing_until_it_is_pinned_again(tmp_path: Path, mo
         push_index(port, "pause:3.10.1", {"amd64": old, "arm64": other})
         assert "none changed" in lock()
         ready = prepare(Request("node.yaml"), Findings())
-        found = {one.image.name: one.digest for one in images_found(ready, PlainSteps(StringIO()))}
+        found = {
+            one.image.name: one.digest for one in images_found(ready, Store(tmp_path / "store"), PlainSteps(StringIO()))
+        }
         assert found == before
         unpinned = prepare(Request("node.yaml", lock=False), Findings())
-        moved = {one.image.name: one.digest for one in images_found(unpinned, PlainSteps(StringIO()))}
+        moved = {
+            one.image.name: one.digest
+            for one in images_found(unpinned, Store(tmp_path / "store"), PlainSteps(StringIO()))
+        }
         assert moved[PAUSE] != before[PAUSE]
 
         assert f"changed {PAUSE}" in lock("--update", PAUSE)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.fetch.images import Found
-from imgbuild.image.preload import FOLDER, Preload, fetch
+from imgbuild.fetch.store import Store
+from imgbuild.image.offline import image_lacks
+from imgbuild.image.preload import FOLDER, Preload, fetch, look_up
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.pipeline.write import images_found
 from imgbuild.render.containerd import config
@@ -71,7 +74,11 @@ class Site:
 
     def refused(self, *sets: str, url: str = "", server: str = "") -> list[Finding]:
         with pytest.raises(InvalidInput) as caught:
-            images_found(self.read(url or f"http://127.0.0.1:{self.port}", *sets, server=server), steps())
+            images_found(
+                self.read(url or f"http://127.0.0.1:{self.port}", *sets, server=server),
+                Store(self.folder / "none"),
+                steps(),
+            )
         return caught.value.findings.items
 
 
@@ -79,8 +86,12 @@ def steps() -> PlainSteps:
     return PlainSteps(StringIO())
 
 
-def had(found: list[Found], ready: Input, cache: Path, out: StringIO | None = None) -> Preload:
-    return fetch(ready.resolved.profile, found, cache, PlainSteps(out or StringIO()))
+def looked_up(ready: Input, store: Store) -> list[Found]:
+    return images_found(ready, store, steps())
+
+
+def had(found: list[Found], ready: Input, store: Store, out: StringIO | None = None) -> Preload:
+    return fetch(ready.resolved.profile, found, store, PlainSteps(out or StringIO()))
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +106,16 @@ def asked_for(registry: Front, part: str) -> list[str]:
 
 
 def test_first_boot_has_every_image_and_asks_no_registry(site: Site, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
+    store = Store(tmp_path / "store")
     with front(site.port) as registry:
         ready = site.read(f"http://{registry.host}")
-        found = images_found(ready, steps())
-        preload = had(found, ready, cache)
+        found = looked_up(ready, store)
+        preload = had(found, ready, store)
         layers = asked_for(registry, "/blobs/")
         assert layers
-        again = images_found(ready, steps())  # looks at the configurations of images without an index
+        again = looked_up(ready, store)  # looks at the configurations of images without an index
         registry.asked.clear()
-        had(again, ready, cache)
+        had(again, ready, store)
         assert registry.asked == [], "a second build fetches no layer"
 
         root = tmp_path / "root"
@@ -147,10 +158,10 @@ def test_first_boot_has_every_image_and_asks_no_registry(site: Site, tmp_path: P
 
 def test_the_archive_has_each_layer_once_and_is_the_same_each_time(site: Site, tmp_path: Path) -> None:
     ready = site.read(f"http://127.0.0.1:{site.port}")
-    found = images_found(ready, steps())
+    found = looked_up(ready, Store(tmp_path / "none"))
     sums = []
     for name in ("a", "b"):
-        preload = had(found, ready, tmp_path / f"cache-{name}")
+        preload = had(found, ready, Store(tmp_path / f"store-{name}"))
         preload.lay(tmp_path / name, 1_700_000_000)
         sums.append(hashlib.sha256((tmp_path / name / FOLDER[1:] / "images.tar").read_bytes()).hexdigest())
     assert sums[0] == sums[1]
@@ -163,15 +174,33 @@ def test_the_archive_has_each_layer_once_and_is_the_same_each_time(site: Site, t
                 assert file is not None and hashlib.sha256(file.read()).hexdigest() == member.rpartition("/")[2]
 
 
-def test_a_damaged_layer_in_the_cache_is_fetched_again(site: Site, tmp_path: Path) -> None:
-    ready = site.read(f"http://127.0.0.1:{site.port}")
-    found = images_found(ready, steps())
-    preload = had(found, ready, tmp_path)
-    blob = next(preload.folder.iterdir())
+def test_a_damaged_layer_in_the_store_is_fetched_again(site: Site, tmp_path: Path) -> None:
+    ready, store = site.read(f"http://127.0.0.1:{site.port}"), Store(tmp_path)
+    found = looked_up(ready, store)
+    had(found, ready, store)
+    blob = store.path(found[0].blobs[-1].digest.partition(":")[2])
     blob.write_bytes(b"x" * blob.stat().st_size)
     out = StringIO()
-    had(found, ready, tmp_path, out)
-    assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name and "is damaged" in out.getvalue()
+    had(found, ready, store, out)
+    assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
+    assert "has the sha256" in out.getvalue() and "Fetch registry.k8s.io/" in out.getvalue()
+
+
+def test_images_with_known_digests_come_from_the_store_without_a_registry(site: Site, tmp_path: Path) -> None:
+    ready, store = site.read(f"http://127.0.0.1:{site.port}"), Store(tmp_path, offline=True)
+    found = looked_up(ready, store)
+    had(found, ready, store)
+    digests = {one.image.name: one.digest for one in found}
+    exact = [replace(image, digest=digests[image.name]) for image in ready.preload]
+    nowhere = site.read("http://127.0.0.1:1").resolved.profile
+    again, missing = look_up(nowhere, exact, store, steps())
+    assert not missing and [one.blobs for one in again] == [one.blobs for one in found]
+    assert image_lacks(nowhere, exact, store, steps()) == []
+    (lack,) = image_lacks(nowhere, ready.preload, store, steps())
+    assert "is not known" in lack.what and f"{EXTRA}:" not in lack.what and "imgbuild lock" in lack.hint
+    store.path(found[-1].blobs[0].digest.partition(":")[2]).unlink()
+    (lack,) = image_lacks(nowhere, exact, store, steps())
+    assert "not in the store" in lack.what and "imgbuild fetch" in lack.hint
 
 
 def test_login_authority_and_unverified_certificates_are_those_of_the_mirrors(site: Site, tmp_path: Path) -> None:
@@ -181,11 +210,11 @@ def test_login_authority_and_unverified_certificates_are_those_of_the_mirrors(si
         mirror = {"url": f"https://{harbor.host}/hub", "ca": own.certificate, "auth": login}
         given = json.dumps({"server": "http://127.0.0.1:1", "mirrors": [mirror]})
         ready = site.read("", server=given)
-        assert had(images_found(ready, steps()), ready, tmp_path / "cache").found
+        assert had(looked_up(ready, Store(tmp_path / "none")), ready, Store(tmp_path / "store")).found
         assert asked_for(harbor, "/v2/hub/pause/blobs/")
         unverified = {"url": mirror["url"], "skip_verify": True, "auth": login}
         given = json.dumps({"server": "http://127.0.0.1:1", "mirrors": [unverified]})
-        assert images_found(site.read("", server=given), steps())
+        assert looked_up(site.read("", server=given), Store(tmp_path / "none"))
         for wrong in ({**mirror, "auth": {**login, "password": "bad"}}, {"url": mirror["url"], "auth": login}):
             given = json.dumps({"server": "http://127.0.0.1:1", "mirrors": [wrong]})
             assert {each.code for each in site.refused(server=given)} == {"IB838"}
@@ -206,7 +235,7 @@ def test_all_that_cannot_be_had_is_told_at_once_at_its_place(site: Site, tmp_pat
     )
     request = Request(str(tmp_path / "node.yaml"), (), (ADMIN,))
     with pytest.raises(InvalidInput) as caught:
-        images_found(prepare(request, Findings()), steps())
+        images_found(prepare(request, Findings()), Store(tmp_path / "none"), steps())
     told = {each.code: each for each in caught.value.findings.items}
     assert [each.key for each in caught.value.findings.items] == [f"images.extra[{n}]" for n in range(4)]
     assert set(told) == {"IB837", "IB838", "IB839"}

@@ -36,6 +36,7 @@ from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.facts.registries import Source
 from imgbuild.facts.resolved import resolve
 from imgbuild.fetch.registry import AnswerError, Registries
+from imgbuild.fetch.store import Store
 from imgbuild.pipeline import Request, prepare
 from imgbuild.pipeline.write import images_found
 from tests.support.checking import ADMIN, look
@@ -248,7 +249,7 @@ def _preloaded(
     for extra in ("shop.test/shop:1", "shop.test/other:1"):
         request = Request("debian12-efi", (), [ADMIN, "images.preload=true", f"images.extra=[{extra}]"])
         try:
-            images_found(prepare(request, Findings()), PlainSteps(StringIO()))
+            images_found(prepare(request, Findings()), Store(folder / "store"), PlainSteps(StringIO()))
             found.append([])
         except InvalidInput as error:
             found.append(error.findings.items)

@@ -10,14 +10,18 @@ from imgbuild.cli.options import Given, input_options, store_option
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.cli.sizes import size_text
+from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.pinned import pinned, with_sizes
 from imgbuild.fetch.several import fetch_all
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import default_cache, open_store
+from imgbuild.image.offline import image_lacks
+from imgbuild.image.preload import fetch
 from imgbuild.image.surroundings import surroundings
-from imgbuild.pipeline import prepare
+from imgbuild.pipeline import Input, prepare
+from imgbuild.pipeline.write import images_found
 
 
 @click.command("fetch", cls=Command)
@@ -27,7 +31,7 @@ from imgbuild.pipeline import prepare
 @click.option("--verify", is_flag=True, help="Read every file in the store again and compare its checksum.")
 @click.option("--offline", is_flag=True, help="Fetch nothing: report everything that is missing.")
 def command(says: Says, given: Given, store: Path | None, verify: bool, offline: bool) -> None:
-    """Fetch the files that a profile pins by checksum into the store."""
+    """Fetch the files that a profile pins by checksum, and its container images, into the store."""
     findings = Findings()
     ready = prepare(given.request(), findings)
     resolved = ready.resolved
@@ -44,8 +48,30 @@ def command(says: Says, given: Given, store: Path | None, verify: bool, offline:
         _show(says, artifact, files, new=artifact.sha256 in new)
     if resolved.profile.mode == "stock" and wanted:
         says.note("in stock mode the nodes fetch these files themselves, at first boot, from the profile's addresses")
+    if ready.preload:
+        _images(says, ready, files)
     if says.json:
         says.result(store=str(files.folder))
+
+
+def _images(says: Says, ready: Input, files: Store) -> None:
+    """The images of images.preload, too.
+
+    Raises:
+        HostError: with --offline some of them are not there.
+    """
+    profile, steps = ready.resolved.profile, says.steps()
+    if files.offline:
+        lacking = image_lacks(profile, ready.preload, files, steps)
+        if lacking:
+            raise HostError("; ".join(lack.what for lack in lacking), "\n".join(lack.hint for lack in lacking))
+    found = images_found(ready, files, steps)
+    fetch(profile, found, files, steps)
+    for one in found:
+        if says.json:
+            says.event("image", image=one.image.reference, digest=one.digest, bytes=one.size)
+        else:
+            says.out.print(f"image    {size_text(one.size):>10}  {one.digest}  {one.image.reference}")
 
 
 def _show(says: Says, artifact: Artifact, files: Store, *, new: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,17 +80,33 @@ def find(registries: Registries, image: Image, sources: Sequence[Source]) -> Fou
         HostError: skopeo is not installed.
     """
     content, source = _root(registries, image, sources)
-    found = _parsed(content)
-    root = Blob(_kind(found), _digest(content), len(content))
+
+    def document(digest: str) -> bytes:
+        try:
+            return registries.manifest(source, f"{image.path}@{digest}")
+        except AnswerError as error:
+            raise _incomplete(source, error) from error
+
+    found = described(image, source, content, document)
+    if found.manifest is found.root:
+        _check_platform(registries, image, source, found.manifest)
+    return found
+
+
+def described(image: Image, source: Source, content: bytes, document: Callable[[str], bytes]) -> Found:
+    """An image by the ``content`` of its index or manifest. ``document`` has the manifest that an index names.
+
+    Raises:
+        ImageMissingError: there is none for amd64, or it cannot be read.
+    """
+    parsed = _parsed(content)
+    root = Blob(_kind(parsed), _digest(content), len(content))
     documents = {root.digest: content}
     manifest = root
     if root.kind in _INDEXES:
-        manifest = _for_platform(found, source)
-        try:
-            content = registries.manifest(source, f"{image.path}@{manifest.digest}")
-        except AnswerError as error:
-            raise _incomplete(source, error) from error
-        found = _parsed(content)
+        manifest = _for_platform(parsed, source)
+        content = document(manifest.digest)
+        parsed = _parsed(content)
         documents[manifest.digest] = content
     if manifest.kind not in _MANIFESTS:
         raise ImageMissingError(
@@ -99,11 +115,9 @@ def find(registries: Registries, image: Image, sources: Sequence[Source]) -> Fou
             "another",
         )
     try:
-        blobs = tuple(_blob(one) for one in (found["config"], *found["layers"]))
+        blobs = tuple(_blob(one) for one in (parsed["config"], *parsed["layers"]))
     except (KeyError, TypeError, ValueError):
         raise _damaged(source) from None
-    if manifest is root:
-        _check_platform(registries, image, source, manifest)
     return Found(image, source, root, manifest, documents, blobs)
 
 

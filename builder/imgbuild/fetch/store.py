@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -142,6 +143,25 @@ class Store:
         except OSError:  # on another file system, for example
             return False
         return True
+
+    @contextmanager
+    def workshop(self, name: str, steps: Steps) -> Iterator[Path]:
+        """An empty folder on the store's file system, for another program's files before they are adopted.
+
+        One run at a time has it. It is emptied at the end, and by the next run after a kill.
+
+        Raises:
+            FetchError: the store cannot be written.
+        """
+        self._make()
+        place = self._parts / name
+        with alone(self._parts / f"{name}.lock", lambda: steps.note("waiting for another imgbuild that does the same")):
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            try:
+                yield place
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
 
     # --- what is in it ------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ class Assembled:
 
     proof: BootProof
     disk: DiskRecord
+    epoch: int
+    """The date of its files (seconds)."""
 
 
 def assemble(
@@ -99,7 +101,7 @@ def assemble(
         if err.errno in {28, 122}:  # ENOSPC, EDQUOT
             raise no_space("make the disk image") from err
         raise
-    return Assembled(proof, record)
+    return Assembled(proof, record, epoch)
 
 
 def unpack(tar: Path, root: Path) -> None:

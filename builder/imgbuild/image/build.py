@@ -39,7 +39,7 @@ from imgbuild.image.surroundings import NOWHERE, refuse_logins, surroundings
 from imgbuild.outputs.elements import elements_of
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.signature import SUMS, Signer, write_sums
-from imgbuild.outputs.tree import OutFile, new_group
+from imgbuild.outputs.tree import OutFile, new_group, write_file
 from imgbuild.render.nodefile import NodeTree, digest
 
 
@@ -127,8 +127,10 @@ def build_image(
     Raises:
         HostError: the host, a mirror or the build failed; the old image is unchanged.
     """
+    from imgbuild.image.sbom import Contents, file_name, sbom  # CycloneDX takes 100 ms, and most runs build no image
+
     profile, target = resolved.profile, resolved.target
-    preload = fetch(profile, found, cache, steps) if found else None
+    preload = fetch(profile, found, store, steps) if found else None
     with nullcontext(NOWHERE) if store.offline else surroundings(profile) as site:  # which listens for logins
         plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh, store=store)
         plan = replace(plan, local=site.local(plan.environment.get("DIB_DISTRIBUTION_MIRROR", "")))
@@ -142,6 +144,11 @@ def build_image(
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         drivers = boot_drivers(profile.kernel.initramfs_drivers)
         made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps, drivers, preload)
+        with steps.step("Write the bill of materials"):
+            contents = Contents(
+                resolved.name, profile, target, rootfs.packages, found, made.disk.sha256, made.epoch
+            )  # fmt: skip
+            write_file(group / file_name(resolved.name), OutFile(sbom(contents)))
         with steps.step(f"Write {SUMS}"):
             sums = write_sums(group, signer)
     return ImageRecord(made.proof, made.disk, rootfs, sums, preload)

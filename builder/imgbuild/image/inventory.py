@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.hold import unlink_unused
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import Unfit, discard, free_lock, verified
 
-Kind = Literal["file", "part", "aside", "root file system", "base", "layer", "packages"]
-_LOCKS: Mapping[Kind, str] = {"base": "base.lock", "layer": "images/lock"}
+Kind = Literal["file", "part", "aside", "root file system", "base", "packages"]
+_LOCKS: Mapping[Kind, str] = {"base": "base.lock"}
 """The lock of a kind in the cache, if it is not the build's."""
 _DIGITS = 12
 
@@ -66,10 +65,6 @@ def _of_cache(cache: Path) -> Iterator[Entry]:
                 found, record = tar.lstat(), tar.with_suffix(".json")
                 used = record.lstat().st_mtime if record.exists() else found.st_mtime
                 yield Entry(kind, _name(record) or tar.stem[:_DIGITS], tar, found.st_size, used)
-    for layer in _layers(cache):
-        with suppress(FileNotFoundError):
-            there = layer.lstat()
-            yield Entry("layer", layer.name[:_DIGITS], layer, there.st_size, there.st_mtime)
     packages = cache / "dib"
     if packages.is_dir():
         yield Entry("packages", "of diskimage-builder", packages, _size(packages), _newest(packages))
@@ -77,12 +72,6 @@ def _of_cache(cache: Path) -> Iterator[Entry]:
 
 def _tars(folder: Path) -> Sequence[Path]:
     return sorted(folder.glob("*.tar")) if folder.is_dir() else ()
-
-
-def _layers(cache: Path) -> Sequence[Path]:
-    """Configurations and layers of container images (image/preload.py)."""
-    folder = cache / "images/blobs"
-    return sorted(folder.iterdir()) if folder.is_dir() else ()
 
 
 def _name(record: Path) -> str:
@@ -129,7 +118,7 @@ def removed(entry: Entry, cache: Path, store: Store) -> bool:
     with free_lock(cache / _LOCKS.get(entry.kind, "lock")) as free:
         if not free:
             return False
-        if entry.kind in {"packages", "layer"}:
+        if entry.kind == "packages":
             _remove(entry.path)
             return True
         if not unlink_unused(entry.path):
@@ -173,10 +162,4 @@ def verify(cache: Path, store: Store, steps: Steps) -> list[Damage]:
                     except Unfit as why:
                         discard(tar)
                         out.append(Damage(tar, f"{why}; removed, the next build makes it again"))
-    with free_lock(cache / "images/lock") as free:
-        for layer in _layers(cache) if free else ():
-            with steps.step(f"Verify layer {layer.name[:_DIGITS]}"):
-                if not layer.is_file() or sha256_of(layer) != layer.name:
-                    _remove(layer)
-                    out.append(Damage(layer, "it has another sha256; removed, the next build fetches it again"))
     return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image
 from imgbuild.facts.resolved import Resolved
@@ -12,6 +13,7 @@ from imgbuild.fetch.pinned import base_file, pinned
 from imgbuild.fetch.several import missing
 from imgbuild.fetch.store import Store, not_there
 from imgbuild.image.build import kept_plan
+from imgbuild.image.preload import kept
 from imgbuild.image.requirements import Lack
 from imgbuild.image.rootfs.base import kept_base
 from imgbuild.image.rootfs.build import is_kept
@@ -22,15 +24,7 @@ def offline_lacks(
     resolved: Resolved, install: NodeTree, images: Sequence[Image], cache: Path, store: Store, steps: Steps
 ) -> Sequence[Lack]:
     """Everything that a build of this image, with these container images, would fetch."""
-    found = []
-    if images:
-        names = ", ".join(image.reference for image in images)
-        found.append(
-            Lack(
-                f"images.preload asks registries for the container images, which --offline does not: {names}",
-                "give archives of these images in containerd.images, and set images.preload to false",
-            )
-        )
+    found = image_lacks(resolved.profile, images, store, steps)
     plan = kept_plan(resolved, install, cache, steps)
     if plan is not None and is_kept(plan.key, cache):
         return found
@@ -47,4 +41,30 @@ def offline_lacks(
     if absent := missing(wanted, store, steps):
         error = not_there(absent, store.folder)
         found.append(Lack(str(error), error.hint))
+    return found
+
+
+def image_lacks(profile: Profile, images: Sequence[Image], store: Store, steps: Steps) -> list[Lack]:
+    """Why these container images cannot be had from the store alone."""
+    found = []
+    unpinned = [image.reference for image in images if image.digest is None]
+    if unpinned:
+        found.append(
+            Lack(
+                "the digest of these container images is not known, and --offline asks no registry: "
+                + ", ".join(unpinned),
+                "run imgbuild lock with the same options on a machine with a network, and copy imgbuild.lock here",
+            )
+        )
+    lost = [
+        image.reference for image in images if image.digest is not None and kept(profile, image, store, steps) is None
+    ]
+    if lost:
+        found.append(
+            Lack(
+                f"container images that are not in the store {store.folder}: {', '.join(lost)}",
+                "run imgbuild fetch with the same options and --store on a machine with a network, and carry the "
+                "folder here",
+            )
+        )
     return found

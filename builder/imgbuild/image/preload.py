@@ -1,4 +1,4 @@
-"""The container images that are in the disk image: fetched into the cache, then written as one archive for first boot.
+"""The container images that are in the disk image: fetched into the store, then written as one archive for first boot.
 
 One OCI layout in a tar, which containerd imports: every image under the names that the kubelet asks for, every layer
 once. The index of a multi-platform image is in it although only the manifest for amd64 is, as after a pull: so the
@@ -26,10 +26,10 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image, sources
 from imgbuild.facts.registries import Source
-from imgbuild.fetch.checksum import sha256_of
-from imgbuild.fetch.images import Found, find
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.images import Found, described, find
 from imgbuild.fetch.registry import AnswerError, ImageMissingError, Registries, registries
-from imgbuild.image.cache import locked, open_cache, remove, subfolder
+from imgbuild.fetch.store import Store
 from imgbuild.image.formats.member import add
 from imgbuild.image.overlay import inside
 
@@ -46,21 +46,47 @@ class Missing:
     why: ImageMissingError
 
 
-def look_up(profile: Profile, images: Sequence[Image], steps: Steps) -> tuple[list[Found], list[Missing]]:
-    """Every image in its registry, and those that are not there.
+def kept(profile: Profile, image: Image, store: Store, steps: Steps) -> Found | None:
+    """The image, if its digest is known and all of it is in the store: then no registry is asked."""
+    if image.digest is None:
+        return None
+
+    def document(digest: str) -> bytes:
+        artifact = Artifact(image.reference, digest.partition(":")[2], None, ())
+        if not store.has(artifact, steps):
+            raise FileNotFoundError(digest)
+        return store.path(artifact.sha256).read_bytes()
+
+    try:
+        found = described(image, sources(profile, image)[0], document(image.digest), document)
+    except (OSError, ImageMissingError):
+        return None
+    return None if _lacking(found, store, steps) else found
+
+
+def look_up(
+    profile: Profile, images: Sequence[Image], store: Store, steps: Steps
+) -> tuple[list[Found], list[Missing]]:  # fmt: skip
+    """Every image, in the store or in its registry, and those that are not there.
 
     Raises:
         HostError: skopeo is not installed.
     """
 
+    there = {image: found for image in images if (found := kept(profile, image, store, steps)) is not None}
+    if len(there) == len(images):
+        return list(there.values()), []
+
     def one(image: Image) -> Found | Missing:
+        if image in there:
+            return there[image]
         try:
             return find(asked, image, sources(profile, image))
         except ImageMissingError as error:
             return Missing(image, error)
 
     with (
-        steps.step(f"Look up {len(images)} container images"),
+        steps.step(f"Look up {len(images) - len(there)} container images"),
         registries(profile) as asked,
         ThreadPoolExecutor(_ASKED_AT_ONCE) as pool,
     ):
@@ -73,7 +99,7 @@ def look_up(profile: Profile, images: Sequence[Image], steps: Steps) -> tuple[li
 
 @dataclass(frozen=True)
 class Preload:
-    """Images whose layers are in the cache."""
+    """Images whose layers are in the store."""
 
     found: Sequence[Found]
     folder: Path
@@ -107,31 +133,36 @@ class Preload:
         }
 
 
-def fetch(profile: Profile, found: Sequence[Found], cache: Path, steps: Steps) -> Preload:
-    """The layers of these images, from the cache or from their registries.
+def fetch(profile: Profile, found: Sequence[Found], store: Store, steps: Steps) -> Preload:
+    """These images with their layers, from the store or from their registries.
 
     Raises:
-        HostError: a registry no longer sends one of them.
+        HostError: a registry no longer sends one of them, or the store cannot be written.
     """
-    place = subfolder(open_cache(cache), "images")
-    with locked(place / "lock", "waiting for another imgbuild that fetches container images", steps):
-        blobs = subfolder(place, "blobs")
-        work = place / "work"
-        remove(work)
-        with registries(profile) as asked:
-            for one in found:
-                # The same layer can be several times in one image.
-                lacking = [d for d in dict.fromkeys(b.digest for b in one.blobs) if not _right(blobs, d, steps)]
+    wanted = [one for one in found if _lacking(one, store, steps)]
+    if wanted:
+        with store.workshop("images", steps) as work, registries(profile) as asked:
+            for one in wanted:
+                lacking = _lacking(one, store, steps)  # another image can have brought its layers
                 if not lacking:
                     continue
                 with steps.step(f"Fetch {one.image.reference} ({one.size >> 20} MiB)"):
-                    try:
-                        _copy(asked, profile, one, work, steps)
-                        for digest in lacking:
-                            _keep(work, blobs, digest)
-                    finally:
-                        shutil.rmtree(work, ignore_errors=True)
-    return Preload(found, blobs)
+                    place = work / "image"
+                    _copy(asked, profile, one, place, steps)
+                    for digest, content in one.documents.items():
+                        (place / digest.partition(":")[2]).write_bytes(content)
+                    for artifact in lacking:
+                        _keep(place, artifact, store, steps)
+                    shutil.rmtree(place)
+    return Preload(found, store.path("x").parent)
+
+
+def _lacking(one: Found, store: Store, steps: Steps) -> list[Artifact]:
+    """The documents, configuration and layers of an image that are not in the store, each once."""
+    sizes = {digest: len(content) for digest, content in one.documents.items()}
+    sizes |= {blob.digest: blob.size for blob in one.blobs}  # the same layer can be several times in one image
+    parts = [Artifact(one.image.reference, digest.partition(":")[2], size, ()) for digest, size in sizes.items()]
+    return [part for part in parts if not store.has(part, steps)]
 
 
 def total_size(found: Sequence[Found]) -> int:
@@ -178,21 +209,6 @@ def _path(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
 
 
-def _right(blobs: Path, digest: str, steps: Steps) -> bool:
-    """Whether the cache has this blob; one with other content is reported and removed."""
-    path = blobs / digest.partition(":")[2]
-    if not os.path.lexists(path):
-        return False
-    try:
-        if sha256_of(path) == path.name:
-            return True
-    except OSError:
-        pass
-    steps.note(f"a layer in the cache is damaged and is fetched again ({path})")
-    remove(path)
-    return False
-
-
 def _copy(asked: Registries, profile: Profile, one: Found, work: Path, steps: Steps) -> None:
     """Copy an image to ``work`` from the first source that has its layers."""
     said = []
@@ -206,7 +222,7 @@ def _copy(asked: Registries, profile: Profile, one: Found, work: Path, steps: St
             shutil.rmtree(work, ignore_errors=True)
     raise HostError(
         f"the container image {one.image.reference} cannot be fetched: {'; '.join(said)}",
-        "check that its registry has all of its layers, and the space in the cache folder; the next run fetches only "
+        "check that its registry has all of its layers, and the free space of the store; the next run fetches only "
         "what is missing",
     )
 
@@ -216,12 +232,9 @@ def _order(profile: Profile, one: Found) -> Iterator[Source]:
     yield from (source for source in sources(profile, one.image) if "pull" in source.capabilities)
 
 
-def _keep(work: Path, blobs: Path, digest: str) -> None:
-    name = digest.partition(":")[2]
-    made = work / name
-    if not made.is_file() or sha256_of(made) != name:
+def _keep(work: Path, artifact: Artifact, store: Store, steps: Steps) -> None:
+    if not store.adopt(work / artifact.sha256, artifact, steps) and not store.has(artifact, steps):
         raise HostError(
-            f"skopeo did not store the layer {digest} as the registry has it",
-            "report this with the output of `skopeo --version`",
+            f"skopeo did not store {artifact.sha256} of {artifact.name} as the registry has it",
+            "check the free space of the store; else report this with the output of `skopeo --version`",
         )
-    made.replace(blobs / name)

@@ -16,6 +16,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.images import Found
 from imgbuild.fetch.registry import Trouble
+from imgbuild.fetch.store import Store
 from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
 from imgbuild.image.cache import open_store
 from imgbuild.image.offline import offline_lacks
@@ -58,14 +59,14 @@ def write(
     refuse_another(ready.request.profile, place)
     # A stock node boots the distribution's own image: there is none to build.
     image = image and resolved.profile.mode == "baked"
-    stored = open_store(cache, store, offline=True) if image and offline else None
+    files = open_store(cache, store, offline=offline) if image else None
     problems = [*host_problems(resolved, place, cache)] if image else []
-    if stored is not None:
-        problems += offline_lacks(resolved, rendered.install, ready.preload, cache, stored, steps)
+    if files is not None and offline:
+        problems += offline_lacks(resolved, rendered.install, ready.preload, cache, files, steps)
     for problem in problems:
         steps.note(f"no disk image will be built: {problem.what}")
     wanted = image_id(resolved, rendered.install, rendered.node, ready.preload)
-    found = images_found(ready, steps) if image and not problems else []
+    found = images_found(ready, files, steps) if files is not None and not problems else []
     made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:
         ready = _with_kept_keys(ready, steps)
@@ -74,15 +75,15 @@ def write(
         with steps.step(f"Write {place}"):
             for name in GROUPS:
                 more = _kept_boot_files(folder) if name == "pxe" else {}
-                files = {**rendered.groups[name], **more} if more else rendered.groups[name]
-                sums = swap_group(folder, name, files, rendered.run)
+                content = {**rendered.groups[name], **more} if more else rendered.groups[name]
+                sums = swap_group(folder, name, content, rendered.run)
                 groups[name] = GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}, sums)
             kept = _kept_image(folder)
             if signer is None and (folder / f"{manifest.NAME}{SUFFIX}").exists():
                 steps.note("the signature of the old manifest is removed; pass --sign-key to sign the new one")
             manifest.write(folder, resolved.loaded, {**groups, **kept}, wanted, made_from, signer)
             _tell_owner(ready, place, steps)
-        if not image:
+        if files is None:
             return place
         if problems:
             why = "; ".join(p.what for p in problems)
@@ -90,7 +91,7 @@ def write(
             raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
         record = build_image(
             resolved, rendered.install, rendered.node, wanted, folder, cache, steps,
-            store=stored or open_store(cache, store), fresh=fresh, signer=signer, found=found,
+            store=files, fresh=fresh, signer=signer, found=found,
         )  # fmt: skip
         groups["pxe"] = _with_boot_files(folder, ready, record)
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)
@@ -102,15 +103,15 @@ def write(
 _CODES: Mapping[Trouble, str] = {"missing": "IB837", "silent": "IB838", "another": "IB839"}
 
 
-def images_found(ready: Input, steps: Steps) -> list[Found]:
-    """The container images of the disk image, in their registries. All that is missing is reported at once.
+def images_found(ready: Input, store: Store, steps: Steps) -> list[Found]:
+    """The container images of the disk image, in the store or in their registries. All that is missing is reported.
 
     Raises:
         InvalidInput: an image cannot be had.
     """
     if not ready.preload:
         return []
-    found, missing = look_up(ready.resolved.profile, ready.preload, steps)
+    found, missing = look_up(ready.resolved.profile, ready.preload, store, steps)
     findings = Findings()
     for image, why in ((each.image, each.why) for each in missing):
         layered = ready.cluster_layered if image.in_cluster_file else ready.resolved.layered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import time
@@ -12,10 +13,14 @@ import pytest
 from imgbuild.config.target import Firmware, load_target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.drivers import BootDrivers
+from imgbuild.facts.images import Image
+from imgbuild.facts.registries import Source
+from imgbuild.fetch.images import Blob, Found
 from imgbuild.image.assemble import assemble
 from imgbuild.image.disk.grub import drop_extras
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.disk.partition import read_table
+from imgbuild.image.preload import FOLDER, Preload
 from imgbuild.image.proof.bootproof import prove
 from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.render.nodefile import NodeFile, NodeTree
@@ -34,6 +39,19 @@ _TREE = NodeTree(
 def _debugfs(disk: Path, offset: int, command: str) -> str:
     argv = ["debugfs", "-R", command, f"{disk}?offset={offset}"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def _preload(folder: Path) -> Preload:
+    """One image without an index, with one layer."""
+    folder.mkdir()
+    blobs = []
+    for content in (b"{}", b"layer"):
+        digest = hashlib.sha256(content).hexdigest()
+        (folder / digest).write_bytes(content)
+        blobs.append(Blob("application/vnd.oci.image.layer.v1.tar", f"sha256:{digest}", len(content)))
+    root = Blob("application/vnd.oci.image.manifest.v1+json", f"sha256:{hashlib.sha256(b'm').hexdigest()}", 1)
+    image = Image("registry.k8s.io/pause:3.10", "pause", ())
+    return Preload([Found(image, Source("https", "r", ""), root, root, {root.digest: b"m"}, blobs)], folder)
 
 
 def _raw(image: Path, target: Path) -> Path:
@@ -60,7 +78,10 @@ def test_a_disk_of_either_firmware_from_the_same_root(firmware: Firmware, rootfs
     files = image_files(tmp_path / "out")
     output = files.path("qcow2-zstd")
     start = time.monotonic()
-    proof = assemble(rootfs, layout, _TREE, KERNEL_ARGS, files, tmp_path / "work", Recorder()).proof
+    images = _preload(tmp_path / "blobs")
+    proof = assemble(
+        rootfs, layout, _TREE, KERNEL_ARGS, files, tmp_path / "work", Recorder(), preload=images
+    ).proof  # fmt: skip
     seconds = time.monotonic() - start
     assert [p.name for p in output.parent.iterdir()] == ["disk.zstd.qcow2"]
     assert not list((tmp_path / "work").iterdir())
@@ -77,6 +98,8 @@ def test_a_disk_of_either_firmware_from_the_same_root(firmware: Firmware, rootfs
     assert ("/boot/efi" in fstab) == (firmware == "efi")
     assert _debugfs(disk, at, "cat /etc/imgbuild/test.conf") == "laid over\n"
     assert "Mode:  0640" in _debugfs(disk, at, "stat /etc/imgbuild/test.conf")
+    assert _debugfs(disk, at, f"cat {FOLDER}/images.list").startswith("registry.k8s.io/pause:3.10 sha256:")
+    assert "Mode:  0644" in _debugfs(disk, at, f"stat {FOLDER}/images.tar")
     assert "Size: 0" in _debugfs(disk, at, "stat /etc/machine-id")
     assert "Mode:  0555" in _debugfs(disk, at, "stat /proc")
     assert "ssh_host" not in _debugfs(disk, at, "ls -p /etc/ssh")

@@ -88,6 +88,7 @@ def test_an_image_from_base_to_clean(room: Room, profile: str) -> None:
     listed = {p.name: p for p in read_list(room.read("/usr/share/imgbuild/packages.tsv"))}
     assert {p.name: p.origin for p in listed.values() if p.origin != "profile"} == {"tar": "base"}
     assert (listed["kernel-ml"].repository, listed["kernel-ml"].version) == ("elrepo-kernel", KERNELS[profile])
+    assert listed["kernel-ml"].license == "GPLv2+ and MIT"
     assert listed["cloud-utils-growpart"].repository == "imgbuild-os"
     before = room.read("/standin/installed")
     steps(room, *(step for step in order if step != "80-list"))  # again: nothing changes

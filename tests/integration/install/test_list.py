@@ -62,6 +62,10 @@ def test_without_the_base_s_list_it_says_so(room: Room, mirror: Mirror) -> None:
 GOOD = "bash\t5.2-1\tamd64\tbookworm/main\tbase\nkubelet\t1.35.8-1.1\tamd64\tunknown\tprofile\n"
 
 
+def test_the_licence_is_that_of_the_rpm() -> None:
+    assert read_list("bash\t5.0-1.el8\tx86_64\tbaseos\tbase\tGPLv3+ and LGPLv2+\n")[0].license == "GPLv3+ and LGPLv2+"
+
+
 def test_the_list_as_it_is_read() -> None:
     assert read_list(GOOD)[1] == Package("kubelet", "1.35.8-1.1", "amd64", "unknown", "profile")
 
@@ -75,7 +79,7 @@ def test_the_list_as_it_is_read() -> None:
         (GOOD.replace("unknown", ""), "line 2"),
         (GOOD.replace("profile", "friend"), "line 2"),
         (GOOD.replace("unknown", " x"), "line 2"),
-        (GOOD.replace("base", "base\tmore"), "line 1"),
+        (GOOD.replace("base", "base\tGPL\tmore"), "line 1"),
         (GOOD + GOOD, "duplicate package"),
     ],
 )

@@ -18,6 +18,7 @@ class Package:
     """One installed package, as the root file system's own package manager names it.
 
     ``repository``: "unknown" where none offers it. ``origin``: "base", "profile" (requested by name) or "dependency".
+    ``license``: as an RPM's header has it; empty in Debian, whose database has none.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Package:
     arch: str
     repository: str
     origin: str
+    license: str = ""
 
     def __post_init__(self) -> None:
         parts = (self.name, self.version, self.arch, self.repository)

@@ -161,7 +161,13 @@ def manager() -> int:
 
 def queried(form: str, name: str, version: str) -> None:
     text = form.replace("%|EPOCH?{%{EPOCH}:}|", "").replace("%{NAME}", name).replace("%{VERSION}-%{RELEASE}", version)
-    print(text.replace("%{ARCH}", "x86_64").replace("\\t", "\t").replace("\\n", "\n"), end="")
+    print(
+        text.replace("%{ARCH}", "x86_64")
+        .replace("%{LICENSE}", "GPLv2+ and MIT")
+        .replace("\\t", "\t")
+        .replace("\\n", "\n"),
+        end="",
+    )
 
 
 def rpm() -> int:

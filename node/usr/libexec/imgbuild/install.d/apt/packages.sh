@@ -85,6 +85,9 @@ pm_installed() {
         sed -n 's/^[ih]i \t//p' | sort
 }
 
+# pm_licenses: nothing, dpkg's database has no licences.
+pm_licenses() { :; }
+
 # pm_names NAME...: the installed packages that these names mean.
 pm_names() {
     # shellcheck disable=SC2016 # dpkg-query expands these; a virtual name has none

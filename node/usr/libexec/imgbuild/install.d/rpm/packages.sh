@@ -111,6 +111,12 @@ pm_installed() {
         sed -e '/^gpg-pubkey\t/d' -e 's/\t0:/\t/' | sort
 }
 
+# pm_licenses: name, version and licence of each package.
+pm_licenses() {
+    rpm -qa --qf '%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LICENSE}\n' '*' |
+        sed -e '/^gpg-pubkey\t/d' -e 's/\t0:/\t/'
+}
+
 # pm_names NAME...: the installed packages that these names mean.
 pm_names() {
     local name
