@@ -47,8 +47,8 @@ def changed(given: Resolved, *, profile: Profile | None = None, target: Target |
 
 def write_tree(tree: NodeTree, root: Path) -> Path:
     """What the image's overlay does, in short: files and links; and what the install tree has for their programs."""
-    shared = "usr/libexec/imgbuild/lib/path.sh"
-    for file in (*tree.files, NodeFile(f"/{shared}", static("node", shared))):
+    shared = [f"usr/libexec/imgbuild/lib/{name}.sh" for name in ("login", "path")]
+    for file in (*tree.files, *(NodeFile(f"/{name}", static("node", name)) for name in shared)):
         path = root / file.path.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
