@@ -108,9 +108,9 @@ def test_addons_in_their_order_each_ready_before_the_next(make_node: MakeNode, t
     image(node)
     repository(node, tmp_path)
     seed(node, cluster, secrets, addons())
+    node.write("/standin/hold", "^helm upgrade --install web")
     boot(node)
     serve(node)
-    node.write("/standin/hold", "^helm upgrade --install web")
     with tempfile.TemporaryFile() as out:
         process = node.popen(FIRSTBOOT, out=out, IMGBUILD_PAUSE="1")
         wait(lambda: (node.upper / "standin/held").exists() or process.poll() is not None, 300, "helm is called")
