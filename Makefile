@@ -12,6 +12,8 @@ TEST_PACKAGES := cloud-init containerd runc containernetworking-plugins shellche
 	gcc libc6-dev gawk mawk busybox-static iproute2 iptables procps kmod openssl curl xfsprogs createrepo-c dnf rpm gpg gpg-agent git jq docker-registry tinyproxy strace virtinst python3-openstackclient haproxy
 
 VENV := .venv
+# Container images often set it. Each of the tests' hundreds of processes would then compile imgbuild anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo check test test-all lint bench reference packages test-packages clean
 

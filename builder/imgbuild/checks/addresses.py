@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
-from packaging.version import Version
-
 from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.diagnostics.findings import Path
@@ -60,7 +58,7 @@ def _gone(context: Context, path: Path, kind: str, url: str) -> bool:
     for row in versions("addresses")["gone"]:
         if kind not in row["of"] or not re.search(row["match"], address):
             continue
-        frozen = "until" in row and Version(minor(release)) <= Version(row["until"])
+        frozen = "until" in row and version(minor(release)) <= version(row["until"])
         fix = row["instead"].format(
             minor="{minor}",  # imgbuild puts it in: right with any version
             format="deb" if context.target.package_manager == "apt" else "rpm",

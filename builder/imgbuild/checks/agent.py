@@ -48,9 +48,9 @@ def configured(profile: Profile, cluster: Cluster) -> Configuration:
 def _applies(rule: Mapping[str, str], release: Version, chart: str) -> bool:
     """``since`` may be a patch release, ``until`` is a minor: its last patch has the rule."""
     since, until = rule.get("since"), rule.get("until")
-    if since is not None and (version(chart) if since.count(".") == 2 else release) < Version(since):
+    if since is not None and (version(chart) if since.count(".") == 2 else release) < version(since):
         return False
-    return until is None or release <= Version(until)
+    return until is None or release <= version(until)
 
 
 def _message(rule: Mapping[str, str]) -> str:

@@ -51,7 +51,7 @@ def check(context: Context) -> None:
     if not profile.helm.enabled and context.cluster.first in [node for _, node in context.nodes]:
         context.report("IB602", ("helm", "enabled"), "Cilium's chart is installed by helm", "set helm.enabled: true")
     release = chart_release(profile)
-    if release != Version(minor(profile.cilium.version)):
+    if release != version(minor(profile.cilium.version)):
         charts = versions("cilium")["charts"]
         context.report(
             "IB604", ("cilium", "version"),
@@ -144,7 +144,7 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
         name, where = ".".join(map(str, path)), (*_VALUES, *path)
         allowed = table["enums"].get(name)
         if isinstance(allowed, dict):  # by the first minor that has these values
-            allowed = allowed[max((m for m in allowed if Version(m) <= release), key=Version, default=min(allowed))]
+            allowed = allowed[max((m for m in allowed if version(m) <= release), key=version, default=min(allowed))]
         if allowed is not None and value not in allowed:
             words = ", ".join(a for a in allowed if a)
             context.report(

@@ -15,6 +15,7 @@ from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
+from imgbuild.facts.derive import version
 
 _VALUES: Path = ("cilium", "values")
 _MOST = 20
@@ -82,7 +83,7 @@ def reads(release: Version, path: Path) -> bool:
     """Whether the chart of this minor reads this key."""
     row = versions("cilium")["keys"].get(".".join(map(str, path)))
     if row is not None and ("since" in row or "until" in row):
-        return Version(row.get("since", "0")) <= release <= Version(row.get("until", "999"))
+        return version(row.get("since", "0")) <= release <= version(row.get("until", "999"))
     return _reads(_known(release), path)
 
 
@@ -120,16 +121,16 @@ def _row(context: Context, release: Version, path: Path, row: Mapping[str, str])
     name, where = ".".join(map(str, path)), (*_VALUES, *path)
     chart, use = context.profile.cilium.version, row.get("use")
     out = f"set cilium.values.{name} to null to remove it"
-    if "since" in row and release < Version(row["since"]):
+    if "since" in row and release < version(row["since"]):
         if "before" in row:
             return  # render.cilium writes it under the name that this chart has
         hint = f"{out}, or use a later chart"
         context.report("IB612", where, f"the chart {chart} does not know {name} yet, and ignores it", hint)
-    elif "until" in row and release > Version(row["until"]):
+    elif "until" in row and release > version(row["until"]):
         if row["after"] == "redundant":
             context.report("IB614", where, f"{name} has no effect in the chart {chart}", out)
         else:
             end = "refuses" if row["after"] == "fails" else "ignores"
             context.report("IB613", where, f"the chart {chart} {end} {name}", f"write {use} instead" if use else out)
-    elif "deprecated" in row and release >= Version(row["deprecated"]):
+    elif "deprecated" in row and release >= version(row["deprecated"]):
         context.report("IB614", where, f"{name} is the old name since {row['deprecated']}", f"write {use} instead")

@@ -175,9 +175,9 @@ def _absent(row: dict[str, str], release: Version) -> str:
     """Why a kernel of that release does not have it; empty if it does."""
     if "never" in row:
         return f"does not exist: {row['never']}"
-    if "until" in row and release >= Version(row["until"]):
+    if "until" in row and release >= version(row["until"]):
         return f"is gone since kernel {row.get('gone', row['until'])}; this node's is {release}"
-    if "since" in row and release < Version(row["since"]):
+    if "since" in row and release < version(row["since"]):
         return f"exists since kernel {row['since']}; this node's is {release}"
     return ""
 

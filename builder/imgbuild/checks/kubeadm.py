@@ -14,13 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from packaging.version import Version
 
 from imgbuild.checks.context import Context
 from imgbuild.checks.kubernetes_fields import FieldCheck
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import minor, since
+from imgbuild.facts.derive import minor, since, version
 from imgbuild.facts.kubeadm import COMPONENTS, FILES, TARGETS, patch_target, section
 from imgbuild.facts.kubelet import PATCH
 from imgbuild.facts.kubernetes_types import arguments, without_null
@@ -208,7 +207,7 @@ def _unused(context: Context) -> None:
 
 
 def _patches(context: Context) -> None:
-    release = Version(minor(context.profile.kubernetes.version))
+    release = version(minor(context.profile.kubernetes.version))
     for name, text in context.profile.kubernetes.patches.items():
         at, target = (*_PATCHES, name), patch_target(name)
         late = {"kubeletconfiguration": "kubelet_patch", "corednsdeployment": "coredns_patch"}.get(target)

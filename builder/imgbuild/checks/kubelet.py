@@ -12,13 +12,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from packaging.version import Version
-
 from imgbuild.checks.context import Context
 from imgbuild.checks.kubernetes_fields import DURATION, QUANTITY, FieldCheck
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.derive import minor, since, sysctl_name
+from imgbuild.facts.derive import minor, since, sysctl_name, version
 from imgbuild.facts.kubelet import configuration
 from imgbuild.facts.kubernetes_types import without_null
 from imgbuild.facts.node_settings import Own
@@ -112,7 +110,7 @@ def check_own(context: Context, own: Sequence[Own]) -> None:
     for each in own:
         release = each.resolved.profile.kubernetes.version
         differs = each.resolved.profile.kubernetes.enabled and configuration(each.resolved) != shared
-        if differs and Version(minor(release)) < since("kubernetes", "kubelet_patch"):
+        if differs and version(minor(release)) < since("kubernetes", "kubelet_patch"):
             path = _KUBELET if each.resolved.profile.kubernetes.kubelet else ("containerd", "cgroup_driver")
             each.add(
                 context.findings, "IB449", path,
@@ -148,7 +146,7 @@ def _evictions(context: Context, config: Mapping[str, Any]) -> None:
     absent = [signal for signal in _DEFAULT_EVICTIONS if signal not in (hard or {})]
     off = any(value in ("0%", "100%") for value in (hard or {}).values())
     if hard and absent and not off and not config.get("mergeDefaultEvictionSettings"):
-        merge = Version(minor(context.profile.kubernetes.version)) >= since("kubernetes", "merges_evictions")
+        merge = version(minor(context.profile.kubernetes.version)) >= since("kubernetes", "merges_evictions")
         context.report(
             "IB264", (*_KUBELET, "evictionHard"),
             f"the defaults for {', '.join(absent)} no longer hold: evictionHard replaces all of them",
@@ -215,7 +213,7 @@ def _choices(context: Context, config: Mapping[str, Any]) -> None:
             _refuse(context, path, f"{name} must be one of {', '.join(choices)}", hint)
     swap = _at(config, ("memorySwap", "swapBehavior"))
     limited = ("NoSwap", "LimitedSwap")
-    old = Version(minor(context.profile.kubernetes.version)) < since("kubernetes", "no_swap")
+    old = version(minor(context.profile.kubernetes.version)) < since("kubernetes", "no_swap")
     allowed = ("LimitedSwap", "UnlimitedSwap") if old else limited
     if swap and swap not in allowed:
         _refuse(context, ("memorySwap", "swapBehavior"), f"the kubelet accepts {' and '.join(allowed)}",

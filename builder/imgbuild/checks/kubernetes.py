@@ -30,8 +30,8 @@ def check(context: Context) -> None:
 
 def _version(context: Context) -> None:
     release, path = context.profile.kubernetes.version, ("kubernetes", "version")
-    known = sorted(versions("kubernetes")["minors"], key=Version)
-    if version(release) < Version(known[0]):
+    known = sorted(versions("kubernetes")["minors"], key=version)
+    if version(release) < version(known[0]):
         context.report(
             "IB201", path, f"Kubernetes {release} is older than {known[0]}, the first in the package repositories",
             f"use {known[0]} or later; the default of {context.target.name} is "
@@ -90,7 +90,7 @@ def _cgroup(context: Context) -> None:
         return
     release = profile.kubernetes.version
     facts = context.resolved.kubernetes
-    known = [Version(m) for m in versions("kubernetes")["minors"]]
+    known = [version(m) for m in versions("kubernetes")["minors"]]
     verdict = facts.cgroup_v1 if facts else "never" if version(release) > max(known) else "yes"
     can_v2 = context.target.cgroup.default == "v2" or context.target.cgroup.v2_arguments is not None
     way = "set kernel.cgroup: v2" if can_v2 else "use a target with systemd 226 or later"
@@ -130,7 +130,7 @@ def _kernel(context: Context) -> None:
 
 
 def _known(row: dict[str, Any], release: Version) -> bool:
-    return release >= Version(row["from"]) or minor(str(release)) in row["lts"]
+    return release >= version(row["from"]) or minor(str(release)) in row["lts"]
 
 
 def _containerd(context: Context) -> None:
@@ -161,10 +161,10 @@ def _containerd(context: Context) -> None:
             "needed from 1.38 on", fix,
         )  # fmt: skip
     table = versions("kubernetes")["containerd"]
-    rows = [m for m in table if Version(m) <= Version(minor(release))]
+    rows = [m for m in table if version(m) <= version(minor(release))]
     if not rows:
         return
-    row = table[max(rows, key=Version)]
+    row = table[max(rows, key=version)]
     line = minor(running)
     if have < version(row[line]) if line in row else have < max(map(Version, row)):
         said = ", ".join(f"{v} or later of {m}" for m, v in row.items())

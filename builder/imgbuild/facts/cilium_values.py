@@ -21,8 +21,8 @@ from imgbuild.facts import derive
 def chart_release(profile: Profile) -> Version:
     """The chart's minor, or the nearest of those that the tables know."""
     charts = versions("cilium")["charts"]
-    release = Version(derive.minor(profile.cilium.version))
-    return min(max(release, Version(charts["first"])), Version(charts["last"]))
+    release = derive.version(derive.minor(profile.cilium.version))
+    return min(max(release, derive.version(charts["first"])), derive.version(charts["last"]))
 
 
 def chart_values(profile: Profile, cluster: Cluster) -> dict[str, Any]:

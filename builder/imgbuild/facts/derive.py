@@ -55,17 +55,17 @@ def kubernetes_facts(release: str) -> KubernetesFacts | None:
 def containerd_line(release: str) -> tuple[str, dict[str, Any]]:
     """The row of versions/containerd.yaml for this containerd: its own release line, else the nearest older."""
     lines: dict[str, dict[str, Any]] = versions("containerd")["lines"]
-    older = [name for name in lines if Version(name) <= version(release)]
-    name = max(older, key=Version) if older else min(lines, key=Version)
+    older = [name for name in lines if version(name) <= version(release)]
+    name = max(older, key=version) if older else min(lines, key=version)
     return name, lines[name]
 
 
 def preflight(release: str, section: str) -> list[dict[str, Any]]:
     """The rows of one section of versions/kubeadm-preflight.yaml that kubeadm of that release has."""
-    now = Version(minor(release))
+    now = version(minor(release))
     return [
         row for row in versions("kubeadm-preflight")[section]
-        if Version(row.get("since", "0")) <= now < Version(row.get("until", "99"))
+        if version(row.get("since", "0")) <= now < version(row.get("until", "99"))
     ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from imgbuild.config.data import versions
 from imgbuild.config.declared import ITEM
-from imgbuild.facts.derive import minor
+from imgbuild.facts.derive import minor, version
 
 Kind = Literal["KubeletConfiguration", "ClusterConfiguration", "NodeRegistrationOptions", "Timeouts"]
 Field = tuple[str, ...]
@@ -45,7 +45,7 @@ def _rows(kind: Kind) -> tuple[tuple[Field, str, Version, Version], ...]:
 @cache
 def _minors(kind: Kind) -> tuple[Version, Version]:
     """The first and the last minor of a table."""
-    every = [Version(minor) for spans in _table(kind).values() for span in spans for minor in span.split()]
+    every = [version(minor) for spans in _table(kind).values() for span in spans for minor in span.split()]
     return min(every), max(every)
 
 
@@ -53,7 +53,7 @@ def _minors(kind: Kind) -> tuple[Version, Version]:
 def fields(kind: Kind, release: str) -> Mapping[Field, str]:
     """The fields of this Kubernetes with their types; those of the nearest known minor if it is unknown."""
     oldest, newest = _minors(kind)
-    now = min(max(Version(minor(release)), oldest), newest)
+    now = min(max(version(minor(release)), oldest), newest)
     return {field: of for field, of, first, last in _rows(kind) if first <= now <= last}
 
 
