@@ -12,13 +12,11 @@ from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.load import Loaded, load
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.resolved import Resolved, resolve
+from imgbuild.outputs.rendered import seed_files
 from imgbuild.render.cluster_files import seed_tree
 from imgbuild.render.install import install_tree
-from imgbuild.render.metadata import meta_data, vendor_data
-from imgbuild.render.network import network_config
 from imgbuild.render.node import node_tree
 from imgbuild.render.nodefile import NodeTree
-from imgbuild.render.userdata import user_data
 
 PROFILES = ("centos7-bios", "centos7-efi", "centos8-bios", "centos8-efi", "debian12-bios", "debian12-efi")
 MODES = ("baked", "stock")
@@ -117,11 +115,5 @@ def trees_of(given: Resolved, node: Node) -> list[NodeTree]:
 
 def seed_of(given: Resolved, node: Node, extra: NodeTree | None = None) -> dict[str, bytes]:
     """The NoCloud files of a node; ``extra`` is laid beside its own files."""
-    cluster = cluster_of(node)
-    trees = trees_of(given, node) + ([extra] if extra else [])
-    seed = {"user-data": user_data(given, cluster, node, trees), "vendor-data": vendor_data()}
-    network = network_config(given, node)
-    if network is not None:
-        seed["network-config"] = network
-    seed["meta-data"] = meta_data(cluster, node, *(seed[name] for name in sorted(seed)))
-    return seed
+    *shared, own = trees_of(given, node)
+    return seed_files(given, cluster_of(node), node, shared, own + extra if extra else own)

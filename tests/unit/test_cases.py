@@ -13,6 +13,7 @@ from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
+from tests.support import travels
 from tests.support.checking import dated
 from tests.support.places import TESTS
 
@@ -40,7 +41,7 @@ def written(rendered: Rendered | None, node: str, path: str) -> str:
     """A file that a node's user-data writes."""
     assert rendered is not None
     data = yaml.safe_load(rendered.groups["nodes"][f"{node}/user-data"].content)
-    (content,) = [file["content"] for file in data["write_files"] if file["path"] == path]
+    (content,) = [file["content"] for file in travels.files(data) if file["path"] == path]
     return content if isinstance(content, str) else content.decode()
 
 

@@ -15,6 +15,7 @@ import yaml
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
+from tests.support import travels
 from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 
@@ -44,7 +45,7 @@ def user_data(out: Rendered, node: str) -> dict[str, Any]:
 
 def written(out: Rendered, node: str, path: str) -> str:
     """A file that a node's user-data writes."""
-    (content,) = [file["content"] for file in user_data(out, node)["write_files"] if file["path"] == path]
+    (content,) = [file["content"] for file in travels.files(user_data(out, node)) if file["path"] == path]
     return content if isinstance(content, str) else content.decode()
 
 
@@ -66,7 +67,7 @@ def test_single_vm(mode: str, tmp_path: Path) -> None:
     out = rendered("single-vm", mode, tmp_path)
     assert nodes(out) == {"node1"}
     assert "/etc/imgbuild/pki" not in {
-        file["path"].rpartition("/")[0] for file in user_data(out, "node1")["write_files"]
+        file["path"].rpartition("/")[0] for file in travels.files(user_data(out, "node1"))
     }
     (admin,) = [user for user in user_data(out, "node1")["users"] if user["name"] == "admin"]
     assert admin["ssh_authorized_keys"] and "NOPASSWD" in str(admin["sudo"])

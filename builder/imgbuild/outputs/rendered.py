@@ -28,7 +28,8 @@ from imgbuild.render.metadata import meta_data, vendor_data
 from imgbuild.render.network import network_config
 from imgbuild.render.node import node_tree
 from imgbuild.render.nodefile import NodeTree, digest
-from imgbuild.render.userdata import user_data
+from imgbuild.render.packed import same_everywhere
+from imgbuild.render.userdata import packed_files, user_data
 
 SEED = frozenset({"user-data", "meta-data", "vendor-data", "network-config"})
 """NoCloud's file names; their content may be private."""
@@ -54,13 +55,14 @@ def seed_files(
 
     ``shared`` is what every node has (already in the image, if there is one), ``own`` this node's part.
     """
-    trees = [own] if resolved.profile.mode == "baked" else [*shared, own]
-    files = {"user-data": user_data(resolved, cluster, node, trees)}
+    packed = packed_files(resolved, shared) if resolved.profile.mode == "stock" else None
+    files = {"user-data": user_data(resolved, cluster, node, [own], packed=packed)}
     files["vendor-data"] = vendor_data()
     network = network_config(resolved, node)
     if network is not None:
         files["network-config"] = network
-    files["meta-data"] = meta_data(cluster, node, *(files[name] for name in sorted(files)))
+    known = {**files, "user-data": same_everywhere(files["user-data"], packed)}
+    files["meta-data"] = meta_data(cluster, node, *(known[name] for name in sorted(known)))
     return files
 
 

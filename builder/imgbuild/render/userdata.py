@@ -7,6 +7,7 @@ versions of cloud-init ignore or misread (tests/support/cloudinit/modules.yaml);
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from imgbuild.config.profile.extras import ROOT
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.ifcfg import ifcfg
 from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.packed import Packed, pack
 from imgbuild.render.site import PROXY
 from imgbuild.render.stripped import without_comments
 from imgbuild.render.templates import environment, static
@@ -46,8 +48,9 @@ def user_data(
     node: Node,
     trees: Sequence[NodeTree],
     include: Include | None = None,
+    packed: Packed | None = None,
 ) -> bytes:
-    """The ``#cloud-config`` of one node, with the files of ``trees`` as literal text."""
+    """The ``#cloud-config`` of one node, with the files of ``trees`` as literal text, and ``packed`` as base64."""
     made = environment("cloudinit")
     made.filters.setdefault("quote", quote)
     made.filters.setdefault("plain", plain)
@@ -61,6 +64,8 @@ def user_data(
         "ifcfg_script": static("cloudinit", "ifcfg.sh").decode(),
         "guard": static("cloudinit", "guard.sh").decode(),
         "include": include,
+        "packed": packed.text if packed else None,
+        "unpack": shlex.quote(static("cloudinit", "files.sh").decode()),
         "node": node,
         "proxy": _proxy(files),
         "quote": quote,
@@ -102,6 +107,11 @@ def _owners(profile: Profile) -> list[dict[str, object]]:
         for number, file in enumerate(profile.files)
         if file.owner != ROOT
     ]
+
+
+def packed_files(resolved: Resolved, trees: Sequence[NodeTree]) -> Packed | None:
+    """What every node of the profile gets, as it travels."""
+    return pack(sent(resolved, file) for tree in trees for file in tree.files)
 
 
 def sent(resolved: Resolved, file: NodeFile) -> NodeFile:

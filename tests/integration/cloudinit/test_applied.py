@@ -16,10 +16,12 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import mime
 from imgbuild.outputs.include import include_archive, public, small_user_data
 from imgbuild.render.nodefile import NodeFile, NodeTree
-from imgbuild.render.userdata import SETUP, sent
+from imgbuild.render.packed import Packed
+from imgbuild.render.userdata import SETUP, packed_files, sent, user_data
 from tests.support.applied import Applied, apply_seed
 from tests.support.cloudinit.words import module_list
 from tests.support.nodes import (
+    DHCP,
     HASH,
     MACS,
     MODES,
@@ -122,6 +124,33 @@ def test_mime_and_gzip_arrive_as_plain_text_does(tmp_path: Path) -> None:
     assert not seed["user-data"].isascii()
     applied = apply_seed(packed, tmp_path, modules=module_list(given), macs=MACS)
     check_node(applied, given, "bond1", [*trees_of(given, NODES["bond"]), ODD])
+
+
+def test_files_that_travel_packed_arrive_as_they_are(tmp_path: Path) -> None:
+    """Each content and mode; over a file that is there already, and for a path with a blank in it."""
+    given = resolved("debian12-efi", "stock")
+    blank = NodeFile("/etc/imgbuild-test/a  name", b"x\n")
+    files = [*ODD.files, blank]
+    seed = seed_of(given, NODES["dhcp"])
+    packed = packed_files(given, [NodeTree(tuple(files))])
+    data = user_data(given, cluster_of(DHCP), DHCP, trees_of(given, DHCP)[-1:], packed=packed)
+    there = {blank.path: b"longer than it\n", "/etc/imgbuild-test/raw": b"y"}
+    applied = apply_seed({**seed, "user-data": data}, tmp_path, macs=MACS, files=there)
+    for file in files:
+        assert applied.read(file.path) == file.content, file.path
+        assert applied.mode(file.path) == file.mode, file.path
+    assert not [error for error in applied.errors if "bootcmd" in error]
+
+
+def test_an_archive_that_is_cut_is_an_error(tmp_path: Path) -> None:
+    given = resolved("debian12-efi", "stock")
+    packed = packed_files(given, trees_of(given, DHCP)[:-1])
+    assert packed is not None
+    cut = Packed(packed.text[:8000], packed.sha256)
+    data = user_data(given, cluster_of(DHCP), DHCP, trees_of(given, DHCP)[-1:], packed=cut)
+    applied = apply_seed({**seed_of(given, DHCP), "user-data": data}, tmp_path, macs=MACS)
+    assert any("bootcmd" in error for error in applied.errors), applied.errors
+    assert "imgbuild: setup ended with 127; nothing after it ran" in applied.output
 
 
 def test_a_changed_seed_keeps_host_keys_and_what_has_run(tmp_path: Path) -> None:

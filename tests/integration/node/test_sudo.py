@@ -17,7 +17,8 @@ from imgbuild.outputs.elements import element_files
 from imgbuild.outputs.include import include_archive, public
 from imgbuild.render.node import node_tree
 from imgbuild.render.nodefile import NodeFile, NodeTree
-from imgbuild.render.userdata import user_data
+from imgbuild.render.userdata import packed_files, user_data
+from tests.support import travels
 from tests.support.deadline import HUNG
 from tests.support.profiles import PROFILES, SECURE_PATH, resolved
 
@@ -122,8 +123,8 @@ def test_its_mode_arrives_every_way(tmp_path: Path) -> None:
     assert not file.secret  # it may be shown, and lie on a web server
     lay(tmp_path, NodeTree((file,)), 0)
     assert (tmp_path / PATH.lstrip("/")).stat().st_mode & 0o7777 == 0o440
-    data = user_data(found, DEFAULT, DEFAULT.nodes[0], [tree])
-    (sent,) = [f for f in yaml.safe_load(data)["write_files"] if f["path"] == PATH]
+    data = user_data(found, DEFAULT, DEFAULT.nodes[0], [], packed=packed_files(found, [tree]))
+    (sent,) = [f for f in travels.files(yaml.safe_load(data)) if f["path"] == PATH]
     assert sent["permissions"] == "0440"
     with tarfile.open(fileobj=io.BytesIO(include_archive([public([tree])], 0))) as archive:
         assert archive.getmember(PATH.lstrip("/")).mode == 0o440

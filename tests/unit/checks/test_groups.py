@@ -12,6 +12,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
+from tests.support import travels
 from tests.support.checking import findings
 
 HEAD = "name: lab\nendpoint: 10.0.0.10:6443\n"
@@ -86,7 +87,7 @@ def test_one_seed_for_all_names_no_machine(tmp_path: Path) -> None:
     assert "IB801" not in codes
     data = yaml.safe_load(out.groups["nodes"]["pool/user-data"].content)
     assert not data.keys() & {"hostname", "fqdn", "prefer_fqdn_over_hostname"}
-    files = {each["path"]: each["content"] for each in data["write_files"]}
+    files = {each["path"]: each["content"] for each in travels.files(data)}
     join = yaml.safe_load(files["/etc/imgbuild/kubeadm-join.yaml"])
     registration = join["nodeRegistration"]
     assert registration["name"] == "@NODE_NAME@"

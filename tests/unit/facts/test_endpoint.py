@@ -12,6 +12,7 @@ import yaml
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
+from tests.support import travels
 
 # Two cards a node; the cluster's network is on the one without the gateway.
 _CARDS = (
@@ -35,7 +36,7 @@ def _rendered(folder: Path, text: str, *sets: str) -> Rendered:
 def _files(rendered: Rendered, name: str) -> Mapping[str, str]:
     """What the node's seed writes, by path."""
     seed = yaml.safe_load(rendered.groups["nodes"][f"{name}/user-data"].content)
-    return {file["path"]: file["content"] for file in seed["write_files"] if isinstance(file["content"], str)}
+    return {file["path"]: file["content"] for file in travels.files(seed) if isinstance(file["content"], str)}
 
 
 def _row(text: str, name: str) -> str:

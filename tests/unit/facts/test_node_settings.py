@@ -20,6 +20,7 @@ from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.render.nodefile import NodeFile
+from tests.support import travels
 from tests.support.checking import ADMIN, KEY, dated, findings
 from tests.support.in_image import value_at
 from tests.support.places import ROOT
@@ -62,7 +63,7 @@ def user_data(given: Input, name: str) -> dict[str, Any]:
 
 def written(given: Input, name: str) -> dict[str, str]:
     """The files that a node's user-data brings."""
-    return {file["path"]: file["content"] for file in user_data(given, name)["write_files"]}
+    return {file["path"]: file["content"] for file in travels.files(user_data(given, name))}
 
 
 def test_everything_that_is_wrong_comes_at_once_with_place_and_node(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from imgbuild.diagnostics.findings import Mark
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.outputs.cloud import NodeSizes, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
 from imgbuild.outputs.include import include_archive, private, public
+from imgbuild.render.install import install_tree
 from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.packed import pack
 from tests.support.nodes import DHCP, resolved, seed_of
 
 MARK = Mark("p.yaml", 3, 5)
@@ -42,10 +44,12 @@ def test_gzip_has_no_time_and_no_name() -> None:
     assert gzip.decompress(packed) == b"x"
 
 
-def test_contents_as_text_pack_better_than_contents_packed_one_by_one() -> None:
-    given = resolved("centos7-efi", "stock")
-    data = seed_of(given, DHCP)["user-data"]
-    assert len(gzipped(data)) < len(data) / 3
+def test_one_archive_packs_better_than_the_files_one_by_one() -> None:
+    tree = install_tree(resolved("centos7-efi", "stock"))
+    (together,) = [pack(tree.files)]
+    assert together is not None
+    alone = [found for file in tree.files if (found := pack([file])) is not None]
+    assert len(together.text) < 0.7 * sum(len(one.text) for one in alone)
 
 
 def test_sizes_are_those_that_each_cloud_counts() -> None:

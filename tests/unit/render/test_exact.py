@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.pipeline import Request, prepare
+from tests.support import travels
 
 LETTERS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
 NASTY = st.sampled_from(
@@ -73,7 +74,7 @@ def _part(message: bytes) -> str:
 
 
 def _written(said: dict[str, Any]) -> list[str]:
-    mine = [item for item in said["write_files"] if item["path"].startswith("/etc/mine/")]
+    mine = [item for item in travels.files(said) if item["path"].startswith("/etc/mine/")]
     assert all(item["permissions"] == "0640" for item in mine)
     return [
         base64.b64decode(item["content"]).decode() if item.get("encoding") == "b64" else item["content"]

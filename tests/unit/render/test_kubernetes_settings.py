@@ -11,6 +11,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.kubelet import difference
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
+from tests.support import travels
 
 PATCH = "/etc/imgbuild/patches/kubeletconfiguration+merge.yaml"
 
@@ -26,9 +27,9 @@ def rendered(
 
 
 def files(made: Rendered, node: str) -> dict[str, Any]:
-    """The seed's files of a node, as write_files has them."""
+    """The seed's files of a node, as items of write_files."""
     data = yaml.safe_load(made.groups["nodes"][f"{node}/user-data"].content)
-    return {file["path"]: file for file in data["write_files"]}
+    return {file["path"]: file for file in travels.files(data)}
 
 
 def parts(made: Rendered, node: str, name: str = "kubeadm-init.yaml") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.pipeline import Request, prepare
 from imgbuild.render import seed_files
 from imgbuild.render.nodefile import NodeFile, SeedFiles
+from tests.support import travels
 from tests.support.checking import ADMIN
 from tests.support.cloudinit.words import table
 
@@ -41,7 +42,7 @@ def test_they_are_in_the_seed_and_in_the_clouds_user_data(mode: str, monkeypatch
     monkeypatch.setattr(seed_files, "TOPICS", (topic,))
     found = seeds(mode)
     for path in ("node1/user-data",):
-        files = {file["path"]: file for file in yaml.safe_load(found[path])["write_files"]}
+        files = {file["path"]: file for file in travels.files(yaml.safe_load(found[path]))}
         assert files["/etc/pet/pin"]["content"] == "pin of node1\n"
         assert files["/etc/pet/pin"]["permissions"] == "0600"
         assert files[seed_files.SCRIPT]["permissions"] == "0755"

@@ -13,6 +13,7 @@ from imgbuild.facts.endpoint import reach
 from imgbuild.facts.no_proxy import no_proxy
 from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.render.seed_files import CONF
+from tests.support import travels
 from tests.support.checking import ADMIN
 from tests.unit.checks.test_site import pem
 
@@ -42,7 +43,7 @@ def given(
 
 def files(ready: Input, node: str = "cp1") -> dict[str, dict[str, str]]:
     data = yaml.safe_load(ready.rendered.groups["nodes"][f"{node}/user-data"].content)
-    return {file["path"]: file for file in data["write_files"]}
+    return {file["path"]: file for file in travels.files(data)}
 
 
 def test_no_proxy_has_what_programs_ask_for_by_itself(tmp_path: Path) -> None:
