@@ -15,7 +15,7 @@ from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import NodeSizes, cloud_files, cloud_sizes, forms, limit_findings
 from imgbuild.outputs.elements import element_files
-from imgbuild.outputs.include import FILE, include_archive, public, small_user_data
+from imgbuild.outputs.include import FILE, include_archive, private, public, small_user_data
 from imgbuild.outputs.lint import pxe, users_files
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.pxe import pxe_files
@@ -55,8 +55,10 @@ def seed_files(
 
     ``shared`` is what every node has (already in the image, if there is one), ``own`` this node's part.
     """
-    packed = packed_files(resolved, shared) if resolved.profile.mode == "stock" else None
-    files = {"user-data": user_data(resolved, cluster, node, [own], packed=packed)}
+    trees, packed = [own], None
+    if resolved.profile.mode == "stock":
+        trees, packed = [private(shared), own], packed_files(resolved, [public(shared)])
+    files = {"user-data": user_data(resolved, cluster, node, trees, packed=packed)}
     files["vendor-data"] = vendor_data()
     network = network_config(resolved, node)
     if network is not None:
