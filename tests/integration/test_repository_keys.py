@@ -14,7 +14,7 @@ from imgbuild.config.cluster import DEFAULT
 from imgbuild.config.data import data_dir
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.moment import RELEASED, Moment, read_moment
-from imgbuild.config.openpgp import dearmour, key_facts
+from imgbuild.config.openpgp import dearmour, key_facts, verifying
 from imgbuild.config.target import RepositoryKey, Target, load_target, target_names
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
@@ -52,6 +52,37 @@ def test_a_shipped_key_is_the_target_s_as_gpg_reads_it(key: RepositoryKey, tmp_p
     facts = key_facts(dearmour(shipped(key).read_text()))
     assert facts.fingerprint == key.fingerprint
     assert str(facts.expires or "") == next(row[6] for row in rows if row[0] == "pub")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_as_it_travels_verifies_the_same(key: RepositoryKey, tmp_path: Path) -> None:
+    """No subkey that only encrypts, nobody else's signature, and gpg finds the key's own signatures good."""
+    if not key.shipped:
+        return
+    short = verifying(shipped(key).read_text())
+    assert len(short) <= len(shipped(key).read_text())
+    gpg = ["gpg", "--batch", "--homedir", str(tmp_path)]
+    subprocess.run([*gpg, "--import"], input=short, capture_output=True, text=True, check=True)
+    done = subprocess.run([*gpg, "--with-colons", "--check-sigs"], capture_output=True, text=True, check=True)
+    rows = [line.split(":") for line in done.stdout.splitlines()]
+    assert next(row[9] for row in rows if row[0] == "fpr") == key.fingerprint
+    assert [row[1] for row in rows if row[0] == "sig"] == ["!"]
+    assert "sub" not in {row[0] for row in rows}
+    assert key_facts(dearmour(short)) == key_facts(dearmour(shipped(key).read_text()))
+
+
+def test_a_subkey_that_signs_stays(tmp_path: Path) -> None:
+    gpg = ["gpg", "--batch", "--homedir", str(tmp_path), "--pinentry-mode", "loopback", "--passphrase", ""]
+    subprocess.run([*gpg, "--quick-gen-key", "a@example", "ed25519", "sign", "never"], capture_output=True, check=True)
+    listed = subprocess.run([*gpg, "--with-colons", "-k"], capture_output=True, text=True, check=True).stdout
+    mine = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+    for kind, use in (("ed25519", "sign"), ("cv25519", "encr")):
+        subprocess.run([*gpg, "--quick-add-key", mine, kind, use, "never"], capture_output=True, check=True)
+    whole = subprocess.run([*gpg, "--armor", "--export"], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [*gpg, "--with-colons", "--show-keys"], input=verifying(whole), capture_output=True, text=True
+    )
+    assert [line.split(":")[11] for line in shown.stdout.splitlines() if line.startswith("sub")] == ["s"]
 
 
 @pytest.mark.parametrize("key", KEYS)

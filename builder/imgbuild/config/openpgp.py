@@ -19,10 +19,11 @@ _BLOCK = re.compile(r"-----BEGIN PGP ([A-Z ]+)-----\s*?\n(.*?)-----END PGP \1---
 _BEGIN = re.compile(r"-----BEGIN PGP ([A-Z ]+?)( BLOCK)?-----")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z-]*: ?.*")
 _PUBLIC = "PUBLIC KEY BLOCK"
-_SIGNATURE, _PRIMARY, _USER_ID = 2, 6, 13
+_SIGNATURE, _PRIMARY, _USER_ID, _SUBKEY = 2, 6, 13, 14
 _SECRET = (5, 7)
 _SELF = frozenset({0x10, 0x11, 0x12, 0x13, 0x1F})  # certifications of a user ID, and the key about itself
-_CREATED, _KEY_EXPIRES, _ISSUER = 2, 9, 16
+_CREATED, _KEY_EXPIRES, _ISSUER, _KEY_FLAGS = 2, 9, 16, 27
+_SIGNS = 0x02
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,27 @@ def dearmour(text: str) -> bytes:
     found = _BLOCK.search(public_key(text))
     assert found is not None  # noqa: S101 - public_key has written it
     return _decoded(found[2])
+
+
+@cache
+def verifying(text: str) -> str:
+    """The key that ``public_key`` accepts, without what verifies no package: subkeys that do not sign, and what others
+    certified. The packets that stay are byte for byte the same, so the key's own signatures remain valid.
+    """
+    data, out, subkey = dearmour(text), b"", b""
+    key_id = bytes.fromhex(key_facts(data).fingerprint)[-8:]
+    for tag, body in _packets(data):
+        packet = bytes([0x80 | tag << 2 | 1]) + len(body).to_bytes(2, "big") + body  # the old format, RFC 4880, 4.2.1
+        if tag == _SUBKEY:
+            subkey = packet
+        elif tag != _SIGNATURE:
+            out, subkey = out + packet, b""
+        elif subkey:
+            if _key_flags(body) & _SIGNS:
+                out, subkey = out + subkey + packet, b""
+        elif _self_signature(body, key_id) is not None:
+            out += packet
+    return _armoured(out)
 
 
 def key_facts(data: bytes) -> KeyFacts:
@@ -185,6 +207,14 @@ def _self_signature(body: bytes, key_id: bytes) -> tuple[int, int] | None:
     if issuer is not None and issuer != key_id:
         return None
     return int.from_bytes(fields.get(_CREATED, b""), "big"), int.from_bytes(fields.get(_KEY_EXPIRES, b""), "big")
+
+
+def _key_flags(body: bytes) -> int:
+    """What a signature that binds a subkey lets it do (RFC 4880, 5.2.3.21); without flags it is for everything."""
+    if len(body) < 6 or body[0] != 4:
+        return 0xFF
+    area = body[6 : 6 + int.from_bytes(body[4:6], "big")]
+    return int.from_bytes(dict(_subpackets(area)).get(_KEY_FLAGS, b"\xff")[:1], "big")
 
 
 def _subpackets(area: bytes) -> Iterator[tuple[int, bytes]]:

@@ -57,7 +57,7 @@ def seed_files(
     """
     trees, packed = [own], None
     if resolved.profile.mode == "stock":
-        trees, packed = [private(shared), own], packed_files(resolved, [public(shared)])
+        trees, packed = [private(shared), own], packed_files(resolved, [public(shared)], own)
     files = {"user-data": user_data(resolved, cluster, node, trees, packed=packed)}
     files["vendor-data"] = vendor_data()
     network = network_config(resolved, node)

@@ -1,8 +1,8 @@
-"""Shell scripts without comments, for user-data: clouds limit its size, and comments are a quarter of it.
+"""Shell scripts without comments and indentation, for user-data: clouds limit its size, and comments are a quarter.
 
-Only lines that are a comment as a whole are removed, where the shell reads a comment: not in quotes (an awk program),
-not in a here-document, not in ``${name#pattern}``. A script that is not understood to its end stays as it is. That
-nothing else changes is tested for each script, with shfmt's own parser.
+Only lines that are a comment as a whole are removed, and blanks before the first word of a line, where the shell reads
+commands: not in quotes (an awk program), not in a here-document, not in ``${name#pattern}``. A script that is not
+understood to its end stays as it is. That nothing else changes is tested for each script, with shfmt's own parser.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from functools import cache
 
 _COMMENT = re.compile(r"[ \t]*#.*(\n|$)")
+_BLANKS = re.compile(r"[ \t]*")
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|(\\?[^\s;&|<>()'\"`$]+))")
 _WORD_ENDS = " \t\n;&|()<>`"
 _CODE = ("", "(", "`")
@@ -18,8 +19,8 @@ _CODE = ("", "(", "`")
 
 
 @cache  # every node gets the same few scripts, and reading one takes milliseconds
-def without_comments(script: str) -> str:
-    """``script`` without the lines that are comments as a whole; the first line is kept if it is ``#!``."""
+def bare(script: str) -> str:
+    """``script`` without lines that are comments and without indentation; the first line is kept if it is ``#!``."""
     reader = _Reader(script)
     out = reader.read()
     return out if reader.whole else script
@@ -39,6 +40,10 @@ class _Reader:
             if start and self._context in _CODE and (found := _COMMENT.match(self._text, self._at)):
                 self._at = found.end()
                 continue
+            if start and self._context in _CODE:
+                self._at = _BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr] # it always matches
+                if self._at == len(self._text):
+                    break
             start = self._step()
         self.whole = not self._contexts and not self._pending
         return "".join(self._out)

@@ -13,20 +13,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.openpgp import verifying
 from imgbuild.config.profile import Profile
 from imgbuild.config.profile.extras import ROOT
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.ifcfg import ifcfg
+from imgbuild.render.needed import needed
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.packed import Packed, pack
 from imgbuild.render.site import PROXY
-from imgbuild.render.stripped import without_comments
+from imgbuild.render.stripped import bare
 from imgbuild.render.templates import environment, static
+from imgbuild.render.verify import check_list
 from imgbuild.render.yamltext import block, content, quote
 
 _SCRIPTS = ("/usr/libexec/imgbuild/", "/var/lib/cloud/scripts/per-boot/imgbuild-")
 SETUP = "/usr/libexec/imgbuild/setup"
 """The node script that does the whole recipe on a stock cloud image (stock mode)."""
+
+
+def _script(name: str) -> str:
+    """A script of user-data itself."""
+    return bare(static("cloudinit", name).decode())
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Include:
     @property
     def script(self) -> str:
         """The shell commands that fetch, check and unpack; their arguments are URL and sha256."""
-        return static("cloudinit", "include.sh").decode()
+        return _script("include.sh")
 
 
 def user_data(
@@ -61,11 +69,11 @@ def user_data(
         "content": content,
         "files": files,
         "ifcfg": ifcfg(resolved, node),
-        "ifcfg_script": static("cloudinit", "ifcfg.sh").decode(),
-        "guard": static("cloudinit", "guard.sh").decode(),
+        "ifcfg_script": _script("ifcfg.sh"),
+        "guard": _script("guard.sh"),
         "include": include,
         "packed": packed.text if packed else None,
-        "unpack": shlex.quote(static("cloudinit", "files.sh").decode()),
+        "unpack": shlex.quote(_script("files.sh")),
         "node": node,
         "proxy": _proxy(files),
         "quote": quote,
@@ -109,16 +117,37 @@ def _owners(profile: Profile) -> list[dict[str, object]]:
     ]
 
 
-def packed_files(resolved: Resolved, trees: Sequence[NodeTree]) -> Packed | None:
-    """What every node of the profile gets, as it travels."""
-    return pack(sent(resolved, file) for tree in trees for file in tree.files)
+_NO_FILES = NodeTree()
+
+
+def packed_files(resolved: Resolved, trees: Sequence[NodeTree], own: NodeTree = _NO_FILES) -> Packed | None:
+    """What of ``trees``, which every node of the profile gets, a node with the files ``own`` needs, as it travels."""
+    return pack(travelling(resolved, trees, own))
+
+
+def travelling(resolved: Resolved, trees: Sequence[NodeTree], own: NodeTree) -> list[NodeFile]:
+    """The files of ``trees`` as they travel to a node with the files ``own``: what it never runs stays behind."""
+    users = {file.path for file in resolved.profile.files}
+    files = [sent(resolved, file) for tree in trees for file in tree.files]
+    bls = resolved.target.boot.menu == "bls"
+    ours = needed((file for file in files if file.path not in users), own, check_list(resolved), bls=bls)
+    return [*ours, *(file for file in files if file.path in users)]
 
 
 def sent(resolved: Resolved, file: NodeFile) -> NodeFile:
-    """A file as it travels: imgbuild's own scripts without their comments."""
-    if not file.path.startswith(_SCRIPTS) or file.path in {mine.path for mine in resolved.profile.files}:
+    """A file as it travels: imgbuild's own scripts and keys without what no program reads."""
+    if file.path in {mine.path for mine in resolved.profile.files}:
         return file
-    return replace(file, content=without_comments(file.content.decode()).encode())
+    if file.path in _shipped_keys(resolved):
+        return replace(file, content=verifying(file.content.decode()).encode())
+    if not file.path.startswith(_SCRIPTS):
+        return file
+    return replace(file, content=bare(file.content.decode()).encode())
+
+
+def _shipped_keys(resolved: Resolved) -> set[str]:
+    """The paths of the target's keys; those of the profile travel as they are."""
+    return {key.path for keys in resolved.target.repositories.key_files.values() for key in keys}
 
 
 def plain(key: str) -> str:

@@ -17,7 +17,7 @@ from imgbuild.outputs.cloud import mime
 from imgbuild.outputs.include import include_archive, public, small_user_data
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.packed import Packed
-from imgbuild.render.userdata import SETUP, packed_files, sent, user_data
+from imgbuild.render.userdata import SETUP, packed_files, sent, travelling, user_data
 from tests.support.applied import Applied, apply_seed
 from tests.support.cloudinit.words import module_list
 from tests.support.nodes import (
@@ -52,20 +52,19 @@ ODD = NodeTree(
 )
 
 
-def check_node(
-    applied: Applied, given: Resolved, host: str, trees: list[NodeTree], fetched: Sequence[NodeTree] = ()
-) -> None:
-    """Files byte for byte, users, names, commands; and cloud-init itself is content.
+def brought(given: Resolved, node: Node) -> list[NodeFile]:
+    """What a node's user-data brings."""
+    *shared, own = trees_of(given, node)
+    return [*travelling(given, shared, own), *(sent(given, file) for file in own.files)]
 
-    The files of ``fetched`` come by another way than user-data, and have their comments.
-    """
-    whole = {file.path for tree in fetched for file in tree.files}
+
+def check_node(applied: Applied, given: Resolved, host: str, files: Sequence[NodeFile]) -> None:
+    """Files byte for byte, users, names, commands; and cloud-init itself is content."""
     assert applied.errors == []
     assert applied.warnings == []
-    for file in (f for tree in trees for f in tree.files):
+    for file in files:
         place = f"{file.path}.sent" if file.path == SETUP else file.path
-        wanted = file if file.path in whole else sent(given, file)
-        assert applied.read(place) == wanted.content, file.path
+        assert applied.read(place) == file.content, file.path
         assert applied.mode(place) == file.mode, file.path
     assert applied.hostname == host
     assert applied.read("/etc/hostname") == f"{host}\n".encode()
@@ -98,7 +97,7 @@ MATRIX = [
 def test_a_seed_makes_its_node(profile: str, mode: str, kind: str, tmp_path: Path) -> None:
     given, node = resolved(profile, mode), NODES[kind]
     applied = apply_seed(seed_of(given, node, ODD), tmp_path, modules=module_list(given), macs=MACS)
-    check_node(applied, given, node.name, [*trees_of(given, node), ODD])
+    check_node(applied, given, node.name, [*brought(given, node), *ODD.files])
     address = {"dhcp": None, "static": b"192.0.2.10/24", "bond": b"192.0.2.20/24"}[kind]
     if address is not None:
         places = [applied.root / "etc" / name for name in ("systemd/network", "netplan", "network")]
@@ -110,7 +109,7 @@ def test_a_qualified_name_and_a_single_card_without_a_mac(tmp_path: Path) -> Non
     node = Node.model_validate({"name": "n1.lab.example", "role": "worker", "network": {"interfaces": [card]}})
     given = resolved("debian12-efi", "baked", ["kernel.interface_names=predictable"])
     applied = apply_seed(seed_of(given, node), tmp_path, modules=module_list(given), macs=MACS[:1])
-    check_node(applied, given, "n1.lab.example", trees_of(given, node))
+    check_node(applied, given, "n1.lab.example", brought(given, node))
     written = [
         f for f in (applied.root / "etc").rglob("*cloud-init*") if f.is_file() and b"192.0.2.10" in f.read_bytes()
     ]
@@ -123,7 +122,7 @@ def test_mime_and_gzip_arrive_as_plain_text_does(tmp_path: Path) -> None:
     packed = {**seed, "user-data": gzip.compress(mime(seed["user-data"]), mtime=0)}
     assert not seed["user-data"].isascii()
     applied = apply_seed(packed, tmp_path, modules=module_list(given), macs=MACS)
-    check_node(applied, given, "bond1", [*trees_of(given, NODES["bond"]), ODD])
+    check_node(applied, given, "bond1", [*brought(given, NODES["bond"]), *ODD.files])
 
 
 def test_files_that_travel_packed_arrive_as_they_are(tmp_path: Path) -> None:
@@ -208,7 +207,7 @@ def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path
     serve = f"#!/bin/sh\nsleep 3\nexec python3 -m http.server -b 127.0.0.1 -d {tmp_path}/www 8099 >/dev/null 2>&1\n"
     applied = apply_seed(seed, tmp_path, modules=module_list(given), macs=MACS, setup=REBOOTS, serve=serve)
     (applied.root / "var/lib/imgbuild-setup").touch()
-    check_node(applied, given, "static1", [*shared, own], fetched=shared)
+    check_node(applied, given, "static1", [f for tree in [*shared, own] for f in tree.files])
     assert "-r" in applied.read("/var/lib/imgbuild-shutdown").decode()
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from imgbuild.render.metadata import meta_data, vendor_data
 from imgbuild.render.nodefile import NodeFile, NodeTree
-from imgbuild.render.userdata import SETUP, Include, sent, user_data
+from imgbuild.render.userdata import SETUP, Include, sent, travelling, user_data
 from tests.support import travels
 from tests.support.cloudinit.words import module_list, table, unsupported
 from tests.support.nodes import (
@@ -65,11 +65,12 @@ def test_cloud_init_takes_it_and_this_target_runs_all_of_it(profile: str, mode: 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_file_arrives_as_it_is(profile: str, mode: str) -> None:
     given = resolved(profile, mode)
-    wanted = {f.path: f for tree in trees_of(given, DHCP) for f in tree.files}
+    *shared, own = trees_of(given, DHCP)
+    wanted = {file.path: file for file in (*own.files, *travelling(given, shared, own))}
     said = parsed(seed_of(given, DHCP)["user-data"])
     items = travels.files(said)
     assert sorted(item["path"] for item in items) == sorted(wanted)
-    assert {item["path"] for item in said["write_files"]} == {file.path for file in trees_of(given, DHCP)[-1].files}
+    assert {item["path"] for item in said["write_files"]} == {file.path for file in own.files}
     for item in items:
         text = item["content"]
         raw = base64.b64decode(text) if item.get("encoding") == "b64" else text.encode()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from imgbuild.render.install import install_tree
 from imgbuild.render.node import node_tree
-from imgbuild.render.stripped import without_comments
+from imgbuild.render.stripped import bare
 from tests.support.deadline import HUNG
 from tests.support.profiles import resolved
 
@@ -36,7 +36,7 @@ def minified(script: str) -> str:
 def test_bash_reads_the_same() -> None:
     lengths = [0, 0]
     for path, text in scripts():
-        short = without_comments(text)
+        short = bare(text)
         assert minified(short) == minified(text), path
         assert short.startswith("#!") == text.startswith("#!")
         lengths = [lengths[0] + len(text), lengths[1] + len(short)]

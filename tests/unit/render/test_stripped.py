@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from imgbuild.config.cluster import DEFAULT
 from imgbuild.render.node import node_tree
-from imgbuild.render.stripped import without_comments
-from imgbuild.render.userdata import user_data
+from imgbuild.render.stripped import bare
+from imgbuild.render.userdata import packed_files, user_data
+from tests.support import travels
 from tests.support.profiles import resolved
 
 KEPT = {
@@ -26,22 +28,23 @@ KEPT = {
 
 @pytest.mark.parametrize("text", KEPT.values(), ids=KEPT)
 def test_what_is_no_comment_stays(text: str) -> None:
-    assert without_comments(text) == text
+    assert bare(text) == text
 
 
 REMOVED = {
     "#!/bin/bash\n# top\nx=1\n": "#!/bin/bash\nx=1\n",
-    "x=(\n    a\n    # between\n    b\n)\n": "x=(\n    a\n    b\n)\n",
-    "x=$(\n    # inside\n    echo a\n)\n": "x=$(\n    echo a\n)\n",
-    "case $x in\n    # one\n    a) y=\"$(b ')')\" ;;\nesac\n# end": "case $x in\n    a) y=\"$(b ')')\" ;;\nesac\n",
+    "x=(\n    a\n    # between\n    b\n)\n": "x=(\na\nb\n)\n",
+    "x=$(\n    # inside\n    echo a\n)\n": "x=$(\necho a\n)\n",
+    "case $x in\n    # one\n    a) y=\"$(b ')')\" ;;\nesac\n# end": "case $x in\na) y=\"$(b ')')\" ;;\nesac\n",
     "cat <<A <<'B'\n# a\nA\n# b\nB\n# gone\nx=1\n": "cat <<A <<'B'\n# a\nA\n# b\nB\nx=1\n",
+    "if a; then\n\tcat <<E\n  text\nE\n  b \\\n    c\nfi": "if a; then\ncat <<E\n  text\nE\nb \\\n    c\nfi",
     "echo a # stays\n  # goes, with a ' and a \"\necho b\n": "echo a # stays\necho b\n",
 }
 
 
 @pytest.mark.parametrize(("text", "short"), REMOVED.items())
-def test_comments_go(text: str, short: str) -> None:
-    assert without_comments(text) == short
+def test_comments_and_indentation_go(text: str, short: str) -> None:
+    assert bare(text) == short
 
 
 def test_only_what_travels_is_stripped() -> None:
@@ -50,5 +53,7 @@ def test_only_what_travels_is_stripped() -> None:
     found = resolved("debian12-efi", sets=["mode=stock", mine])
     tree = node_tree(found)
     assert b"\n# " in tree.by_path()["/usr/libexec/imgbuild/verify"].content
-    text = user_data(found, DEFAULT, DEFAULT.nodes[0], [tree]).decode()
+    packed = packed_files(found, [tree])
+    said = yaml.safe_load(user_data(found, DEFAULT, DEFAULT.nodes[0], [], packed=packed))
+    text = "".join(file["content"] for file in travels.files(said))
     assert "# my own" in text and "# x" in text and "# imgbuild-verify: does this node match" not in text
