@@ -122,8 +122,8 @@ class Authority:
     key: Path
 
 
-def authority(folder: Path, *hosts: str) -> Authority:
-    """A new one, with a certificate for ``hosts``, by default 127.0.0.1."""
+def authority(folder: Path, *hosts: str, expired: bool = False) -> Authority:
+    """A new one, with a certificate for ``hosts``, by default 127.0.0.1; ``expired``: one of last year."""
     folder.mkdir()
     now = datetime.datetime.now(datetime.UTC)
     names = {"ca": f"imgbuild test CA {folder.name}", "server": "a server"}
@@ -133,8 +133,10 @@ def authority(folder: Path, *hosts: str) -> Authority:
     def signed(name: str, extension: x509.ExtensionType) -> bytes:
         builder = x509.CertificateBuilder().subject_name(subject[name]).issuer_name(subject["ca"])
         builder = builder.public_key(keys[name].public_key()).serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(days=1))
-        builder = builder.not_valid_after(now + datetime.timedelta(days=2)).add_extension(extension, critical=True)
+        day = datetime.timedelta(days=1)
+        until = now - 300 * day if expired and name == "server" else now + 2 * day
+        builder = builder.not_valid_before(now - 365 * day).not_valid_after(until)
+        builder = builder.add_extension(extension, critical=True)
         return builder.sign(keys["ca"], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     own: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]

@@ -28,7 +28,7 @@ from imgbuild.image.inventory import Entry, chosen, entries, removed, verify
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="prune: show what would be removed.")
 def command(
-    says: Says, action: str, store: Path | None, older_than: float | None, max_size: int | None, dry_run: bool
+    says: Says, action: str, store: str | None, older_than: float | None, max_size: int | None, dry_run: bool
 ) -> int:
     """List, verify or prune what imgbuild keeps on this disk."""
     limited = older_than is not None or max_size is not None

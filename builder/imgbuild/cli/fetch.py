@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from imgbuild.cli.options import Given, input_options, store_option
@@ -30,7 +28,7 @@ from imgbuild.pipeline.write import images_found
 @store_option
 @click.option("--verify", is_flag=True, help="Read every file in the store again and compare its checksum.")
 @click.option("--offline", is_flag=True, help="Fetch nothing: report everything that is missing.")
-def command(says: Says, given: Given, store: Path | None, verify: bool, offline: bool) -> None:
+def command(says: Says, given: Given, store: str | None, verify: bool, offline: bool) -> None:
     """Fetch the files that a profile pins by checksum, and its container images, into the store."""
     findings = Findings()
     ready = prepare(given.request(), findings)

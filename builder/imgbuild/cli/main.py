@@ -43,7 +43,7 @@ from imgbuild.cli.output import Says, ends_well
 @click.version_option(__version__, prog_name="imgbuild")
 def main(
     says: Says, context: click.Context, given: Given, output: Path, name: str | None, no_image: bool,
-    store: Path | None, offline: bool, fresh: bool, sign_key: Path | None,
+    store: str | None, offline: bool, fresh: bool, sign_key: Path | None,
 ) -> None:  # fmt: skip
     """Bake a Kubernetes node: disk image, seed ISO, PXE files and cloud user-data from one profile.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from imgbuild.cli.completion import keys_to_set, layer_names, profile_names
 from imgbuild.config.shipped import PROFILE_NAME, shipped
@@ -124,11 +125,28 @@ def input_options(*, required: bool = True, cluster: bool = True, lock: bool = T
     return decorate
 
 
+class _StorePlace(click.ParamType[str]):
+    """A folder, or the address of a repository."""
+
+    name = "DIR|oci://HOST/PATH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text; a usage error for an empty one."""
+        if value == "":
+            self.fail("must not be empty", param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Folders."""
+        return [CompletionItem(incomplete, type="dir")]
+
+
 def store_option(command: Command) -> Command:
-    """`--store`, the folder of fetched files."""
+    """`--store`, the place of fetched files."""
     return click.option(
-        "--store", metavar="DIR", type=Place(),
-        help="The folder of fetched files, which runs and machines can share. By default in the cache.",
+        "--store", metavar="DIR|oci://HOST/PATH", type=_StorePlace(),
+        help="The store of fetched files, which runs and machines can share: a folder, by default in the cache, or a "
+        "repository of a registry.",
     )(command)  # fmt: skip
 
 

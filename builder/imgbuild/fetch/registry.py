@@ -79,17 +79,13 @@ class Registries:
         That form keeps manifests and layers byte for byte, so their digests stay (containers-transports(5)).
         """
         options = [option.replace("--", "--src-", 1) for option in self._options(source)]
-        self._run(
-            [
-                "skopeo", f"--command-timeout={_COPY_SECONDS}s", "copy", "--quiet", "--retry-times=2", *options,
-                f"docker://{source.place}/{place}", f"dir:{folder}",
-            ],
+        skopeo(
+            ["copy", "--quiet", "--retry-times=2", *options, f"docker://{source.place}/{place}", f"dir:{folder}"],
             _COPY_SECONDS,
-        )  # fmt: skip
+        )
 
     def _ask(self, words: Sequence[str], source: Source, place: str) -> bytes:
-        command = ["skopeo", f"--command-timeout={_SECONDS}s", *words, *self._options(source)]
-        return self._run([*command, f"docker://{source.place}/{place}"], _SECONDS)
+        return skopeo([*words, *self._options(source), f"docker://{source.place}/{place}"], _SECONDS)
 
     def _options(self, source: Source) -> list[str]:
         found = []
@@ -101,16 +97,24 @@ class Registries:
             found.append(f"--authfile={self.folder / 'auth.json'}")
         return found
 
-    def _run(self, command: Sequence[str], seconds: int) -> bytes:
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=seconds + 30, check=False)
-        except FileNotFoundError as error:
-            raise HostError("skopeo is not installed", "run apt-get install skopeo (or dnf install skopeo)") from error
-        except subprocess.TimeoutExpired as error:
-            raise AnswerError(f"no answer in {seconds} s") from error
-        if done.returncode:
-            raise AnswerError(_reason(done.stderr.decode(errors="replace")))
-        return done.stdout
+
+def skopeo(words: Sequence[str], seconds: int) -> bytes:
+    """The output of skopeo with these arguments.
+
+    Raises:
+        AnswerError: it failed, or was not done in time.
+        HostError: it is not installed.
+    """
+    command = ["skopeo", f"--command-timeout={seconds}s", *words]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=seconds + 30, check=False)
+    except FileNotFoundError as error:
+        raise HostError("skopeo is not installed", "run apt-get install skopeo (or dnf install skopeo)") from error
+    except subprocess.TimeoutExpired as error:
+        raise AnswerError(f"no answer in {seconds} s") from error
+    if done.returncode:
+        raise AnswerError(_reason(done.stderr.decode(errors="replace")))
+    return done.stdout
 
 
 @contextmanager

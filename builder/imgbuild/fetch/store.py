@@ -36,12 +36,14 @@ from imgbuild.fetch.download import download
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.hold import alone, alone_now, in_use, unlink_unused
 from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.oci import Repository
 from imgbuild.fetch.part import Part
 
 _LAYOUT = {
     "oci-layout": '{"imageLayoutVersion":"1.0.0"}',
     "index.json": '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}',
 }
+_KIND = "application/vnd.imgbuild.file.v1"
 _DIGEST = re.compile(r'"sha256:([0-9a-f]{64})"')
 _MANIFEST_BYTES = 4 << 20  # more than registries accept for a manifest
 _SHOWN = 12  # digits of a sha256 that tell files apart for people
@@ -61,12 +63,21 @@ class Blob:
 class Store:
     """The store in ``folder``, which is created when something is written.
 
-    ``owners``: users beside root and this process' own whose files are trusted once they were verified. ``offline``:
+    ``shared``: where other machines have theirs; it is asked before any address, and gets what is new. ``owners``:
+    users beside root and this process' own whose files are trusted once they were verified. ``offline``:
     nothing is fetched.
     """
 
-    def __init__(self, folder: Path, owners: Collection[int] = (), *, offline: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        owners: Collection[int] = (),
+        *,
+        offline: bool = False,
+        shared: Repository | None = None,
+    ) -> None:
         self.folder = folder
+        self.shared = shared
         self.offline = offline
         self._blobs = folder / "blobs/sha256"
         self._verified = folder / "verified"
@@ -123,11 +134,39 @@ class Store:
         with alone(lock, lambda: steps.note(f"waiting for another imgbuild that fetches {artifact.name}")):
             if self.has(artifact, steps):
                 return False
+            if self.shared is not None and self._pulled(artifact, self.shared, steps):
+                return True
             part = Part(self._parts / artifact.sha256)
             place = self.path(artifact.sha256)
             download(artifact, place, steps, limits, part=part, aside=self._keep, stop=stop)
             self._record(artifact, place.stat())
+            if self.shared is not None:
+                self._push(artifact, self.shared, steps)
         return True
+
+    def _pulled(self, artifact: Artifact, shared: Repository, steps: Steps) -> bool:
+        """Take it from the shared store; whether it was there with the right content."""
+        folder = self._parts / f"{artifact.sha256}.pull"
+        try:
+            files = shared.pull(f"sha256-{artifact.sha256}", folder)
+            if files is None:
+                return False
+            if any(self.adopt(file, artifact, steps) for file in files.values()):
+                steps.note(f"{artifact.name}: from {shared}")
+                return True
+            steps.note(f"{artifact.name} in {shared} has another content, and is not used")
+            return False
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _push(self, artifact: Artifact, shared: Repository, steps: Steps) -> None:
+        """Give it to the others. A registry that refuses it is reported once."""
+        if not shared.writable:
+            return
+        files = {artifact.name: self.path(artifact.sha256)}
+        refused = shared.push(f"sha256-{artifact.sha256}", _KIND, files, self._parts / f"{artifact.sha256}.push")
+        if refused:
+            steps.note(f"the store {shared} does not take {artifact.name}, and is only read: {refused}")
 
     def adopt(self, file: Path, artifact: Artifact, steps: Steps) -> bool:
         """Move a file of another place into the store, if its content is right."""
@@ -139,7 +178,11 @@ class Store:
             if found[0] != artifact.sha256:
                 return False
             file.chmod(0o644)
-            file.replace(self.path(artifact.sha256))
+            place = self.path(artifact.sha256)
+            file.replace(place)
+            sync(place)
+            sync(place.parent)
+            self._record(artifact, place.stat())
         except OSError:  # on another file system, for example
             return False
         return True
@@ -192,7 +235,8 @@ class Store:
 
     def parts(self) -> list[Path]:
         """Transfers that are under way or were interrupted."""
-        return sorted(self._parts.glob("*.part")) if self._parts.is_dir() else []
+        kinds = (".part", ".pull", ".push")
+        return sorted(p for p in self._parts.iterdir() if p.suffix in kinds) if self._parts.is_dir() else []
 
     def set_aside(self) -> list[Path]:
         """What did not match its sha256."""
@@ -213,8 +257,10 @@ class Store:
     def remove_part(self, part: Path) -> bool:
         """Remove an interrupted transfer unless one is under way; whether it is gone."""
         with alone_now(self._parts / f"{part.stem}.lock") as free:
-            if free:
+            if free and part.suffix == ".part":
                 Part(self._parts / part.stem).discard()
+            elif free:
+                shutil.rmtree(part, ignore_errors=True)
         return free
 
     # --- what is verified ---------------------------------------------------------------------------------------------

@@ -18,10 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.diagnostics.findings import few
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of, sync
+from imgbuild.fetch.oci import SCHEMES, repository
 from imgbuild.fetch.store import Store
 from imgbuild.outputs.caller import caller
 from imgbuild.outputs.tree import own_users
@@ -73,11 +74,24 @@ def open_cache(folder: Path) -> Path:
     return place
 
 
-def open_store(cache_dir: Path, folder: Path | None = None, *, offline: bool = False) -> Store:
-    """The store of fetched files: ``folder``, else IMGBUILD_STORE, else store/ in the cache folder."""
-    own = os.environ.get("IMGBUILD_STORE")
-    place = folder or (Path(own) if own else open_cache(cache_dir) / "store")
-    return Store(place, own_users(), offline=offline)
+def open_store(cache_dir: Path, place: str | None = None, *, offline: bool = False) -> Store:
+    """The store of fetched files: ``place``, else IMGBUILD_STORE, else store/ in the cache folder.
+
+    A place in a registry (oci://) is the shared store of the one in the cache folder.
+
+    Raises:
+        UsageError: it is not a valid address, or one of a registry without a network.
+    """
+    where = place or os.environ.get("IMGBUILD_STORE")
+    if where is not None and where.startswith(SCHEMES):
+        shared = repository(where)
+        if offline:
+            raise UsageError(
+                f"the store {where} needs a network, which --offline does not use",
+                "fetch into a folder with a network, and name that: --store DIR",
+            )
+        return Store(open_cache(cache_dir) / "store", own_users(), shared=shared)
+    return Store(Path(where) if where else open_cache(cache_dir) / "store", own_users(), offline=offline)
 
 
 def _mark(place: Path) -> None:

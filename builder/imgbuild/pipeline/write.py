@@ -41,13 +41,13 @@ def write(
     image: bool,
     cache: Path,
     fresh: bool,
-    store: Path | None = None,
+    store: str | None = None,
     offline: bool = False,
     signer: Signer | None = None,
 ) -> Path:
     """Write everything to ``output``/NAME and return that folder. ``signer`` signs the checksums and the manifest.
 
-    ``store``: the folder of fetched files, if it is not the usual one. ``offline``: no network is used.
+    ``store``: the store of fetched files, if it is not the usual one. ``offline``: no network is used.
 
     Raises:
         HostError: the host cannot do it; problems of the image are raised after everything else is written.

@@ -17,6 +17,7 @@ from imgbuild.image.rootfs.dibrun import run_dib
 from imgbuild.image.rootfs.leftovers import clear
 from imgbuild.image.rootfs.packages import LIST, Package, read_list
 from imgbuild.image.rootfs.plan import RootfsPlan
+from imgbuild.image.rootfs.shared import pull, push
 from imgbuild.image.rootfs.supply import Supply
 from imgbuild.image.tool import no_space, run
 
@@ -55,7 +56,6 @@ def build_rootfs(
     if os.geteuid() != 0:
         raise HostError("a root file system can only be built as root", "run imgbuild with sudo, or with --no-image")
     tar = _tar(plan_key, place)
-    supply.fetch(steps)
     try:
         subfolder(place, "rootfs")
         with locked(place / "lock", f"waiting for another imgbuild that builds in {place}", steps) as lock:
@@ -65,7 +65,16 @@ def build_rootfs(
             # Another run may have built it in the meantime.
             elif (kept := take(tar, "the root file system", steps)) and (found := _read(plan_key, tar, kept)):
                 return found
-            return _build(plan, plan_key, place, lock, supply, steps)
+            shared = supply.store.shared
+            if shared is not None and not fresh and pull(plan_key, tar, shared, place / "work", steps):
+                kept = take(tar, "the root file system", steps)
+                if kept and (found := _read(plan_key, tar, kept)):
+                    return found
+            supply.fetch(steps)
+            made = _build(plan, plan_key, place, lock, supply, steps)
+            if shared is not None:
+                push(plan_key, tar, shared, place / "work", steps)
+            return made
     except OSError as err:
         if err.errno in {28, 122}:  # ENOSPC, EDQUOT
             raise no_space("build the root file system") from err

@@ -1,0 +1,150 @@
+"""A store in a registry: Debian's docker-registry and skopeo; one machine fetches or builds, the others take it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from imgbuild.cli.main import main
+from imgbuild.diagnostics.errors import UsageError
+from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.oci import repository
+from imgbuild.fetch.store import Store
+from imgbuild.image.cache import default_cache, open_store, store, verified
+from imgbuild.image.rootfs.shared import pull, push
+from tests.support.fetch_server import Server
+from tests.support.fetching import artifacts, contents, serve
+from tests.support.image.recorder import Recorder
+from tests.support.registry import authority, docker_registry, front
+from tests.unit.cli.test_store import FILES, SUMS, images
+
+pytestmark = pytest.mark.usefixtures("places")
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "IMGBUILD_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with docker_registry(tmp_path_factory.mktemp("registry") / "registry") as port:
+        yield port
+
+
+def fetch(place: str, origin: str, cache: Path, patch: pytest.MonkeyPatch) -> Result:
+    patch.setenv("IMGBUILD_CACHE", str(cache))
+    return CliRunner().invoke(main, ["fetch", *images(origin), "--store", place])
+
+
+def test_what_one_machine_has_fetched_another_takes(
+    registry: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"oci+http://127.0.0.1:{registry}/farm/store"
+    with Server(serve(FILES)) as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        first = fetch(place, origin, tmp_path / "one", monkeypatch)
+        assert first.exit_code == 0, first.output
+    second = fetch(place, origin, tmp_path / "two", monkeypatch)  # the origin is gone
+    assert second.exit_code == 0, second.output
+    for name, data in FILES.items():
+        assert f"the images {name}: from {place}" in second.stderr
+        assert (tmp_path / "two/store/blobs/sha256" / SUMS[name]).read_bytes() == data
+    assert not list((tmp_path / "two/store/parts").iterdir())
+    third = fetch("", origin, tmp_path / "two", monkeypatch)
+    assert third.exit_code == 2  # an unset variable
+
+
+def test_another_content_in_the_registry_is_not_used(registry: int, tmp_path: Path) -> None:
+    shared = repository(f"oci+http://127.0.0.1:{registry}/farm/wrong")
+    (tmp_path / "wrong").write_bytes(b"wrong")
+    files = contents(1, 9000)
+    with Server(serve(files)) as server:
+        (wanted,) = artifacts(files, f"http://127.0.0.1:{server.port}")
+        assert shared.push(f"sha256-{wanted.sha256}", "x", {"file0": tmp_path / "wrong"}, tmp_path / "push") == ""
+        steps = Recorder()
+        place = Store(tmp_path / "store", shared=shared)
+        assert place.fetch(wanted, steps)
+        assert len(server.requests) == 1
+    assert place.has(wanted, steps)
+    assert any("another content" in line for line in steps.lines)
+    # What is right is there from now on.
+    assert Store(tmp_path / "other", shared=shared).fetch(wanted, steps)
+
+
+def test_a_registry_that_is_only_read(registry: int, tmp_path: Path) -> None:
+    """Its front takes no uploads."""
+    files = contents(3, 9000)
+    with front(registry) as read_only, Server(serve(files)) as server:
+        shared = repository(f"oci+http://{read_only.host}/farm/store")
+        steps = Recorder()
+        place = Store(tmp_path / "store", shared=shared)
+        for wanted in artifacts(files, f"http://127.0.0.1:{server.port}"):
+            assert place.fetch(wanted, steps)
+    assert sum("is only read" in line for line in steps.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("expired", "words"), [(True, "certificate has expired"), (False, "certificate signed by unknown authority")]
+)
+def test_a_certificate_that_is_not_trusted(expired: bool, words: str, registry: int, tmp_path: Path) -> None:
+    with front(registry, tls=authority(tmp_path / "ca", expired=expired)) as secure:
+        place = Store(tmp_path / "store", shared=repository(f"oci://{secure.host}/farm/store"))
+        (wanted,) = artifacts(contents(1, 10), "http://127.0.0.1:1")
+        with pytest.raises(FetchError, match=words) as caught:
+            place.fetch(wanted, Recorder())
+    assert f"/etc/containers/certs.d/{secure.host}/ca.crt" in caught.value.hint
+    assert "renew" in caught.value.hint
+
+
+def test_a_login_that_is_missing(registry: int, tmp_path: Path) -> None:
+    with front(registry, login="farm:hunter2") as closed:
+        place = Store(tmp_path / "store", shared=repository(f"oci+http://{closed.host}/farm/store"))
+        (wanted,) = artifacts(contents(1, 10), "http://127.0.0.1:1")
+        with pytest.raises(FetchError) as caught:
+            place.fetch(wanted, Recorder())
+    assert f"skopeo login {closed.host}" in caught.value.hint
+
+
+def test_a_registry_that_is_not_there(tmp_path: Path) -> None:
+    place = Store(tmp_path / "store", shared=repository("oci+http://127.0.0.1:1/farm"))
+    (wanted,) = artifacts(contents(1, 10), "http://127.0.0.1:1")
+    with pytest.raises(FetchError, match="connection refused"):
+        place.fetch(wanted, Recorder())
+
+
+def test_a_root_file_system_that_one_machine_has_built_another_takes(registry: int, tmp_path: Path) -> None:
+    shared = repository(f"oci+http://127.0.0.1:{registry}/farm/store")
+    content = b"root" * 100_000
+    tar, there = tmp_path / "one/abc.tar", tmp_path / "two/abc.tar"
+    tar.parent.mkdir()
+    there.parent.mkdir()
+    assert not pull("abc", there, shared, tmp_path / "work", Recorder())
+    (tmp_path / "made").write_bytes(content)
+    store(tmp_path / "made", tar, hashlib.sha256(content).hexdigest(), {"name": "debian12", "packages": [{"a": "b"}]})
+    push("abc", tar, shared, tmp_path / "work", Recorder())
+    assert pull("abc", there, shared, tmp_path / "work", Recorder())
+    assert there.read_bytes() == content
+    about = verified(there)
+    assert about is not None
+    assert (about["name"], about["packages"]) == ("debian12", [{"a": "b"}])
+    assert not list((tmp_path / "work").iterdir())
+
+
+@pytest.mark.parametrize("place", ["oci://", "oci://host", "oci:///x", "oci://host/UPPER", "oci://user:pw@host/x"])
+def test_an_address_that_is_not_valid(place: str) -> None:
+    with pytest.raises(UsageError, match="not a valid address"):
+        open_store(default_cache(), place)
+
+
+def test_a_registry_without_a_network() -> None:
+    done = CliRunner().invoke(main, ["fetch", "-p", "debian12-efi", "--offline", "--store", "oci://host/x"])
+    assert done.exit_code == 2
+    assert "needs a network" in done.stderr
