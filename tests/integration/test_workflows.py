@@ -18,13 +18,17 @@ from typing import Any
 import pytest
 import yaml
 
+from imgbuild.fetch.oci import repository
 from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 
 OURS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 GITHUB = ROOT / "examples/ci/github-nightly.yml"
 GITLAB = ROOT / "examples/ci/gitlab-nightly.yml"
-WORKFLOWS = [*OURS, GITHUB]
+GITHUB_FARM = ROOT / "examples/ci/github-farm.yml"
+GITLAB_FARM = ROOT / "examples/ci/gitlab-farm.yml"
+KUBERNETES_FARM = ROOT / "examples/ci/kubernetes-farm.yaml"
+WORKFLOWS = [*OURS, GITHUB, GITHUB_FARM]
 SECTION = """\
 # Changelog
 
@@ -59,10 +63,18 @@ def run_block(workflow: Path, name: str) -> str:
     return found
 
 
-def gitlab_scripts() -> dict[str, str]:
+def gitlab_scripts(pipeline: Path = GITLAB) -> dict[str, str]:
     """The shell of each GitLab job, as its runner joins it."""
-    jobs = {name: job for name, job in yaml.safe_load(GITLAB.read_text()).items() if "script" in job}
+    jobs = {name: job for name, job in yaml.safe_load(pipeline.read_text()).items() if "script" in job}
     return {name: "\n".join([*job["before_script"], *job["script"]]) for name, job in jobs.items()}
+
+
+def kubernetes_job() -> dict[str, Any]:
+    """The container of the job."""
+    (job,) = [one for one in yaml.safe_load_all(KUBERNETES_FARM.read_text()) if one["kind"] == "CronJob"]
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert isinstance(container, dict)
+    return container
 
 
 def scripts() -> Iterator[tuple[str, str]]:
@@ -71,6 +83,8 @@ def scripts() -> Iterator[tuple[str, str]]:
             if "run" in step:
                 yield f"{workflow.name}-{job}-{number}", step["run"]
     yield from ((f"gitlab-{name}", script) for name, script in gitlab_scripts().items())
+    yield from ((f"gitlab-farm-{name}", script) for name, script in gitlab_scripts(GITLAB_FARM).items())
+    yield "kubernetes-farm", kubernetes_job()["args"][0]
 
 
 def bash(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -103,14 +117,21 @@ def test_actions_are_pinned_and_rights_are_few(workflow: Path) -> None:
     loaded = yaml.safe_load(text)
     assert loaded["permissions"] == {"contents": "read"}
     more = {name: job["permissions"] for name, job in loaded["jobs"].items() if "permissions" in job}
-    assert more == ({"publish": {"contents": "write"}} if workflow.name == "release.yml" else {})
+    needed = {
+        "release.yml": {"publish": {"contents": "write"}},
+        "github-farm.yml": {"image": {"contents": "read", "packages": "write"}},
+    }
+    assert more == needed.get(workflow.name, {})
 
 
 def test_the_examples_install_what_a_build_needs() -> None:
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     (packages,) = re.findall(r"(?m)^RUN_PACKAGES := (.*)$", makefile)
     wanted = {*packages.split(), "git"}
-    for script in (run_block(GITHUB, "Install imgbuild and what a build needs"), gitlab_scripts()["image"]):
+    for script in (
+        *(run_block(workflow, "Install imgbuild and what a build needs") for workflow in (GITHUB, GITHUB_FARM)),
+        *(gitlab_scripts(pipeline)["image"] for pipeline in (GITLAB, GITLAB_FARM)),
+    ):
         installs = re.findall(r"--no-install-recommends (.*)", script.replace("\\\n", " "))
         assert set(installs[-1].split()) == wanted
 
@@ -159,6 +180,55 @@ def test_gitlab_keeps_the_cache_for_a_week(tmp_path: Path) -> None:
     (tmp_path / ".cache/week").write_text("2020-01\n")
     assert bash(block, tmp_path, IMGBUILD_CACHE=str(cache)).returncode == 0
     assert not (cache / "entry").exists() and cache.stat().st_mode & 0o022 == 0
+
+
+STAND_IN = """#!/bin/bash
+printf '%s' "$(basename "$0")" >> calls
+printf ' %s' "$@" >> calls
+echo >> calls
+if [ "$(basename "$0")" = date ]; then echo "$DAY"; fi
+"""
+
+
+@pytest.mark.parametrize("day", ["1", "3"])
+@pytest.mark.parametrize("where", ["github", "gitlab", "kubernetes"])
+def test_a_farm_builds_afresh_on_mondays(where: str, day: str, tmp_path: Path) -> None:
+    """With stand-ins for imgbuild and the date."""
+    script: str = {
+        "github": run_block(GITHUB_FARM, "Build"),
+        "gitlab": yaml.safe_load(GITLAB_FARM.read_text())["image"]["script"][0],
+        "kubernetes": kubernetes_job()["args"][0],
+    }[where]
+    for name in ("imgbuild", "date"):
+        (tmp_path / name).write_text(STAND_IN)
+        (tmp_path / name).chmod(0o755)
+    path = f"PATH={tmp_path}:$PATH\nset -u\n"
+    done = bash(path + script, tmp_path, PROFILE="node", DAY=day)
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[-2] == "imgbuild doctor"
+    assert calls[-1].startswith("imgbuild --profile ")
+    assert calls[-1].endswith(" --fresh") == (day == "1")
+
+
+def test_a_farm_logs_in_to_its_store(tmp_path: Path) -> None:
+    """The login is on skopeo's standard input, not in its arguments, and the address is a valid one."""
+    (tmp_path / "skopeo").write_text(STAND_IN + "cat >> secret\n")
+    (tmp_path / "skopeo").chmod(0o755)
+    path = f"PATH={tmp_path}:$PATH\n"
+    told = {"GITHUB_ACTOR": "me", "GITHUB_REPOSITORY": "Us/Images", "TOKEN": "hunter2", "GITHUB_ENV": "environment"}
+    assert bash(path + run_block(GITHUB_FARM, "Log in to the store"), tmp_path, **told).returncode == 0
+    (login,) = [line for line in yaml.safe_load(GITLAB_FARM.read_text())["image"]["before_script"] if "login" in line]
+    told = {"CI_REGISTRY_USER": "me", "CI_REGISTRY_PASSWORD": "hunter2", "CI_REGISTRY": "registry.example.com"}
+    assert bash(path + login, tmp_path, **told).returncode == 0
+    calls = (tmp_path / "calls").read_text()
+    assert calls.count("skopeo login --username me --password-stdin ") == 2
+    assert "hunter2" not in calls
+    assert (tmp_path / "secret").read_text().split() == ["hunter2"] * 2
+    (line,) = (tmp_path / "environment").read_text().splitlines()
+    assert str(repository(line.removeprefix("IMGBUILD_STORE="))) == "oci://ghcr.io/us/images/imgbuild"
+    (place,) = [one["value"] for one in kubernetes_job()["env"] if one["name"] == "IMGBUILD_STORE"]
+    assert str(repository(place)) == place
 
 
 def test_a_release_has_the_version_of_its_tag_and_notes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What comes from the network: files by HTTP (``download``, ``ask``), images from registries (``registry``).
+"""What comes from the network: files (``store``), answers (``ask``), images from registries (``registry``).
 
 urllib3 does HTTP, TLS and proxies. It is typed, has no dependencies, is released every few months and uses the host's
 own certificates; requests and httpx use their own list, and httpx's last release is from 2024. Retries,
