@@ -29,6 +29,7 @@ from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
 from imgbuild.machine.times import parse_times
 from imgbuild.render.nodefile import NodeTree
+from tests import bench_store
 from tests.integration.cluster.test_firstboot import FIRSTBOOT, lay, of
 from tests.integration.cluster.test_firstboot import boot as power_on
 from tests.support.cluster.made import make_image as make_node_image
@@ -162,7 +163,17 @@ def figures() -> list[Figure]:
         if STOCK_QCOW2_BYTES is not None:
             out.append(Figure("qcow2, as part of stock diskimage-builder's", size / STOCK_QCOW2_BYTES, 1.0, ""))
     conversions()
-    return [*out, *centos(), own_work(), emulated_boot()]
+    return [*out, *stored(), *centos(), own_work(), emulated_boot()]
+
+
+def stored() -> list[Figure]:
+    """Files into the store, and a fetch that finds them there."""
+    times, peak = bench_store.rate()
+    return [
+        Figure("one file of 1 GiB from loopback into the store, against curl", times, 1.25, "times"),
+        Figure("the same, peak memory", peak, 60.0, "MB"),
+        Figure("a fetch that finds 100 files in the store, whole process", bench_store.warm(), 1.0, "s"),
+    ]
 
 
 def conversions(forms: Sequence[Format] = tuple(FORMATS), runs: int = 3) -> None:
