@@ -6,10 +6,11 @@ import base64
 import datetime
 import functools
 import http.server
+import io
 import ipaddress
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from imgbuild.fetch.exchange import exchange
+from imgbuild.fetch.limits import Limits
 from tests.support.mirror import Mirror
 
 LOGIN = ("nodes", 'p%40s:"s\\w#r;d$1')
@@ -64,11 +67,12 @@ class Authority:
 @contextmanager
 def asking(
     folder: Path, place: Path, authority: Authority | None = None, *, login: tuple[str, str] | None = None,
-    certificate: bool = False,
+    certificate: bool = False, behind: Mapping[str, str] | None = None,
 ) -> Iterator[Mirror]:  # fmt: skip
     """A mirror of ``folder``: over https with an ``authority``, asking for a login, a client certificate or both.
 
-    ``asked`` has the paths that were given out. Its own key is kept in ``place``.
+    ``asked`` has the paths that were given out. Its own key is kept in ``place``. ``behind``: where folders come from
+    another mirror, its address by their name.
     """
     asked: list[str] = []
     wanted = "Basic " + base64.b64encode(":".join(login).encode()).decode() if login else ""
@@ -82,7 +86,14 @@ def asking(
                 self.end_headers()
                 return None
             asked.append(self.path)
-            return super().send_head()
+            name, _, rest = self.path[1:].partition("/")
+            if behind is None or name not in behind:
+                return super().send_head()
+            with exchange(self.command, f"{behind[name]}/{rest}", {}, Limits()) as reply:
+                self.send_response(reply.status)
+                self.send_header("Content-Length", str(reply.length or 0))
+                self.end_headers()
+                return io.BytesIO(b"".join(reply.blocks()) if reply.length else b"")
 
         def log_message(self, *args: object) -> None:
             """Nothing."""

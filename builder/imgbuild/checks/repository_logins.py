@@ -58,7 +58,7 @@ def _whole(context: Context, path: Path, login: RepositoryLogin) -> None:
         if (value is None) != (also is None):
             there, lacks = (one, other) if also is None else (other, one)
             context.report(
-                "IB535", (*path, there), f"{there} without {lacks}",
+                "IB535", (*path, lacks), f"{there} without {lacks}",
                 f"write {lacks} too" + (": {file: PATH}" if lacks in ("password", "client_key") else ""),
             )  # fmt: skip
     if login == RepositoryLogin():

@@ -27,11 +27,12 @@ from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.logins import HostLogin, logged_in
 from imgbuild.image.rootfs.build import build_rootfs
-from imgbuild.image.rootfs.mirror import serves
+from imgbuild.image.rootfs.mirror import debian_mirrors, serves
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.surroundings import TRUST, refuse_logins, surroundings
 from tests.support.deadline import HUNG
 from tests.support.fetching import download
+from tests.support.image.plan import ELEMENTS, install_tree
 from tests.support.image.recorder import Recorder
 from tests.support.mirror import Mirror, listening
 from tests.support.mirror_login import LOGIN as NAME_AND_PASSWORD
@@ -336,5 +337,44 @@ def test_a_build_has_the_site_and_the_image_nothing_of_it(
     assert f"/etc/imgbuild/logins/apt/mirror.example.key 400 _apt {len(key)}\n" in seen.stdout
     assert "/etc/apt/auth.conf.d/imgbuild.conf 600 root " in seen.stdout
     words = [LOGIN.partition(":")[2].encode(), secret.encode(), key.splitlines()[2].encode()]
+    kept = [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert kept and not [word for word in words if any(word in content for content in kept)]
+
+
+@pytest.mark.image
+@pytest.mark.slow
+def test_debian_comes_from_a_mirror_that_asks_for_both(tmp_path: Path, authority: Authority) -> None:
+    """debootstrap, the first package lists and the packages of the profile; the host does not know the authority."""
+    host = debian_mirrors("bookworm")
+    crt, key = authority.issue("builder")
+    name, secret = NAME_AND_PASSWORD
+    login = RepositoryLogin(username=name, password=secret, client_certificate=crt, client_key=key)
+    script = (
+        "#!/bin/bash\nset -euo pipefail\napt-get update\napt-get -y --no-install-recommends install hello\n"
+        "dpkg-query -W hello >&2\n"
+    )
+    behind = {"debian": host.main, "security": host.security}
+    with asking(
+        tmp_path / "none", tmp_path, authority, login=NAME_AND_PASSWORD, certificate=True, behind=behind
+    ) as mirror:
+        url = mirror.url.replace("localhost", "127.0.0.1")  # a fresh chroot has no /etc/hosts
+        given = with_logins(resolved("debian12-efi").profile, **{host_of(url).replace(":", "_"): login})
+        given = given.model_copy(update={"trust": given.trust.model_copy(update={"certificates": [authority.pem]})})
+        with surroundings(given) as site:
+            found = debian_mirrors("bookworm", f"{url}/debian", security=f"{url}/security")
+            assert not found.backports or host.backports
+            plan = RootfsPlan(
+                "debian", ("imgbuild-debian", "imgbuild-install"), ELEMENTS, install_tree(script), found.environment(),
+                local=site.local(found.main),
+            )  # fmt: skip
+            made = build_rootfs(plan, tmp_path / "cache", Recorder())
+        refuse_logins(given, made.tar)
+    asked = {path.rpartition("/")[2].partition("_")[0] for path in mirror.asked if path.endswith(".deb")}
+    assert {"dpkg", "bash", "hello", "systemd-sysv"} <= asked
+    listing = subprocess.run(["tar", "-tf", made.tar], capture_output=True, text=True, check=True).stdout
+    assert not [
+        word for word in ("imgbuild-build", "build-logins", "imgbuild/logins", "auth.conf.d/i") if word in listing
+    ]
+    words = [secret.encode(), key.splitlines()[2].encode()]
     kept = [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert kept and not [word for word in words if any(word in content for content in kept)]

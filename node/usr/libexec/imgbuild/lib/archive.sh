@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # shellcheck source=lib/login.sh
-. /usr/libexec/imgbuild/lib/login.sh
+. "${BASH_SOURCE[0]%/*}/login.sh"
 
 right_sum() { [ -f "$1" ] && sha256sum --check --status <<< "$2  $1"; }
 

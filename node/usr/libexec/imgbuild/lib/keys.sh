@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # shellcheck source=lib/login.sh
-. /usr/libexec/imgbuild/lib/login.sh
+. "${BASH_SOURCE[0]%/*}/login.sh"
 
 # key_ready PATH|FINGERPRINT|ORIGIN|EXPIRES...: each key file exists and is the right one.
 key_ready() {
