@@ -27,6 +27,7 @@ COMMANDS = {
     "fetch": "Fetch the files that a profile pins by checksum into the store.",
     "cache": "List, verify or prune what imgbuild keeps on this disk.",
     "images": "List the container images that the nodes pull, and where they are pulled from.",
+    "plan": "Show what a build would fetch, build and take from the cache, and how long the last one took.",
     "diff": "Show how two profiles, or two output folders, differ.",
     "token": "Make a new bootstrap token and print its Secret for kubectl.",
     "boot": "Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node.",

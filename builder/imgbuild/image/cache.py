@@ -30,7 +30,7 @@ from imgbuild.outputs.tree import own_users
 _TAG = "CACHEDIR.TAG"
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 _CLEARED = frozenset({"build", "dib"})
-_NAMES = _CLEARED | {"base", "lock", "logs", "mirrors", "rootfs", "store", "work"}
+_NAMES = _CLEARED | {"base", "lock", "logs", "mirrors", "rootfs", "store", "times", "work"}
 
 
 class Unfit(Exception):  # noqa: N818 - not an error: the entry is rebuilt

@@ -5,6 +5,7 @@ What needs no root is on disk before the image build starts. Only a build import
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from imgbuild.config.secrets_file import MadeMeanwhile
 from imgbuild.diagnostics.errors import HostError, InvalidInput
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.diagnostics.timed import Timed
 from imgbuild.fetch.images import Found
 from imgbuild.fetch.registry import Trouble
 from imgbuild.fetch.store import Store
@@ -21,6 +23,7 @@ from imgbuild.image.build import ImageRecord, build_image, host_problems, image_
 from imgbuild.image.cache import open_store
 from imgbuild.image.offline import offline_lacks
 from imgbuild.image.preload import look_up, total_size
+from imgbuild.image.times import LastRun, save
 from imgbuild.outputs import manifest
 from imgbuild.outputs.caller import caller
 from imgbuild.outputs.manifest import GroupRecord
@@ -55,6 +58,7 @@ def write(
         UsageError: the folder was made from another profile; nothing is written.
     """
     resolved, rendered = ready.resolved, ready.rendered
+    steps = timed = Timed(steps)
     place = output / resolved.name
     refuse_another(ready.request.profile, place)
     # A stock node boots the distribution's own image: there is none to build.
@@ -97,6 +101,7 @@ def write(
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)
         with steps.step("Write the manifest"):
             manifest.write(folder, resolved.loaded, groups, wanted, made_from, signer)
+    save(cache, resolved.name, LastRun(int(time.time()), timed.taken))
     return place
 
 

@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from imgbuild.cli.commands import COMMANDS, load_command
 from imgbuild.cli.main import main
+from imgbuild.diagnostics.timed import Taken
+from imgbuild.image.times import LastRun, save
 from imgbuild.machine.result import BootResult, result_fields
 from tests.support.events import Event, events, of_kind, result_of
 from tests.support.places import ROOT
@@ -36,6 +38,7 @@ RUNS: dict[str, tuple[Sequence[str], int]] = {
     "explain, no such key": (("explain", "tmie", "-p", "centos7-efi"), 2),
     "schema": (("schema", "profile"), 0),
     "explain, no profile": (("explain", "time.zone"), 0),
+    "lock, no such profile": (("lock", "-p", "nowhere.yaml"), 1),
     "fetch": (("fetch", "-p", "debian12-efi", "-l", "distro-containerd", "-l", "container-host", "--set", FILE), 0),
     "fetch, not there": (("fetch", "-p", "debian12-efi", "--offline", "--store", "other"), 3),
     "cache": (("cache", "list"), 0),
@@ -43,6 +46,8 @@ RUNS: dict[str, tuple[Sequence[str], int]] = {
     "cache, prune": (("cache", "prune", "--older-than", "1d"), 0),
     "cache, prune what": (("cache", "prune"), 2),
     "images": (("images", "-p", "debian12-efi", *LAB), 0),
+    "plan": (("plan", "-p", "debian12-efi", "--set", "images.preload=true"), 0),
+    "plan, stock": (("plan", "-p", "debian12-efi", "--mode", "stock"), 0),
     "diff": (("diff", "debian12-efi", "debian12-bios"), 0),
     "diff, files": (("diff", "debian12-efi", "centos8-efi"), 0),
     "token": (("token", *LAB, "--keep"), 0),
@@ -68,6 +73,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         patch.setenv("IMGBUILD_CACHE", str(Path("cache").resolve()))
         patch.delenv("IMGBUILD_STORE", raising=False)
         Path("lab.yaml").write_text(CLUSTER)
+        save(Path("cache"), "debian12-efi", LastRun(1_700_000_000, [Taken("Make the disk", 0, 2.0)]))
         return {name: run(words) for name, (words, _) in RUNS.items()}
 
 
@@ -98,6 +104,9 @@ def test_what_the_events_say(done: dict[str, Result]) -> None:
     values = result_of(done["explain"].stdout)["values"]
     assert [v["value"] for v in values if v["key"] == "time.zone"] == ["UTC", "Asia/Shanghai"]
     assert "registry.k8s.io/pause" in done["images"].stdout and "image" in kinds("images")
+    parts = {item["name"]: item for item in of_kind("item", done["plan"].stdout)}
+    assert parts["container image registry.k8s.io/pause:3.10.1"]["sources"] == ["https://registry.k8s.io"]
+    assert of_kind("item", done["plan, stock"].stdout) == [] and "note" in kinds("plan, stock")
     first, _ = of_kind("difference", done["diff"].stdout)
     assert (first["kind"], first["name"], first["b"]) == ("value", "firmware", "bios")
     (file,) = of_kind("file", done["fetch"].stdout)
@@ -121,8 +130,8 @@ def test_the_page_describes_every_event_and_field(done: dict[str, Result]) -> No
         section = sections[event["event"]]
         for name in event.keys() - {"event"}:
             assert f"`{name}`" in section, f"json.md, {event['event']}: {name} is missing"
-    # A download and a machine are not tried here.
-    assert {event["event"] for event in seen} | {"transfer", "ssh"} == {
+    # A download, a machine and what lock asks publishers for are not tried here.
+    assert {event["event"] for event in seen} | {"transfer", "ssh", "pin"} == {
         s for s in sections if re.fullmatch("[a-z]+", s)
     }
 

@@ -91,6 +91,11 @@ def cached(key: str, cache_dir: Path) -> Rootfs | None:
     return _read(key, tar, kept) if kept else None
 
 
+def kept_tar(key: str, cache_dir: Path) -> Path:
+    """Where the cache has the root file system of that key, if it has one."""
+    return _tar(key, cache_dir)
+
+
 def is_kept(key: str, cache_dir: Path) -> bool:
     """Whether the cache has an entry of that key, right or not."""
     return _tar(key, cache_dir).is_file()

@@ -1,0 +1,90 @@
+"""What a build of the disk image would fetch, build and take from the cache. Nothing is fetched or written for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from imgbuild.config.lock import Section
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.formats import FORMATS
+from imgbuild.facts.images import Image, addresses
+from imgbuild.facts.resolved import Resolved
+from imgbuild.fetch.address import shown
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.pinned import base_file, pinned, with_sizes
+from imgbuild.fetch.store import Store
+from imgbuild.image.build import kept_plan
+from imgbuild.image.preload import kept
+from imgbuild.image.rootfs.base import kept_base
+from imgbuild.image.rootfs.build import is_kept, kept_tar
+from imgbuild.render.nodefile import NodeTree
+
+Action = Literal["fetch", "build", "kept"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One part of a build. ``bytes``: None if it is not known before; ``source``: the addresses to fetch it from."""
+
+    action: Action
+    name: str
+    bytes: int | None = None
+    source: Sequence[str] = ()
+
+
+def forecast(
+    resolved: Resolved, install: NodeTree, images: Sequence[Image], lock: Section | None, cache: Path, store: Store,
+    steps: Steps,
+) -> list[Item]:  # fmt: skip
+    """The parts in the order of a build; ``images`` are its container images. Checksums are verified by the build."""
+    return [
+        *(_image(resolved, image, lock, store, steps) for image in images),
+        *_root(resolved, install, lock, cache, store, steps),
+        *(
+            Item("build", f"disk image {resolved.name}{FORMATS[form].suffix}")
+            for form in resolved.profile.image.formats
+        ),
+    ]
+
+
+def _root(
+    resolved: Resolved, install: NodeTree, lock: Section | None, cache: Path, store: Store, steps: Steps
+) -> Iterator[Item]:
+    """The root file system, or what goes into it."""
+    name = f"root file system of {resolved.target.name}"
+    source = resolved.profile.base.source
+    folder = source is not None and Path(source).is_dir()  # known when it was read
+    plan = None if folder or not cache.is_dir() else kept_plan(resolved, install, cache, steps)
+    if plan is not None and is_kept(plan.key, cache):
+        yield Item("kept", name, kept_tar(plan.key, cache).stat().st_size)
+        return
+    base = base_file(resolved)
+    for artifact in with_sizes(pinned(resolved), lock):
+        tar = kept_base(artifact.sha256, cache).tar
+        if base is not None and artifact.sha256 == base.sha256 and tar.is_file():
+            yield Item("kept", f"base {artifact.name}", tar.stat().st_size)
+        else:
+            yield _file(artifact, store, steps)
+    urls = [url for listed in resolved.repository_urls.values() for url in listed]
+    yield Item("fetch", f"packages of {resolved.target.name}", None, tuple(dict.fromkeys(map(shown, urls))))
+    yield Item("build", name)
+
+
+def _file(artifact: Artifact, store: Store, steps: Steps) -> Item:
+    if store.has(artifact, steps):
+        return Item("kept", artifact.name, store.path(artifact.sha256).stat().st_size)
+    return Item("fetch", artifact.name, artifact.size, tuple(map(shown, artifact.urls)))
+
+
+def _image(resolved: Resolved, image: Image, lock: Section | None, store: Store, steps: Steps) -> Item:
+    found = kept(resolved.profile, image, store, steps)
+    name = f"container image {image.reference}"
+    if found is not None:
+        return Item("kept", name, found.size)
+    pin = lock.images.get(image.name) if lock is not None else None
+    return Item(
+        "fetch", name, pin.size if pin is not None else None, tuple(map(shown, addresses(resolved.profile, image)))
+    )
