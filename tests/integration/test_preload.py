@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import tarfile
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -218,6 +223,53 @@ def test_login_authority_and_unverified_certificates_are_those_of_the_mirrors(si
         for wrong in ({**mirror, "auth": {**login, "password": "bad"}}, {"url": mirror["url"], "auth": login}):
             given = json.dumps({"server": "http://127.0.0.1:1", "mirrors": [wrong]})
             assert {each.code for each in site.refused(server=given)} == {"IB838"}
+
+
+class _Proxy(http.server.BaseHTTPRequestHandler):
+    """It alone knows the registry's name."""
+
+    port = 0
+    asked: ClassVar[set[str]] = set()
+
+    def do_CONNECT(self) -> None:
+        self.send_error(502)
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        self.asked.add(url.netloc)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request(self.command, url.path, headers={"Accept": ", ".join(self.headers.get_all("Accept") or [])})
+        answer = connection.getresponse()
+        content = answer.read()
+        self.send_response(answer.status)
+        for name in ("Content-Type", "Docker-Content-Digest"):
+            self.send_header(name, answer.getheader(name) or "")
+        self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        connection.close()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def test_the_proxy_of_the_site_is_used(site: Site, tmp_path: Path) -> None:
+    _Proxy.port = site.port
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        ready, store = site.read("http://images.invalid"), Store(tmp_path)
+        profile = ready.resolved.profile
+        # No node could use a proxy at 127.0.0.1, so the checks refuse it.
+        profile = profile.model_copy(update={"proxy": profile.proxy.model_copy(update={"http": url, "https": url})})
+        found, missing = look_up(profile, ready.preload, store, steps())
+        assert not missing, [str(each.why) for each in missing]
+        assert fetch(profile, found, store, steps()).found
+        server.shutdown()
+    assert "images.invalid" in _Proxy.asked
+    assert "http_proxy" not in os.environ
 
 
 def test_all_that_cannot_be_had_is_told_at_once_at_its_place(site: Site, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from imgbuild.fetch.registry import AnswerError, ImageMissingError, Registries, 
 from imgbuild.fetch.store import Store
 from imgbuild.image.formats.member import add
 from imgbuild.image.overlay import inside
+from imgbuild.image.surroundings import surroundings
 
 FOLDER = "/usr/share/imgbuild/preload"
 """The node's folder of the archive (images.tar) and of its list (images.list: name and digest on each line)."""
@@ -86,6 +88,7 @@ def look_up(
             return Missing(image, error)
 
     with (
+        nullcontext() if store.offline else surroundings(profile),
         steps.step(f"Look up {len(images) - len(there)} container images"),
         registries(profile) as asked,
         ThreadPoolExecutor(_ASKED_AT_ONCE) as pool,
@@ -141,7 +144,7 @@ def fetch(profile: Profile, found: Sequence[Found], store: Store, steps: Steps) 
     """
     wanted = [one for one in found if _lacking(one, store, steps)]
     if wanted:
-        with store.workshop("images", steps) as work, registries(profile) as asked:
+        with surroundings(profile), store.workshop("images", steps) as work, registries(profile) as asked:
             for one in wanted:
                 lacking = _lacking(one, store, steps)  # another image can have brought its layers
                 if not lacking:
