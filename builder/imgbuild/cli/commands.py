@@ -24,7 +24,7 @@ COMMANDS = {
     "explain": "Show what KEY means, or what a code such as IB205 does.",
     "schema": "Print the JSON Schema of a profile, of a cluster file or of a lock, for editors.",
     "lock": "Pin everything that a profile needs from outside, in imgbuild.lock beside it.",
-    "fetch": "Fetch the files that a profile pins by checksum into the store.",
+    "fetch": "Fetch the files that a profile pins by checksum, and its container images, into the store.",
     "cache": "List, verify or prune what imgbuild keeps on this disk.",
     "images": "List the container images that the nodes pull, and where they are pulled from.",
     "plan": "Show what a build would fetch, build and take from the cache, and how long the last one took.",

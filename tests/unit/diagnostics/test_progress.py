@@ -89,11 +89,11 @@ with steps.step("Fetch it"), steps.transfer() as report:
 """
 
 
-def test_a_bar_on_a_terminal() -> None:
-    """A real one: rich shows no bar where nobody looks."""
+def on_a_terminal(code: str) -> str:
+    """What is shown: rich shows no bar where nobody looks."""
     ours, theirs = os.openpty()
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm", "COLUMNS": "140", "LC_ALL": "C.UTF-8"}
-    argv = [sys.executable, "-c", _CODE]
+    argv = [sys.executable, "-c", code]
     process = subprocess.Popen(argv, stderr=theirs, env=environment, cwd=ROOT)
     os.close(theirs)
     shown = b""
@@ -102,7 +102,11 @@ def test_a_bar_on_a_terminal() -> None:
             shown += block
     os.close(ours)
     assert process.wait(30) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+
+def test_a_bar_on_a_terminal() -> None:
+    text = on_a_terminal(_CODE)
     for expected in (
         "Fetch it",
         "200.0/200.0 MiB",
@@ -115,3 +119,29 @@ def test_a_bar_on_a_terminal() -> None:
     ):
         assert expected in text
     assert "✓ Fetch it" in text
+
+
+_SEVERAL = """
+from imgbuild.cli.terminal import Console
+from imgbuild.diagnostics.progress import TerminalSteps
+import threading, time
+steps = TerminalSteps(Console(stderr=True))
+def one(name, mib):
+    with steps.transfer(name) as report:
+        for done in range(0, mib + 1, mib // 5):
+            report(done << 20, mib << 20)
+            time.sleep(0.1)
+    steps.note(f"{name} is there")
+with steps.step("Fetch 2 files"):
+    threads = [threading.Thread(target=one, args=args) for args in (("kernel", 50), ("helm", 20))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_a_bar_for_each_of_several_transfers() -> None:
+    text = on_a_terminal(_SEVERAL)
+    for expected in ("kernel", "helm", "50.0/50.0 MiB", "20.0/20.0 MiB", "MiB/s", "helm is there", "✓ Fetch 2 files"):
+        assert expected in text
