@@ -10,7 +10,7 @@ from imgbuild.config import certificates
 from imgbuild.config.layers import closest
 from imgbuild.config.profile import RepositoryLogin
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.repository_logins import by_helm, fetched, host_of, in_plain, repository_logins
+from imgbuild.facts.repository_logins import APT_AUTH, APT_CONF, by_helm, fetched, host_of, in_plain, repository_logins
 
 _SOON = datetime.timedelta(days=30)
 # What yum and dnf put in place of in any value of a repository file.
@@ -180,7 +180,12 @@ def _elsewhere(context: Context) -> None:
             "password: {file: PATH}}}",
         )  # fmt: skip
     for index, file in enumerate(profile.files):
-        if file.path.startswith(_OWN) and _LOGIN.search(file.text):
+        if file.path in (APT_AUTH, APT_CONF) and repository_logins(profile):
+            context.report(
+                "IB545", ("files", index, "path"), f"the seed has {file.path} too, with the logins of the profile",
+                "use another name in that folder",
+            )  # fmt: skip
+        elif file.path.startswith(_OWN) and _LOGIN.search(file.text):
             where = "the image and every node" if profile.mode == "baked" else "every node"
             context.report(
                 "IB545", ("files", index, "path"), f"{file.path} has a login, which is then part of {where}",

@@ -12,6 +12,11 @@ from urllib.parse import urlsplit
 from imgbuild.config.profile import Profile, RepositoryLogin
 from imgbuild.diagnostics.findings import Path
 
+FOLDER = "/etc/imgbuild/logins"
+"""Where a node's files with logins are; apt has two more."""
+APT_AUTH = "/etc/apt/auth.conf.d/imgbuild.conf"
+APT_CONF = "/etc/apt/apt.conf.d/90imgbuild-logins"
+
 
 def repository_logins(profile: Profile) -> Mapping[str, RepositoryLogin]:
     """The logins by host, sorted; those that a layer has removed are left out."""

@@ -14,14 +14,11 @@ from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.profile import Profile, RepositoryLogin
 from imgbuild.config.target import Target
 from imgbuild.facts.endpoint import Reach
-from imgbuild.facts.repository_logins import in_plain, repository_logins
+from imgbuild.facts.repository_logins import APT_AUTH, APT_CONF, FOLDER, in_plain, repository_logins
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, SeedFiles
 from imgbuild.render.templates import static
 
-FOLDER = "/etc/imgbuild/logins"
-APT_AUTH = "/etc/apt/auth.conf.d/imgbuild.conf"
-APT_CONF = "/etc/apt/apt.conf.d/90imgbuild-logins"
 _HEAD = "imgbuild: logins at package mirrors. They came with the seed."
 
 

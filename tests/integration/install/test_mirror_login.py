@@ -88,6 +88,7 @@ def test_apt(room: Room, tmp_path: Path, authority: Authority, key: Signer, kind
         room.write(STORE, authority.pem)
         done = room.step("10-repositories", image=False)
         assert done.returncode != 0 and not mirror.asked
+        assert ("asks for a login, or refuses the one it gets" in done.stderr) == (kind == "password")
         secret = plant(room, "debian12-efi", login, *sets)
         assert all((room.upper / path[1:]).stat().st_mode & 0o077 == 0 for path in secret) and len(secret) >= 2
         done = room.step("10-repositories", image=False)

@@ -155,6 +155,14 @@ def test_a_host_is_written_as_in_the_address(tmp_path: Path, host: str) -> None:
     assert any("mirror.example.com:8443" in f.hint for f in found(tmp_path, host=host) if f.severity is Severity.ERROR)
 
 
+def test_a_file_at_the_place_of_the_logins(tmp_path: Path) -> None:
+    for name, wrong in (("auth.conf.d/imgbuild.conf", True), ("apt.conf.d/90imgbuild-logins", True),
+                        ("auth.conf.d/other.conf", False)):  # fmt: skip
+        own = f"files: [{{path: /etc/apt/{name}, content: x}}]"
+        assert codes(found(tmp_path, more=own, base="debian12-efi")) == (["IB545"] if wrong else [])
+        assert not found(tmp_path, "null", more=own, base="debian12-efi")
+
+
 def test_a_login_in_an_address_names_the_key(tmp_path: Path) -> None:
     said = found(tmp_path, "null", url="https://n:hunter2@a.example/x/")
     assert codes(said) == ["IB113"] and "repositories.logins" in said[0].hint
