@@ -17,6 +17,7 @@ from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.pinned import base_file, pinned, with_sizes
 from imgbuild.fetch.store import Store
 from imgbuild.image.build import kept_plan
+from imgbuild.image.chart_digests import exact
 from imgbuild.image.preload import kept
 from imgbuild.image.rootfs.base import kept_base
 from imgbuild.image.rootfs.build import is_kept, kept_tar
@@ -40,8 +41,9 @@ def forecast(
     steps: Steps,
 ) -> list[Item]:  # fmt: skip
     """The parts in the order of a build; ``images`` are its container images. Checksums are verified by the build."""
+    exactly = exact(resolved.profile, images, store, steps, fetch=False)
     return [
-        *(_image(resolved, image, lock, store, steps) for image in images),
+        *(_image(resolved, image, lock, store, steps) for image in exactly),
         *_root(resolved, install, lock, cache, store, steps),
         *(
             Item("build", f"disk image {resolved.name}{FORMATS[form].suffix}")

@@ -13,6 +13,7 @@ from imgbuild.fetch.pinned import base_file, pinned
 from imgbuild.fetch.several import missing
 from imgbuild.fetch.store import Store, not_there
 from imgbuild.image.build import kept_plan
+from imgbuild.image.chart_digests import exact
 from imgbuild.image.preload import kept
 from imgbuild.image.requirements import Lack
 from imgbuild.image.rootfs.base import kept_base
@@ -47,6 +48,7 @@ def offline_lacks(
 def image_lacks(profile: Profile, images: Sequence[Image], store: Store, steps: Steps) -> list[Lack]:
     """Why these container images cannot be had from the store alone."""
     found = []
+    images = exact(profile, images, store, steps, fetch=False)
     unpinned = [image.reference for image in images if image.digest is None]
     if unpinned:
         found.append(

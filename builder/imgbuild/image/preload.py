@@ -31,6 +31,7 @@ from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.images import Found, described, find
 from imgbuild.fetch.registry import AnswerError, ImageMissingError, Registries, registries
 from imgbuild.fetch.store import Store
+from imgbuild.image.chart_digests import exact
 from imgbuild.image.formats.member import add
 from imgbuild.image.overlay import inside
 from imgbuild.image.surroundings import surroundings
@@ -72,9 +73,10 @@ def look_up(
     """Every image, in the store or in its registry, and those that are not there.
 
     Raises:
-        HostError: skopeo is not installed.
+        HostError: skopeo is not installed, or the chart with the digests of Cilium's images cannot be fetched.
     """
 
+    images = exact(profile, images, store, steps, fetch=True)
     there = {image: found for image in images if (found := kept(profile, image, store, steps)) is not None}
     if len(there) == len(images):
         return list(there.values()), []
