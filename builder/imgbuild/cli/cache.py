@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -38,7 +39,8 @@ def command(
         raise click.UsageError("say what to remove: --older-than 30d, or --max-size 20G, or both")
     place = default_cache()
     place = open_cache(place) if place.exists() else place
-    files = open_store(place, store) if place.exists() or store else Store(place / "store")
+    named = store or os.environ.get("IMGBUILD_STORE")
+    files = open_store(place, named) if place.exists() or named else Store(place / "store")
     if action == "verify":
         return _verify(says, place, files)
     found = entries(place, files)

@@ -15,11 +15,8 @@ from imgbuild.fetch.pinned import pinned, with_sizes
 from imgbuild.fetch.several import fetch_all
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import default_cache, open_store
-from imgbuild.image.offline import image_lacks
-from imgbuild.image.preload import fetch
 from imgbuild.image.surroundings import surroundings
 from imgbuild.pipeline import Input, prepare
-from imgbuild.pipeline.write import images_found
 
 
 @click.command("fetch", cls=Command)
@@ -58,6 +55,10 @@ def _images(says: Says, ready: Input, files: Store) -> None:
     Raises:
         HostError: with --offline some of them are not there.
     """
+    from imgbuild.image.offline import image_lacks  # what builds images takes half the run time
+    from imgbuild.image.preload import fetch
+    from imgbuild.pipeline.write import images_found
+
     profile, steps = ready.resolved.profile, says.steps()
     if files.offline:
         lacking = image_lacks(profile, ready.preload, files, steps)

@@ -307,5 +307,25 @@ def test_a_download_that_was_changed_in_the_cache_is_fetched_again(
         assert len(_Server.asked) == tries
 
 
+def test_a_download_of_an_earlier_version_is_moved_into_the_store(
+    root: Path, tmp_path: Path, server: http.server.HTTPServer
+) -> None:
+    """It was in the cache's folder of bases. One that is damaged is fetched."""
+    archive = tmp_path / "root.tar.gz"
+    subprocess.run(["tar", "-C", root, "-czf", archive, "."], check=True)
+    _Server.content = archive.read_bytes()
+    url = f"http://127.0.0.1:{server.server_port}/root.tar.gz"
+    for name, content in (("right", archive.read_bytes()), ("wrong", b"wrong")):
+        old = tmp_path / name / "base" / f"{digest(archive)}.download"
+        old.parent.mkdir(parents=True, mode=0o700)
+        (tmp_path / name).chmod(0o700)
+        old.write_bytes(content)
+        made = read(url, digest(archive), tmp_path / name)
+        assert digest(made.tar) == digest(archive)
+        assert (tmp_path / name / "store/blobs/sha256" / digest(archive)).exists()
+        assert not old.exists()
+        assert len(_Server.asked) == (name == "wrong")
+
+
 def test_debian_has_no_base(tmp_path: Path) -> None:
     assert base_tar(given(None, profile="debian12-efi"), tmp_path, Recorder()) is None

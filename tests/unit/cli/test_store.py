@@ -178,6 +178,15 @@ def test_verify_finds_what_was_changed(filled: Store, tmp_path: Path) -> None:
     assert run("cache", "verify").exit_code == 0
 
 
+def test_a_store_beside_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named by the environment, where there is no cache."""
+    monkeypatch.setenv("IMGBUILD_STORE", str(tmp_path / "store"))
+    with Server(serve(FILES)) as server:
+        assert run("fetch", *images(f"http://127.0.0.1:{server.port}")).exit_code == 0
+    assert not (tmp_path / "cache").exists()
+    assert len(names(run("cache", "list", "--format", "json"))) == 3
+
+
 def test_a_host_without_a_cache(tmp_path: Path) -> None:
     for action in (("list",), ("verify",), ("prune", "--older-than", "1d")):
         assert run("cache", *action).exit_code == 0

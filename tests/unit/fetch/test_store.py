@@ -117,6 +117,16 @@ def test_a_file_that_nobody_verified_is_read_before_it_is_used(store: Store) -> 
         pass
 
 
+def test_a_pin_with_a_wrong_size_does_not_cost_the_file(store: Store) -> None:
+    """The checksum decides: other profiles use this file too."""
+    with Server(right) as server:
+        store.fetch(one(server.url), Recorder(), QUICK)
+        assert store.has(one(size=5), Recorder())
+        other = Store(store.folder.with_name("other"))
+        with pytest.raises(FetchError, match=f"it has {len(CONTENT)} bytes there, not 5"):
+            other.fetch(one(server.url, size=5), Recorder(), QUICK)
+
+
 def test_a_record_counts_only_where_others_cannot_write(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(right) as server:
         store.fetch(one(server.url), Recorder(), QUICK)
