@@ -45,6 +45,7 @@ RUNS: dict[str, tuple[Sequence[str], int]] = {
     "cache, verify": (("cache", "verify"), 0),
     "cache, prune": (("cache", "prune", "--older-than", "1d"), 0),
     "cache, prune what": (("cache", "prune"), 2),
+    "lock, unknown name": (("lock", "-p", "debian12-efi", "--update", "nothing"), 2),
     "images": (("images", "-p", "debian12-efi", *LAB), 0),
     "plan": (("plan", "-p", "debian12-efi", "--set", "images.preload=true"), 0),
     "plan, stock": (("plan", "-p", "debian12-efi", "--mode", "stock"), 0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from imgbuild.fetch.registry import ImageMissingError, Registries
 from imgbuild.pipeline import Input, Request, prepare
 from tests.support.checking import ADMIN
 from tests.support.events import of_kind, result_of
+from tests.support.places import ROOT
 from tests.support.publishers import Publishers, publishers, sha256
 
 NEWEST = {"helm": "4.3.0", "nerdctl": "2.3.5", "cilium": "1.19.6", "kubernetes": "1.35.8"}
@@ -381,9 +381,13 @@ def test_wrong_usage(servers: Publishers, words: list[str]) -> None:
 def test_json(servers: Publishers) -> None:
     profile(servers)
     done = lock("--format", "json")
-    rows = [json.loads(line) for line in done.output.splitlines() if line.startswith('{"event": "pin"')]
+    rows = of_kind("pin", done.output)
     assert len(rows) == 12 and {row["change"] for row in rows} == {"added"}
     assert result_of(done.output)["pins"] == 12
+    page = (ROOT / "docs/reference/json.md").read_text()
+    section, result = (page.partition(f"\n## {name}\n")[2].partition("\n## ")[0] for name in ("pin", "result"))
+    assert not [name for row in rows for name in row if f"`{name}`" not in section]
+    assert not [name for name in ("file", "changed", "pins") if f"| `{name}` | `lock` |" not in result]
 
 
 def test_a_nodes_own_version_has_to_be_pinned_too(servers: Publishers) -> None:
