@@ -24,6 +24,7 @@ from imgbuild.checks import (
     kubeadm,
     kubelet,
     kubernetes,
+    mirrors,
     network,
     preload,
     pxe,
@@ -47,7 +48,7 @@ from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
-    kubernetes, kernel, containerd, registries, runtimes, cilium, images, preload, network, users_files, disks,
+    kubernetes, kernel, containerd, registries, runtimes, cilium, images, preload, mirrors, network, users_files, disks,
     repositories, repository_logins, addresses, site, clock, kubelet, kubeadm, addons,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""

@@ -213,6 +213,12 @@ def host(value: str) -> str:
         return dns_name(value)
 
 
+def _mirror(value: str) -> str:
+    if value.startswith("file:"):
+        raise ValueError("write http:// or https://: a file of this machine needs no mirror")
+    return _url(value.replace("{version}", "1.2.3")) and value
+
+
 def _minor_url(value: str) -> str:
     _url(value.replace("{minor}", "1.34"))
     return value
@@ -228,6 +234,15 @@ Clients = Annotated[str, AfterValidator(_clients), Words("network (CIDR) or IP a
 Url = Annotated[str, AfterValidator(_url), Words("URL")]
 MinorUrl = Annotated[str, AfterValidator(_minor_url), Words("URL")]
 """A URL in which {minor} is replaced by Kubernetes' minor, such as 1.34."""
+Origin = Annotated[
+    str,
+    AfterValidator(_url),
+    pattern(r"https?://[^?{}]+", "write the start of an address: https://get.helm.sh/"),
+    Words("URL"),
+]
+"""The start of the addresses of an origin."""
+MirrorPrefix = Annotated[str, AfterValidator(_mirror), Words("URL")]
+"""The start of the addresses of a mirror, in which {version} is replaced."""
 Line = Annotated[str, AfterValidator(_one_line), Words("one line of text")]
 Sha256 = Annotated[str, pattern(r"[0-9a-f]{64}", "a sha256 is 64 lower-case hexadecimal digits"), Words("sha256")]
 Version = Annotated[

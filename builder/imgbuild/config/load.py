@@ -10,6 +10,7 @@ from typing import Any
 from imgbuild.config import dereference, misplaced, renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.layers import Layered, chain, find, is_file, lay_set, missing, parse_set
+from imgbuild.config.mirrors import mirrored
 from imgbuild.config.profile import Profile, ProfileFile
 from imgbuild.config.recover import recover
 from imgbuild.config.shipped import PROFILE_NAME, is_shipped, shipped
@@ -81,7 +82,8 @@ def load(
         typed, recovered = recover(Profile, layered.data, defaults.data)
     if typed is None or target is None:
         return None
-    return Loaded(name, typed, target, layered, frozenset(recovered))
+    loaded = Loaded(name, typed, target, layered, frozenset(recovered))
+    return with_values(loaded, list(mirrored(typed, layered)), findings)
 
 
 def _ground(target: str | None, findings: Findings) -> list[Document]:

@@ -59,7 +59,7 @@ def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tu
         if not _agree(need, pinned, loaded, findings):  # an error: this only keeps the checks from saying it again
             pin = pin.model_copy(update={"urls": list(need.urls or pin.urls)})
         place = pinned.mark("files", need.name)
-        filled += ((path, value, place) for path, value in values(need, pin))
+        filled += ((path, value, place) for path, value in values(need, pin, loaded.profile.mirrors))
     _missing([need.name for need in every], pinned, findings)
     return with_values(loaded, filled, findings), pinned
 

@@ -5,13 +5,14 @@ Packages come from repositories, and container images are in imgbuild.facts.imag
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from imgbuild.config.data import versions
 from imgbuild.config.lock import Component, Kind, Pin
+from imgbuild.config.mirrors import RELEASE, with_mirrors
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Path
@@ -24,7 +25,6 @@ VERSION_KEYS: Mapping[Component, Path] = {
     "nerdctl": ("containerd", "nerdctl_full", "version"),
 }
 """The profile's key with the version of a component; crictl's follows from Kubernetes' minor."""
-_RELEASE = re.compile(r"(?<![0-9.])[0-9]+\.[0-9]+\.[0-9]+(?![0-9])")
 _OWN = "http://", "https://"
 
 
@@ -65,17 +65,18 @@ def needs(profile: Profile, target: Target, chosen: Mapping[Component, str]) -> 
     """The files, without those that are on the build host. ``chosen``: versions that no key of the profile has."""
     found = [*_base(profile, target), *_containerd(profile), *_helm(profile), *_kubernetes(profile, chosen)]
     found += [*_cilium(profile), *_addons(profile)]
+    found = [replace(need, urls=tuple(with_mirrors(need.urls, profile.mirrors))) for need in found]
     return [need for need in found if not need.urls or any(url.startswith(_OWN) for url in need.urls)]
 
 
-def values(need: Need, pin: Pin) -> Iterator[tuple[Path, Any]]:
+def values(need: Need, pin: Pin, mirrors: Mapping[str, Sequence[str]]) -> Iterator[tuple[Path, Any]]:
     """The keys of the profile that the pin fills, with their values. The profile's own mirrors are tried first."""
-    urls = list(dict.fromkeys((*need.urls, *pin.urls)))
+    urls = with_mirrors([*need.urls, *pin.urls], mirrors)
     if need.fills == "file":
         yield need.key, {"urls": urls, "sha256": pin.sha256}
         return
     if need.fills == "base":
-        yield (*need.key, "source"), pin.urls[0]
+        yield (*need.key, "source"), pin.urls[-1]  # after its mirrors, which the profile has
     if need.fills == "archive":
         yield (*need.key, "urls"), urls
     yield (*need.key, "sha256"), pin.sha256
@@ -89,7 +90,7 @@ def of_version(urls: Sequence[str], version: str) -> tuple[tuple[str, ...], bool
     for url in urls:
         scheme, _, rest = url.partition("://")
         host, slash, path = rest.partition("/")
-        found = _RELEASE.findall(path)
+        found = RELEASE.findall(path)
         if found and version not in path:
             path, same = path.replace(found[-1], version), False
         out.append(f"{scheme}://{host}{slash}{path}")
@@ -121,7 +122,8 @@ def _base(profile: Profile, target: Target) -> Iterator[Need]:
     url = own.source or target.image.base.url
     if url.startswith(_OWN):
         sha256 = own.sha256 if own.source else target.image.base.sha256
-        yield Need("base", "disk-image", ("base",), None, (url,), _checksums("base", (url,)), sha256, fills="base")
+        sums = _checksums("base", (url, *with_mirrors([url], profile.mirrors)))
+        yield Need("base", "disk-image", ("base",), None, (url,), sums, sha256, fills="base")
 
 
 def _containerd(profile: Profile) -> Iterator[Need]:
@@ -158,11 +160,16 @@ def _kubernetes(profile: Profile, chosen: Mapping[Component, str]) -> Iterator[N
         own = kubernetes.binaries.get(name)
         key: Path = ("kubernetes", "binaries", name)
         if own is not None and component == "crictl" and "crictl" not in chosen:
-            yield Need(name, "program", key, None, tuple(own.urls), (), own.sha256, component=component, fills="file")
-            continue
+            versions_there = RELEASE.findall(urlsplit(own.urls[0]).path)
+            if not versions_there:  # of a version that nobody knows
+                yield Need(
+                    name, "program", key, urls=tuple(own.urls), sha256=own.sha256, component=component, fills="file"
+                )
+                continue
+            version = versions_there[-1]
         origin = _origin(component, version, name)
         urls, same = of_version(own.urls, version) if own is not None else ((origin,), False)
-        sums = _checksums(component, (origin, *urls))
+        sums = _checksums(component, (origin, *with_mirrors(urls, profile.mirrors)))
         kind: Kind = "archive" if urls[0].endswith(".tar.gz") else "program"
         sha256 = own.sha256 if own is not None and same else None
         yield Need(name, kind, key, version, urls, sums, sha256, component=component, fills="file")

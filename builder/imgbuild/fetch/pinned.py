@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from imgbuild.config.lock import Section
+from imgbuild.config.mirrors import with_mirrors
 from imgbuild.config.profile import Profile
 from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.address import shown
@@ -26,14 +27,14 @@ def with_sizes(artifacts: Sequence[Artifact], lock: Section | None) -> list[Arti
 
 def base_file(resolved: Resolved) -> Artifact | None:
     """The base, if it is fetched; None for a path of this host, and where there is none."""
-    own, image = resolved.profile.base, resolved.target.image.base
+    own, image, mirrors = resolved.profile.base, resolved.target.image.base, resolved.profile.mirrors
     if image is None or resolved.profile.mode != "baked":
         return None
     if own.source is None:
-        return Artifact(image.url.rpartition("/")[2], image.sha256, None, (image.url,))
+        return Artifact(image.url.rpartition("/")[2], image.sha256, None, tuple(with_mirrors([image.url], mirrors)))
     if "://" not in own.source or own.sha256 is None:
         return None
-    return Artifact(shown(own.source).rpartition("/")[2], own.sha256, None, (own.source,))
+    return Artifact(shown(own.source).rpartition("/")[2], own.sha256, None, tuple(with_mirrors([own.source], mirrors)))
 
 
 def node_files(profile: Profile) -> tuple[Artifact, ...]:

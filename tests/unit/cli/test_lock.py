@@ -19,6 +19,7 @@ from imgbuild.facts.images import Image
 from imgbuild.facts.registries import Source
 from imgbuild.fetch import pin
 from imgbuild.fetch.images import Blob, Found
+from imgbuild.fetch.pinned import pinned as pinned_files
 from imgbuild.fetch.registry import ImageMissingError, Registries
 from imgbuild.pipeline import Input, Request, prepare
 from tests.support.checking import ADMIN
@@ -425,3 +426,28 @@ def test_the_profiles_proxy_is_used(servers: Publishers, monkeypatch: pytest.Mon
     done = lock(code=3)
     assert "the proxy: Connection refused" in done.output
     assert "cannot be resolved" not in done.output
+
+
+def test_a_mirror_is_one_line_for_all_files_of_an_origin(servers: Publishers) -> None:
+    """Also for what only the lock finds: the chart's address in the index, the programs of dl.k8s.io."""
+    mirror = "https://files.example.com"
+    profile(servers, f"kubernetes: {{source: binaries}}\nmirrors: {{'{servers.url}/': ['{mirror}/v{{version}}']}}\n")
+    servers.kubernetes(NEWEST["kubernetes"])
+    servers.crictl("1.35.0")
+    wanted = servers.helm("4.3.9")
+    lock("--update", "helm=4.3.9")
+    found = built().resolved.profile
+    path = "/helm/helm-v4.3.9-linux-amd64.tar.gz"
+    assert found.helm.urls == [f"{mirror}/v4.3.9{path}", f"{servers.url}{path}"]
+    assert found.helm.sha256 == wanted
+    chart = found.cilium.chart
+    assert chart is not None and chart.urls[0] == f"{mirror}/v1.19.6/charts/cilium-1.19.6.tgz"
+    kubelet = found.kubernetes.binaries["kubelet"].urls
+    assert kubelet[0] == f"{mirror}/v1.35.8/release/v1.35.8/bin/linux/amd64/kubelet" and len(kubelet) == 2
+    assert not said()
+
+
+def test_the_base_image_comes_from_a_mirror_too(servers: Publishers) -> None:
+    profile(servers, "mirrors: {'https://cloud.centos.org': ['http://m.test/centos/']}\n", base="centos8-efi")
+    (base,) = (one for one in pinned_files(built().resolved) if "GenericCloud" in one.name)
+    assert [url.partition("/centos/")[0] for url in base.urls] == ["http://m.test", "https://cloud.centos.org"]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from imgbuild.config.fields import Model
+from imgbuild.config.fields import MirrorPrefix, Model, Origin
 from imgbuild.config.profile.addons import Addon
 from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
@@ -84,6 +84,18 @@ class Profile(Model):
     ]
     time: Annotated[Time, Setting("The clock: time zone and NTP servers.", recipe="yum install -y chrony;")]
     repositories: Annotated[Repositories, Setting("Where packages come from. A list is tried in order.")]
+    mirrors: Annotated[
+        dict[Origin, Annotated[list[MirrorPrefix], Field(min_length=1)]],
+        Setting(
+            "Mirrors of files by the start of the address that they stand in for: what is below it is fetched from "
+            "the mirrors first, in order, then from there. `{version}` in a mirror is replaced by the version in the "
+            "file's name. For the base image, nerdctl-full, helm, charts that are files, archives of images and "
+            "Kubernetes' programs; packages have `repositories`, images `containerd.registries`.",
+            example={"https://get.helm.sh/": ["https://mirror.example.com/helm/"]},
+            scope="cluster",
+            instead=ANOTHER_PROFILE,
+        ),
+    ]
     packages: Annotated[Packages, Setting("Packages beyond those that imgbuild itself installs.")]
     base: Annotated[
         BaseImage,

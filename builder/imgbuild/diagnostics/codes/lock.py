@@ -1,4 +1,4 @@
-"""The lock file."""
+"""The lock file, and mirrors of files."""
 
 from __future__ import annotations
 
@@ -59,6 +59,15 @@ CODES = (
         why="They belong to other options, or to something that the profile no longer needs.",
         fix="Run the command that is named, which removes them, unless builds with other options use them.",
         setup="imgbuild.lock has a pin of an addon that was removed from the profile.",
+    ),
+    Code(
+        "IB816",
+        WARNING,
+        "A mirror of an address that no file comes from",
+        why="It would never be asked.",
+        fix="Remove it, or correct the address. Packages and container images have mirrors of their own.",
+        bad="mirrors: {'https://quay.io/': ['https://mirror.example.com/quay/']}",
+        good="mirrors: {'https://get.helm.sh/': ['https://mirror.example.com/helm/']}",
     ),
 )
 """The rows of this family."""
