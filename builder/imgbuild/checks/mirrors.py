@@ -1,4 +1,4 @@
-"""Mirrors of files: each stands in for an address that something is fetched from."""
+"""Mirrors of files: each replaces an address that something is fetched from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses of files at mirrors: one line of ``mirrors`` stands for all files of an origin."""
+"""Addresses of files at mirrors: one line of ``mirrors`` is for all files of an origin."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Profile(Model):
     mirrors: Annotated[
         dict[Origin, Annotated[list[MirrorPrefix], Field(min_length=1)]],
         Setting(
-            "Mirrors of files by the start of the address that they stand in for: what is below it is fetched from "
+            "Mirrors of files by the start of the address that they replace: what is below it is fetched from "
             "the mirrors first, in order, then from there. `{version}` in a mirror is replaced by the version in the "
             "file's name. For the base image, nerdctl-full, helm, charts that are files, archives of images and "
             "Kubernetes' programs; packages have `repositories`, images `containerd.registries`.",
