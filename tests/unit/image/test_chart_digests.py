@@ -62,7 +62,11 @@ def test_a_digest_of_the_profile_is_kept(tmp_path: Path) -> None:
     assert digests(tmp_path, chart(), own)["envoy"] == AGENT
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", chart(name="other/values.yaml"), chart("a: [")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", chart(name="other/values.yaml"), chart("a: [")],
+    ids=["empty", "no archive", "no values", "no YAML"],
+)
 def test_what_is_not_a_chart_has_no_digests(tmp_path: Path, content: bytes) -> None:
     assert digests(tmp_path, content)["envoy"] is None
 
