@@ -18,6 +18,8 @@ import pytest
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.checksum import sha256_of
+from imgbuild.fetch.oci import repository
+from imgbuild.fetch.store import Store
 from imgbuild.image.cache import open_store
 from imgbuild.image.rootfs.build import Rootfs, build_rootfs
 from imgbuild.image.rootfs.plan import RootfsPlan
@@ -25,6 +27,7 @@ from imgbuild.image.rootfs.supply import Supply
 from tests.support.deadline import HUNG, Deadline
 from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
+from tests.support.registry import docker_registry
 
 pytestmark = pytest.mark.image
 
@@ -106,6 +109,24 @@ def test_a_build_is_done_once(tiny: Callable[[str], RootfsPlan], tmp_path: Path)
     assert build_rootfs(tiny(script), cache, again, supply=supply) == first
     assert not any(line.startswith(">") for line in again.lines)
     assert not (cache / "build").exists()
+
+
+def test_what_one_machine_has_built_another_takes_from_the_registry(
+    tiny: Callable[[str], RootfsPlan], tmp_path: Path
+) -> None:
+    with docker_registry(tmp_path / "registry") as port:
+        shared = repository(f"oci+http://127.0.0.1:{port}/farm")
+        made = []
+        for name in ("one", "two"):
+            cache = tmp_path / name
+            steps = Recorder()
+            supply = Supply(Store(cache / "store", shared=shared))
+            made.append((build_rootfs(tiny(_QUICK), cache, steps, supply=supply), steps.lines))
+    (first, one), (second, two) = made
+    assert any("with diskimage-builder" in line for line in one)
+    assert not any("with diskimage-builder" in line for line in two)
+    assert sha256_of(first.tar) == sha256_of(second.tar)
+    assert first.packages == second.packages
 
 
 def test_a_changed_cache_entry_is_built_again_and_fresh_takes_nothing(
