@@ -270,8 +270,12 @@ class Store:
         path = self.path(artifact.sha256)
         try:
             there = path.lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise FetchError(
+                f"the store {self.folder} cannot be read: {error.strerror}", "name a folder of your own: --store DIR"
+            ) from error
         if not stat.S_ISREG(there.st_mode):
             return "is not a regular file"
         if not verify and self.private and self._known(artifact.sha256) == _stamp(there):

@@ -187,6 +187,13 @@ def test_a_store_beside_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(names(run("cache", "list", "--format", "json"))) == 3
 
 
+def test_a_store_that_is_not_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("fetch", *LEAN, "--set", "containerd.source=nerdctl-full", "--store", str(tmp_path / "file/x"))
+    assert done.exit_code == 3
+    assert f"the store {tmp_path}/file/x cannot be written: Not a directory" in done.stderr
+
+
 def test_a_host_without_a_cache(tmp_path: Path) -> None:
     for action in (("list",), ("verify",), ("prune", "--older-than", "1d")):
         assert run("cache", *action).exit_code == 0
