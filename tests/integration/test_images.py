@@ -237,8 +237,7 @@ def test_digests_are_asked_of_the_mirrors_and_then_of_the_registry(registry: tup
     assert run(*HOST, "--set", mirrors, "--digests", "--names").stdout == f"registry.k8s.io/pause:3.6@{digest}\n"
 
 
-@pytest.mark.parametrize("trust", ["ca", "skip_verify", ""])
-@pytest.mark.parametrize("login", [True, False])
+@pytest.mark.parametrize(("trust", "login"), [("ca", True), ("skip_verify", True), ("ca", False), ("", True)])
 def test_digests_are_asked_with_the_mirrors_login_and_authority(
     registry: tuple[str, str], tmp_path: Path, trust: str, login: bool
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ import pytest
 from imgbuild.config.cluster import DEFAULT
 from imgbuild.facts.endpoint import reach
 from imgbuild.facts.repository_logins import host_of
+from imgbuild.image.surroundings import surroundings
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.seed_files import CONF, SCRIPT, seed_files
 from imgbuild.render.templates import static
 from tests.support.el.rpms import Rpm, build, index
+from tests.support.image.plan import ELEMENTS
 from tests.support.install.archive import suite
 from tests.support.install.keys import Signer, signer
 from tests.support.install.room import Room, resolved, tree
@@ -223,3 +226,40 @@ def test_which_repositories_get_a_login(tmp_path: Path, awk: str) -> None:
     update()
     assert (repos / "all.repo").read_text() == text and (repos / "all.repo").stat().st_mode & 0o777 == 0o640
     assert [path.name for path in repos.iterdir()] == ["all.repo"]
+
+
+@pytest.mark.parametrize("base", ["centos8-efi", "debian12-efi"])
+def test_an_image_has_the_logins_for_the_time_of_its_build(room: Room, authority: Authority, base: str) -> None:
+    """The hooks of the elements, in the order in which diskimage-builder runs them."""
+    certificate, private = authority.issue("builder")
+    given = {
+        "username": LOGIN[0],
+        "password": LOGIN[1],
+        "client_certificate": certificate,
+        "client_key": private,
+    }
+    own = resolved(base, sets=(f"repositories.logins={json.dumps({'a.example': given})}",))
+    element = ELEMENTS / "imgbuild-install"
+    repository = "[own]\nname=own\nbaseurl=https://a.example/\n"
+    room.write("/etc/yum.repos.d/own.repo", repository)
+    room.write("/etc/imgbuild/install.conf", "")
+
+    def every() -> set[str]:
+        return {str(path.relative_to(room.upper)) for path in room.upper.rglob("*") if path.is_file()}
+
+    before = every()
+    with surroundings(own.profile) as site:
+        environment = {**os.environ, **site.local()}
+        subprocess.run(["bash", element / "bin/imgbuild-site", room.upper], env=environment, check=True)
+    done = room.run("bash", "-c", (element / "pre-install.d/05-imgbuild-site").read_text())
+    assert done.returncode == 0, done.stderr
+    if own.target.family == "el":
+        assert f"\npassword={LOGIN[1]}\n" in room.read("/etc/yum.repos.d/own.repo")
+    else:
+        assert (
+            "/etc/apt/auth.conf.d/imgbuild.conf"[1:] in every() and "etc/imgbuild/logins/apt/a.example.key" in every()
+        )
+    done = room.run("bash", "-c", (element / "finalise.d/98-imgbuild-site").read_text())
+    assert done.returncode == 0, done.stderr
+    assert every() == before and room.read("/etc/yum.repos.d/own.repo") == repository
+    assert not (room.upper / "etc/imgbuild/logins").is_dir()
