@@ -14,19 +14,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
 import stat
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.address import shown
@@ -38,6 +36,7 @@ from imgbuild.fetch.hold import alone, alone_now, in_use, unlink_unused
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.oci import Repository
 from imgbuild.fetch.part import Part
+from imgbuild.fetch.records import Records
 
 _LAYOUT = {
     "oci-layout": '{"imageLayoutVersion":"1.0.0"}',
@@ -80,7 +79,7 @@ class Store:
         self.shared = shared
         self.offline = offline
         self._blobs = folder / "blobs/sha256"
-        self._verified = folder / "verified"
+        self._records = Records(folder / "verified")
         self._parts = folder / "parts"
         self._aside = folder / "aside"
         self._owners = {0, os.geteuid(), *owners}
@@ -139,7 +138,7 @@ class Store:
             part = Part(self._parts / artifact.sha256)
             place = self.path(artifact.sha256)
             download(artifact, place, steps, limits, part=part, aside=self._keep, stop=stop)
-            self._record(artifact, place.stat())
+            self._records.write(artifact, place.stat())
             if self.shared is not None:
                 self._push(artifact, self.shared, steps)
         return True
@@ -182,7 +181,7 @@ class Store:
             file.replace(place)
             sync(place)
             sync(place.parent)
-            self._record(artifact, place.stat())
+            self._records.write(artifact, place.stat())
         except OSError:  # on another file system, for example
             return False
         return True
@@ -213,9 +212,9 @@ class Store:
         found = []
         for path in sorted(self._blobs.iterdir()) if self._blobs.is_dir() else ():
             with suppress(FileNotFoundError):
-                there, record = path.lstat(), self._verified / path.name
-                used = max(there.st_mtime, record.stat().st_mtime if record.exists() else 0.0)
-                found.append(Blob(path.name, str(self._about(path.name).get("name", "")), path, there.st_size, used))
+                there = path.lstat()
+                used = max(there.st_mtime, self._records.used(path.name))
+                found.append(Blob(path.name, self._records.name(path.name), path, there.st_size, used))
         return found
 
     def listed(self) -> frozenset[str]:
@@ -244,14 +243,14 @@ class Store:
 
     def verify(self, sha256: str) -> str:
         """Read a file; what was wrong with it, and where it is now, or nothing."""
-        wrong = self._wrong(Artifact(str(self._about(sha256).get("name", "")), sha256, None, ()), verify=True)
+        wrong = self._wrong(Artifact(self._records.name(sha256), sha256, None, ()), verify=True)
         return f"it {wrong}: {self._move_aside(sha256)}" if wrong else ""
 
     def remove(self, sha256: str) -> bool:
         """Remove a file unless a run uses it; whether it is gone."""
         if not unlink_unused(self.path(sha256)):
             return False
-        (self._verified / sha256).unlink(missing_ok=True)
+        self._records.forget(sha256)
         return True
 
     def remove_part(self, part: Path) -> bool:
@@ -278,9 +277,7 @@ class Store:
             ) from error
         if not stat.S_ISREG(there.st_mode):
             return "is not a regular file"
-        if not verify and self.private and self._known(artifact.sha256) == _stamp(there):
-            with suppress(OSError):
-                os.utime(self._verified / artifact.sha256)  # when it was last used
+        if not verify and self.private and self._records.match(artifact.sha256, there):
             return ""
         try:
             found, seen = _read(path)
@@ -288,13 +285,13 @@ class Store:
             return f"cannot be read ({error.strerror})"
         if found != artifact.sha256:
             return f"has the sha256 {found}, not {artifact.sha256}"
-        self._record(artifact, seen)
+        self._records.write(artifact, seen)
         return ""
 
     @cached_property
     def private(self) -> bool:
         """Whether only trusted users can change what is in it; else every file is read at each use."""
-        for folder in (self.folder, self._blobs.parent, self._blobs, self._verified):
+        for folder in (self.folder, self._blobs.parent, self._blobs, self._records.folder):
             try:
                 found = folder.lstat()
             except OSError:
@@ -302,28 +299,6 @@ class Store:
             if found.st_uid not in self._owners or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return False
         return True
-
-    def _known(self, sha256: str) -> list[int] | None:
-        state = self._about(sha256).get("state")
-        return state if isinstance(state, list) else None
-
-    def _about(self, sha256: str) -> Mapping[str, Any]:
-        """The record of a file; empty if there is none that can be read."""
-        try:
-            data = json.loads((self._verified / sha256).read_text())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return data if isinstance(data, dict) else {}
-
-    def _record(self, artifact: Artifact, found: os.stat_result) -> None:
-        """Remember that this file, in this state, is right. A store that cannot be written forgets it."""
-        new = self._verified / f"{artifact.sha256}.{os.getpid()}.{threading.get_ident()}"
-        with suppress(OSError):
-            try:
-                new.write_text(json.dumps({"name": artifact.name, "state": _stamp(found)}))
-                new.replace(self._verified / artifact.sha256)
-            finally:
-                new.unlink(missing_ok=True)
 
     # --- what is moved aside ------------------------------------------------------------------------------------------
 
@@ -358,7 +333,7 @@ class Store:
         """
         try:
             self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            for folder in (self._blobs.parent, self._blobs, self._verified, self._parts, self._aside):
+            for folder in (self._blobs.parent, self._blobs, self._records.folder, self._parts, self._aside):
                 folder.mkdir(mode=0o755, exist_ok=True)  # whatever the umask: others must not be able to write
             for folder in (self._blobs, self._parts):
                 if not os.access(folder, os.W_OK | os.X_OK):
@@ -383,11 +358,6 @@ def not_there(artifacts: Sequence[Artifact], folder: Path) -> FetchError:
         "run `imgbuild fetch` with the same profile, layers and --store on a machine with a network, and carry the "
         "folder here",
     )
-
-
-def _stamp(found: os.stat_result) -> list[int]:
-    """What changes when a file does. The time of the inode's change cannot be set back."""
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def _read(path: Path) -> tuple[str, os.stat_result]:
