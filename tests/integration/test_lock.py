@@ -42,6 +42,8 @@ def digests() -> dict[str, str]:
 
 def test_a_moved_tag_changes_nothing_until_it_is_pinned_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("IMGBUILD_STORE", raising=False)
     old = pause_image(tmp_path / "amd64.tar", "x")
     other = pause_image(tmp_path / "arm64.tar", "x", "arm64")
     with publishers() as servers, docker_registry(tmp_path / "registry") as port:

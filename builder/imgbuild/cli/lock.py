@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -18,16 +18,19 @@ from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster import DEFAULT
 from imgbuild.config.cluster_file import load_cluster
-from imgbuild.config.load import Loaded, load
-from imgbuild.config.lock import COMPONENTS, FORMAT, Component, ImagePin, Lock, Pin, Section, Update
+from imgbuild.config.load import Loaded, load, with_values
+from imgbuild.config.lock import COMPONENTS, FORMAT, NAME, Component, ImagePin, Lock, Pin, Section, Update
 from imgbuild.config.lock_file import lock_path, lock_text, read_lock
 from imgbuild.diagnostics.errors import HostError, ImgbuildError, InvalidInput, UsageError
 from imgbuild.diagnostics.findings import Findings, Mark
+from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import images, sources
 from imgbuild.facts.locked import updated, version_of
 from imgbuild.facts.node_settings import settle
-from imgbuild.facts.outside import Need, needs
-from imgbuild.fetch.pin import Pulled, pin
+from imgbuild.facts.outside import Need, needs, values
+from imgbuild.fetch.pin import Pulled, pin_files, pin_images
+from imgbuild.image.cache import default_cache, open_store
+from imgbuild.image.chart_digests import exact
 from imgbuild.image.surroundings import surroundings
 from imgbuild.outputs.tree import OutFile, replace_file
 
@@ -76,16 +79,27 @@ def _lock(says: Says, given: Given, cluster: Path | None, updates: Sequence[str]
         raise InvalidInput(findings)
     _used(asked.names, loaded, every)
     again = _again(asked.names, every, wanted)
-    steps = says.steps()
-    with surroundings(loaded.profile), steps.step(f"Pin {len(every)} files and {len(wanted)} images"):
-        found = pin(loaded.profile, every, wanted, before.files, before.images, again)
-    if found.failures:
-        for name, error in sorted(found.failures.items()):
-            says.error(ImgbuildError(f"{name}: {error}", error.hint))
+    kept = {name: pin for name, pin in before.images.items() if name in wanted and name not in again}
+    steps, profile = says.steps(), loaded.profile
+    with surroundings(profile), steps.step(f"Pin {len(every)} files"):
+        files = pin_files(profile, every, before.files, again)
+    new = {name: pulled for name, pulled in wanted.items() if name not in kept}
+    failures = dict(files.failures)
+    if "cilium" in files.pins:
+        try:
+            new = _exact(loaded, every, files.pins, new, steps)
+        except HostError as error:
+            failures["cilium"] = error
+    with surroundings(profile), steps.step(f"Pin {len(wanted)} images"):
+        found = pin_images(profile, new)
+    failures |= found.failures
+    if failures:
+        for name, why in sorted(failures.items()):
+            says.error(ImgbuildError(f"{name}: {why}", why.hint))
         if not says.json:
-            says.note(f"{path} is not written: {len(found.failures)} of {len(every) + len(wanted)} cannot be pinned")
+            says.note(f"{path} is not written: {len(failures)} of {len(every) + len(wanted)} cannot be pinned")
         return HostError.exit_code
-    section = Section(updates=chosen, files=dict(found.files), images=dict(found.images))
+    section = Section(updates=chosen, files=dict(files.pins), images={**kept, **found.pins})
     others = old.lock.profiles if old is not None else {}
     text = lock_text(Lock(format=FORMAT, profiles={**others, loaded.name: section}))
     if old is None or path.read_text(encoding="utf-8") != text:
@@ -175,6 +189,19 @@ def _images(loaded: Loaded, cluster: Path | None, findings: Findings) -> dict[st
     return {
         image.reference: Pulled(image, sources(one.profile, image)) for one in profiles for image in images(one, nodes)
     }
+
+
+def _exact(
+    loaded: Loaded, every: Sequence[Need], files: Mapping[str, Pin], images: Mapping[str, Pulled], steps: Steps
+) -> dict[str, Pulled]:
+    """The images with the digests that the pinned chart requests: a mirror can have others under the same tags."""
+    mark = Mark(NAME, 1, 1)
+    chart = next(need for need in every if need.name == "cilium")
+    filled = [(path, value, mark) for path, value in values(chart, files["cilium"], loaded.profile.mirrors)]
+    profile = with_values(loaded, filled, Findings()).profile
+    store = open_store(default_cache())
+    found = exact(profile, [pulled.image for pulled in images.values()], store, steps, fetch=True)
+    return {name: replace(pulled, image=image) for (name, pulled), image in zip(images.items(), found, strict=True)}
 
 
 def _again(names: frozenset[str], every: Sequence[Need], wanted: Mapping[str, object]) -> frozenset[str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from imgbuild.config.lock import ImagePin, Pin
 from imgbuild.config.profile import Profile
@@ -25,18 +25,16 @@ from imgbuild.fetch.images import find
 from imgbuild.fetch.publisher import published, seen_at, size_at, text_at
 from imgbuild.fetch.registry import Registries, registries
 
-T = TypeVar("T")
 P = TypeVar("P", Pin, ImagePin)
 _AT_ONCE = 8
 _CONTAINERD = re.compile(r"(?m)^ARG CONTAINERD_VERSION=v?([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.-]*)")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Generic[P]):
     """The pins by name, and why others cannot be pinned."""
 
-    files: Mapping[str, Pin]
-    images: Mapping[str, ImagePin]
+    pins: Mapping[str, P]
     failures: Mapping[str, HostError]
 
 
@@ -48,51 +46,43 @@ class Pulled:
     sources: Sequence[Source]
 
 
-def pin(
-    profile: Profile,
-    needs: Sequence[Need],
-    images: Mapping[str, Pulled],
-    old_files: Mapping[str, Pin],
-    old_images: Mapping[str, ImagePin],
-    again: Set[str],
-) -> Outcome:
-    """Pin files and images (by their references). ``profile`` has the logins and authorities of registries.
+def pin_files(profile: Profile, needs: Sequence[Need], old: Mapping[str, Pin], again: Set[str]) -> Outcome[Pin]:
+    """Pin files. ``profile`` has the logins and authorities of registries.
 
-    ``again``: names whose old pin is not kept.
+    ``old``: pins that are kept if they still fit, but for those whose names are in ``again``.
     """
-    files = {need.name: old for need in needs if (old := _kept(need, old_files, again)) is not None}
-    kept = {name: old_images[name] for name in images if name in old_images and name not in again}
-    failures: dict[str, HostError] = {}
-    with registries(profile) as asked, ThreadPoolExecutor(_AT_ONCE) as pool:
+    kept = {need.name: pin for need in needs if (pin := _kept(need, old, again)) is not None}
+    with registries(profile) as asked:
         charts = Charts(asked)
 
-        def file(need: Need) -> Callable[[], Pin]:
+        def one(need: Need) -> Callable[[], Pin]:
             return lambda: pinned(need, charts)
 
-        def image(name: str) -> Callable[[], ImagePin]:
-            return lambda: _image(images[name], asked)
-
-        new_files = {need.name: pool.submit(_or_error, file(need)) for need in needs if need.name not in files}
-        new_images = {name: pool.submit(_or_error, image(name)) for name in images if name not in kept}
-        for name, found in new_files.items():
-            _sort(name, found.result(), files, failures)
-        for name, looked_up in new_images.items():
-            _sort(name, looked_up.result(), kept, failures)
-    return Outcome(files, kept, failures)
+        new = _all({need.name: one(need) for need in needs if need.name not in kept})
+    return Outcome({**kept, **new.pins}, new.failures)
 
 
-def _or_error(make: Callable[[], T]) -> T | HostError:
-    try:
-        return make()
-    except HostError as error:
-        return error
+def pin_images(profile: Profile, images: Mapping[str, Pulled]) -> Outcome[ImagePin]:
+    """Pin images, by the names that they have in the lock."""
+    with registries(profile) as asked:
+
+        def one(pulled: Pulled) -> Callable[[], ImagePin]:
+            return lambda: _image(pulled, asked)
+
+        return _all({name: one(pulled) for name, pulled in images.items()})
 
 
-def _sort(name: str, found: P | HostError, pins: dict[str, P], failures: dict[str, HostError]) -> None:
-    if isinstance(found, HostError):
-        failures[name] = found
-    else:
-        pins[name] = found
+def _all(makers: Mapping[str, Callable[[], P]]) -> Outcome[P]:
+    """What each of them makes, several at a time."""
+    pins: dict[str, P] = {}
+    failures: dict[str, HostError] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for name, future in [(name, pool.submit(make)) for name, make in makers.items()]:
+            try:
+                pins[name] = future.result()
+            except HostError as error:
+                failures[name] = error
+    return Outcome(pins, failures)
 
 
 def _kept(need: Need, old: Mapping[str, Pin], again: Set[str]) -> Pin | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from imgbuild.config.data import versions
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.facts import outside
-from imgbuild.facts.images import Image
+from imgbuild.facts.images import Image, cilium_images
 from imgbuild.facts.registries import Source
 from imgbuild.fetch import pin
 from imgbuild.fetch.images import Blob, Found
@@ -27,6 +29,7 @@ from tests.support.events import of_kind, result_of
 from tests.support.places import ROOT
 from tests.support.publishers import Publishers, publishers, sha256
 
+ENVOY = next(image.name for image in cilium_images("1.19.6", {}) if image.part == "cilium envoy")
 NEWEST = {"helm": "4.3.0", "nerdctl": "2.3.5", "cilium": "1.19.6", "kubernetes": "1.35.8"}
 
 
@@ -40,6 +43,8 @@ def there(asked: Registries, image: Image, places: Sequence[Source]) -> Found:
 def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
     """The publishers, with the versions of the shipped profiles; registries that have every image; an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("IMGBUILD_STORE", raising=False)
     with publishers() as found:
         monkeypatch.setattr(outside, "versions", lambda name: found.origins() if name == "origins" else versions(name))
         monkeypatch.setattr(pin, "find", there)
@@ -451,3 +456,27 @@ def test_the_base_image_comes_from_a_mirror_too(servers: Publishers) -> None:
     profile(servers, "mirrors: {'https://cloud.centos.org': ['http://m.test/centos/']}\n", base="centos8-efi")
     (base,) = (one for one in pinned_files(built().resolved) if "GenericCloud" in one.name)
     assert [url.partition("/centos/")[0] for url in base.urls] == ["http://m.test", "https://cloud.centos.org"]
+
+
+def test_the_chart_decides_about_the_digests_that_it_requests(servers: Publishers) -> None:
+    """Envoy is requested by digest: what a registry has under its tag would not be used."""
+    wanted = f"sha256:{'d' * 64}"
+    inside = (
+        f"envoy:\n  image: {{repository: quay.io/cilium/cilium-envoy, digest: '{wanted}', useDigest: true}}\n".encode()
+    )
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        member = tarfile.TarInfo("cilium/values.yaml")
+        member.size = len(inside)
+        tar.addfile(member, io.BytesIO(inside))
+    data = out.getvalue()
+    index = servers.files["/charts/index.yaml"].decode()
+    servers.files["/charts/index.yaml"] = index.replace(sha256(b"cilium 1.19.6"), sha256(data)).encode()
+    servers.files["/charts/cilium-1.19.6.tgz"] = data
+    profile(servers, "images: {preload: true}\n")
+    lock()
+    found = {name: one["digest"] for name, one in pins()["images"].items()}  # type: ignore[index]
+    (envoy,) = (digest for name, digest in found.items() if "cilium-envoy" in name)
+    assert envoy == f"sha256:{sha256(f'{ENVOY}@{wanted}'.encode())}", "it was asked for by the chart's digest"
+    assert "@" not in "".join(found)
+    assert {image.part: image.digest for image in built().preload}["cilium envoy"] == envoy
