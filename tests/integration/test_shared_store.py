@@ -16,7 +16,7 @@ from imgbuild.fetch.oci import repository
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import default_cache, open_store, store, verified
 from imgbuild.image.rootfs.shared import pull, push
-from tests.support.fetch_server import Server
+from tests.support.fetch_server import Server, Talk, status
 from tests.support.fetching import artifacts, contents, serve
 from tests.support.image.recorder import Recorder
 from tests.support.registry import authority, docker_registry, front
@@ -111,6 +111,26 @@ def test_a_login_that_is_missing(registry: int, tmp_path: Path) -> None:
         with pytest.raises(FetchError) as caught:
             place.fetch(wanted, Recorder())
     assert f"skopeo login {closed.host}" in caught.value.hint
+
+
+def test_a_repository_that_is_denied_before_it_exists(tmp_path: Path) -> None:
+    """Reported once, and so is that nothing can be put into it."""
+
+    def registry(talk: Talk) -> None:
+        if "GET /v2/ " in talk.request:
+            talk.head("200 OK", "Content-Length: 2")
+            talk.send(b"{}")
+            return
+        status("403 Forbidden", "Content-Type: application/json", body=b'{"errors": [{"code": "DENIED"}]}')(talk)
+
+    files = contents(2, 900)
+    with Server(registry) as denying, Server(serve(files)) as server:
+        place = Store(tmp_path / "store", shared=repository(f"oci+http://127.0.0.1:{denying.port}/farm"))
+        steps = Recorder()
+        for wanted in artifacts(files, f"http://127.0.0.1:{server.port}"):
+            assert place.fetch(wanted, steps)
+    assert sum("denies access" in line for line in steps.lines) == 1
+    assert sum("is only read" in line for line in steps.lines) == 1
 
 
 def test_a_registry_that_is_not_there(tmp_path: Path) -> None:

@@ -28,23 +28,28 @@ _EMPTY = b"{}"
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _CERTIFICATE = re.compile(r"x509:|certificate")
-_LOGIN = re.compile(r"unauthorized|authentication required|denied|\b40[13]\b", re.IGNORECASE)
+_LOGIN = re.compile(r"unauthorized|authentication required|\b401\b", re.IGNORECASE)
+_DENIED = re.compile(r"denied|\b403\b", re.IGNORECASE)
 
 
 @dataclass
 class Repository:
-    """``writable``: whether anything is still sent there; False once it was refused."""
+    """``writable``: whether anything is still sent there; False once it was refused.
+
+    ``denied``: what the registry answered when it denied access to an entry; empty if it did not.
+    """
 
     host: str
     path: str
     plain: bool
     writable: bool = field(default=True)
+    denied: str = field(default="")
 
     def __str__(self) -> str:
         return f"oci{'+http' if self.plain else ''}://{self.host}/{self.path}"
 
     def pull(self, tag: str, folder: Path) -> Mapping[str, Path] | None:
-        """The files of an entry by their names, in the new folder ``folder``; None if there is no such entry.
+        """The files of an entry by their names, in the new folder ``folder``; None if there is none for this user.
 
         Raises:
             FetchError: the registry cannot be used.
@@ -56,6 +61,10 @@ class Repository:
         except AnswerError as error:
             shutil.rmtree(folder, ignore_errors=True)
             if error.absent:
+                return None
+            if _DENIED.search(str(error)) and not _LOGIN.search(str(error)):
+                # Some registries deny access to a repository before something is in it.
+                self.denied = self.denied or str(error)
                 return None
             raise self._unusable(str(error)) from error
         try:

@@ -145,10 +145,12 @@ class Store:
 
     def _pulled(self, artifact: Artifact, shared: Repository, steps: Steps) -> bool:
         """Take it from the shared store; whether it was there with the right content."""
-        folder = self._parts / f"{artifact.sha256}.pull"
+        folder, before = self._parts / f"{artifact.sha256}.pull", shared.denied
         try:
             files = shared.pull(f"sha256-{artifact.sha256}", folder)
             if files is None:
+                if shared.denied != before:
+                    steps.note(f"{shared} denies access: {shared.denied}")
                 return False
             if any(self.adopt(file, artifact, steps) for file in files.values()):
                 steps.note(f"{artifact.name}: from {shared}")
