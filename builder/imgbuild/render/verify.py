@@ -19,7 +19,7 @@ CILIUM = (
 CLUSTER = ("first-boot", "node-ready", "vip", "balancer", "certificates", "no-kube-proxy", *CILIUM, "coredns", "addons")
 """Checks of the node in its cluster; skipped until first boot is done."""
 
-UNREQUIRED = frozenset({"clock", *CLUSTER})
+UNREQUIRED = frozenset({"clock", "images", *CLUSTER})
 """Checks that report "skipped" on a healthy node too: the clock is not synchronised without a network, and a node whose
 first boot is still under way (it may wait for another node) has not failed. One whose first boot failed has."""
 
@@ -129,6 +129,8 @@ def check_list(resolved: Resolved) -> list[str]:
     if profile.kubernetes.enabled:
         unmade = {"no-kube-proxy"} if profile.kubernetes.kube_proxy else set()
         unmade |= _unmade(profile)
+        if profile.images.preload:
+            names.append("images")
         names += [name for name in CLUSTER if name not in unmade]
     return [*names, "failed-units", "ordering-cycles"]
 

@@ -252,6 +252,24 @@ def test_the_network_of_the_seed(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_images_of_the_disk_image(tmp_path: Path) -> None:
+    node = Node(tmp_path, resolved("debian12-efi", sets=["images.preload=true"]))
+    assert "images" not in check_names(node.resolved)
+    assert node.checks("images")["images"]["ok"] is None, "elements of one's own lay no images"
+    pause, digest = "registry.k8s.io/pause:3.10.1", f"sha256:{'a' * 64}"
+    node.write("/usr/share/imgbuild/preload/images.list", f"{pause} {digest}\n{pause}.2 {digest}\n")
+    rows = f"REF TYPE DIGEST SIZE\n{pause} application/x {digest} 1\n"
+    node.answer("ctr,-n k8s.io images list", rows)
+    check = node.checks("images")["images"]
+    assert (check["ok"], check["found"]) == (False, f"missing: {pause}.2")
+    node.answer("ctr,-n k8s.io images list", f"{rows}{pause}.2 application/x sha256:{'b' * 64} 1\n")
+    assert node.checks("images")["images"]["ok"] is False, "another digest is another image"
+    node.answer("ctr,-n k8s.io images list", f"{rows}{pause}.2 application/x {digest} 1\n")
+    assert node.checks("images")["images"]["ok"] is True
+    (node.root / "var/lib/imgbuild/firstboot.done").unlink()
+    assert node.checks("images")["images"]["ok"] is None
+
+
 def test_further_disks(tmp_path: Path) -> None:
     node = Node(tmp_path, resolved("debian12-efi"))
     node.write("/etc/imgbuild/disks.conf", DISK)

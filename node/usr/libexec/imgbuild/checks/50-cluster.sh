@@ -53,6 +53,28 @@ kube() {
     KUBECONFIG=$config ask kubectl --request-timeout=10s "$@"
 }
 
+# The container images of the disk image: without a registry, one that was removed stops its pods.
+check_images() {
+    local list=$R/usr/share/imgbuild/preload/images.list have name digest missing='' count=0
+    if [[ ! -e $list ]]; then
+        skip "loaded" "this image has none"
+        return
+    fi
+    in_cluster "loaded" || return 0
+    have=$(ask ctr -n k8s.io images list | awk '{ print $1, $3 }') || have=''
+    while read -r name digest; do
+        count=$((count + 1))
+        if [[ $'\n'$have$'\n' != *$'\n'"$name $digest"$'\n'* ]]; then
+            missing+="${missing:+, }$name"
+        fi
+    done < "$list"
+    if [[ -z $missing ]]; then
+        pass "loaded" "$count names"
+    else
+        fail "loaded" "missing: $missing" "ctr -n k8s.io images import ${list%.list}.tar"
+    fi
+}
+
 check_node_ready() {
     local ready addresses
     in_cluster "Ready" || return 0
