@@ -374,7 +374,7 @@ def test_debian_comes_from_a_mirror_that_asks_for_both(tmp_path: Path, authority
     listing = subprocess.run(["tar", "-tf", made.tar], capture_output=True, text=True, check=True).stdout
     assert not [
         word
-        for word in ("imgbuild-build", "-site", "build-logins", "imgbuild/logins", "conf.d/imgbuild.c")
+        for word in ("imgbuild-build", "imgbuild-site", "build-logins", "imgbuild/logins", "conf.d/imgbuild.c")
         if word in listing
     ]
     words = [secret.encode(), key.splitlines()[2].encode()]
