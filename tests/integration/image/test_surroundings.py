@@ -351,7 +351,10 @@ def test_debian_comes_from_a_mirror_that_asks_for_both(tmp_path: Path, authority
     login = RepositoryLogin(username=name, password=secret, client_certificate=crt, client_key=key)
     script = (
         "#!/bin/bash\nset -euo pipefail\napt-get update\napt-get -y --no-install-recommends install hello\n"
-        "dpkg-query -W hello >&2\n"
+        "[ \"$(stat -c '%a %U' /etc/imgbuild/logins/apt/*.key)\" = '400 _apt' ]\n"
+        "mkdir -p /usr/share/imgbuild\n"
+        "dpkg-query -W -f '${Package}\\t${Version}\\t${Architecture}\\tdebian\\tbase\\n' | LC_ALL=C sort "
+        "> /usr/share/imgbuild/packages.tsv\n"
     )
     behind = {"debian": host.main, "security": host.security}
     with asking(
