@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from imgbuild.facts.resolved import Resolved
 from imgbuild.render.node import node_tree
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.userdata import travelling
 from tests.support.deadline import HUNG
 from tests.support.places import ROOT
 from tests.support.profiles import SECURE_PATH, resolved, write_tree
@@ -77,14 +81,15 @@ class BootNode:
             (self.bin / name).write_text(text)
             (self.bin / name).chmod(0o755)
         found = resolved("debian12-efi")
-        write_tree(node_tree(found), self.root)
-        # verify has tests of its own
-        self.write("usr/libexec/imgbuild/verify", VERIFY, 0o755)
         self.conf = {**CONF, **conf}
         role = self.conf["node_role"]
         if not secrets:
             self.conf |= dict.fromkeys(("ca_hash", "valid_from", "valid_until", "token_expires"), "")
-        self.write("etc/imgbuild/cluster.conf", "".join(f"{name}='{value}'\n" for name, value in self.conf.items()))
+        text = "".join(f"{name}='{value}'\n" for name, value in self.conf.items())
+        write_tree(self._tree(found), self.root)
+        self.write("etc/imgbuild/cluster.conf", text)
+        # verify has tests of its own
+        self.write("usr/libexec/imgbuild/verify", VERIFY, 0o755)
         self.write("usr/share/imgbuild/kernel", "6.12\n")
         self.write("dev/console", "")
         for name, text in {
@@ -106,6 +111,9 @@ class BootNode:
             self.write("etc/imgbuild/kubeadm-join.yaml", own, 0o600)
             for name in KEYS if role != "worker" else KEYS[:1]:
                 self.write(f"etc/imgbuild/pki/{name}", f"the {name}", 0o600)
+
+    def _tree(self, found: Resolved) -> NodeTree:
+        return node_tree(found)
 
     def write(self, path: str, text: str, mode: int = 0o644) -> Path:
         file = self.root / path
@@ -171,3 +179,14 @@ class BootNode:
 
     def has(self, path: str) -> bool:
         return (self.root / path).exists()
+
+
+class StockNode(BootNode):
+    """The same with the scripts as they reach a stock node with that cluster.conf."""
+
+    def _tree(self, found: Resolved) -> NodeTree:
+        self.conf = {"balancer": "", "others": "", "cilium_acceleration": "", **self.conf}
+        text = "".join(f"{name}='{value}'\n" for name, value in self.conf.items())
+        own = NodeTree((NodeFile("/etc/imgbuild/cluster.conf", text.encode()),))
+        tree = node_tree(found)
+        return replace(tree, files=tuple(travelling(found, [tree], own)))
