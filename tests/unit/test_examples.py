@@ -57,9 +57,11 @@ BOTH = pytest.mark.parametrize("mode", ["baked", "stock"])
 
 
 def test_every_example_has_a_test_and_a_line_in_the_list() -> None:
-    assert NAMES == ["air-gap", "bare-metal", "ha-vip", "single-vm"]
+    assert NAMES == ["air-gap", "bare-metal", "dual-stack", "ha-vip", "node-groups", "single-vm"]
     page = (EXAMPLES / "README.md").read_text()
-    assert re.findall(r"(?m)^\| \[([a-z-]+)\]\(\1\)", page) == ["single-vm", "ha-vip", "bare-metal", "air-gap"]
+    assert re.findall(r"(?m)^\| \[([a-z-]+)\]\(\1\)", page) == [
+        "single-vm", "ha-vip", "node-groups", "dual-stack", "bare-metal", "air-gap",
+    ]  # fmt: skip
 
 
 @BOTH
@@ -88,6 +90,36 @@ def test_ha_vip(mode: str, tmp_path: Path) -> None:
         (config,) = [part for part in yaml.safe_load_all(join) if part["kind"] == "JoinConfiguration"]
         assert config["discovery"]["bootstrapToken"]["apiServerEndpoint"] == "10.20.0.10:6443"
     assert "topology.kubernetes.io/zone" in written(out, "worker1", "/etc/imgbuild/kubeadm-join.yaml")
+
+
+@BOTH
+def test_node_groups(mode: str, tmp_path: Path) -> None:
+    """One seed a group, with neither a name nor an address; each node has its own balancer."""
+    out = rendered("node-groups", mode, tmp_path)
+    assert nodes(out) == {"cp1", "cp2", "cp3", "general", "batch"}
+    for group in ("general", "batch"):
+        assert not {"hostname", "fqdn"} & user_data(out, group).keys()
+        assert f"example.com/pool={group}" in written(out, group, "/etc/imgbuild/kubeadm-join.yaml")
+        conf = written(out, group, "/etc/imgbuild/cluster.conf")
+        assert "node_name=$(uname -n)" in conf and "balancer=127.0.0.1:" in conf
+        assert f"{group}/user-data.gz" in out.groups["cloud"]
+    assert "example.com/batch" in written(out, "batch", "/etc/imgbuild/kubeadm-join.yaml")
+    values = yaml.safe_load(written(out, "cp1", "/etc/imgbuild/cilium-values.yaml"))
+    assert values["routingMode"] == "tunnel"
+
+
+@BOTH
+def test_dual_stack(mode: str, tmp_path: Path) -> None:
+    out = rendered("dual-stack", mode, tmp_path)
+    assert nodes(out) == {"cp1", "worker1", "worker2"}
+    parts = list(yaml.safe_load_all(written(out, "cp1", "/etc/imgbuild/kubeadm-init.yaml")))
+    (cluster,) = [part for part in parts if part["kind"] == "ClusterConfiguration"]
+    assert cluster["networking"]["podSubnet"] == "10.244.0.0/16,fd00:10:244::/48"
+    assert cluster["networking"]["serviceSubnet"] == "10.96.0.0/16,fd00:10:96::/112"
+    assert "10.40.0.21,fd00:40::21" in written(out, "worker1", "/etc/imgbuild/kubeadm-join.yaml")
+    values = yaml.safe_load(written(out, "cp1", "/etc/imgbuild/cilium-values.yaml"))
+    assert values["ipv6"]["enabled"] is True
+    assert b"fd00:40::1" in out.groups["nodes"]["worker1/network-config"].content
 
 
 @BOTH
