@@ -200,7 +200,8 @@ def _exact(
     filled = [(path, value, mark) for path, value in values(chart, files["cilium"], loaded.profile.mirrors)]
     profile = with_values(loaded, filled, Findings()).profile
     store = open_store(default_cache())
-    found = exact(profile, [pulled.image for pulled in images.values()], store, steps, fetch=True)
+    with steps.step("Read the digests that Cilium's chart requests"):
+        found = exact(profile, [pulled.image for pulled in images.values()], store, steps, fetch=True)
     return {name: replace(pulled, image=image) for (name, pulled), image in zip(images.items(), found, strict=True)}
 
 
