@@ -13,6 +13,7 @@ from functools import cache
 _COMMENT = re.compile(r"[ \t]*#.*(\n|$)")
 _BLANKS = re.compile(r"[ \t]*")
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|(\\?[^\s;&|<>()'\"`$]+))")
+_DULL = re.compile(r"""[^\\'"`\n$(){}#<]+""")  # nothing begins or ends there, in any context
 _WORD_ENDS = " \t\n;&|()<>`"
 _CODE = ("", "(", "`")
 """Contexts in which commands are read: the script itself, a subshell or substitution, an old substitution."""
@@ -58,6 +59,9 @@ class _Reader:
 
     def _step(self) -> bool:
         """Read on; True if the next character is the first of a line."""
+        if found := _DULL.match(self._text, self._at):
+            self._take(len(found[0]))
+            return False
         context, char = self._context, self._text[self._at]
         if context == "'":
             return self._quoted(char)
