@@ -79,8 +79,12 @@ def test_offline_opens_no_socket(tmp_path: Path) -> None:
     with Server(serve(FILES)) as server:
         place = f"http://127.0.0.1:{server.port}"
         assert run("fetch", *images(place)).exit_code == 0
-    for words, code in (((*images(place), "--verify"), 0), (("-p", "centos7-efi"), 3)):
-        argv = [str(Path(sys.executable).with_name("imgbuild")), "fetch", *words, "--offline"]
+    for words, code in (
+        (("fetch", *images(place), "--verify"), 0),
+        (("fetch", "-p", "centos7-efi"), 3),
+        (("-p", "centos7-efi", "--set", "proxy.http=http://me:hunter2@10.0.0.1:3128", "-o", str(tmp_path / "out")), 3),
+    ):
+        argv = [str(Path(sys.executable).with_name("imgbuild")), *words, "--offline"]
         strace = ["strace", "-f", "-qq", "-e", "trace=socket,connect", "-o", str(trace)]
         done = subprocess.run([*strace, *argv], cwd=ROOT, capture_output=True, text=True, timeout=HUNG)
         assert done.returncode == code, done.stderr
