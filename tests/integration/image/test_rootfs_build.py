@@ -111,6 +111,7 @@ def test_a_build_is_done_once(tiny: Callable[[str], RootfsPlan], tmp_path: Path)
     assert not (cache / "build").exists()
 
 
+@pytest.mark.slow
 def test_what_one_machine_has_built_another_takes_from_the_registry(
     tiny: Callable[[str], RootfsPlan], tmp_path: Path
 ) -> None:
