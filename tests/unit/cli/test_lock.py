@@ -480,3 +480,29 @@ def test_the_chart_decides_about_the_digests_that_it_requests(servers: Publisher
     assert envoy == f"sha256:{sha256(f'{ENVOY}@{wanted}'.encode())}", "it was asked for by the chart's digest"
     assert "@" not in "".join(found)
     assert {image.part: image.digest for image in built().preload}["cilium envoy"] == envoy
+
+
+def test_an_update_of_kubernetes_reaches_packages_and_images(servers: Publishers) -> None:
+    """With packages there is no file to pin: the version and the images follow."""
+    profile(servers)
+    lock("--update", "kubernetes=1.35.9")
+    ready = built()
+    assert ready.resolved.profile.kubernetes.version == "1.35.9" and not said()
+    conf = next(f for f in ready.rendered.install.files if f.path == "/etc/imgbuild/install.conf").content.decode()
+    assert "KUBERNETES_VERSION=1.35.9" in conf.replace("'", "")
+    assert "registry.k8s.io/kube-apiserver:v1.35.9" in pins()["images"]
+    Path("node.yaml").write_text(Path("node.yaml").read_text() + "kubernetes: {version: 1.36.4}\n")
+    (found,) = (each for each in said() if each.code == "IB812")
+    assert "kubernetes is 1.36.4 here, and the lock has 1.35.9 in place of 1.35.8" in found.message
+    assert "is dropped" in lock().output
+    assert "updates" not in pins() and not said()
+
+
+def test_a_shipped_profile_has_its_lock_in_the_current_folder(servers: Publishers) -> None:
+    sets = [word for text in servers.sets() for word in ("--set", text)]
+    for name, key in (("helm", "helm"), ("nerdctl-full", "containerd.nerdctl_full")):
+        archive = next(data for path, data in servers.files.items() if f"/{name}-" in path and not path.endswith("sum"))
+        sets += ["--set", f"{key}.sha256={sha256(archive)}"]
+    done = CliRunner().invoke(main, ["lock", "-p", "debian12-efi", *sets])
+    assert done.exit_code == 0, done.output
+    assert set(pins("debian12-efi")["files"]) == {"cilium", "helm", "nerdctl-full"}
