@@ -57,7 +57,7 @@ def _replica_sets(store: Store) -> None:
         key: Key = ("apps", "replicasets", meta["namespace"], meta["name"])
         reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": meta["name"], "uid": meta["uid"]}
         labels = (template.get("metadata") or {}).get("labels") or {}
-        fresh = {
+        fresh: Object = {
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
             "metadata": {
@@ -74,6 +74,7 @@ def _replica_sets(store: Store) -> None:
             "status": {name: status.get(name, 0) for name in ("replicas", "readyReplicas", "availableReplicas")},
         }
         old = store.get(key)
+        fresh["status"]["observedGeneration"] = old["metadata"]["generation"] if old is not None else 0
         if old is None or any(old[part] != fresh[part] for part in ("spec", "status")):
             store.put(key, fresh)
 

@@ -261,9 +261,12 @@ def _defaults(resource: Resource, fresh: Object) -> None:
     elif resource.plural == "certificatesigningrequests":
         _approve(fresh)
     elif resource.group == "apps" and resource.kind in ("DaemonSet", "Deployment"):
-        fresh["spec"].setdefault(
-            "updateStrategy" if resource.kind == "DaemonSet" else "strategy", {"type": "RollingUpdate"}
-        )
+        if resource.kind == "DaemonSet":
+            rolling = {"maxSurge": 0, "maxUnavailable": 1}
+            fresh["spec"].setdefault("updateStrategy", {"type": "RollingUpdate", "rollingUpdate": rolling})
+        else:
+            share = {"maxSurge": "25%", "maxUnavailable": "25%"}
+            fresh["spec"].setdefault("strategy", {"type": "RollingUpdate", "rollingUpdate": share})
         labels = (fresh["spec"].get("template", {}).get("metadata") or {}).get("labels") or {}
         wanted = fresh["spec"].get("selector", {}).get("matchLabels") or {}
         if not wanted or any(labels.get(key) != value for key, value in wanted.items()):
