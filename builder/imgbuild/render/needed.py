@@ -90,8 +90,6 @@ def needed(files: Iterable[NodeFile], own: NodeTree, checks: Iterable[str], *, b
     """``files`` without what this node never runs. ``own`` are the node's own files, ``checks`` those of its verify.
 
     ``bls``: whether its boot menu is in files of the Boot Loader Specification and not in grub.cfg.
-
-    A script that is the user's must not be among ``files``.
     """
     found, mine = tuple(files), own.by_path()
     if CLUSTER not in mine:

@@ -18,7 +18,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.config.profile.extras import ROOT
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.ifcfg import ifcfg
-from imgbuild.render.needed import needed
+from imgbuild.render.needed import SCRIPTS, needed
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.packed import Packed, pack
 from imgbuild.render.site import PROXY
@@ -27,7 +27,7 @@ from imgbuild.render.templates import environment, static
 from imgbuild.render.verify import check_list
 from imgbuild.render.yamltext import block, content, quote
 
-_SCRIPTS = ("/usr/libexec/imgbuild/", "/var/lib/cloud/scripts/per-boot/imgbuild-")
+_SCRIPTS = (SCRIPTS, "/var/lib/cloud/scripts/per-boot/imgbuild-")
 SETUP = "/usr/libexec/imgbuild/setup"
 """The node script that does the whole recipe on a stock cloud image (stock mode)."""
 
@@ -126,12 +126,14 @@ def packed_files(resolved: Resolved, trees: Sequence[NodeTree], own: NodeTree = 
 
 
 def travelling(resolved: Resolved, trees: Sequence[NodeTree], own: NodeTree) -> list[NodeFile]:
-    """The files of ``trees`` as they travel to a node with the files ``own``: what it never runs stays behind."""
-    users = {file.path for file in resolved.profile.files}
+    """The files of ``trees`` as they travel to a node with the files ``own``: what it never runs stays behind.
+
+    All of it travels if a file of the user's is among the scripts: it may call any of their functions.
+    """
     files = [sent(resolved, file) for tree in trees for file in tree.files]
-    bls = resolved.target.boot.menu == "bls"
-    ours = needed((file for file in files if file.path not in users), own, check_list(resolved), bls=bls)
-    return [*ours, *(file for file in files if file.path in users)]
+    if any(file.path.startswith(SCRIPTS) for file in resolved.profile.files):
+        return files
+    return needed(files, own, check_list(resolved), bls=resolved.target.boot.menu == "bls")
 
 
 def sent(resolved: Resolved, file: NodeFile) -> NodeFile:

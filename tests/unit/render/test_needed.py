@@ -99,3 +99,14 @@ def test_every_function_that_is_called_is_there(profile: str, case: str, tmp_pat
         script.write_text(text)
         done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, timeout=HUNG, check=False)
         assert done.returncode == 0, f"{path}: {done.stderr}"
+
+
+def test_a_script_of_the_users_among_them_may_call_any_function() -> None:
+    cluster, _ = CASES["alone"]
+    mine = f"files=[{{path: {LIB}/firstboot.d/70-cilium, content: 'xdp_problems', mode: '0755'}}]"
+    for sets, there in (([], False), ([mine], True)):
+        given = resolved("debian12-efi", sets=["mode=stock", *sets])
+        own = seed_tree(given, cluster, cluster.nodes[0])
+        sent = {f.path: f.content for f in travelling(given, [install_tree(given), node_tree(given)], own)}
+        assert (b"xdp_detected()" in sent[f"{LIB}/lib/xdp.sh"]) is there
+        assert (f"{LIB}/firstboot.d/75-addons" in sent) is there
