@@ -1,14 +1,22 @@
-"""First boot with the scripts as they reach a stock node: without what its role and its cluster rule out."""
+"""First boot and verify with the scripts as they reach a stock node: without what its role and its cluster rule out."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from imgbuild.config.cluster import DEFAULT
+from imgbuild.render.cluster_files import seed_tree
+from imgbuild.render.node import node_tree
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.userdata import travelling
 from tests.integration.node.test_firstboot import INIT, JOINED, VIP_POD
+from tests.support.node import fakenode
 from tests.support.node.bootnode import STAGES, StockNode
+from tests.support.profiles import resolved
 
 
 def functions(node: StockNode) -> set[str]:
@@ -58,3 +66,20 @@ def test_a_reset_and_another_first_boot(tmp_path: Path) -> None:
     assert "not found" not in ended.stdout + ended.stderr
     assert ended.returncode == 0, ended.stdout + ended.stderr
     done(node)
+
+
+@pytest.mark.parametrize("profile", ["centos8-efi", "debian12-efi"])
+def test_verify_reports_the_same(profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = resolved(profile, sets=["mode=stock"])
+    whole = fakenode.Node(tmp_path / "whole", found).checks()
+    default = seed_tree(found, DEFAULT, DEFAULT.nodes[0]).by_path()["/etc/imgbuild/cluster.conf"].content
+    files = {
+        "cluster.conf": default + fakenode.CLUSTER_CONF.encode(),
+        "addons.conf": b"",
+    }  # as the stand-in node has it
+    own = NodeTree(tuple(NodeFile(f"/etc/imgbuild/{name}", content) for name, content in files.items()))
+    tree = node_tree(found)
+    short = replace(tree, files=tuple(travelling(found, [tree], own)))
+    assert sum(len(f.content) for f in short.files) < 0.8 * sum(len(f.content) for f in tree.files)
+    monkeypatch.setattr(fakenode, "node_tree", lambda _: short)
+    assert fakenode.Node(tmp_path / "short", found).checks() == whole
