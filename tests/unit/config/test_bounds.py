@@ -125,7 +125,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("at", [1, 2, 5, 20, 60, 120, 200, 300, 400, 500])
+@pytest.mark.parametrize("at", [1, 2, 5, 20, 60, 120, 200, 300, 400])  # of 491
 def test_ctrl_c_while_importing_is_no_traceback(at: int) -> None:
     argv = [sys.executable, "-c", _INTERRUPT, str(at), "check", "--profile", "debian12-efi"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)

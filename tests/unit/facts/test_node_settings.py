@@ -224,7 +224,11 @@ def test_settings_are_loaded_once_however_many_nodes_have_them(tmp_path: Path) -
 
 KEYS_TEXT = (ROOT / "node/etc/pki/rpm-gpg/RPM-GPG-KEY-EPEL-8").read_text()
 # Values that the checks take where the declarations' examples are for another target.
-TAKEN: dict[str, Any] = {"cilium.values": {"MTU": 1400}, "containerd.source": "distribution"}
+TAKEN: dict[str, Any] = {
+    "cilium.values": {"MTU": 1400},
+    "containerd.source": "distribution",
+    "repositories.logins": {"mirror.example.com": {"username": "nodes", "password": "secret"}},
+}
 
 
 def is_leaf(place: Place) -> bool:
@@ -245,7 +249,7 @@ def test_every_key_is_for_the_seed_or_is_refused(tmp_path: Path) -> None:
         for part in parents:
             inside = inside.setdefault(part, {})
         options = [[KEYS_TEXT]] if key.startswith("repositories.keys.") else others(place, value_at(base, place))
-        inside[last] = TAKEN.get(key, options[0])
+        inside[last] = TAKEN[key] if key in TAKEN else options[0]
         assert inside[last] != value_at(base, place)
     node = yaml.safe_dump({"name": "b", "role": "worker", "settings": settings}, default_flow_style=True, width=1 << 20)
     told = found(asked(tmp_path, f"{HEAD}{FIRST}  - {node}", "centos8-efi"))

@@ -49,11 +49,13 @@ def loaded(name: str) -> Loaded:
 
 
 def alternatives(base: Loaded, place: Place) -> list[Any]:
-    """Other values of a setting; OpenPGP keys and certificates are too long for an example."""
+    """Other values of a setting; OpenPGP keys and certificates are too long for an example, and logins secret."""
     if place.key.startswith("repositories.keys."):
         return [[A_KEY]]
     if place.key == "trust.certificates":
         return [[authority()]]
+    if place.key == "repositories.logins":
+        return [{"mirror.example.com": {"username": "nodes", "password": "secret"}}]
     return others(place, value_at(base, place))
 
 
@@ -85,6 +87,7 @@ def test_there_are_settings_of_each_scope() -> None:
         "kubernetes.schedulable_control_plane",
         "proxy.http", "proxy.https", "proxy.no_proxy", "trust.certificates", "hosts", "disks", "time.allow",
         "time.local_stratum", "kubernetes.kubelet", "kubernetes.node_registration", "kubernetes.patches",
+        "repositories.logins",
     }  # fmt: skip
     assert set(NO_OTHER_VALUE) <= set(BY_KEY)
 
