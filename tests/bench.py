@@ -127,6 +127,10 @@ def clusters() -> list[Figure]:
                 found.setdefault(count, []).append(measured([IMGBUILD, *options, "--cluster", str(place), *output]))
                 print(f"       {count} nodes: {found[count][-1]}")
         checked = measured([IMGBUILD, "check", *options, "--cluster", f"{name}/big1000.yaml"])
+        place = Path(name) / "stock.yaml"
+        place.write_text(cluster_file(100))
+        stock = [*options, "--mode", "stock", "--cluster", str(place), "--no-image", "--output", f"{name}/stock"]
+        print(f"       100 stock nodes: {measured([IMGBUILD, *stock])}")
     wall, user = (statistics.median(getattr(usage, what) for usage in found[1000]) for what in ("wall", "user"))
     peak = max(usage.peak for usage in found[1000])
     return [
@@ -139,8 +143,26 @@ def clusters() -> list[Figure]:
     ]
 
 
+def starts(runs: int = 7) -> list[Figure]:
+    """Processor time of short commands against a process that only imports their libraries, in turn.
+
+    A ratio is comparable on a busy machine too.
+    """
+    bare = [sys.executable, "-c", "import click, jinja2, pydantic, yaml"]
+    out = []
+    for name, words, bound in (("check", ["check", "--profile", "debian12-efi"], 5.0), ("--help", ["--help"], 0.8)):
+        command = [IMGBUILD, *words]
+        seconds(command)
+        pairs = [(measured(command), measured(bare)) for _ in range(runs)]
+        least = min(usage.user + usage.system for usage, _ in pairs)
+        ratio = statistics.median((a.user + a.system) / (b.user + b.system) for a, b in pairs)
+        print(f"       imgbuild {name}: {least:.2f} s of processor time")
+        out.append(Figure(f"imgbuild {name}, processor time against bare imports", ratio, bound, "times"))
+    return out
+
+
 def figures() -> list[Figure]:
-    out = clusters()
+    out = [*clusters(), *starts()]
     with tempfile.TemporaryDirectory() as name:
         render = [IMGBUILD, "--profile", "centos7-efi", "--no-image", "--output", name]
         bare = [sys.executable, "-c", "import click, jinja2, pydantic, yaml"]
