@@ -118,7 +118,6 @@ def test_usage_errors_end_with_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("lock",), "is not in this release"), (("fetch", "--profile", "x"), "is not in this release"),
         (("bundle",), "is not in this release"), (("serve", "out"), "is not in this release"),
         (("centos7-efi",), "imgbuild --profile centos7-efi"), (("mine.yaml",), "imgbuild --profile mine.yaml"),
         (("--output", "x", "check", "--profile", "centos7-efi"), "put the options after the command"),
