@@ -32,12 +32,14 @@ demo: packages $(VENV)/.run
 check: $(VENV)/.dev lint
 	$(VENV)/bin/pytest -n 2 tests/unit --cov --cov-report term
 
-# More workers than processors: clusters, retries and locks wait nine tenths of their time.
+# More workers than processors: clusters, retries and locks wait nine tenths of their time. The order is tests/conftest.py's.
+PARALLEL := -n 5 --dist loadgroup --no-loadscope-reorder --durations 20
+
 test: test-packages $(VENV)/.dev lint
-	$(VENV)/bin/pytest -n 5 --dist loadgroup --durations 20 -m "not slow"
+	$(VENV)/bin/pytest $(PARALLEL) -m "not slow"
 
 test-all: test-packages $(VENV)/.dev lint
-	$(VENV)/bin/pytest -n 5 --dist loadgroup --durations 20
+	$(VENV)/bin/pytest $(PARALLEL)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check

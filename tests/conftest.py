@@ -37,16 +37,28 @@ run: ['{run}']
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes comes first, and all else runs beside it: pytest-xdist's workers take tests in this order."""
-    first = ("test_debian12_boots_and_all_checks_pass[efi", "test_it_boots_and_every_check_in_the_guest_passes")
+    """The order in which pytest-xdist's workers take the tests, so that two cores stay busy with five workers.
 
-    def rank(item: pytest.Item) -> int:
-        for place, name in enumerate(first):
-            if item.name.startswith(name):
-                return place
-        return len(first) + (0 if item.get_closest_marker("image") else 1)
-
-    items.sort(key=rank)
+    Chains of minutes start first. What waits, for a lock of the image build or for a cluster, and what computes come in
+    turn after them: several images at once would wait for one root file system, and clusters alone leave cores idle.
+    """
+    first = ("test_debian12_boots_and_all_checks_pass[efi", "[centos8-efi]@", "[centos7]@")
+    chains: list[list[pytest.Item]] = [[] for _ in first]
+    waiting: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        name = f"{item.name}@" if item.get_closest_marker("xdist_group") and "/el/" in item.nodeid else item.name
+        chain = next((number for number, part in enumerate(first) if part in name), None)
+        if chain is not None:
+            chains[chain].append(item)
+        else:
+            waits = item.get_closest_marker("image") or "/cluster/" in item.nodeid
+            (waiting if waits else others).append(item)
+    each = -(-len(others) // (len(waiting) or 1))
+    items[:] = [item for chain in chains for item in chain]
+    while waiting or others:
+        items += [*waiting[:1], *others[:each]]
+        del waiting[:1], others[:each]
 
 
 @pytest.fixture(scope="session")

@@ -35,9 +35,10 @@ from tests.support.el.update import make_update_disk
 pytestmark = [pytest.mark.image, pytest.mark.boot]
 
 
-# Each image in a process of its own, where tests run in several: it is made once.
+# Each image in a process of its own, where tests run in several: it is made once. make test makes this one of CentOS 8,
+# and test_install.py's node of CentOS 7.
 EL8 = pytest.param("8-efi", id="centos8-efi", marks=pytest.mark.xdist_group("image-el8"))
-EL7 = pytest.param("7-bios", id="centos7-bios", marks=pytest.mark.xdist_group("image-el7"))
+EL7 = pytest.param("7-bios", id="centos7-bios", marks=[pytest.mark.xdist_group("image-el7"), pytest.mark.slow])
 
 
 @pytest.fixture(scope="module", params=[EL8, EL7])
@@ -175,6 +176,7 @@ def test_the_boot_loader_lies_where_its_own_tools_look(made: Made, tmp_path: Pat
     } == {name for name in listed if not name.endswith("/")}  # fmt: skip
 
 
+@pytest.mark.slow  # test_assemble.py has both of Debian's root
 def test_the_other_firmware_is_made_of_the_same_root_file_system(made: Made) -> None:
     other = build(made.world, OTHER[made.firmware], made.folder.parent)
     assert "is in the cache" in other.said

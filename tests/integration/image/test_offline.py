@@ -16,6 +16,7 @@ from tests.support.places import ROOT
 pytestmark = [pytest.mark.image, pytest.mark.skipif(os.geteuid() != 0, reason="builds an image")]
 
 
+@pytest.mark.slow
 def test_a_build_offline_opens_no_socket(rootfs: Rootfs, tmp_path: Path) -> None:
     """From the root file system that the tests share; a proxy with a login would otherwise be listened for."""
     imgbuild = str(Path(sys.executable).with_name("imgbuild"))
