@@ -17,6 +17,7 @@ from imgbuild.config.secrets import Secrets, make
 from tests.support.cluster.ground import Node, wait
 from tests.support.cluster.nodes import MakeNode
 from tests.support.cluster.seeds import image, seed
+from tests.support.deadline import Deadline
 
 FIRSTBOOT = "/usr/libexec/imgbuild/firstboot"
 RESET = "/usr/libexec/imgbuild/reset"
@@ -126,11 +127,11 @@ def background(node: Node, out: IO[bytes]) -> subprocess.Popen[bytes]:
 
 def waits_for(node: Node, text: str) -> None:
     """It waits, and says for what."""
-    wait(
-        lambda: status(node).get("state") == "waiting" and text in status(node)["error"],
-        300,  # only for what hangs: the first stages take a minute on a busy machine
-        f"it waits: {text}; it says {status(node)}",
-    )
+    deadline = Deadline(300)  # only for what hangs: the first stages take a minute on a busy machine
+    while not ((said := status(node)).get("state") == "waiting" and text in said["error"]):
+        assert said.get("stage") != "finished", f"it did not wait for {text!r}, and is done"
+        assert not deadline.passed(), f"it waits: {text}; it says {said}"
+        time.sleep(0.2)
 
 
 def ends(process: subprocess.Popen[bytes], out: IO[bytes]) -> None:

@@ -86,6 +86,13 @@ def _openssl(*words: str | Path) -> str:
     return subprocess.run(["openssl", *words], capture_output=True, text=True, check=True).stdout
 
 
+def test_a_new_token_has_an_end_of_its_own(secrets: Secrets, tmp_path: Path) -> None:
+    old = secrets.token_end  # kept from then on
+    renewed = Kept(secrets, tmp_path / "lab.secrets.yaml", None, 1_800_000_000).renew(7 * 86_400).secrets
+    assert renewed.token_end == 1_800_000_000 + 7 * 86_400 != old
+    assert renewed.ca_hash == secrets.ca_hash and renewed.files == secrets.files
+
+
 def test_clocks_may_be_a_day_behind(secrets: Secrets) -> None:
     since, until = secrets.valid
     assert since == NOW - 86400
