@@ -55,6 +55,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self) -> None:
         from imgbuild.fetch.exchange import exchange
 
+        if not self.path.startswith("/"):  # behind a base without a path, @HOST would be another host
+            self.send_error(400)
+            return
         sent = False
         try:
             with exchange(self.command, self.server.base + self.path, {}, Limits()) as reply:
