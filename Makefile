@@ -15,12 +15,13 @@ VENV := .venv
 # Container images often set it. Each of the tests' hundreds of processes would then compile imgbuild anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test test-all lint bench reference packages test-packages clean
+.PHONY: help demo check coverage test test-all lint bench reference packages test-packages clean
 
 help:
 	@echo "make demo      build an image and boot it in QEMU: a whole control plane where its parts can be fetched, else a node"
 	@echo "               with containerd (five to ten minutes); ACCEL=kvm is faster"
 	@echo "make check     lint, types, contracts and unit tests: three minutes, without root and apt"
+	@echo "make coverage  how much of the package the unit tests run"
 	@echo "make test      everything that CI runs (root)"
 	@echo "make test-all  the slow tests too"
 	@echo "make reference  the tables of docs/reference and the schemas, from the declarations of settings"
@@ -30,10 +31,14 @@ demo: packages $(VENV)/.run
 	$(VENV)/bin/python -m tools.demo
 
 check: $(VENV)/.dev lint
+	$(VENV)/bin/pytest -n 2 tests/unit
+
+# Apart from check: tracing doubles the time of the tests.
+coverage: $(VENV)/.dev
 	$(VENV)/bin/pytest -n 2 tests/unit --cov --cov-report term
 
 # More workers than processors: clusters, retries and locks wait nine tenths of their time. The order is tests/conftest.py's.
-PARALLEL := -n 5 --dist loadgroup --no-loadscope-reorder --durations 20
+PARALLEL := -n 6 --dist loadgroup --no-loadscope-reorder --durations 20
 
 test: test-packages $(VENV)/.dev lint
 	$(VENV)/bin/pytest $(PARALLEL) -m "not slow"

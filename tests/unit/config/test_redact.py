@@ -92,10 +92,14 @@ nodes:
 
 
 def words(secrets: Secrets) -> list[str]:
-    """All that must not be shown of a cluster's secrets: each key line by line, and both halves of the token."""
+    """All that must not be shown of a cluster's secrets: each key line by line, and both halves of the token.
+
+    A private key has the public one's number too, now and then in the same letters as the certificate.
+    """
+    public = "".join(authority.certificate for authority in secrets.authorities.values())
     keys = [secrets.service_account_private_key, *(a.private_key for a in secrets.authorities.values())]
     lines = [line for key in keys for line in key.splitlines() if not line.startswith("-")]
-    return [part for line in lines for part in (line[:24], line[24:48]) if len(part) > 12] + [
+    return [part for line in lines for part in (line[:24], line[24:48]) if len(part) > 12 and part not in public] + [
         secrets.bootstrap_token, secrets.bootstrap_token.partition(".")[2]
     ]  # fmt: skip
 
