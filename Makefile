@@ -38,7 +38,7 @@ coverage: $(VENV)/.dev
 	$(VENV)/bin/pytest -n 2 tests/unit --cov --cov-report term
 
 # More workers than processors: clusters, retries and locks wait nine tenths of their time. The order is tests/conftest.py's.
-PARALLEL := -n 6 --dist loadgroup --no-loadscope-reorder --durations 20
+PARALLEL := -n 5 --dist loadgroup --no-loadscope-reorder --durations 20
 
 test: test-packages $(VENV)/.dev lint
 	$(VENV)/bin/pytest $(PARALLEL) -m "not slow"
