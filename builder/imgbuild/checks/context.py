@@ -89,7 +89,7 @@ class Context:
 
     def recovered(self, path: Path) -> bool:
         """The same of the cluster file, inside a node: other findings of a whole node do not come from one value."""
-        return any(_near(path, place, 2 * (path[0] == "nodes")) for place in self.cluster_recovered)
+        return any(_near(path, place, 2 if path[0] == "nodes" else 0) for place in self.cluster_recovered)
 
     def cluster_finding(
         self,

@@ -57,13 +57,14 @@ def _images(says: Says, ready: Input, files: Store) -> None:
     """
     from imgbuild.image.offline import image_lacks  # what builds images takes half the run time
     from imgbuild.image.preload import fetch
+    from imgbuild.image.requirements import together
     from imgbuild.pipeline.write import images_found
 
     profile, steps = ready.resolved.profile, says.steps()
     if files.offline:
         lacking = image_lacks(profile, ready.preload, files, steps)
         if lacking:
-            raise HostError("; ".join(lack.what for lack in lacking), "\n".join(lack.hint for lack in lacking))
+            raise HostError(*together(lacking))
     found = images_found(ready, files, steps)
     fetch(profile, found, files, steps)
     for one in found:

@@ -10,10 +10,11 @@ import base64
 import selectors
 import socket
 import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import unquote, urlsplit
+
+from imgbuild.fetch.loopback import Loopback, serving
 
 _HEAD_BYTES = 64 << 10
 _IDLE_SECONDS = 300
@@ -23,29 +24,17 @@ _DROPPED = frozenset({b"proxy-authorization", b"proxy-connection"})
 @contextmanager
 def forwarded(url: str) -> Iterator[str]:
     """The address of a proxy on 127.0.0.1 that hands requests on to ``url``, with the login in it."""
-    with _Server(url) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(_Server(url)) as address:
+        yield address
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(Loopback):
     def __init__(self, url: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         parts = urlsplit(url)
         self.upstream = (parts.hostname or "", parts.port or 0)
         login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         self.header = b"Proxy-Authorization: Basic " + base64.b64encode(login.encode())
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a client that goes away is not an error, and it sees what the proxy answers."""
 
 
 class _Handler(socketserver.BaseRequestHandler):

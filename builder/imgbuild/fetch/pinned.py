@@ -42,6 +42,12 @@ def node_files(profile: Profile) -> tuple[Artifact, ...]:
     return tuple(_node_files(profile))
 
 
+def chart_file(profile: Profile) -> Artifact | None:
+    """Cilium's chart, if the profile pins it."""
+    chart, version = profile.cilium.chart, profile.cilium.version
+    return None if chart is None else Artifact(f"Cilium's chart {version}", chart.sha256, None, tuple(chart.urls))
+
+
 def _node_files(profile: Profile) -> Iterator[Artifact]:
     if profile.containerd.source == "nerdctl-full":
         full = profile.containerd.nerdctl_full
@@ -52,8 +58,8 @@ def _node_files(profile: Profile) -> Iterator[Artifact]:
             yield Artifact(f"{name} {kubernetes.version}", binary.sha256, None, tuple(binary.urls))
     if profile.helm.enabled:
         yield Artifact(f"helm {profile.helm.version}", profile.helm.sha256, None, tuple(profile.helm.urls))
-    chart = profile.cilium.chart
+    chart = chart_file(profile)
     if chart is not None and kubernetes.enabled and profile.cilium.enabled:
-        yield Artifact(f"Cilium's chart {profile.cilium.version}", chart.sha256, None, tuple(chart.urls))
+        yield chart
     for archive in profile.containerd.images:
         yield Artifact(f"the images {archive.name}", archive.sha256, None, tuple(archive.urls))

@@ -7,12 +7,12 @@ authorities alone.
 from __future__ import annotations
 
 import http.server
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from imgbuild.fetch.failure import Failure
 from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.loopback import Loopback, serving
 
 _PASSED = ("Content-Type", "Last-Modified")
 
@@ -20,25 +20,14 @@ _PASSED = ("Content-Type", "Last-Modified")
 @contextmanager
 def relayed(base: str) -> Iterator[str]:
     """The address at which everything below ``base`` is served, on 127.0.0.1."""
-    with _Server(base) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(_Server(base)) as address:
+        yield address
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    block_on_close = False
-
+class _Server(Loopback):
     def __init__(self, base: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.base = base.rstrip("/")
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a client that goes away is not an error."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ import yaml
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image
-from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.pinned import chart_file
 from imgbuild.fetch.store import Store
 from imgbuild.image.surroundings import surroundings
 
@@ -34,16 +34,15 @@ def exact(
     Raises:
         FetchError: the chart cannot be fetched.
     """
-    chart = profile.cilium.chart
+    chart = chart_file(profile)
     if chart is None or not any(map(_asked, images)):
         return list(images)
-    artifact = Artifact(f"Cilium's chart {profile.cilium.version}", chart.sha256, None, tuple(chart.urls))
-    if not store.has(artifact, steps):
+    if not store.has(chart, steps):
         if not fetch or store.offline:
             return list(images)
         with surroundings(profile):
-            store.fetch(artifact, steps)
-    values = _values(store.path(artifact.sha256))
+            store.fetch(chart, steps)
+    values = _values(store.path(chart.sha256))
     return [replace(image, digest=_digest(values, image)) if _asked(image) else image for image in images]
 
 

@@ -76,6 +76,11 @@ class Lack:
     hint: str
 
 
+def together(lacks: Sequence[Lack]) -> tuple[str, str]:
+    """Several as one text, and what to do about them, each line once."""
+    return "; ".join(lack.what for lack in lacks), "\n".join(dict.fromkeys(lack.hint for lack in lacks))
+
+
 def missing_tools(
     firmware: Firmware | None = None,
     element: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from imgbuild.checks import check, here
@@ -74,7 +75,7 @@ class Input:
     cluster_layered: Layered | None = None
     """Where each value of the cluster file came from."""
 
-    @property
+    @cached_property
     def preload(self) -> list[Image]:
         """The container images that the disk image has: those of every node, by their digests in imgbuild.lock."""
         if not self.resolved.profile.images.preload:

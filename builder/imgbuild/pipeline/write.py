@@ -23,6 +23,7 @@ from imgbuild.image.build import ImageRecord, build_image, host_problems, image_
 from imgbuild.image.cache import open_store
 from imgbuild.image.offline import offline_lacks
 from imgbuild.image.preload import look_up, total_size
+from imgbuild.image.requirements import together
 from imgbuild.image.times import LastRun, save
 from imgbuild.outputs import manifest
 from imgbuild.outputs.caller import caller
@@ -90,8 +91,7 @@ def write(
         if files is None:
             return place
         if problems:
-            why = "; ".join(p.what for p in problems)
-            hints = "\n".join(dict.fromkeys(p.hint for p in problems))
+            why, hints = together(problems)
             raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
         record = build_image(
             resolved, rendered.install, rendered.node, wanted, folder, cache, steps,
