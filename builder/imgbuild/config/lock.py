@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from imgbuild.config.fields import Model, Sha256, Url, no_boolean, pattern
+from imgbuild.config.lock_packages import Packages
 from imgbuild.config.setting import Setting, Words
 
 FORMAT: Final = 1
@@ -105,6 +106,10 @@ class Section(Model):
     ] = {}
     files: Annotated[dict[str, Pin], Setting("The files that the profile needs, by name.")]
     images: Annotated[dict[str, ImagePin], Setting("The container images that its nodes pull, by name and tag.")]
+    packages: Annotated[
+        Packages | None,
+        Setting("The packages of its root file system."),
+    ] = None
 
 
 class Lock(Model):
