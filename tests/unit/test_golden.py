@@ -52,7 +52,7 @@ def lines_and_files(profile: str) -> tuple[set[str], dict[str, bytes]]:
     """Mode and sha256 of every file of a profile; what was rendered from a template is kept as text beside it.
 
     Static scripts are in node/ and elements/ already. A stock node's user-data is those same files again, as is
-    every seed below pxe/: their digests do.
+    every seed below pxe-private/: their digests do.
     """
     out: dict[str, bytes] = {}
     lines = set()
@@ -61,8 +61,8 @@ def lines_and_files(profile: str) -> tuple[set[str], dict[str, bytes]]:
             for path, file in files.items():
                 name = f"{mode}/{group}/{path}"
                 lines.add(f"{file.mode:04o} {hashlib.sha256(file.content).hexdigest()} {name}")
-                again = path.endswith("user-data") and (mode == "stock" or group == "pxe")
-                shown = group in ("nodes", "pxe") or (group == "elements" and mode == "baked")
+                again = path.endswith("user-data") and (mode == "stock" or group == "pxe-private")
+                shown = group in ("nodes", "pxe", "pxe-private") or (group == "elements" and mode == "baked")
                 if shown and not again and not path.endswith(".iso") and file.content not in STATIC:
                     out[name] = file.content
     return lines, out

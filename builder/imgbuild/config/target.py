@@ -168,6 +168,31 @@ class Boot(Model):
     root_options: str
 
 
+class LiveRoot(Model):
+    """The root file system of a machine that boots over the network, as this release's initramfs can mount it.
+
+    ``packages``: what makes such an initramfs; they are removed again when it is made. ``tool``: what mounts the root
+    in it. ``layout``: "flat" if the squashfs is the root itself, "nested" if it has an ext4 in LiveOS/rootfs.img.
+    ``compression``: of squashfs, with ``options`` of mksquashfs. ``kernel``: options (without CONFIG_) that the kernel
+    must have built in or as a module. ``modules`` and ``files``: what the initramfs must have; a module may be built
+    in, a file's name may be a pattern. ``arguments``: the kernel's, with {base} for the address of pxe/; ``medium``:
+    the same for a CD or a USB disk, with {label} for its name. ``snapshot_mib``: how much can be written to / where
+    that is a snapshot of a fixed size (MiB); null where it is memory.
+    """
+
+    packages: list[str]
+    tool: Literal["live-boot", "dracut"]
+    layout: Literal["flat", "nested"]
+    compression: Literal["zstd", "xz", "gzip"]
+    options: list[str]
+    kernel: list[str]
+    modules: list[str]
+    files: list[str]
+    arguments: list[str]
+    medium: list[str]
+    snapshot_mib: int | None
+
+
 class Mirrors(Model):
     """Base URLs by region, tried in order."""
 
@@ -236,6 +261,7 @@ class Target(Model):
     packages: TargetPackages
     containerd_package: str | None
     boot: Boot
+    live: LiveRoot
     repositories: TargetRepositories
     defaults: dict[str, Any]
 

@@ -21,3 +21,8 @@ def boot_drivers(more: Sequence[str] = ()) -> BootDrivers:
     table = versions("drivers")
     added = (name.replace("-", "_") for name in more)
     return BootDrivers(tuple(dict.fromkeys([*table["always"], *added])), tuple(table["where_built"]))
+
+
+def network_drivers() -> tuple[str, ...]:
+    """Modules of network cards, by names with underscores: the live initramfs has each that the kernel has."""
+    return tuple(versions("drivers")["network"])

@@ -14,11 +14,16 @@ from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.facts.drivers import BootDrivers
+from imgbuild.facts.drivers import BootDrivers, boot_drivers
+from imgbuild.facts.live import INITRD as LIVE_INITRD
+from imgbuild.facts.live import ROOT
 from imgbuild.image.disk import bls, esp, grub, grubmenu, selinux
 from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import make_root, write_table
 from imgbuild.image.formats.write import DiskRecord, ImageFiles, write_files
+from imgbuild.image.live.disk import write_disk_files
+from imgbuild.image.live.proof import prove_initrd
+from imgbuild.image.live.root import LiveParts, take_initrd, write_root
 from imgbuild.image.overlay import enable_units, inside, lay
 from imgbuild.image.preload import Preload
 from imgbuild.image.proof.bootproof import BootProof, prove
@@ -26,6 +31,7 @@ from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.image.scratch import scratch
 from imgbuild.image.sizes import MIB
 from imgbuild.image.tool import no_space, run
+from imgbuild.outputs.pxe import INITRD
 from imgbuild.render.nodefile import NodeTree
 
 # What must exist for the guest's first process; diskimage-builder's tar has no proc and sys at all.
@@ -60,13 +66,16 @@ def assemble(
     steps: Steps,
     drivers: BootDrivers | None = None,
     preload: Preload | None = None,
+    live: LiveParts | None = None,
 ) -> Assembled:
     """Write the disk's ``files`` and return what its boot loader was proven to start.
 
-    ``drivers`` must be in the initramfs (None: those of every image); ``preload`` are container images for first boot.
-    ``work`` is a folder for temporary files (about three times the root file system); it is emptied
-    at the end, and by the next run after a kill. Each file appears complete or not at all. Raises HostError: no
-    root, no space, a unit that does not exist, a disk that would not boot.
+    ``drivers`` must be in the initramfs (None: those of every image); ``preload`` are container images for first boot;
+    ``live``: a live root is made, too. ``work`` is a folder for temporary files (about three times the root file
+    system); it is emptied at the end, and by the next run after a kill. Each file appears complete or not at all.
+
+    Raises:
+        HostError: no root, no space, a unit that does not exist, a disk that would not boot.
     """
     if os.geteuid() != 0:
         raise HostError("a disk image can only be made as root", "run imgbuild with sudo, or with --no-image")
@@ -76,6 +85,8 @@ def assemble(
             root = folder / "root"
             with steps.step("Unpack the root file system"):
                 unpack(rootfs.tar, root)
+            if live is not None:
+                take_initrd(root, LIVE_INITRD, live.folder, INITRD)
             with steps.step("Add the node files"):
                 lay(root, tree, epoch)
                 enable_units(root, tree)
@@ -95,6 +106,14 @@ def assemble(
             with steps.step("Prove what it boots"):
                 proof = prove(disk, layout, boot.kernel, folder, drivers)
                 steps.note(f"{layout.firmware} starts {proof.kernel}")
+            if live is not None:
+                with steps.step("Make the live root"):
+                    initrd = (live.folder / INITRD).read_bytes()
+                    prove_initrd(initrd, root, proof.kernel, live.facts, drivers or boot_drivers())
+                    write_root(root, live, layout, proof.kernel, folder, epoch)
+                    write_disk_files(disk, layout, live.folder)
+                steps.note(f"{ROOT} has {(live.folder / ROOT).stat().st_size >> 20} MiB")
+            shutil.rmtree(root, ignore_errors=True)
             with steps.step(f"Write it as {', '.join(files.formats)}"):
                 record = write_files(disk, files, folder, epoch, steps)
     except OSError as err:
@@ -199,7 +218,6 @@ def make_disk(disk: Path, root: Path, layout: DiskLayout, boot: BootFiles, work:
         grub.write_boot_sector(disk, root, layout, boot.core)
     else:
         esp.write_esp(disk, layout, boot.esp, work, epoch)
-    shutil.rmtree(root)
 
 
 def _write(root: Path, path: str, content: bytes, mode: int = 0o644) -> None:

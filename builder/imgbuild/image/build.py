@@ -16,6 +16,7 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.drivers import boot_drivers
 from imgbuild.facts.images import Image
+from imgbuild.facts.live import live_image
 from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.hold import in_use
 from imgbuild.fetch.images import Found
@@ -26,6 +27,7 @@ from imgbuild.image.cache import open_cache, subfolder, write_record
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.formats.ova import Appliance
 from imgbuild.image.formats.write import DiskRecord, ImageFiles
+from imgbuild.image.live.root import LiveParts
 from imgbuild.image.preload import Preload, fetch
 from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
@@ -38,6 +40,7 @@ from imgbuild.image.rootfs.supply import Supply
 from imgbuild.image.surroundings import NOWHERE, refuse_logins, surroundings
 from imgbuild.outputs.elements import elements_of
 from imgbuild.outputs.manifest import run_id
+from imgbuild.outputs.pxe import INITRD, KERNEL
 from imgbuild.outputs.signature import SUMS, Signer, write_sums
 from imgbuild.outputs.tree import OutFile, new_group, write_file
 from imgbuild.render.nodefile import NodeTree, digest
@@ -66,22 +69,26 @@ class ImageRecord:
             **({"container_images": self.preload.described()} if self.preload is not None else {}),
         }
 
-    def boot_files(self) -> dict[str, OutFile]:
-        """Kernel and initramfs for PXE, as the disk has them."""
-        return {"vmlinuz": OutFile(self.proof.kernel_file), "initrd.img": OutFile(self.proof.initrd_file)}
 
-
-def image_id(resolved: Resolved, install: NodeTree, node: NodeTree, preload: Sequence[Image] = ()) -> str:
+def image_id(
+    resolved: Resolved,
+    install: NodeTree,
+    node: NodeTree,
+    preload: Sequence[Image] = (),
+    live: NodeTree | None = None,
+) -> str:
     """The id of the image for this input: it depends on profile and layers, never on cluster or node.
 
-    With ``preload`` it depends on the images that the cluster uses, too: kube-vip's and the balancer's.
+    ``live``: what only its live root has, if there is one. With ``preload`` it depends on the images that the cluster
+    uses, too: kube-vip's and the balancer's.
     """
     profile = resolved.profile
     layout = profile.image.model_dump_json().encode()
     arguments = " ".join(resolved.kernel_arguments).encode()
     names = [image.reference.encode() for image in preload]
+    own = [b"live", digest(live).encode(), resolved.target.live.model_dump_json().encode()] if live is not None else []
     return run_id(
-        [digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments, *names]
+        [digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments, *names, *own]
     )
 
 
@@ -96,6 +103,7 @@ def host_problems(resolved: Resolved, folder: Path, cache: Path) -> Sequence[Lac
         selinux=target.selinux,
         formats=profile.image.formats,
         preload=profile.images.preload,
+        live=live_image(profile),
     )
     source = profile.base.source
     if source and "://" not in source and not Path(source).exists():
@@ -116,11 +124,15 @@ def build_image(
     *,
     store: Store,
     fresh: bool,
+    boot: Path,
+    live: NodeTree | None = None,
     signer: Signer | None = None,
     found: Sequence[Found] = (),
 ) -> ImageRecord:
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
+    ``boot``: an empty folder for what a network boot needs: kernel, initramfs, and with ``live`` (the files that only
+    a live root has) the live root, all with their checksums.
     ``store`` has the fetched files. ``fresh``: rebuild everything, whatever is in the cache. ``signer`` signs the
     checksums of the image's files. ``found``: the container images that it gets.
 
@@ -143,7 +155,10 @@ def build_image(
         guest = Appliance(profile.firmware, target.name, target.vmware)
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         drivers = boot_drivers(profile.kernel.initramfs_drivers)
-        made = assemble(rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps, drivers, preload)
+        parts = LiveParts(target.live, live, boot) if live is not None else None
+        made = assemble(
+            rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps, drivers, preload, parts
+        )  # fmt: skip
         with steps.step("Write the bill of materials"):
             contents = Contents(
                 resolved.name, profile, target, rootfs.packages, found, made.disk.sha256, made.epoch
@@ -151,6 +166,10 @@ def build_image(
             write_file(group / file_name(resolved.name), OutFile(sbom(contents)))
         with steps.step(f"Write {SUMS}"):
             sums = write_sums(group, signer)
+        write_file(boot / KERNEL, OutFile(made.proof.kernel_file))
+        if parts is None:
+            write_file(boot / INITRD, OutFile(made.proof.initrd_file))
+        write_sums(boot, signer)
     return ImageRecord(made.proof, made.disk, rootfs, sums, preload)
 
 

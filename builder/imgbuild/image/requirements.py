@@ -15,6 +15,8 @@ CACHE_MIB = 4096
 """Free space for the root file system's build: the tree, diskimage-builder's copy of it, the tar, packages."""
 WORK_MIB = 1536
 """Free space for one assembly: the unpacked tree, the disk."""
+LIVE_MIB = 1024
+"""Free space for a live root: 0.3 GB, and an unpacked ext4 of 0.7 GB where the target needs a nested one."""
 FORMAT_MIB = 512
 """Free space for the image in one format: 0.3 GB packed, 0.6 GB as it is (measured with Debian 12)."""
 
@@ -65,6 +67,7 @@ _ELEMENT = {
 }
 _FORMATS: Mapping[Format, tuple[Tool, ...]] = {"raw.xz": (Tool("xz", "xz-utils", "write the disk image as raw.xz"),)}
 _PRELOAD = (Tool("skopeo", "skopeo", "fetch container images for the disk image"),)
+_LIVE = (Tool("mksquashfs", "squashfs-tools", "make the live root of a network boot"),)
 _SELINUX = (Tool("setfiles", "policycoreutils", "label the files for SELinux"),)
 
 
@@ -89,14 +92,16 @@ def missing_tools(
     selinux: bool = True,
     formats: Sequence[Format] | None = None,
     preload: bool = True,
+    live: bool = True,
 ) -> list[Tool]:
     """The tools that this host lacks for one ``element``, one firmware and these formats (None: for all of them).
 
     ``rootfs`` is False if the root file system is already in the cache; ``selinux``: whether files are labelled;
-    ``preload``: whether the image gets container images.
+    ``preload``: whether the image gets container images; ``live``: whether a live root is made.
     """
     wanted = [*_BOTH, *(_EFI if firmware != "bios" else ()), *(_SELINUX if selinux else ())]
     wanted += _PRELOAD if preload else ()
+    wanted += _LIVE if live else ()
     wanted += [tool for name, tools in _FORMATS.items() if formats is None or name in formats for tool in tools]
     if rootfs:
         wanted += [*_ROOTFS, *(tool for name, tools in _ELEMENT.items() if element in {None, name} for tool in tools)]
@@ -114,6 +119,7 @@ def lacks(
     selinux: bool = True,
     formats: Sequence[Format] | None = None,
     preload: bool = True,
+    live: bool = True,
     checks: Mapping[str, Callable[[], bool]] | None = None,
 ) -> list[Lack]:
     """Everything that keeps this host from building an image, all at once; empty when it can.
@@ -124,7 +130,9 @@ def lacks(
     found: list[Lack] = []
     if not ask["root"]():
         found.append(Lack("not root: owners, device nodes and chroot need it", "run imgbuild with sudo"))
-    tools = missing_tools(firmware, element, rootfs=rootfs, selinux=selinux, formats=formats, preload=preload)
+    tools = missing_tools(
+        firmware, element, rootfs=rootfs, selinux=selinux, formats=formats, preload=preload, live=live
+    )  # fmt: skip
     if tools:
         names = ", ".join(tool.name for tool in tools)
         packages = " ".join(sorted({tool.package for tool in tools}))
@@ -138,7 +146,11 @@ def lacks(
                 "run 'modprobe loop', or detach an unused one (losetup --list); in a container, share the host's /dev",
             )
         )
-    needs = [(work, WORK_MIB + FORMAT_MIB * (len(formats or ()) or 1)), *([(cache_dir, CACHE_MIB)] if rootfs else [])]
+    more = LIVE_MIB if live else 0
+    needs = [
+        (work, WORK_MIB + more + FORMAT_MIB * (len(formats or ()) or 1)),
+        *([(cache_dir, CACHE_MIB)] if rootfs else []),
+    ]
     found += _space(needs)
     return found
 

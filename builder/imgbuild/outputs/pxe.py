@@ -1,4 +1,4 @@
-"""pxe/: boot.ipxe, one GRUB file per MAC, and one seed folder per node that cloud-init reads over HTTP.
+"""pxe/: boot.ipxe, a GRUB file per MAC, examples for DHCP servers; pxe-private/: the seeds, read over HTTP.
 
 The seed argument is ``ds=nocloud-net;s=…/``: ``ds=nocloud`` with a URL does nothing before cloud-init 23.2, and from
 24.1 on the old name is a warning, so it is ``nocloud`` there. The slash at the end is needed before 23.1. GRUB reads an
@@ -7,25 +7,32 @@ unquoted ``;`` as the end of the command.
 
 from __future__ import annotations
 
+import ipaddress
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.derive import since
+from imgbuild.facts.live import ROOT, live_image
 from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.bootline import ANY, BootLine, filled
+from imgbuild.outputs.bootline import seed_folder as folder
 from imgbuild.outputs.pxenet import data_source
 from imgbuild.render.templates import environment
 
 KERNEL, INITRD = "vmlinuz", "initrd.img"
 """Names of the kernel and the initramfs in pxe/; both come from the disk image, once one is built."""
-ANY = "any"
-"""The seed folder for a machine whose MAC no node has: that of `fallback`."""
+PRIVATE = "pxe-private"
+"""The folder with the seeds, and its name below the address of pxe/."""
+BOOT_LINES = "boot.json"
 SEED = ("user-data", "meta-data", "vendor-data")
+_DHCP = ("dnsmasq.conf", "dnsmasq-proxy.conf", "kea-dhcp4.json", "isc-dhcpd.conf")
+_EXAMPLE = "192.0.2.2"  # RFC 5737
 
-
-def folder(node: Node) -> str | None:
-    """The node's folder, as matchbox and iPXE's ``${mac:hexhyp}`` write it; None if it has no MAC."""
-    return f"mac-{node.boot_mac.replace(':', '-')}" if node.boot_mac else None
+__all__ = ["ANY", "INITRD", "KERNEL", "PRIVATE", "SEED", "fallback", "folder", "private_files", "pxe_files"]
 
 
 def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
@@ -42,58 +49,123 @@ def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
     return without[0] if len(without) == 1 and not keys else None
 
 
-def pxe_files(
-    resolved: Resolved,
-    cluster: Cluster,
-    seeds: Mapping[str, Mapping[str, bytes]],
-    arguments: Mapping[str, Sequence[str]],
-    *,
-    keys: bool,
-) -> dict[str, bytes]:
-    """Everything below pxe/ except kernel and initramfs.
+def served(cluster: Cluster, lines: Sequence[BootLine], *, keys: bool) -> list[BootLine]:
+    """The nodes that get PXE files: those with a MAC, and the `fallback`."""
+    other = fallback(cluster, keys=keys)
+    return [line for line in lines if line.mac or (other is not None and line.name == other.name)]
 
-    By node name: ``seeds`` are the NoCloud files, ``arguments`` their `boot_arguments`. ``keys``: the seeds have the
-    cluster's keys or its token.
+
+def pxe_files(resolved: Resolved, cluster: Cluster, lines: Sequence[BootLine], *, keys: bool) -> dict[str, bytes]:
+    """Everything below pxe/ except what comes with the disk image. Nothing of it is secret.
+
+    ``lines``: how each node boots; ``keys``: the seeds have the cluster's keys or its token.
     """
     profile, target = resolved.profile, resolved.target
     made = environment("cloudinit")
-    other = fallback(cluster, keys=keys)
-    entries: list[dict[str, Any]] = [
-        {
-            "name": node.name,
-            "mac": node.boot_mac,
-            "folder": folder(node) or ANY,
-            "network": " ".join(arguments[node.name]),
-        }
-        for node in cluster.nodes
-        if node.boot_mac or node is other
-    ]
+    entries = [_entry(line, profile.pxe.url) for line in served(cluster, lines, keys=keys)]
     context = {
-        "arguments": " ".join(dict.fromkeys([*resolved.kernel_arguments, *profile.pxe.console])),
         "cluster": cluster.name,
         "commands": target.boot.linux[profile.firmware],
         "entries": [entry for entry in entries if entry["mac"]],
+        "files": {"vmlinuz": KERNEL, "initrd": INITRD, "root": ROOT},
         "initrd": INITRD,
         "kernel": KERNEL,
-        "source": data_source(resolved),
+        "live": live_image(profile),
         "other": next((entry for entry in entries if not entry["mac"]), None),
+        "private": PRIVATE,
         "target": target.name,
         "url": profile.pxe.url,
+        **_server(resolved),
     }
-    out = {
-        "boot.ipxe": made.get_template("pxe/boot.ipxe.j2").render(context).encode(),
-        "README.txt": made.get_template("pxe/README.txt.j2").render(context).encode(),
-        "grub/grub.cfg": made.get_template("pxe/grub.cfg.j2").render(context, shown=entries, own=False).encode(),
-    }
-    grub = made.get_template("pxe/grub.cfg.j2")
-    names = (*SEED, "network-config") if _fetches_network(resolved) else SEED
+
+    def text(name: str, **more: object) -> bytes:
+        return made.get_template(f"pxe/{name}.j2").render(context, **more).encode()
+
+    out = {"boot.ipxe": text("boot.ipxe"), "README.txt": text("README.txt")}
+    out["grub/grub.cfg"] = text("grub.cfg", shown=entries, own=False)
     for entry in entries:
         if entry["mac"]:
             name = f"grub/grub.cfg-01-{entry['mac'].replace(':', '-')}"
-            out[name] = grub.render(context, shown=[entry], own=True).encode()
-        seed = seeds[entry["name"]]
-        out |= {f"{entry['folder']}/{name}": seed[name] for name in names if name in seed}
+            out[name] = text("grub.cfg", shown=[entry], own=True)
+    return out | {f"dhcp/{name}": text(f"dhcp/{name}") for name in _DHCP}
+
+
+def private_files(
+    resolved: Resolved,
+    cluster: Cluster,
+    seeds: Mapping[str, Mapping[str, bytes]],
+    lines: Sequence[BootLine],
+    *,
+    keys: bool,
+) -> dict[str, bytes]:
+    """Everything below pxe-private/: the seeds, by folder, and how each node boots, for a server that makes scripts.
+
+    ``seeds``: the NoCloud files of each node that boots over the network, by its name.
+    """
+    out: dict[str, bytes] = {}
+    shown = served(cluster, lines, keys=keys)
+    for line in shown:
+        seed = seeds[line.name]
+        names = (*SEED, "network-config") if line.boot == "install" or _fetches_network(resolved) else SEED
+        out |= {f"{line.folder}/{name}": seed[name] for name in names if name in seed}
+    about = {
+        "version": 1,
+        "cluster": cluster.name,
+        "live": live_image(resolved.profile),
+        "kernel": KERNEL,
+        "initrd": INITRD,
+        "root": ROOT,
+        "source": data_source(resolved),
+        "nodes": [asdict(line) for line in shown],
+    }
+    context = {"cluster": cluster.name, "keys": keys, "private": PRIVATE}
+    out["README.txt"] = environment("cloudinit").get_template("pxe/private.txt.j2").render(context).encode()
+    out[BOOT_LINES] = f"{json.dumps(about, indent=1, sort_keys=True)}\n".encode()
     return out
+
+
+def _entry(line: BootLine, url: str | None) -> dict[str, Any]:
+    """What the templates need of one node: its command line as iPXE and as GRUB take it."""
+    base = url or "${web}"
+    bootif = None if line.mac is None else f"01-{line.mac.replace(':', '-')}"
+    grub = filled(line.chosen, base, f"{base}{PRIVATE}/", bootif)
+    ipxe = filled(line.chosen, "${web}", "${seeds}", "01-${mac:hexhyp}")
+    return {
+        "name": line.name,
+        "mac": line.mac,
+        "folder": line.folder,
+        "boot": line.boot,
+        "ipxe": " ".join(ipxe),
+        "grub": " ".join(_quoted(word, "'" if url else '"') for word in grub),
+    }
+
+
+def _quoted(word: str, mark: str) -> str:
+    return f"{mark}{word}{mark}" if ";" in word else word
+
+
+def _server(resolved: Resolved) -> dict[str, Any]:
+    """The server in the examples: its address, where pxe/ is, and whether both are the profile's own."""
+    pxe = resolved.profile.pxe
+    host = urlsplit(pxe.url).hostname if pxe.url else None
+    address = pxe.server or (host if host and _is_ipv4(host) else None)
+    network = ipaddress.IPv4Network(f"{address or _EXAMPLE}/24", strict=False)
+    return {
+        "server": address or _EXAMPLE,
+        "known": address is not None,
+        "network": network,
+        "first": network[100],
+        "last": network[200],
+        "http": pxe.url or f"http://{address or _EXAMPLE}/",
+    }
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _fetches_network(resolved: Resolved) -> bool:

@@ -11,30 +11,31 @@ from imgbuild.config.layers import Layered
 from imgbuild.config.secrets import Secrets
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.endpoint import reach
+from imgbuild.facts.live import live_image
 from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.bootline import boot_line
 from imgbuild.outputs.cloud import NodeSizes, cloud_files, cloud_sizes, forms, limit_findings
 from imgbuild.outputs.elements import element_files
 from imgbuild.outputs.include import FILE, include_archive, private, public, small_user_data
 from imgbuild.outputs.lint import pxe, users_files
 from imgbuild.outputs.manifest import run_id
-from imgbuild.outputs.pxe import pxe_files
+from imgbuild.outputs.pxe import PRIVATE, private_files, pxe_files
 from imgbuild.outputs.pxenet import boot_arguments
 from imgbuild.outputs.seed import IMAGE, SeedGroup
 from imgbuild.outputs.tree import Group, OutFile
 from imgbuild.render.cluster_files import seed_tree
+from imgbuild.render.hostkey import host_key
 from imgbuild.render.install import install_tree
+from imgbuild.render.live import live_tree
 from imgbuild.render.metadata import meta_data, vendor_data
 from imgbuild.render.network import network_config
 from imgbuild.render.node import node_tree
 from imgbuild.render.nodefile import NodeTree, digest
 from imgbuild.render.packed import same_everywhere
-from imgbuild.render.userdata import packed_files, user_data
+from imgbuild.render.userdata import Diskless, packed_files, user_data
 
-SEED = frozenset({"user-data", "meta-data", "vendor-data", "network-config"})
-"""NoCloud's file names; their content may be private."""
-
-GROUPS = ("nodes", "cloud", "pxe", "elements")
+GROUPS = ("nodes", "cloud", "pxe", "pxe-private", "elements")
 """The groups that are rendered, in the order they are written."""
 
 
@@ -45,20 +46,28 @@ class Rendered:
     groups: Mapping[str, Group]
     install: NodeTree
     node: NodeTree
+    live: NodeTree | None
+    """What only the live root has; None if there is none."""
     run: str
 
 
 def seed_files(
-    resolved: Resolved, cluster: Cluster, node: Node, shared: Sequence[NodeTree], own: NodeTree
+    resolved: Resolved,
+    cluster: Cluster,
+    node: Node,
+    shared: Sequence[NodeTree],
+    own: NodeTree,
+    diskless: Diskless | None = None,
 ) -> dict[str, bytes]:
     """The content of one node's seed: the NoCloud file names and their bytes.
 
-    ``shared`` is what every node has (already in the image, if there is one), ``own`` this node's part.
+    ``shared`` is what every node has (already in the image, if there is one), ``own`` this node's part. ``diskless``:
+    the seed is for the node as a live root.
     """
     trees, packed = [own], None
     if resolved.profile.mode == "stock":
         trees, packed = [private(shared), own], packed_files(resolved, [public(shared)], own)
-    files = {"user-data": user_data(resolved, cluster, node, trees, packed=packed)}
+    files = {"user-data": user_data(resolved, cluster, node, trees, packed=packed, diskless=diskless)}
     files["vendor-data"] = vendor_data()
     network = network_config(resolved, node)
     if network is not None:
@@ -130,6 +139,7 @@ def render(
     """
     cloud: dict[str, OutFile] = {}
     seeds: dict[str, Mapping[str, bytes]] = {}
+    diskless: dict[str, Mapping[str, bytes]] = {}
     sizes: list[NodeSizes] = []
     everyone = _shared(resolved, epoch)
     some = {each.names: _shared(each.resolved, epoch, everyone) for each in own}
@@ -145,6 +155,11 @@ def render(
         mine = seed_tree(shared.resolved, cluster, node, secrets, where, resolved)
         seed = seed_files(shared.resolved, cluster, node, shared.trees, mine)
         seeds[node.name] = seed
+        if live_image(profile) and profile.pxe.boot == "diskless":
+            key = host_key(secrets, node.name) if secrets is not None and not node.shared else None
+            diskless[node.name] = seed_files(
+                shared.resolved, cluster, node, shared.trees, mine, Diskless(key)
+            )  # fmt: skip
         if shared.archive is not None and shared.archive != everyone.archive:
             cloud[f"{node.name}/{FILE}"] = OutFile(shared.archive)
         small = small_user_data(shared.resolved, cluster, node, shared.trees, mine, shared.archive_sum)
@@ -160,17 +175,22 @@ def render(
     pxe.lint(resolved, cluster, cluster_layered, findings, arguments, keys=secrets is not None)
     findings.extend(limit_findings(sizes))
     install, tree = everyone.trees
-    boot = {
-        name: OutFile(content, 0o600 if name.rpartition("/")[2] in SEED else 0o644)
-        for name, content in pxe_files(resolved, cluster, seeds, arguments, keys=secrets is not None).items()
-    }
+    lines = [
+        boot_line(special.get(node.name, everyone).resolved, cluster, node, arguments[node.name])
+        for node in cluster.nodes
+    ]
+    keys = secrets is not None
+    boot = {name: OutFile(content) for name, content in pxe_files(resolved, cluster, lines, keys=keys).items()}
+    private_seeds = private_files(resolved, cluster, {**seeds, **diskless}, lines, keys=keys)
+    live = live_tree(resolved) if live_image(resolved.profile) else None
     groups: dict[str, Group] = {
         "nodes": SeedGroup(seeds, epoch),
         "cloud": cloud,
         "pxe": boot,
+        PRIVATE: {name: OutFile(content, 0o600) for name, content in private_seeds.items()},
         "elements": element_files(resolved.target, install, tree),
     }
-    return Rendered(groups, install, tree, run_id(_everything(groups, install, tree, epoch)))
+    return Rendered(groups, install, tree, live, run_id(_everything(groups, install, tree, epoch)))
 
 
 def _everything(groups: Mapping[str, Group], install: NodeTree, node: NodeTree, epoch: int) -> Iterator[bytes]:

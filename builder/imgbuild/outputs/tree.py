@@ -31,7 +31,9 @@ _RUN_BYTES = 1024
 _LOCK = ".lock"
 _NEW = ".new-"
 _OLD = "-old"
-_LEFT = re.compile(rf"{re.escape(_NEW)}(?P<group>[a-z]+)-[a-z0-9_]{{8}}(?P<old>{_OLD})?")  # tempfile's letters
+_LEFT = re.compile(
+    rf"{re.escape(_NEW)}(?P<group>[a-z]+(?:-[a-z]+)*)-[a-z0-9_]{{8}}(?P<old>{_OLD})?"
+)  # tempfile's letters
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _AT_FDCWD = -100
 
@@ -143,10 +145,14 @@ def _left(folder: Path) -> list[Path]:
     return out
 
 
-def swap_group(folder: Path, name: str, files: Group, run: str) -> dict[str, str]:
+def swap_group(
+    folder: Path, name: str, files: Group, run: str, ready: Mapping[str, tuple[Path, str]] | None = None
+) -> dict[str, str]:
     """Write a group beside the old one and exchange the two in one step; return each file's sha256, by its path.
 
-    Unchanged files are reused. ``files`` is read one file at a time, so it may create them lazily.
+    Unchanged files are reused. ``files`` is read one file at a time, so it may create them lazily. ``ready``: files
+    that are on this disk already, too large for the memory, with their sha256; each is linked into the group, or
+    copied.
 
     Raises:
         HostError: the disk is full or the folder cannot be written; the old group is unchanged.
@@ -167,7 +173,28 @@ def swap_group(folder: Path, name: str, files: Group, run: str) -> dict[str, str
             if before is not None and plain((before / relative).parent) and _taken_over(before / relative, place, file):
                 continue
             write_file(place, file)
+        for relative, (source, checksum) in sorted((ready or {}).items()):
+            _make_folder(fresh, relative.rpartition("/")[0], made)
+            _link(source, fresh / relative)
+            sums[relative] = checksum
     return sums
+
+
+def _link(source: Path, place: Path) -> None:
+    try:
+        os.link(source, place, follow_symlinks=False)
+    except OSError:  # this file system has no hard links
+        shutil.copy2(source, place, follow_symlinks=False)
+
+
+@contextmanager
+def work_folder(folder: Path, name: str) -> Iterator[Path]:
+    """A folder for files that a group gets as ``ready``, in the output folder; it is removed at the end."""
+    fresh = Path(tempfile.mkdtemp(prefix=f"{_NEW}{name}-", dir=folder))
+    try:
+        yield fresh
+    finally:
+        _remove(fresh)
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from imgbuild.diagnostics.errors import HostError, InvalidInput
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.diagnostics.timed import Timed
+from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.images import Found
 from imgbuild.fetch.registry import Trouble
 from imgbuild.fetch.store import Store
-from imgbuild.image.build import ImageRecord, build_image, host_problems, image_id
+from imgbuild.image.build import build_image, host_problems, image_id
 from imgbuild.image.cache import open_store
 from imgbuild.image.offline import offline_lacks
 from imgbuild.image.preload import look_up, total_size
@@ -29,10 +30,9 @@ from imgbuild.outputs import manifest
 from imgbuild.outputs.caller import caller
 from imgbuild.outputs.manifest import GroupRecord
 from imgbuild.outputs.origin import origin, refuse_another
-from imgbuild.outputs.pxe import INITRD, KERNEL
 from imgbuild.outputs.rendered import GROUPS
-from imgbuild.outputs.signature import SUFFIX, Signer, read_sums
-from imgbuild.outputs.tree import OutFile, output_folder, swap_group
+from imgbuild.outputs.signature import SUFFIX, SUMS, Signer, read_sums
+from imgbuild.outputs.tree import output_folder, swap_group, work_folder
 from imgbuild.pipeline import Input, prepare
 from imgbuild.render.verify import check_names
 
@@ -70,7 +70,7 @@ def write(
         problems += offline_lacks(resolved, rendered.install, ready.preload, cache, files, steps)
     for problem in problems:
         steps.note(f"no disk image will be built: {problem.what}")
-    wanted = image_id(resolved, rendered.install, rendered.node, ready.preload)
+    wanted = image_id(resolved, rendered.install, rendered.node, ready.preload, rendered.live)
     found = images_found(ready, files, steps) if files is not None and not problems else []
     made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:
@@ -80,8 +80,7 @@ def write(
         with steps.step(f"Write {place}"):
             for name in GROUPS:
                 more = _kept_boot_files(folder) if name == "pxe" else {}
-                content = {**rendered.groups[name], **more} if more else rendered.groups[name]
-                sums = swap_group(folder, name, content, rendered.run)
+                sums = swap_group(folder, name, rendered.groups[name], rendered.run, more)
                 groups[name] = GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}, sums)
             kept = _kept_image(folder)
             if signer is None and (folder / f"{manifest.NAME}{SUFFIX}").exists():
@@ -93,11 +92,12 @@ def write(
         if problems:
             why, hints = together(problems)
             raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
-        record = build_image(
-            resolved, rendered.install, rendered.node, wanted, folder, cache, steps,
-            store=files, fresh=fresh, signer=signer, found=found,
-        )  # fmt: skip
-        groups["pxe"] = _with_boot_files(folder, ready, record)
+        with work_folder(folder, "boot") as boot:
+            record = build_image(
+                resolved, rendered.install, rendered.node, wanted, folder, cache, steps,
+                store=files, fresh=fresh, boot=boot, live=rendered.live, signer=signer, found=found,
+            )  # fmt: skip
+            groups["pxe"] = _with_boot_files(folder, ready, boot)
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)
         with steps.step("Write the manifest"):
             manifest.write(folder, resolved.loaded, groups, wanted, made_from, signer)
@@ -185,15 +185,24 @@ def _kept_image(folder: Path) -> dict[str, GroupRecord]:
     return {"image": GroupRecord(str(old["run"]), more, read_sums(folder / "image"))}
 
 
-def _kept_boot_files(folder: Path) -> dict[str, OutFile]:
-    """Kernel and initramfs of the kept image: without them no machine boots over PXE."""
-    if not _kept_image(folder):
-        return {}
-    found = {name: folder / "pxe" / name for name in (KERNEL, INITRD)}
-    return {name: OutFile(p.read_bytes()) for name, p in found.items() if p.is_file() and not p.is_symlink()}
+def _kept_boot_files(folder: Path) -> dict[str, tuple[Path, str]]:
+    """What the kept image's build left in pxe/: without it no machine boots over the network."""
+    return _boot_files(folder / "pxe") if _kept_image(folder) else {}
 
 
-def _with_boot_files(folder: Path, ready: Input, record: ImageRecord) -> GroupRecord:
-    """Copy the image's kernel and initramfs to pxe/, which is replaced as a whole like any group."""
-    group = {**ready.rendered.groups["pxe"], **record.boot_files()}
-    return GroupRecord(ready.rendered.run, {}, swap_group(folder, "pxe", group, ready.rendered.run))
+def _boot_files(place: Path) -> dict[str, tuple[Path, str]]:
+    """The files that the SHA256SUMS of ``place`` lists, and itself, with their checksums."""
+    sums = read_sums(place)
+    own = {name: place / name for name in (SUMS, f"{SUMS}{SUFFIX}") if sums and _is_file(place / name)}
+    found = {name: (place / name, known) for name, known in sums.items() if _is_file(place / name)}
+    return found | {name: (path, sha256_of(path)) for name, path in own.items()}
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _with_boot_files(folder: Path, ready: Input, boot: Path) -> GroupRecord:
+    """Move what a network boot needs from ``boot`` to pxe/, which is replaced as a whole like any group."""
+    sums = swap_group(folder, "pxe", ready.rendered.groups["pxe"], ready.rendered.run, _boot_files(boot))
+    return GroupRecord(ready.rendered.run, {}, sums)

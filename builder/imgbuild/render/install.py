@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from imgbuild.config.profile import Binary, Profile
 from imgbuild.facts.drivers import boot_drivers
+from imgbuild.facts.live import live_image
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, NodeTree, own_file
 from imgbuild.render.repositories import apt_sources, key_files, repository_settings, rpm_repositories
@@ -87,6 +88,8 @@ def _steps(resolved: Resolved) -> Iterable[NodeFile]:
     yield _script("lib/programs.sh", "lib/programs.sh", mode=0o644)
     yield _script("install.d/20-packages", "install.d/any/20-packages")
     yield _script("install.d/30-kernel", f"install.d/{family}/30-kernel")
+    if live_image(profile):
+        yield _script("install.d/35-live", f"install.d/{family}/35-live")
     containerd = "archive" if profile.containerd.source == "nerdctl-full" else "distribution"
     yield _script("install.d/40-containerd", f"install.d/any/40-containerd-{containerd}")
     if profile.kubernetes.enabled:
@@ -155,6 +158,8 @@ def _settings(resolved: Resolved) -> Settings:
         "INITRAMFS_DRIVERS": list(boot_drivers(profile.kernel.initramfs_drivers).always),
         "INITRAMFS_DRIVERS_WHERE_BUILT": list(boot_drivers().where_built),
     }
+    if live_image(profile):
+        out["LIVE_PACKAGES"] = list(target.live.packages)
     if profile.base.remove:
         out["REMOVE_PACKAGES"] = list(profile.base.remove)
     out |= repository_settings(resolved)

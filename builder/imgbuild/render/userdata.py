@@ -17,6 +17,7 @@ from imgbuild.config.openpgp import verifying
 from imgbuild.config.profile import Profile
 from imgbuild.config.profile.extras import ROOT
 from imgbuild.facts.resolved import Resolved
+from imgbuild.render.hostkey import HostKey
 from imgbuild.render.ifcfg import ifcfg
 from imgbuild.render.needed import SCRIPTS, needed
 from imgbuild.render.nodefile import NodeFile, NodeTree
@@ -50,6 +51,13 @@ class Include:
         return _script("include.sh")
 
 
+@dataclass(frozen=True)
+class Diskless:
+    """What a node without a disk is told besides. ``key``: its SSH host key; None: it makes one at each boot."""
+
+    key: HostKey | None = None
+
+
 def user_data(
     resolved: Resolved,
     cluster: Cluster,
@@ -57,8 +65,12 @@ def user_data(
     trees: Sequence[NodeTree],
     include: Include | None = None,
     packed: Packed | None = None,
+    diskless: Diskless | None = None,
 ) -> bytes:
-    """The ``#cloud-config`` of one node, with the files of ``trees`` as literal text, and ``packed`` as base64."""
+    """The ``#cloud-config`` of one node, with the files of ``trees`` as literal text, and ``packed`` as base64.
+
+    ``diskless``: the node's root file system is in memory.
+    """
     made = environment("cloudinit")
     made.filters.setdefault("quote", quote)
     made.filters.setdefault("plain", plain)
@@ -67,10 +79,12 @@ def user_data(
         "block": block,
         "cluster": cluster,
         "content": content,
+        "diskless": diskless is not None,
         "files": files,
         "ifcfg": ifcfg(resolved, node),
         "ifcfg_script": _script("ifcfg.sh"),
         "guard": _script("guard.sh"),
+        "host_key": diskless.key if diskless is not None else None,
         "include": include,
         "packed": packed.text if packed else None,
         "unpack": shlex.quote(_script("files.sh")),

@@ -155,7 +155,7 @@ def test_a_good_run_shows_nothing(here: Path, secrets: Secrets) -> None:
             holders.add(file.relative_to(here / "out/mine").parts[0])
             url = content.count(C.encode()) == content.count(f"?sig={C}".encode())  # where it is fetched from
             assert not file.stat().st_mode & 0o007 or url, file
-    assert holders == {"nodes", "cloud", "pxe", "elements"}
+    assert holders == {"nodes", "cloud", "pxe-private", "elements"}
 
 
 def leaves(annotation: Any, path: tuple[str | int, ...] = (), notes: tuple[object, ...] = ()) -> Iterator[Any]:

@@ -269,10 +269,10 @@ def test_an_unknown_machine_gets_neither_keys_nor_token_over_pxe(
     assert ready.kept is not None
     secrets = ready.kept.secrets
     private = [secrets.bootstrap_token.encode(), *(secrets.files[f"{n}.key"].splitlines()[5].encode() for n in CAS)]
-    pxe = ready.rendered.groups["pxe"]
-    assert "boot.ipxe" in pxe
+    assert "boot.ipxe" in ready.rendered.groups["pxe"]
+    pxe = {f"{group}/{path}": f for group in ("pxe", "pxe-private") for path, f in ready.rendered.groups[group].items()}
     holders = {path for path in pxe if any(text in pxe[path].content for text in private)}
-    assert holders == {"mac-52-54-00-00-00-02/user-data"}
+    assert holders == {"pxe-private/mac-52-54-00-00-00-02/user-data"}
     (found,) = [f for f in findings.items if f.code == "IB801"]
     assert found.message.startswith("node cp1: no PXE files: it has no MAC") and found.severity is Severity.WARNING
     assert found.mark is not None and found.mark.line == 4

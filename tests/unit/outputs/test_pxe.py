@@ -18,8 +18,9 @@ from imgbuild.config.moment import read_moment
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.bootline import boot_line
 from imgbuild.outputs.lint import pxe
-from imgbuild.outputs.pxe import pxe_files
+from imgbuild.outputs.pxe import PRIVATE, private_files, pxe_files
 from imgbuild.outputs.pxenet import boot_arguments, network_arguments
 from imgbuild.render.network import network_config
 from tests.support.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of, resolved, seed_of
@@ -33,8 +34,12 @@ def arguments_of(given: Resolved, cluster: Cluster) -> dict[str, list[str]]:
 
 
 def files_of(given: Resolved, cluster: Cluster, *, keys: bool = False) -> dict[str, bytes]:
+    """pxe/, and pxe-private/ below it, where the boot scripts look for it."""
     seeds = {node.name: seed_of(given, node) for node in cluster.nodes}
-    return pxe_files(given, cluster, seeds, arguments_of(given, cluster), keys=keys)
+    arguments = arguments_of(given, cluster)
+    lines = [boot_line(given, cluster, node, arguments[node.name]) for node in cluster.nodes]
+    private = private_files(given, cluster, seeds, lines, keys=keys)
+    return pxe_files(given, cluster, lines, keys=keys) | {f"{PRIVATE}/{name}": c for name, c in private.items()}
 
 
 def findings_of(given: Resolved, cluster: Cluster, *, keys: bool = False) -> dict[str, Finding]:
@@ -62,12 +67,14 @@ def test_a_folder_and_a_menu_a_mac() -> None:
     files = files_of(given, cluster_of(OTHER, STATIC))
     assert {name for name in files if "/" in name} == {
         "grub/grub.cfg", "grub/grub.cfg-01-52-54-00-aa-bb-cc", "grub/grub.cfg-01-52-54-00-12-34-56",
-        *(f"mac-{mac}/{name}" for mac in ("52-54-00-aa-bb-cc", "52-54-00-12-34-56")
+        *(f"dhcp/{name}" for name in ("dnsmasq.conf", "dnsmasq-proxy.conf", "kea-dhcp4.json", "isc-dhcpd.conf")),
+        "pxe-private/README.txt", "pxe-private/boot.json",
+        *(f"pxe-private/mac-{mac}/{name}" for mac in ("52-54-00-aa-bb-cc", "52-54-00-12-34-56")
           for name in ("user-data", "meta-data", "vendor-data")),
     }  # fmt: skip
     seed = seed_of(given, STATIC)
-    assert files["mac-52-54-00-12-34-56/meta-data"] == seed["meta-data"]
-    assert files["mac-52-54-00-12-34-56/user-data"] == seed["user-data"]
+    assert files["pxe-private/mac-52-54-00-12-34-56/meta-data"] == seed["meta-data"]
+    assert files["pxe-private/mac-52-54-00-12-34-56/user-data"] == seed["user-data"]
     assert files == files_of(given, cluster_of(OTHER, STATIC))
 
 
@@ -84,10 +91,10 @@ def test_the_seed_argument_is_one_that_every_cloud_init_reads(profile: str) -> N
     files = files_of(given, cluster_of(DHCP))
     words = grub_arguments(files["grub/grub.cfg-01-52-54-00-12-34-56"].decode())
     assert words[0] == "($root)/vmlinuz"
-    assert words[-1] == "ds=nocloud-net;s=http://192.0.2.1/p/mac-52-54-00-12-34-56/"
+    assert words[-1] == "ds=nocloud-net;s=http://192.0.2.1/p/pxe-private/mac-52-54-00-12-34-56/"
     script = files["boot.ipxe"].decode()
     assert "set base http://192.0.2.1/p/\n" in script
-    assert " ds=nocloud-net;s=${seeds}${node}/ " in script
+    assert " ds=nocloud-net;s=${seeds}mac-52-54-00-12-34-56/\n" in script
 
 
 @pytest.mark.parametrize(("release", "name"), [("23.4", "nocloud-net"), ("24.1", "nocloud"), ("26.2", "nocloud")])
@@ -96,8 +103,8 @@ def test_the_seed_has_its_new_name_where_the_old_one_is_a_warning(release: str, 
     known = given.target.cloud_init.model_copy(update={"baked": release})
     later = changed(given, target=given.target.model_copy(update={"cloud_init": known}))
     files = files_of(later, cluster_of(DHCP))
-    assert f" ds={name};s=${{seeds}}${{node}}/ " in files["boot.ipxe"].decode()
-    said = f"'ds={name};s=http://192.0.2.1/p/mac-52-54-00-12-34-56/'"
+    assert f" ds={name};s=${{seeds}}mac-52-54-00-12-34-56/\n" in files["boot.ipxe"].decode()
+    said = f"'ds={name};s=http://192.0.2.1/p/pxe-private/mac-52-54-00-12-34-56/'"
     assert said in files["grub/grub.cfg-01-52-54-00-12-34-56"].decode()
 
 
@@ -109,8 +116,8 @@ def test_the_commands_are_those_of_the_targets_grub() -> None:
 
 def test_without_a_url_the_server_is_asked_for_its_own_address() -> None:
     files = files_of(resolved("debian12-efi", "baked"), cluster_of(DHCP))
-    assert '"ds=nocloud-net;s=${seeds}mac-52-54-00-12-34-56/"' in files["grub/grub.cfg"].decode()
-    assert "set seeds ${cwduri}" in files["boot.ipxe"].decode()
+    assert '"ds=nocloud-net;s=${web}pxe-private/mac-52-54-00-12-34-56/"' in files["grub/grub.cfg"].decode()
+    assert "set web ${cwduri}" in files["boot.ipxe"].decode()
 
 
 def test_ipxe_jumps_to_labels_that_are_there_and_only_once() -> None:
@@ -146,7 +153,7 @@ def test_the_network_travels_on_the_command_line_as_cloud_init_reads_it() -> Non
             code += "print(json.dumps([f, g]))"
             done = subprocess.run(["/usr/bin/python3", "-c", code, line], check=True, capture_output=True, text=True)
             found = json.loads(done.stdout)
-            assert {"seedfrom": f"http://192.0.2.1/mac-{mac.replace(':', '-')}/"} in found
+            assert {"seedfrom": f"http://192.0.2.1/pxe-private/mac-{mac.replace(':', '-')}/"} in found
 
 
 def ip_arguments(profile: str, node: Node) -> list[str]:
@@ -235,11 +242,11 @@ def test_a_command_line_that_the_kernel_would_cut_is_said() -> None:
 
 def test_one_node_without_a_mac_takes_every_unknown_card() -> None:
     files = files_of(resolved("debian12-efi", "baked"), cluster_of(BARE))
-    assert {"any/user-data", "any/meta-data", "any/vendor-data"} <= set(files)
+    assert {f"pxe-private/any/{name}" for name in ("user-data", "meta-data", "vendor-data")} <= set(files)
     assert "set node any" in files["boot.ipxe"].decode()
-    assert "any/ " in files["README.txt"].decode()
+    assert "any/ " in files["pxe-private/README.txt"].decode()
     both = files_of(resolved("debian12-efi", "baked"), cluster_of(BARE, BARE))
-    assert not [name for name in both if name.startswith("any/")]
+    assert not [name for name in both if "any/" in name]
 
 
 def default_entry(menu: str) -> str:
@@ -258,7 +265,7 @@ def test_a_machine_that_nobody_listed_gets_no_keys(nodes: tuple[Node, ...]) -> N
     """Neither over iPXE nor, ten seconds later, as the first node of GRUB's menu."""
     given = resolved("debian12-efi", "baked")
     files = files_of(given, cluster_of(*nodes), keys=True)
-    assert not [name for name in files if name.startswith("any/")]
+    assert not [name for name in files if "any/" in name]
     script, menu = files["boot.ipxe"].decode(), files["grub/grub.cfg"].decode()
     assert "set node any" not in script
     before, _, after = script.partition("\necho No node of ")

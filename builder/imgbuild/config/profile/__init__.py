@@ -12,10 +12,11 @@ from pydantic import Field
 from imgbuild.config.fields import MirrorPrefix, Model, Origin
 from imgbuild.config.profile.addons import Addon
 from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive
-from imgbuild.config.profile.extras import Cloud, DiskImage, File, Pxe, User
+from imgbuild.config.profile.extras import Cloud, DiskImage, File, User
 from imgbuild.config.profile.images import Preload
 from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
 from imgbuild.config.profile.logins import RepositoryLogin
+from imgbuild.config.profile.pxe import Pxe
 from imgbuild.config.profile.registries import Login, Mirror, Registry, Server
 from imgbuild.config.profile.site import Hosts, Proxy, Trust
 from imgbuild.config.profile.storage import Disk
@@ -215,7 +216,7 @@ class Profile(Model):
         Setting(
             "Booting over the network.",
             scope="cluster",
-            instead="set it in the profile: one boot menu serves all nodes",
+            instead="set it in the profile: one boot menu and one live root serve all nodes",
         ),
     ]
     images: Annotated[

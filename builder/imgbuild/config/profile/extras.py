@@ -11,7 +11,6 @@ from imgbuild.config.clouds import Provider
 from imgbuild.config.fields import (
     AbsolutePath,
     FileMode,
-    KernelArg,
     Model,
     PasswordHash,
     SshKey,
@@ -134,29 +133,6 @@ class Cloud(Model):
             "Address where you will publish `files.tar.gz`, for user-data that is too long for a cloud.",
             example="https://files.example.com/files.tar.gz",
         ),
-    ]
-
-
-def _base_url(value: str) -> str:
-    if ";" in value or "?" in value:
-        raise ValueError("an address to which file names can be added, without ; (it ends cloud-init's seedfrom) and ?")
-    return value if value.endswith("/") else value + "/"
-
-
-class Pxe(Model):
-    """``url``: where pxe/ is served from; null: ${cwduri} of iPXE."""
-
-    url: Annotated[
-        Annotated[Url, AfterValidator(_base_url)] | None,
-        Setting(
-            "Address that pxe/ is served from; a slash is appended if it is missing. `null`: relative to the "
-            "place of boot.ipxe.",
-            example="http://10.0.0.1:8080/pxe/",
-        ),
-    ]
-    console: Annotated[
-        list[KernelArg],
-        Setting("Consoles of the kernel when it is started over PXE.", example=["console=ttyS1,115200"]),
     ]
 
 

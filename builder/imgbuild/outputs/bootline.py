@@ -1,0 +1,97 @@
+"""The kernel's command line of each node that boots over the network, with placeholders for what a server knows.
+
+``{base}`` is the address of pxe/, ``{seeds}`` that of pxe-private/, both with a slash at the end; ``{bootif}`` is the
+card that the machine boots from, as pxelinux writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from imgbuild.config.cluster import Cluster, Node
+from imgbuild.facts import live
+from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.pxenet import data_source
+
+ANY = "any"
+"""The seed folder for a machine whose MAC no node has."""
+INSTALL_TARGET = "imgbuild-install.target"
+
+
+@dataclass(frozen=True)
+class BootLine:
+    """One node over the network. ``boot``: what its machine does; None without a live root.
+
+    ``folder`` is its seed's, below pxe-private/. ``diskless`` and ``install`` are whole command lines.
+    """
+
+    name: str
+    role: str
+    mac: str | None
+    macs: Sequence[str]
+    folder: str
+    boot: Literal["diskless", "install"] | None
+    machine_id: str | None
+    diskless: Sequence[str]
+    install: Sequence[str]
+
+    @property
+    def chosen(self) -> Sequence[str]:
+        """The command line for what the machine does."""
+        return self.install if self.boot == "install" else self.diskless
+
+
+def seed_folder(node: Node) -> str | None:
+    """The node's folder, as matchbox and iPXE's ``${mac:hexhyp}`` write it; None if it has no MAC."""
+    return f"mac-{node.boot_mac.replace(':', '-')}" if node.boot_mac else None
+
+
+def boot_line(resolved: Resolved, cluster: Cluster, node: Node, network: Sequence[str]) -> BootLine:
+    """How ``node`` boots. ``network``: its `network_arguments`; ``resolved``: the profile with its own settings."""
+    folder = seed_folder(node) or ANY
+    seed = f"{live.SEEDS}{folder}/"
+    source = f"ds={data_source(resolved)};s={seed}"
+    own = None if node.shared else live.machine_id(resolved, cluster.name, node.name)
+    if not live.live_image(resolved.profile):
+        known = dict.fromkeys([*resolved.kernel_arguments, *resolved.profile.pxe.console])
+        return _line(node, folder, None, None, [*known, source, *network], [])
+    early = [word for word in network if not word.startswith("network-config=")]
+    late = [word for word in network if word not in early]
+    root = live.arguments(resolved, early or live.DHCP)
+    machine = [f"systemd.machine_id={own}"] if own is not None else []
+    install = [
+        f"systemd.unit={INSTALL_TARGET}",
+        "cloud-init=disabled",
+        "imgbuild.install=auto",
+        f"imgbuild.base={live.BASE}",
+        f"imgbuild.seed={seed}",
+    ]
+    boot = resolved.profile.pxe.boot
+    return _line(node, folder, boot, own, [*root, *machine, source, *late], [*root, *install])
+
+
+def _line(
+    node: Node,
+    folder: str,
+    boot: Literal["diskless", "install"] | None,
+    machine_id: str | None,
+    diskless: Sequence[str],
+    install: Sequence[str],
+) -> BootLine:
+    return BootLine(
+        node.name, node.role, node.boot_mac, node.macs, folder, boot, machine_id, tuple(diskless), tuple(install)
+    )
+
+
+def filled(words: Sequence[str], base: str, seeds: str, bootif: str | None) -> list[str]:
+    """The words with their placeholders replaced; without ``bootif`` what needs it is left out."""
+    out = []
+    for word in words:
+        if live.BOOTIF in word and bootif is None:
+            continue
+        out.append(
+            word.replace(live.BASE, base).replace(live.SEEDS, seeds).replace(live.BOOTIF, bootif or "")
+        )  # fmt: skip
+    return out

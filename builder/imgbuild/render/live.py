@@ -1,0 +1,44 @@
+"""The files that only a live root has: not the disk image, and no seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imgbuild.facts.disks import folders_in_use
+from imgbuild.facts.live import MARK
+from imgbuild.facts.resolved import Resolved
+from imgbuild.render.node import LIBEXEC, SYSTEM
+from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.templates import render, static
+
+_LOGS = "/var/log/pods"
+"""Where the kubelet keeps what containers print."""
+
+
+def live_tree(resolved: Resolved) -> NodeTree:
+    """What is placed over the node's files in its live root."""
+    installer = _installer(resolved)
+    return NodeTree(tuple(_diskless(resolved)), enable=("imgbuild-diskless.service",)) + installer
+
+
+def _diskless(resolved: Resolved) -> Iterator[NodeFile]:
+    """A live root's own folders are in memory or on a snapshot, where containerd cannot mount a container's root."""
+    profile, target = resolved.profile, resolved.target
+    yield NodeFile(MARK, f"The live root of {target.name}.\n".encode())
+    folders = list(folders_in_use(profile))
+    if target.live.snapshot_mib is not None and profile.kubernetes.enabled:
+        folders.append(_LOGS)
+    conf = "etc/imgbuild/diskless.conf"
+    yield NodeFile(f"/{conf}", render("node", f"{conf}.j2", folders=folders, size=profile.pxe.memory_disk))
+    yield NodeFile(f"/{LIBEXEC}/diskless", static("node", f"{LIBEXEC}/diskless"), 0o755)
+    unit = f"{SYSTEM}/imgbuild-diskless.service"
+    yield NodeFile(f"/{unit}", static("node", unit))
+    if target.boot.menu == "bls":  # /boot is empty
+        drop_in = f"{SYSTEM}/imgbuild-boot-entries.service.d/live.conf"
+        yield NodeFile(f"/{drop_in}", static("node", drop_in))
+
+
+def _installer(resolved: Resolved) -> NodeTree:
+    """What installs the image to a disk when the live root is told to."""
+    del resolved
+    return NodeTree()
