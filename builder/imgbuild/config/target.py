@@ -16,6 +16,7 @@ from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Findings
 
 Firmware = Literal["bios", "efi"]
+Compression = Literal["zstd", "gzip"]
 
 
 class OsRelease(Model):
@@ -43,13 +44,15 @@ class TargetImage(Model):
     """How the disk image is made. ``base``: null for debootstrap.
 
     ``element``: imgbuild's base element without ``imgbuild-``; ``environment``: diskimage-builder's variables;
-    ``wants``: what the user of an exported build.sh must set, and why.
+    ``wants``: what the user of an exported build.sh must set, and why; ``install_compression``: what the data is packed
+    with that a machine installs from, and the live system can unpack.
     """
 
     base: CloudImage | None
     element: Literal["debian", "el"]
     environment: dict[str, str] = {}
     wants: dict[str, str] = {}
+    install_compression: Compression
 
 
 class VmwareGuest(Model):

@@ -75,6 +75,7 @@ def _files(resolved: Resolved) -> Iterator[NodeFile]:
     yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in _CHECKS)
     if has_disks(profile):
         yield _plain(f"{LIBEXEC}/disks", 0o755)
+        yield _plain(f"{LIBEXEC}/lib/block.sh")
         yield _plain(f"{LIBEXEC}/checks/25-disks.sh")
         yield _plain(f"{SYSTEM}/imgbuild-disks.service")
         if profile.kubernetes.enabled:

@@ -10,6 +10,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.render.disks import conf
@@ -93,11 +94,13 @@ class Done:
 class DiskNode:
     """A node with further disks."""
 
+    programs: ClassVar[tuple[str, ...]] = ("disks", "lib/path.sh", "lib/block.sh")
+
     def __init__(self, work: Path) -> None:
         self.work, self.upper = work, work / "upper"
         for name in ("upper", "disks"):
             (work / name).mkdir(parents=True)
-        for name in ("disks", "lib/path.sh"):
+        for name in self.programs:
             self.write(f"usr/libexec/imgbuild/{name}", (ROOT / "node/usr/libexec/imgbuild" / name).read_text(), 0o755)
         self.write("usr/local/sbin/udevadm", _UDEVADM, 0o755)
 

@@ -51,8 +51,8 @@ def core_image(root: Path, layout: DiskLayout) -> bytes:
     """The core image (BIOS: core.img, EFI: the program for the ESP), made by the target's own grub-mkimage."""
     boot = layout.boot
     modules = boot.module_dirs[layout.firmware]
-    _need(root, boot.mkimage, "grub-mkimage")
-    _need(root, f"{modules}/moddep.lst", f"GRUB's modules for {layout.firmware}")
+    need(root, boot.mkimage, "grub-mkimage")
+    need(root, f"{modules}/moddep.lst", f"GRUB's modules for {layout.firmware}")
     scratch = root / _SCRATCH
     scratch.mkdir()
     try:
@@ -161,7 +161,8 @@ def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
     return (*((2, int(p), "") if p.isdigit() else (-1 if p == "~" else 1, 0, p) for p in parts), (0, 0, ""))
 
 
-def _need(root: Path, path: str, what: str) -> None:
+def need(root: Path, path: str, what: str) -> None:
+    """Refuse a root without one of GRUB's files. Raises HostError."""
     if not (root / path.lstrip("/")).exists():
         raise HostError(
             f"the root file system lacks {what} ({path})",
