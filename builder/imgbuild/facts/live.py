@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from imgbuild.config.profile import Profile
-from imgbuild.config.target import LiveRoot
+from imgbuild.config.target import LiveRoot, Target
 from imgbuild.facts.resolved import Resolved
 
 ROOT = "root.squashfs"
@@ -45,12 +45,17 @@ def _with_own(resolved: Resolved, root: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*root, *resolved.kernel_arguments, *resolved.profile.pxe.console]))
 
 
+def stable_machine_id(target: Target) -> bool:
+    """Whether its systemd takes the machine id from the kernel's command line."""
+    return target.systemd >= _SYSTEMD_MACHINE_ID
+
+
 def machine_id(resolved: Resolved, cluster: str, node: str) -> str | None:
     """The id that a diskless node has at each boot: 32 hexadecimal digits; None if its systemd takes none.
 
     Derived, not the board's UUID: there are boards that all have the same one.
     """
-    if resolved.target.systemd < _SYSTEMD_MACHINE_ID:
+    if not stable_machine_id(resolved.target):
         return None
     return uuid.uuid5(_MACHINE_IDS, f"{cluster} {node}").hex
 

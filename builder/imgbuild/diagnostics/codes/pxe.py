@@ -99,7 +99,91 @@ CODES = (
         why="iPXE and the initramfs fetch over http; a file on this machine is not on the node.",
         fix="Use the address where pxe/ will be served.",
         bad="pxe: {url: 'file:///srv/pxe'}",
-        good="pxe: {url: 'http://10.0.0.1/pxe'}",
+        good="""
+            extends: debian12-efi
+            pxe: {url: 'http://10.0.0.1/pxe', live: true}
+        """,
+    ),
+    Code(
+        "IB850",
+        ERROR,
+        "A live root in stock mode",
+        why="A live root is made of the disk image's root file system, and stock mode builds none.",
+        fix="Use `mode: baked`, or `pxe.live: false`.",
+        bad="""
+            extends: debian12-efi
+            mode: stock
+            pxe: {live: true}
+        """,
+        good="""
+            extends: debian12-efi
+            pxe: {live: true}
+        """,
+    ),
+    Code(
+        "IB851",
+        WARNING,
+        "A diskless node whose root takes 512 MiB",
+        why=(
+            "dracut 033 of CentOS 7 writes to a snapshot of 512 MiB, whatever the memory; when it is full, every write to "
+            "the root file system fails. containerd, kubelet, etcd and the logs of pods are elsewhere."
+        ),
+        fix="Install to disk (`pxe.boot: install`), or keep what else writes to `/` and `/var/log` small.",
+        bad="""
+            extends: centos7-efi
+            pxe: {live: true}
+        """,
+        good="""
+            extends: centos8-efi
+            pxe: {live: true}
+        """,
+        also=("IB855",),
+    ),
+    Code(
+        "IB852",
+        WARNING,
+        "PXE files without a root file system",
+        why="Kernel and initramfs alone find none over the network, so no machine becomes a node.",
+        fix="Set `pxe.live: true`, and build the image.",
+        bad="""
+            extends: debian12-efi
+            pxe: {url: 'http://10.0.0.1/pxe'}
+        """,
+        good="""
+            extends: debian12-efi
+            pxe: {url: 'http://10.0.0.1/pxe', live: true}
+        """,
+    ),
+    Code(
+        "IB853",
+        ERROR,
+        "A live root over https, which this initramfs cannot fetch",
+        why="live-boot fetches with busybox, which checks no certificate; a server that asks for https gets no such request.",
+        fix="Use an http address.",
+        bad="""
+            extends: debian12-efi
+            pxe: {url: 'https://pxe.example.com/', live: true}
+        """,
+        good="""
+            extends: debian12-efi
+            pxe: {url: 'http://pxe.example.com/', live: true}
+        """,
+    ),
+    Code(
+        "IB855",
+        INFO,
+        "A diskless node with another machine id at each boot",
+        why="systemd before 229 takes no systemd.machine_id= from the kernel's command line. DHCP and logs see a new machine.",
+        fix="Nothing to do for Kubernetes; have the DHCP server go by the MAC.",
+        bad="""
+            extends: centos7-efi
+            pxe: {live: true}
+        """,
+        good="""
+            extends: centos8-efi
+            pxe: {live: true}
+        """,
+        also=("IB851",),
     ),
 )
 """The rows of this family."""

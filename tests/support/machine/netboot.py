@@ -1,0 +1,195 @@
+"""A network of a test's own, with dnsmasq and a web server in it, and machines that boot over it.
+
+Real: QEMU, its iPXE and OVMF's own network stack, dnsmasq. Everything is in a network namespace that ends with the
+test: a bridge, a tap for each card, no way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tests.support.deadline import Deadline
+
+SERVER = "10.77.0.1"
+FOREIGN = "10.77.0.3"
+"""The address of somebody else's DHCP server, where there is one."""
+TAPS = 4
+_NETWORK = f"""
+set -eu
+ip link set lo up
+ip link add br0 type bridge forward_delay 0
+ip addr add {SERVER}/24 dev br0
+ip addr add {FOREIGN}/24 dev br0
+ip addr add fd00::1/64 dev br0 nodad
+ip link set br0 up
+for n in $(seq 0 {TAPS - 1}); do
+    ip tuntap add "tap$n" mode tap
+    ip link set "tap$n" master br0 up
+done
+echo ready
+exec sleep infinity
+"""
+
+
+def missing() -> str:
+    """Why no machine can boot over a network here; empty if one can."""
+    for tool in ("qemu-system-x86_64", "dnsmasq", "ip", "unshare", "nsenter"):
+        if shutil.which(tool) is None:
+            return f"needs {tool}"
+    return "" if Path("/dev/net/tun").exists() and Path("/usr/lib/ipxe/snponly.efi").exists() else "needs tun and ipxe"
+
+
+@dataclass
+class Network:
+    """The namespace: ``holder`` is the process whose it is."""
+
+    holder: subprocess.Popen[bytes]
+    folder: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def inside(self, argv: Sequence[str | Path]) -> list[str]:
+        """The command in this network."""
+        return ["nsenter", "--net", f"--target={self.holder.pid}", "--", *map(str, argv)]
+
+    def start(self, name: str, argv: Sequence[str | Path]) -> Path:
+        """Start a server; its output is in the file that this gives."""
+        log = self.folder / f"{name}.log"
+        with log.open("wb") as out:
+            self.started.append(
+                subprocess.Popen(self.inside(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            )
+        return log
+
+    def dnsmasq(self, name: str, config: str) -> Path:
+        """Start dnsmasq with this configuration, which is one of those in pxe/dhcp."""
+        path = self.folder / f"{name}.conf"
+        path.write_text(config)
+        argv: list[str | Path] = [
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--log-facility=-",
+            "--log-dhcp",
+            f"--conf-file={path}",
+        ]
+        argv += ["--interface=br0", "--bind-interfaces", "--user=root", f"--pid-file={self.folder}/{name}.pid"]
+        return self.start(name, [*argv, f"--dhcp-leasefile={self.folder}/{name}.leases"])
+
+    def serve(self, folder: Path) -> Path:
+        """Serve a folder on port 80; gives the log of requests."""
+        argv: list[str | Path] = [
+            sys.executable,
+            "-u",
+            "-m",
+            "http.server",
+            "--bind",
+            SERVER,
+            "--directory",
+            folder,
+            "80",
+        ]
+        return self.start("http", argv)
+
+
+@contextmanager
+def network(folder: Path) -> Iterator[Network]:
+    """A network whose servers end with the block."""
+    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", _NETWORK], stdout=subprocess.PIPE)
+    made = Network(holder, folder)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"ready\n", "no network namespace"
+        yield made
+    finally:
+        for process in [*made.started, holder]:
+            process.kill()
+            process.wait()
+
+
+Way = Literal["rom", "firmware", "http"]
+"""How a machine starts: QEMU's iPXE in the card's ROM, the firmware's own PXE, its own HTTP boot."""
+
+
+@dataclass(frozen=True)
+class NetMachine:
+    """A machine without a disk. ``macs``: its cards; it boots from the one numbered ``card``."""
+
+    firmware: Literal["bios", "efi"]
+    macs: Sequence[str]
+    way: Way = "rom"
+    card: int = 0
+    memory_mib: int = 2048
+    more: Sequence[str] = ()
+    code: Path = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+    variables: Path = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+
+    def command(self, folder: Path) -> list[str]:
+        """QEMU's command line; the report of the guest goes into ``folder``/report.jsonl."""
+        argv = [
+            "qemu-system-x86_64",
+            "-nodefaults",
+            "-no-user-config",
+            "-machine",
+            "q35,graphics=off",
+            "-cpu",
+            "qemu64",
+        ]
+        argv += ["-accel", "tcg,thread=single,tb-size=512", "-smp", "2", "-m", str(self.memory_mib), "-no-reboot"]
+        argv += ["-display", "none", "-serial", "stdio", "-device", "virtio-serial-pci"]
+        argv += ["-chardev", f"file,id=report,path={folder}/report.jsonl"]
+        argv += ["-device", "virtserialport,chardev=report,name=org.imgbuild.report.0"]
+        argv += ["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]
+        if self.firmware == "efi":
+            variables = folder / "vars.fd"
+            shutil.copy(self.variables, variables)
+            argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={self.code}"]
+            argv += ["-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+        if self.way == "http":
+            for name in ("IPv4PXESupport", "IPv6PXESupport"):
+                argv += ["-fw_cfg", f"name=opt/org.tianocore/{name},string=n"]
+        rom = "" if self.way == "rom" else ",romfile="
+        for number, mac in enumerate(self.macs):
+            first = ",bootindex=0" if number == self.card else ""
+            argv += ["-netdev", f"tap,id=n{number},ifname=tap{number},script=no,downscript=no"]
+            argv += ["-device", f"virtio-net-pci,netdev=n{number},mac={mac}{first}{rom}"]
+        return [*argv, *self.more]
+
+
+@dataclass
+class Console:
+    """What a machine has printed so far."""
+
+    path: Path
+
+    @property
+    def text(self) -> str:
+        return self.path.read_bytes().decode(errors="replace") if self.path.exists() else ""
+
+
+def boot(net: Network, machine: NetMachine, folder: Path, until: Sequence[str], seconds: float) -> str:
+    """Run the machine until its console has each of ``until``, or it ends, or the limit; gives the console."""
+    folder.mkdir(parents=True, exist_ok=True)
+    console = Console(folder / "console.log")
+    with console.path.open("wb") as out:
+        run = subprocess.Popen(
+            net.inside(machine.command(folder)), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+        )
+    deadline = Deadline(seconds)
+    try:
+        while run.poll() is None and not deadline.passed():
+            if all(text in console.text for text in until):
+                break
+            time.sleep(0.5)
+    finally:
+        run.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(30)
+    return console.text
