@@ -14,6 +14,7 @@ from typing import Annotated
 
 import pytest
 
+from imgbuild.bundle.profile import carried
 from imgbuild.checks import check
 from imgbuild.cli.token import renew
 from imgbuild.config import renamed
@@ -278,6 +279,20 @@ def _mirror_login(bad: str, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Se
     return found[0], found[1]
 
 
+def _carried_secret(folder: Path, _: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    """A bundle of a profile with a file for few, whose content is in the profile, and in a file of its own."""
+    found = []
+    (folder / "k.txt").write_text("secret")
+    for form in ("content: secret", "source: k.txt"):
+        (folder / "node.yaml").write_text(
+            f"extends: centos7-efi\nfiles: [{{path: /etc/k, mode: '0600', {form}}}]\n"
+        )  # fmt: skip
+        findings = Findings()
+        carried("node.yaml", (), (), None, None, findings)
+        found.append(findings.items)
+    return found[0], found[1]
+
+
 SETUPS: dict[str, SetUp] = {
     "IB110": _damaged_target,
     "IB114": _beside,
@@ -296,6 +311,7 @@ SETUPS: dict[str, SetUp] = {
     "IB813": partial(_locked, _same, f"helm: {{sha256: {'a' * 64}}}\n"),
     "IB814": partial(_locked, lambda text: text.replace("      helm:", "      tool:"), ""),
     "IB815": partial(_locked, _same, "cilium: {enabled: false}\nkubernetes: {kube_proxy: true}\n"),
+    "IB823": _carried_secret,
     "IB837": partial(_preloaded, "manifest unknown"),
     "IB838": partial(_preloaded, "connection refused"),
     "IB839": partial(_preloaded, {"manifests": [_ARM]}),

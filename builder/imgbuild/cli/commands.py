@@ -25,6 +25,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of a profile, of a cluster file or of a lock, for editors.",
     "lock": "Pin everything that a profile needs from outside, in imgbuild.lock beside it.",
     "fetch": "Fetch the files that a profile pins by checksum, and its container images, into the store.",
+    "bundle": "Write, verify, unpack or push one file with everything that a profile needs.",
     "cache": "List, verify or prune what imgbuild keeps on this disk.",
     "images": "List the container images that the nodes pull, and where they are pulled from.",
     "plan": "Show what a build would fetch, build and take from the cache, and how long the last one took.",
@@ -34,7 +35,7 @@ COMMANDS = {
     "doctor": "Report what this host lacks for building and booting images.",
 }
 """Name -> the first sentence of its help, which the list of commands shows without importing them."""
-LATER = ("bundle", "serve")
+LATER = ("serve",)
 
 
 def load_command(name: str) -> click.Command:

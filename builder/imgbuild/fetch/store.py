@@ -29,6 +29,7 @@ from pathlib import Path
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.carried import Carried, take
 from imgbuild.fetch.checksum import sync
 from imgbuild.fetch.download import download
 from imgbuild.fetch.failure import FetchError
@@ -62,21 +63,18 @@ class Blob:
 class Store:
     """The store in ``folder``, which is created when something is written.
 
-    ``shared``: where other machines have theirs; it is asked before any address, and gets what is new. ``owners``:
-    users beside root and this process' own whose files are trusted once they were verified. ``offline``:
-    nothing is fetched.
+    ``shared``: where other machines have theirs; it is asked before any address, and gets what is new. ``carried``: a
+    bundle; what it has counts as here, and is copied when it is first used. ``owners``: users beside root and this
+    process' own whose files are trusted once they were verified. ``offline``: nothing is fetched.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        owners: Collection[int] = (),
-        *,
-        offline: bool = False,
-        shared: Repository | None = None,
-    ) -> None:
+        self, folder: Path, owners: Collection[int] = (), *, offline: bool = False, shared: Repository | None = None,
+        carried: Carried | None = None,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self.shared = shared
+        self._carried = carried
         self.offline = offline
         self._blobs = folder / "blobs/sha256"
         self._records = Records(folder / "verified")
@@ -97,7 +95,26 @@ class Store:
         if wrong:
             place = self._move_aside(artifact.sha256)
             steps.note(f"{artifact.name} in the store {wrong}: {place}")
-        return wrong == ""
+        return wrong == "" or self._unpacked(artifact, steps)
+
+    def _unpacked(self, artifact: Artifact, steps: Steps) -> bool:
+        """Copy it from the bundle, if it is there; whether it was.
+
+        Raises:
+            HostError: it is damaged there, or the store cannot be written.
+        """
+        if self._carried is None or not self._carried.has_blob(artifact.sha256):
+            return False
+        self._make()
+        part, place = self._parts / artifact.sha256, self.path(artifact.sha256)
+        with alone(part.with_suffix(".lock"), lambda: None):
+            if self._wrong(artifact, verify=False) != "":
+                try:
+                    take(self._carried, artifact.sha256, part.with_suffix(".part"), place)
+                except OSError as error:
+                    raise self._unwritten(error) from error
+                self._records.write(artifact, place.stat())
+        return True
 
     @contextmanager
     def held(self, artifact: Artifact, steps: Steps) -> Iterator[Path]:
@@ -107,6 +124,8 @@ class Store:
             FetchError: it is not there.
         """
         try:
+            if self._carried is not None:
+                self.has(artifact, steps)
             with in_use(self.path(artifact.sha256)):
                 if self.has(artifact, steps):
                     yield self.path(artifact.sha256)
@@ -344,12 +363,17 @@ class Store:
                 with suppress(FileExistsError), (self.folder / name).open("x") as out:
                     out.write(text)
         except OSError as error:
-            raise FetchError(
-                f"the store {self.folder} cannot be written: {error.strerror or error}",
-                "what is in it can be used; to fetch more, name a folder of your own: --store DIR",
-            ) from error
+            raise self._unwritten(error) from error
         sync(self.folder)
         self.__dict__.pop("private", None)  # asked before the folders were there
+
+    def _unwritten(self, error: OSError) -> FetchError:
+        return FetchError(
+            f"the store {self.folder} cannot be written: {error.strerror or error}",
+            "what is in it can be used; to fetch more, name a folder of your own: --store DIR"
+            if self._carried is None
+            else "free some space, or set IMGBUILD_CACHE to a folder of your own on a larger disk",
+        )
 
 
 def not_there(artifacts: Sequence[Artifact], folder: Path) -> FetchError:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from imgbuild.bundle.read import open_bundle
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.diagnostics.findings import few
 from imgbuild.diagnostics.progress import Steps
@@ -77,12 +78,16 @@ def open_cache(folder: Path) -> Path:
 def open_store(cache_dir: Path, place: str | None = None, *, offline: bool = False) -> Store:
     """The store of fetched files: ``place``, else IMGBUILD_STORE, else store/ in the cache folder.
 
-    A place in a registry (oci://) is the shared store of the one in the cache folder.
+    A place in a registry (oci://) is the shared store of the one in the cache folder, and what a bundle has gets there
+    when it is used.
 
     Raises:
         UsageError: it is not a valid address, or one of a registry without a network.
+        HostError: it is a file, and not a whole bundle.
     """
     where = place or os.environ.get("IMGBUILD_STORE")
+    if where is not None and Path(where).is_file():
+        return Store(open_cache(cache_dir) / "store", own_users(), offline=offline, carried=open_bundle(Path(where)))
     if where is not None and where.startswith(SCHEMES):
         shared = repository(where)
         if offline:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,44 @@ def open_signer(key: Path) -> Signer:
     signer = Signer(key)
     signer.sign(b"")
     return signer
+
+
+def verified_by(content: bytes, signature: bytes, signers: Path) -> str:
+    """Who signed ``content``, as the file of allowed signers (ssh-keygen(1), ALLOWED SIGNERS) names them.
+
+    Raises:
+        UsageError: there is no such file of signers.
+        HostError: the signature is not by one of them, or not of this content; or ssh-keygen is missing.
+    """
+    if not signers.is_file():
+        raise UsageError(
+            f"there is no file {signers}", 'write one line for each signer: NAME namespaces="imgbuild" PUBLIC-KEY'
+        )
+    with tempfile.TemporaryDirectory(prefix="imgbuild-signature-") as folder:
+        file = Path(folder) / "signature"
+        file.write_bytes(signature)
+        where = ["-s", str(file), "-f", str(signers)]
+        names = _ssh_keygen(["-Y", "find-principals", *where], b"")
+        for name in names.stdout.decode(errors="replace").splitlines():
+            if _ssh_keygen(["-Y", "verify", "-n", NAMESPACE, "-I", name, *where], content).returncode == 0:
+                return name
+    if names.returncode:
+        raise HostError(f"the signature is not by a signer in {signers}", "ask whoever made it for the public key")
+    raise HostError(
+        "the signature does not match: what it is for was changed, or it was made for something else than imgbuild",
+        "copy it again from where it was made",
+    )
+
+
+def _ssh_keygen(words: Sequence[str], content: bytes) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            ["ssh-keygen", *words], input=content, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
+    except FileNotFoundError as error:
+        raise HostError(
+            "cannot verify the signature: ssh-keygen is not installed", "install the Debian package openssh-client"
+        ) from error
 
 
 def read_sums(folder: Path) -> dict[str, str]:

@@ -75,11 +75,14 @@ class Input:
     cluster_layered: Layered | None = None
     """Where each value of the cluster file came from."""
 
-    @cached_property
+    @property
     def preload(self) -> list[Image]:
         """The container images that the disk image has: those of every node, by their digests in imgbuild.lock."""
-        if not self.resolved.profile.images.preload:
-            return []
+        return self.images if self.resolved.profile.images.preload else []
+
+    @cached_property
+    def images(self) -> list[Image]:
+        """The container images that the nodes pull, by their digests in imgbuild.lock."""
         every = (self.resolved, *(own.resolved for own in self.own))
         pins = self.pinned.section.images if self.pinned is not None else {}
         found: dict[str, Image] = {}

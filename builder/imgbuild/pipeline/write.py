@@ -6,7 +6,7 @@ What needs no root is on disk before the image build starts. Only a build import
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from imgbuild.diagnostics.errors import HostError, InvalidInput
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.diagnostics.timed import Timed
+from imgbuild.facts.images import Image
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.images import Found
 from imgbuild.fetch.registry import Trouble
@@ -108,15 +109,18 @@ def write(
 _CODES: Mapping[Trouble, str] = {"missing": "IB837", "silent": "IB838", "another": "IB839"}
 
 
-def images_found(ready: Input, store: Store, steps: Steps) -> list[Found]:
+def images_found(ready: Input, store: Store, steps: Steps, images: Sequence[Image] | None = None) -> list[Found]:
     """The container images of the disk image, in the store or in their registries. All that is missing is reported.
+
+    ``images``: others than those.
 
     Raises:
         InvalidInput: an image cannot be had.
     """
-    if not ready.preload:
+    wanted = ready.preload if images is None else images
+    if not wanted:
         return []
-    found, missing = look_up(ready.resolved.profile, ready.preload, store, steps)
+    found, missing = look_up(ready.resolved.profile, wanted, store, steps)
     findings = Findings()
     for image, why in ((each.image, each.why) for each in missing):
         layered = ready.cluster_layered if image.in_cluster_file else ready.resolved.layered

@@ -41,6 +41,8 @@ RUNS: dict[str, tuple[Sequence[str], int]] = {
     "lock, no such profile": (("lock", "-p", "nowhere.yaml"), 1),
     "fetch": (("fetch", "-p", "debian12-efi", "-l", "distro-containerd", "-l", "container-host", "--set", FILE), 0),
     "fetch, not there": (("fetch", "-p", "debian12-efi", "--offline", "--store", "other"), 3),
+    "bundle, no lock": (("bundle", "-p", "debian12-efi", "-o", "b"), 2),
+    "bundle, nothing there": (("bundle", "verify", "b", "--unsigned"), 2),
     "cache": (("cache", "list"), 0),
     "cache, verify": (("cache", "verify"), 0),
     "cache, prune": (("cache", "prune", "--older-than", "1d"), 0),

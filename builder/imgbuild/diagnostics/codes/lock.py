@@ -69,5 +69,14 @@ CODES = (
         bad="mirrors: {'https://quay.io/': ['https://mirror.example.com/quay/']}",
         good="mirrors: {'https://get.helm.sh/': ['https://mirror.example.com/helm/']}",
     ),
+    Code(
+        "IB823",
+        ERROR,
+        "A secret that a bundle would carry",
+        why="`imgbuild bundle` carries the profile, but no secrets: a file that not everybody may read on the node is "
+        "one, and its content is in the profile itself.",
+        fix="Put the content into a file of its own, and name it with `source`: it is left out, and listed.",
+        setup="A file in `files` has `mode: '0600'` and `content`, and `imgbuild bundle` was run.",
+    ),
 )
 """The rows of this family."""

@@ -1,0 +1,37 @@
+"""Files that a store takes from one file beside it, instead of from the network: a bundle (imgbuild.bundle)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from imgbuild.fetch.checksum import sync
+
+
+class Carried(Protocol):
+    """What has content by its sha256."""
+
+    def has_blob(self, sha256: str) -> bool:
+        """Whether it has a file with that checksum."""
+
+    def copy_blob(self, sha256: str, out: BinaryIO) -> None:
+        """Copy it; raises HostError if what is there has another checksum."""
+
+
+def take(carried: Carried, sha256: str, part: Path, place: Path) -> None:
+    """Copy a file to ``place``, where it appears with the right content or not at all; ``part`` is beside it.
+
+    Raises:
+        HostError: it is damaged there.
+        OSError: it cannot be written here.
+    """
+    part.unlink(missing_ok=True)
+    try:
+        with part.open("xb") as out:
+            carried.copy_blob(sha256, out)
+        part.chmod(0o644)
+        sync(part)
+        part.replace(place)
+        sync(place.parent)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,225 @@
+"""`imgbuild bundle`: written, verified, unpacked, and used as the store of a build without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from imgbuild import __version__
+from imgbuild.bundle.read import open_bundle
+from imgbuild.cli.main import main
+from imgbuild.facts.images import Image
+from imgbuild.fetch.images import Blob, Found
+from imgbuild.fetch.store import Store
+from imgbuild.pipeline import Input
+from tests.support.checking import ADMIN
+from tests.support.events import of_kind, result_of
+from tests.support.locks import whole_lock
+from tests.support.publishers import sha256
+
+ARCHIVE = b"an archive of images"
+LAYERS = ("distro-containerd", "container-host")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile whose only file is one of this host, its lock, and a key; no registry is asked for images."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("IMGBUILD_STORE", raising=False)
+    Path("tools.tar").write_bytes(ARCHIVE)
+    archive = {"name": "tools", "urls": [f"file://{tmp_path}/tools.tar"], "sha256": sha256(ARCHIVE)}
+    Path("node.yaml").write_text(
+        json.dumps({"extends": ["debian12-efi", *LAYERS], "containerd": {"images": [archive]}})
+    )
+    Path("imgbuild.lock").write_text(whole_lock("node.yaml", (ADMIN,)))
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", "key"], check=True)
+    public = Path("key.pub").read_text().strip()
+    Path("signers").write_text(f'builds@example.com namespaces="imgbuild" {public}\n')
+
+    def found(ready: Input, store: Store, steps: object, images: Sequence[Image]) -> list[Found]:
+        made = []
+        for image in images:
+            manifest, layer = f"manifest of {image.name}".encode(), b"one layer that all images have"
+            for content in (manifest, layer):
+                store.path(sha256(content)).write_bytes(content)
+            root = Blob("application/vnd.oci.image.manifest.v1+json", f"sha256:{sha256(manifest)}", len(manifest))
+            blob = Blob("application/vnd.oci.image.layer.v1.tar", f"sha256:{sha256(layer)}", len(layer))
+            made.append(Found(image, None, root, root, {root.digest: manifest}, [blob]))  # type: ignore[arg-type]
+        return made
+
+    monkeypatch.setattr("imgbuild.pipeline.bundle.images_found", found)
+
+
+def run(*words: str, code: int = 0) -> Result:
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == code, done.output
+    return done
+
+
+def make(*words: str, code: int = 0, file: str = "node.bundle") -> Result:
+    return run("bundle", "-p", "node.yaml", "--set", ADMIN, "-o", file, *words, code=code)
+
+
+SIGNERS = ("--allowed-signers", "signers")
+
+
+def test_the_whole_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = make("--no-wheels", "--sign-key", "key")
+    assert "node.bundle: " in done.stdout and "1 file, " in done.stdout and "not signed" not in done.stderr
+    done = run("bundle", "verify", "node.bundle", *SIGNERS)
+    assert "every file matches its checksum; signed by builds@example.com" in done.stdout
+    run("bundle", "unpack", "node.bundle", "there", *SIGNERS)
+    assert {path.name for path in Path("there/profile").iterdir()} == {"node.yaml", "imgbuild.lock"}
+    # On another machine: nothing in the cache, and no file at the address that the profile has.
+    Path("tools.tar").unlink()
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "other"))
+    monkeypatch.chdir("there/profile")
+    options = open_bundle(tmp_path / "node.bundle").contents.options
+    bundle = str(tmp_path / "node.bundle")
+    done = run("fetch", *options, "--offline", "--store", bundle)
+    assert "kept" in done.stdout or sha256(ARCHIVE) in done.stdout
+    assert (tmp_path / "other/store/blobs/sha256" / sha256(ARCHIVE)).read_bytes() == ARCHIVE
+    assert not list((tmp_path / "other/store/parts").iterdir())
+
+
+def test_it_is_the_same_again_and_whatever_else_the_lock_has() -> None:
+    make("--no-wheels", "--sign-key", "key")
+    before = Path("node.bundle").read_bytes()
+    text = Path("imgbuild.lock").read_text()
+    Path("imgbuild.lock").write_text(f"{text}  other:\n    files: {{}}\n    images: {{}}\n")
+    make("--no-wheels", "--sign-key", "key")
+    assert Path("node.bundle").read_bytes() == before
+
+
+def test_a_damaged_bundle_is_not_used_as_a_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make("--no-wheels")
+    member = open_bundle(Path("node.bundle")).members[f"blobs/sha256/{sha256(ARCHIVE)}"]
+    with Path("node.bundle").open("r+b") as stream:
+        stream.seek(member.start)
+        stream.write(b"A")
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "other"))
+    done = run("fetch", "-p", "node.yaml", "--set", ADMIN, "--offline", "--store", "node.bundle", code=3)
+    assert f"it has the sha256 {sha256(b'A' + ARCHIVE[1:])}" in done.stderr
+    assert not list((tmp_path / "other/store/blobs/sha256").iterdir())
+    done = run("bundle", "verify", "node.bundle", "--unsigned", code=3)
+    assert "must not be used" in done.stderr
+
+
+def test_a_store_that_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make("--no-wheels")
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "other"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("imgbuild.fetch.store.take", full)
+    done = run("fetch", "-p", "node.yaml", "--set", ADMIN, "--offline", "--store", "node.bundle", code=3)
+    assert "No space left on device" in done.stderr and "IMGBUILD_CACHE" in done.stderr
+
+
+def test_unsigned_has_to_be_said() -> None:
+    make("--no-wheels")
+    for action in (("verify", "node.bundle"), ("unpack", "node.bundle", "new")):
+        done = run("bundle", *action, code=2)
+        assert "--allowed-signers FILE; or pass --unsigned" in done.stderr
+        done = run("bundle", *action, *SIGNERS, code=3)
+        assert "it is not signed" in done.stderr and not Path("new").exists()
+    assert "it is not signed" in run("bundle", "verify", "node.bundle", "--unsigned").stdout
+    assert "profile/node.yaml" not in run("bundle", "unpack", "node.bundle", "new", "--unsigned").stdout
+
+
+def test_without_a_lock() -> None:
+    Path("imgbuild.lock").unlink()
+    done = make("--no-wheels", code=2)
+    assert "run imgbuild lock --profile node.yaml" in done.stderr and not Path("node.bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-p", "node.yaml"), "-o FILE"),
+        (("make", "x", "-p", "node.yaml", "-o", "b"), "-o FILE"),
+        (("verify",), "imgbuild bundle verify FILE"),
+        (("verify", "b", "--store", "s", "--unsigned"), "--store is not an option of imgbuild bundle verify"),
+        (("unpack", "b"), "imgbuild bundle unpack FILE FOLDER"),
+        (("-p", "node.yaml", "-o", "b", "--unsigned"), "--unsigned is not an option"),
+        (("-p", "node.yaml", "-o", "b", "--wheels", "w", "--no-wheels"), "cannot be used together"),
+        (("-p", "node.yaml", "-o", "b", "--no-lock"), "No such option"),
+        (("verify", "nowhere", "--unsigned"), "there is no file nowhere"),
+        (("verify", "node.yaml", "--unsigned", "--set", "x=1"), "--set is not an option"),
+    ],
+)
+def test_wrong_usage(words: Sequence[str], said: str) -> None:
+    done = run("bundle", *words, code=2)
+    assert said in done.output
+
+
+def test_something_else_is_not_overwritten_nor_read() -> None:
+    assert "is not a bundle" in make("--no-wheels", file="node.yaml", code=3).stderr
+    assert "is not a bundle" in run("bundle", "verify", "node.yaml", "--unsigned", code=3).stderr
+    assert "is not a bundle" in run("plan", "-p", "node.yaml", "--set", ADMIN, "--store", "tools.tar", code=3).stderr
+    os.mkfifo("pipe")
+    assert "is not a regular file" in run("bundle", "verify", "pipe", "--unsigned", code=3).stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_read_only() -> None:
+    Path("fixed").mkdir(mode=0o555)
+    assert "cannot be written" in make("--no-wheels", file="fixed/b", code=3).stderr
+
+
+def test_a_folder_that_exists_is_not_unpacked_into() -> None:
+    make("--no-wheels")
+    Path("new").mkdir()
+    assert "is there already" in run("bundle", "unpack", "node.bundle", "new", "--unsigned", code=2).stderr
+    assert not list(Path("new").iterdir())
+
+
+def test_the_json_form() -> None:
+    Path("key.txt").write_text("secret")
+    data = json.loads(Path("node.yaml").read_text())
+    data["files"] = [{"path": "/etc/k", "mode": "0600", "source": "key.txt"}]
+    Path("node.yaml").write_text(json.dumps(data))
+    done = make("--no-wheels", "--format", "json")
+    (left,) = of_kind("left_out", done.stdout)
+    assert left["where"] == "node.yaml:1" and "key.txt" in left["what"]
+    result = result_of(done.stdout)
+    assert result["bytes"] == Path("node.bundle").stat().st_size and result["file"] == "node.bundle"
+    done = run("bundle", "verify", "node.bundle", "--unsigned", "--format", "json")
+    result = result_of(done.stdout)
+    assert (result["profile"], result["signed"], result["signed_by"]) == ("node", False, None)
+    assert result["options"][:2] == ["--profile", "node.yaml"]
+
+
+def test_wheels_of_a_folder() -> None:
+    Path("wheels").mkdir()
+    done = make("--wheels", "wheels", code=2)
+    assert f"no wheel of imgbuild {__version__}" in done.stderr
+    for name in (f"imgbuild-{__version__}-py3-none-any.whl", "click-8-py3-none-any.whl"):
+        Path("wheels", name).write_text(name)
+    make("--wheels", "wheels")
+    run("bundle", "unpack", "node.bundle", "new", "--unsigned")
+    assert {path.name for path in Path("new/wheels").iterdir()} == {path.name for path in Path("wheels").iterdir()}
+
+
+def test_pip_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    done = make(code=3)
+    assert "pip did not collect the wheels" in done.stderr and "--no-wheels" in done.stderr
+    assert not Path("node.bundle").exists()
+
+
+def test_a_python_without_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'python: No module named pip' >&2\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert "has no pip" in make(code=3).stderr
