@@ -20,6 +20,7 @@ from imgbuild.checks import (
     groups,
     hosts,
     images,
+    installing,
     kernel,
     kubeadm,
     kubelet,
@@ -49,7 +50,7 @@ from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
     kubernetes, kernel, containerd, registries, runtimes, cilium, images, preload, mirrors, network, users_files, disks,
-    repositories, repository_logins, addresses, site, clock, kubelet, kubeadm, addons,
+    repositories, repository_logins, addresses, site, clock, kubelet, kubeadm, addons, installing,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, groups, cards, roles)

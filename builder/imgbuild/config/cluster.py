@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from imgbuild.config.cluster_fields import Endpoint, InterfaceName, LabelName, LabelValue, Mac, PinnedImage
+from imgbuild.config.cluster_fields import Endpoint, InstallDisk, InterfaceName, LabelName, LabelValue, Mac, PinnedImage
 from imgbuild.config.fields import Address, DnsName, HostName, Model, duration
 from imgbuild.config.node_network import MAC, Interface, NodeNetwork
 from imgbuild.config.profile import Profile
@@ -45,6 +45,22 @@ class Node(Model):
             "MAC of the card that the machine boots from over the network. `null`: its first interface's.", example=MAC
         ),
     ] = None
+    install_disk: Annotated[
+        InstallDisk,
+        Setting(
+            "Disk that the image is [installed on](../how-to/install.md), over the network or from a medium. `auto`: "
+            "the smallest blank one that holds the image; else the path of a disk, such as a link in /dev/disk/by-id, "
+            "or `serial:` and its serial number.",
+            example="serial:S676NX0R123456",
+        ),
+    ] = "auto"
+    install_wipe: Annotated[
+        bool,
+        Setting(
+            "Whether the disk that `install_disk` names may have data when it is installed: the data is lost. Set it "
+            "for one build, and remove it: each later network boot that installs would erase the node again."
+        ),
+    ] = False
     network: Annotated[NodeNetwork | None, Setting("Static network of the node. `null`: the node uses DHCP.")] = None
     labels: Annotated[
         dict[LabelName, LabelValue],

@@ -88,6 +88,14 @@ def _node_ip(value: str) -> str:
 
 NodeIp = Annotated[str, AfterValidator(_node_ip), Words("interface name or IP address")]
 InterfaceAddress = Annotated[str, AfterValidator(_interface_address), Words("address with prefix length")]
+InstallDisk = Annotated[
+    str,
+    pattern(
+        r"auto|/dev(/[A-Za-z0-9#+.:=@_,-]*[A-Za-z0-9#+:=@_,-])+|serial:[A-Za-z0-9][A-Za-z0-9+.:=@_,-]{0,127}",
+        "write auto, the path of a disk such as /dev/disk/by-id/NAME, or serial: and its serial number",
+    ),
+    Words("auto, path of a disk or serial number"),
+]
 Mtu = Annotated[int, Field(ge=576, le=9216)]
 Endpoint = Annotated[str, AfterValidator(_endpoint), Words("host:port")]
 

@@ -44,15 +44,13 @@ class TargetImage(Model):
     """How the disk image is made. ``base``: null for debootstrap.
 
     ``element``: imgbuild's base element without ``imgbuild-``; ``environment``: diskimage-builder's variables;
-    ``wants``: what the user of an exported build.sh must set, and why; ``install_compression``: what the data is packed
-    with that a machine installs from, and the live system can unpack.
+    ``wants``: what the user of an exported build.sh must set, and why.
     """
 
     base: CloudImage | None
     element: Literal["debian", "el"]
     environment: dict[str, str] = {}
     wants: dict[str, str] = {}
-    install_compression: Compression
 
 
 class VmwareGuest(Model):
@@ -180,7 +178,8 @@ class LiveRoot(Model):
     must have built in or as a module. ``modules`` and ``files``: what the initramfs must have; a module may be built
     in, a file's name may be a pattern. ``arguments``: the kernel's, with {base} for the address of pxe/; ``medium``:
     the same for a CD or a USB disk, with {label} for its name. ``snapshot_mib``: how much can be written to / where
-    that is a snapshot of a fixed size (MiB); null where it is memory.
+    that is a snapshot of a fixed size (MiB); null where it is memory. ``installer``: packages that stay in the root,
+    for writing the image to a disk; ``install_compression``: what the disk's data is packed with, which they unpack.
     """
 
     packages: list[str]
@@ -194,6 +193,8 @@ class LiveRoot(Model):
     arguments: list[str]
     medium: list[str]
     snapshot_mib: int | None
+    installer: list[str]
+    install_compression: Compression
 
 
 class Mirrors(Model):

@@ -110,8 +110,8 @@ def assemble(
                 with steps.step("Make the live root"):
                     initrd = (live.folder / INITRD).read_bytes()
                     prove_initrd(initrd, root, proof.kernel, live.facts, drivers or boot_drivers())
+                    write_disk_files(disk, root, layout, live.folder, live.facts.install_compression)
                     write_root(root, live, layout, proof.kernel, folder, epoch)
-                    write_disk_files(disk, layout, live.folder)
                 steps.note(f"{ROOT} has {(live.folder / ROOT).stat().st_size >> 20} MiB")
             shutil.rmtree(root, ignore_errors=True)
             with steps.step(f"Write it as {', '.join(files.formats)}"):

@@ -36,11 +36,19 @@ class BootLine:
     machine_id: str | None
     diskless: Sequence[str]
     install: Sequence[str]
+    keep: Sequence[str]
+    """Its further disks that have a name of their own: the installer does not choose one of them by itself."""
 
     @property
     def chosen(self) -> Sequence[str]:
         """The command line for what the machine does."""
         return self.install if self.boot == "install" else self.diskless
+
+    def install_file(self) -> bytes:
+        """What the installer must know of its node, beside the seed: one value per line."""
+        rows = [("node", self.name), ("boot", self.boot or "")]
+        rows += [*(("mac", mac) for mac in self.macs), *(("keep", disk) for disk in self.keep)]
+        return "".join(f"{key}={value}\n" for key, value in rows).encode()
 
 
 def seed_folder(node: Node) -> str | None:
@@ -56,7 +64,7 @@ def boot_line(resolved: Resolved, cluster: Cluster, node: Node, network: Sequenc
     own = None if node.shared else live.machine_id(resolved, cluster.name, node.name)
     if not live.live_image(resolved.profile):
         known = dict.fromkeys([*resolved.kernel_arguments, *resolved.profile.pxe.console])
-        return _line(node, folder, None, None, [*known, source, *network], [])
+        return _line(resolved, node, folder, None, None, [*known, source, *network], [])
     early = [word for word in network if not word.startswith("network-config=")]
     late = [word for word in network if word not in early]
     root = live.arguments(resolved, early or live.DHCP)
@@ -64,15 +72,17 @@ def boot_line(resolved: Resolved, cluster: Cluster, node: Node, network: Sequenc
     install = [
         f"systemd.unit={INSTALL_TARGET}",
         "cloud-init=disabled",
-        "imgbuild.install=auto",
+        f"imgbuild.install={node.install_disk}",
         f"imgbuild.base={live.BASE}",
         f"imgbuild.seed={seed}",
+        *(["imgbuild.wipe"] if node.install_wipe else []),
     ]
     boot = resolved.profile.pxe.boot
-    return _line(node, folder, boot, own, [*root, *machine, source, *late], [*root, *install])
+    return _line(resolved, node, folder, boot, own, [*root, *machine, source, *late], [*root, *install])
 
 
 def _line(
+    resolved: Resolved,
     node: Node,
     folder: str,
     boot: Literal["diskless", "install"] | None,
@@ -80,9 +90,11 @@ def _line(
     diskless: Sequence[str],
     install: Sequence[str],
 ) -> BootLine:
+    keep = [f"/dev/disk/by-id/{disk.id}" if disk.id else disk.path for disk in resolved.profile.disks]
     return BootLine(
-        node.name, node.role, node.boot_mac, node.macs, folder, boot, machine_id, tuple(diskless), tuple(install)
-    )
+        node.name, node.role, node.boot_mac, node.macs, folder, boot, machine_id, tuple(diskless), tuple(install),
+        tuple(disk for disk in keep if disk is not None),
+    )  # fmt: skip
 
 
 def filled(words: Sequence[str], base: str, seeds: str, bootif: str | None) -> list[str]:

@@ -29,6 +29,8 @@ PRIVATE = "pxe-private"
 """The folder with the seeds, and its name below the address of pxe/."""
 BOOT_LINES = "boot.json"
 SEED = ("user-data", "meta-data", "vendor-data")
+INSTALL = "install"
+"""Beside the seed: what the installer must know of its node."""
 _DHCP = ("dnsmasq.conf", "dnsmasq-proxy.conf", "kea-dhcp4.json", "isc-dhcpd.conf")
 _EXAMPLE = "192.0.2.2"  # RFC 5737
 
@@ -106,8 +108,10 @@ def private_files(
     shown = served(cluster, lines, keys=keys)
     for line in shown:
         seed = seeds[line.name]
-        names = (*SEED, "network-config") if line.boot == "install" or _fetches_network(resolved) else SEED
+        names = (*SEED, "network-config") if line.boot is not None or _fetches_network(resolved) else SEED
         out |= {f"{line.folder}/{name}": seed[name] for name in names if name in seed}
+        if line.boot is not None:
+            out[f"{line.folder}/{INSTALL}"] = line.install_file()
     about = {
         "version": 1,
         "cluster": cluster.name,

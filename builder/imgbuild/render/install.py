@@ -148,10 +148,11 @@ def _settings(resolved: Resolved) -> Settings:
     profile, target = resolved.profile, resolved.target
     facts = resolved.kernel
     assert facts is not None  # noqa: S101 - the checks refuse a flavour that the target lacks
+    installer = target.live.installer if live_image(profile) else []
     out: Settings = {
         "CACHE": CACHE,
         "PACKAGES": _packages(resolved),
-        "IMAGE_PACKAGES": list(target.packages.image),
+        "IMAGE_PACKAGES": list(dict.fromkeys([*target.packages.image, *installer])),
         "IMAGE_UNITS": [f"{daemon}.service" for daemon in target.network_daemons],
         "KERNEL_PACKAGES": list(facts.packages),
         "KERNEL_VERSION": profile.kernel.version or "",

@@ -11,14 +11,14 @@ from imgbuild.render.node import LIBEXEC, SYSTEM
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.templates import render, static
 
+_INSTALLER = ("block", "install-report", "install-seed", "install-target", "install-write", "path")
 _LOGS = "/var/log/pods"
 """Where the kubelet keeps what containers print."""
 
 
 def live_tree(resolved: Resolved) -> NodeTree:
     """What is placed over the node's files in its live root."""
-    installer = _installer(resolved)
-    return NodeTree(tuple(_diskless(resolved)), enable=("imgbuild-diskless.service",)) + installer
+    return NodeTree(tuple(_diskless(resolved)), enable=("imgbuild-diskless.service",)) + _installer()
 
 
 def _diskless(resolved: Resolved) -> Iterator[NodeFile]:
@@ -38,7 +38,9 @@ def _diskless(resolved: Resolved) -> Iterator[NodeFile]:
         yield NodeFile(f"/{drop_in}", static("node", drop_in))
 
 
-def _installer(resolved: Resolved) -> NodeTree:
-    """What installs the image to a disk when the live root is told to."""
-    del resolved
-    return NodeTree()
+def _installer() -> NodeTree:
+    """What installs the image to a disk when the kernel was started with systemd.unit=imgbuild-install.target."""
+    files = [NodeFile(f"/{LIBEXEC}/install-disk", static("node", f"{LIBEXEC}/install-disk"), 0o755)]
+    names = [f"{LIBEXEC}/lib/{name}.sh" for name in _INSTALLER]
+    names += [f"{SYSTEM}/imgbuild-install.{kind}" for kind in ("target", "service")]
+    return NodeTree((*files, *(NodeFile(f"/{name}", static("node", name)) for name in names)))

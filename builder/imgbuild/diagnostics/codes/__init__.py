@@ -13,6 +13,7 @@ from imgbuild.diagnostics.codes import (
     disks,
     endpoint,
     groups,
+    installing,
     kernel,
     kubernetes,
     kubernetes_fields,
@@ -60,6 +61,7 @@ FAMILIES = (
     addons,
     clouds,
     pxe,
+    installing,
     secrets,
 )
 """Each has a docstring, its title, and CODES, its rows."""

@@ -39,6 +39,11 @@ read_seed() {
     while IFS='=' read -r key value; do
         case $key in
             node) node=$value ;;
+            boot)
+                if [ "$value" = diskless ]; then
+                    stop "the seed of $node is for a diskless node: set pxe.boot: install for it, and build again"
+                fi
+                ;;
             mac) macs+=("$value") ;;
             keep) keep+=("$value") ;;
             *) stop "$seed""install has a line '$key' that this installer does not know: serve the files of one build" ;;
@@ -64,8 +69,12 @@ check_macs() {
     fi
 }
 
-# mark_text: what tells a finished installation of this node and image from others.
-mark_text() { printf 'node %s\nimage %s' "$node" "$data_sum"; }
+# mark_text: what tells a finished installation of this image and this seed from others.
+mark_text() {
+    local sum
+    sum=$(cd "$work/seed" && sha256sum -- user-data meta-data | sha256sum) # meta-data has a digest of the others
+    printf 'node %s\nimage %s\nseed %s' "$node" "$data_sum" "${sum%% *}"
+}
 
 # lay_seed: where cloud-init looks before it asks any network. The labels are those of the image's own policy.
 lay_seed() {

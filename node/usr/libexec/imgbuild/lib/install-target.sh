@@ -145,9 +145,6 @@ check_named() {
             fi
             ;;
     esac
-    if [ "$wipe" = yes ] && [ "$state" = finished ]; then
-        state='an installation that was not started yet'
-    fi
 }
 
 # state_of NAME
