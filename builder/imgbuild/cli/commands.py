@@ -32,10 +32,10 @@ COMMANDS = {
     "diff": "Show how two profiles, or two output folders, differ.",
     "token": "Make a new bootstrap token and print its Secret for kubectl.",
     "boot": "Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node.",
+    "serve": "Boot machines over the network from FOLDER, such as out/debian12-efi, and show what they do.",
     "doctor": "Report what this host lacks for building and booting images.",
 }
 """Name -> the first sentence of its help, which the list of commands shows without importing them."""
-LATER = ("serve",)
 
 
 def load_command(name: str) -> click.Command:
@@ -79,8 +79,6 @@ class Commands(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments name."""
         name = args[0]
-        if name in LATER:
-            ctx.fail(f"`imgbuild {name}` is not in this release, which has {', '.join(COMMANDS)}")
         if names_a_profile(name):
             ctx.fail(f"pass a profile with an option: imgbuild --profile {name}")
         return super().resolve_command(ctx, args)

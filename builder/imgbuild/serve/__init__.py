@@ -1,0 +1,1 @@
+"""`imgbuild serve`: one output folder over HTTP, TFTP and DHCP, and who may have which node's secrets."""
