@@ -32,8 +32,13 @@ _CONFIG = """
 version: 0.1
 log: {{accesslog: {{disabled: true}}, level: error}}
 storage: {{filesystem: {{rootdirectory: {folder}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: "127.0.0.1:{port}"{tls}}}
 """
+_TLS = ", tls: {{certificate: {}, key: {}}}"
+_LOGIN = "auth: {{htpasswd: {{realm: test, path: {}}}}}\n"
+ROBOT = "robot:secret"
+"""The login of `docker_registry` with ``login``."""
+_HTPASSWD = "robot:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"
 
 
 def free_port() -> int:
@@ -44,11 +49,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def docker_registry(folder: Path) -> Iterator[int]:
-    """docker-registry with an empty storage below ``folder``, over plain http; gives its port."""
+def docker_registry(folder: Path, *, tls: Authority | None = None, login: bool = False) -> Iterator[int]:
+    """docker-registry with an empty storage below ``folder``; gives its port.
+
+    ``tls``: over https with this certificate, else over plain http. ``login``: it requires that of `ROBOT`.
+    """
     folder.mkdir()
     port = free_port()
-    (folder / "config.yml").write_text(_CONFIG.format(folder=folder / "storage", port=port))
+    (folder / "htpasswd").write_text(_HTPASSWD)
+    text = _CONFIG.format(
+        folder=folder / "storage", port=port, tls=_TLS.format(tls.server, tls.key) if tls is not None else ""
+    )
+    (folder / "config.yml").write_text(text + (_LOGIN.format(folder / "htpasswd") if login else ""))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
     try:

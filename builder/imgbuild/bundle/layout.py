@@ -70,11 +70,16 @@ class LeftOut(_Strict):
 
 
 class ImageIn(_Strict):
-    """A container image. ``reference``: as the nodes request it; ``digest``: of its index or manifest."""
+    """A container image. ``name``: as the nodes request it, without the digest if it has a tag.
 
-    reference: str
+    ``digest``: of its index or manifest. ``manifest``: the one for amd64. ``by_digest``: whether they request it by
+    its digest.
+    """
+
+    name: str
     digest: str
     manifest: str
+    by_digest: bool
 
 
 class Contents(_Strict):
@@ -90,8 +95,8 @@ class Contents(_Strict):
     python: str
     """For which Python the wheels are, such as "CPython 3.11, linux x86_64"; empty if there are none."""
     images: tuple[ImageIn, ...]
-    charts: tuple[str, ...]
-    """The sha256 of the charts."""
+    charts: dict[str, str]
+    """The sha256 of the charts, by their names in the lock."""
     left_out: tuple[LeftOut, ...]
     files: tuple[Listed, ...]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from imgbuild.bundle.layout import KINDS
+from imgbuild.bundle.push import push
 from imgbuild.bundle.read import Bundle, open_bundle
 from imgbuild.bundle.unpack import unpack
 from imgbuild.bundle.verify import Trust, wrong_with
@@ -17,21 +18,22 @@ from imgbuild.cli.options import Given, Place, input_options, store_option
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.cli.sizes import size_text
-from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.image.cache import default_cache, open_store
-from imgbuild.outputs.signature import open_signer
+from imgbuild.outputs.signature import Signer, open_signer
 from imgbuild.pipeline import prepare
-from imgbuild.pipeline.bundle import make_bundle
+from imgbuild.pipeline.bundle import make_bundle, unpack_packages
+from imgbuild.pipeline.site import site_profile
 
-_WORDS = {"make": 0, "verify": 1, "unpack": 2}
+_WORDS = {"make": 0, "verify": 1, "unpack": 2, "push": 2}
 """The actions, and how many names follow each."""
 
 
 @click.command("bundle", cls=Command)
 @ends_well
 @click.argument("action", type=click.Choice(list(_WORDS)), default="make")
-@click.argument("names", metavar="[FILE [FOLDER]]", nargs=-1)
+@click.argument("names", metavar="[FILE [FOLDER|REGISTRY]]", nargs=-1)
 @input_options(required=False, lock=False)
 @click.option("--output", "-o", metavar="FILE", type=Place(), help="make: the bundle.")
 @store_option
@@ -42,12 +44,23 @@ _WORDS = {"make": 0, "verify": 1, "unpack": 2}
 @click.option("--no-wheels", is_flag=True, help="make: leave out imgbuild's wheels.")
 @click.option(
     "--allowed-signers", metavar="FILE", type=Place(),
-    help="verify, unpack: who may have signed the bundle, as in ssh-keygen(1), ALLOWED SIGNERS.",
+    help="verify, unpack, push: who may have signed the bundle, as in ssh-keygen(1), ALLOWED SIGNERS.",
 )  # fmt: skip
-@click.option("--unsigned", is_flag=True, help="verify, unpack: look for damage only; whoever made it is trusted.")
+@click.option(
+    "--unsigned", is_flag=True, help="verify, unpack, push: look for damage only; whoever made it is trusted."
+)
+@click.option(
+    "--all-platforms", is_flag=True,
+    help="make: container images for all platforms of their index, so that a registry takes the index.",
+)  # fmt: skip
+@click.option(
+    "--charts", metavar="PATH", default="charts", show_default=True, help="push: the path of charts in the registry."
+)
+@click.option("--packages", is_flag=True, help="unpack: also the repository of packages, for a web server.")
 def command(
     says: Says, action: str, names: tuple[str, ...], given: Given, output: Path | None, store: str | None,
     sign_key: Path | None, wheels: Path | None, no_wheels: bool, allowed_signers: Path | None, unsigned: bool,
+    all_platforms: bool, charts: str, packages: bool,
 ) -> int:  # fmt: skip
     """Write, verify, unpack or push one file with everything that a profile needs.
 
@@ -56,22 +69,31 @@ def command(
     imgbuild bundle verify node.bundle --allowed-signers FILE      find damage, and who signed it
     imgbuild bundle unpack node.bundle FOLDER --allowed-signers FILE
                                                                    get its profile, lock and wheels
+    imgbuild bundle push node.bundle harbor.example.com --allowed-signers FILE
+                                                                   copy its images and charts there
     """
     if len(names) != _WORDS[action]:
         raise click.UsageError(_USAGE[action])
+    makes = {
+        "--output": output is not None, "--store": store is not None, "--sign-key": sign_key is not None,
+        "--wheels": wheels is not None, "--no-wheels": no_wheels, "--all-platforms": all_platforms,
+        "--cluster": given.cluster is not None, "--mode": given.mode is not None,
+    }  # fmt: skip
+    loads = {"--profile": given.profile is not None, "--layer": bool(given.layers), "--set": bool(given.sets)}
+    trusts = {"--allowed-signers": allowed_signers is not None, "--unsigned": unsigned}
     if action == "make":
-        _refuse(action, {"--allowed-signers": allowed_signers is not None, "--unsigned": unsigned})
+        _refuse(action, {**trusts, "--packages": packages})
         if output is None:
             raise click.UsageError("name the file of the bundle: -o FILE")
         if wheels is not None and no_wheels:
             raise click.UsageError("--wheels and --no-wheels cannot be used together")
-        return _make(says, given, output, store, sign_key, wheels, no_wheels=no_wheels)
-    makes = {
-        "--profile": given.profile is not None, "--output": output is not None, "--store": store is not None,
-        "--sign-key": sign_key is not None, "--wheels": wheels is not None, "--no-wheels": no_wheels,
-        "--cluster": given.cluster is not None, "--layer": bool(given.layers), "--set": bool(given.sets),
-    }  # fmt: skip
-    _refuse(action, makes)
+        signer = None if sign_key is None else open_signer(sign_key)
+        refuse_target(output)
+        return _make(says, given, output, store, signer, wheels, no_wheels=no_wheels, all_platforms=all_platforms)
+    _refuse(
+        action,
+        {**makes, **({} if action == "push" else loads), **({} if action == "unpack" else {"--packages": packages})},
+    )
     if unsigned == (allowed_signers is not None):
         raise click.UsageError(
             "name who may have signed the bundle: --allowed-signers FILE; or pass --unsigned, which finds damage, but "
@@ -80,7 +102,9 @@ def command(
     bundle = open_bundle(Path(names[0]))
     trust = _verify(says, bundle, allowed_signers)
     if action == "unpack":
-        return _unpack(says, bundle, Path(names[1]))
+        return _unpack(says, bundle, Path(names[1]), packages=packages)
+    if action == "push":
+        return _push(says, bundle, names[1], given, charts)
     _tell(says, bundle, trust)
     return 0
 
@@ -89,6 +113,7 @@ _USAGE = {
     "make": "imgbuild bundle takes its file with -o FILE",
     "verify": "name the bundle: imgbuild bundle verify FILE",
     "unpack": "name the bundle and a new folder: imgbuild bundle unpack FILE FOLDER",
+    "push": "name the bundle and the registry: imgbuild bundle push FILE HOST[:PORT]",
 }
 
 
@@ -99,18 +124,16 @@ def _refuse(action: str, options: dict[str, bool]) -> None:
 
 
 def _make(
-    says: Says, given: Given, target: Path, store: str | None, key: Path | None, wheels: Path | None, *,
-    no_wheels: bool,
+    says: Says, given: Given, target: Path, store: str | None, signer: Signer | None, wheels: Path | None, *,
+    no_wheels: bool, all_platforms: bool,
 ) -> int:  # fmt: skip
-    request = given.request()
-    signer = None if key is None else open_signer(key)
-    refuse_target(target)
     findings = Findings()
-    ready = prepare(request, findings)
+    ready = prepare(given.request(), findings)
     says.findings(findings)
     files = open_store(default_cache(), store)
     made = make_bundle(
-        ready, target, files, says.steps(), wheels=wheels, no_wheels=no_wheels, signer=signer
+        ready, target, files, says.steps(), wheels=wheels, no_wheels=no_wheels, signer=signer,
+        all_platforms=all_platforms,
     )  # fmt: skip
     for left in made.left_out:
         if says.json:
@@ -161,8 +184,33 @@ def _tell(says: Says, bundle: Bundle, trust: Trust) -> None:
     )
 
 
-def _unpack(says: Says, bundle: Bundle, folder: Path) -> int:
+def _push(says: Says, bundle: Bundle, registry: str, given: Given, charts: str) -> int:
+    profile = site_profile(bundle, given.profile, given.layers, given.sets)
+    registry = registry.removeprefix("https://").removeprefix("http://").removeprefix("oci://").rstrip("/")
+    done = push(bundle, profile, registry, charts.strip("/"), says.steps())
+    for one in done:
+        if says.json:
+            says.event("pushed", name=one.name, place=one.place, new=one.new, note=one.note or None)
+        else:
+            says.out.print(f"{'pushed' if one.new else 'kept  '}  {one.place}")
+            if one.note:
+                says.out.print(f"        {one.name}: {one.note}")
+    new = sum(one.new for one in done)
+    if says.json:
+        says.result(new=new, there=len(done) - new)
+    else:
+        says.out.print(f"{registry}: {new} new, {len(done) - new} were there")
+    return 0
+
+
+def _unpack(says: Says, bundle: Bundle, folder: Path, *, packages: bool) -> int:
+    if packages and not any(one.kind == "package" for one in bundle.contents.files):
+        raise UsageError(
+            f"{bundle.file} has no packages", "make it from a lock that has them; or leave out --packages"
+        )  # fmt: skip
     count = unpack(bundle, folder)
+    if packages:
+        unpack_packages(bundle, folder, says.steps())
     about = bundle.contents
     if says.json:
         for left in about.left_out:

@@ -22,6 +22,8 @@ _SECONDS = 60
 _COPY_SECONDS = 3600
 """The time limit for the layers of one image."""
 _NOT_THERE = re.compile(r"manifest unknown|name unknown|not found|NAME_UNKNOWN|MANIFEST_UNKNOWN|\b404\b", re.IGNORECASE)
+_CERTIFICATE = re.compile(r"x509:|certificate")
+_LOGIN = re.compile(r"unauthorized|authentication required|\b401\b|denied|\b403\b", re.IGNORECASE)
 _ANOTHER = re.compile(r"manifest digest|does not match|digest mismatch|doesn't match", re.IGNORECASE)
 
 
@@ -44,10 +46,13 @@ class AnswerError(Exception):
     """What a registry answered, or why it did not.
 
     ``absent``: it answers, and does not have the image. ``another``: what it sent has another digest.
+    ``certificate``: its certificate is not trusted. ``login``: it requires a login, or denies this one.
     """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
+        self.certificate = _CERTIFICATE.search(text) is not None
+        self.login = _LOGIN.search(text) is not None
         self.absent = _NOT_THERE.search(text) is not None
         self.another = _ANOTHER.search(text) is not None
 
@@ -73,14 +78,37 @@ class Registries:
         """The configuration of the image at ``place``, byte for byte; raises the same."""
         return self._ask(["inspect", "--config", "--raw"], source, place)
 
-    def copy(self, source: Source, place: str, folder: Path) -> None:
+    def copy(self, source: Source, place: str, folder: Path, *, whole: bool = False) -> None:
         """Copy the image at ``place`` to ``folder``, as skopeo's transport dir has it: a file for each blob.
 
         That form keeps manifests and layers byte for byte, so their digests stay (containers-transports(5)).
+        ``whole``: with all platforms of its index.
         """
         options = [option.replace("--", "--src-", 1) for option in self._options(source)]
+        options += ["--all"] if whole else []
         skopeo(
             ["copy", "--quiet", "--retry-times=2", *options, f"docker://{source.place}/{place}", f"dir:{folder}"],
+            _COPY_SECONDS,
+        )
+
+    def push(self, folder: Path, source: Source, place: str) -> None:
+        """Copy what is in ``folder``, in that form, to ``place``, with the same digests; an index with all platforms.
+
+        Raises:
+            AnswerError: it is refused, or the registry does not answer.
+            HostError: skopeo is not installed.
+        """
+        options = [option.replace("--", "--dest-", 1) for option in self._options(source)]
+        skopeo(
+            [
+                "copy",
+                "--quiet",
+                "--all",
+                "--preserve-digests",
+                *options,
+                f"dir:{folder}",
+                f"docker://{source.place}/{place}",
+            ],
             _COPY_SECONDS,
         )
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgbuild import __version__
-from imgbuild.bundle.layout import BLOBS, FORMAT, PROFILE, WHEELS, Contents, ImageIn, LeftOut
+from imgbuild.bundle.layout import BLOBS, FORMAT, PROFILE, WHEELS, Contents, ImageIn, Kind, LeftOut
 from imgbuild.bundle.profile import carried
+from imgbuild.bundle.read import Bundle
 from imgbuild.bundle.wheels import built_wheels, for_python, wheels_in
 from imgbuild.bundle.write import Part, part_of, write_bundle
 from imgbuild.config.lock import FORMAT as LOCK_FORMAT
 from imgbuild.config.lock import NAME, Lock, Section
-from imgbuild.config.lock_file import lock_text
-from imgbuild.diagnostics.errors import InvalidInput, UsageError
+from imgbuild.config.lock_file import lock_text, read_lock
+from imgbuild.diagnostics.errors import HostError, InvalidInput, UsageError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.artifact import Artifact
@@ -25,7 +27,9 @@ from imgbuild.fetch.images import Found
 from imgbuild.fetch.pinned import pinned, with_sizes
 from imgbuild.fetch.several import fetch_all
 from imgbuild.fetch.store import Store
+from imgbuild.image.platforms import fetch_platforms
 from imgbuild.image.preload import fetch as fetch_images
+from imgbuild.image.rootfs.snapshot import package_files, write_repository
 from imgbuild.image.surroundings import surroundings
 from imgbuild.outputs.signature import Signer
 from imgbuild.pipeline import Input
@@ -44,11 +48,12 @@ class Made:
 
 def make_bundle(
     ready: Input, target: Path, store: Store, steps: Steps, *, wheels: Path | None, no_wheels: bool,
-    signer: Signer | None,
+    signer: Signer | None, all_platforms: bool = False,
 ) -> Made:  # fmt: skip
     """Write the bundle of a profile with a lock. What the store lacks is fetched first.
 
     ``wheels``: a folder with the wheels, in place of pip's index. ``no_wheels``: none are in it.
+    ``all_platforms``: images for all platforms of their index, not for amd64 alone.
 
     Raises:
         HostError: something cannot be fetched, or the bundle cannot be written. ``target`` is unchanged.
@@ -62,10 +67,12 @@ def make_bundle(
         raise InvalidInput(findings)
     left_out = [*own.left_out, *_local_base(ready)]
     artifacts = _artifacts(ready, section)
+    packages = package_files(section.packages) if section.packages is not None else []
     with surroundings(ready.resolved.profile):
-        fetch_all(artifacts, store, steps)
+        fetch_all([*artifacts, *packages], store, steps)
     found = images_found(ready, store, steps, ready.images)
     fetch_images(ready.resolved.profile, found, store, steps)
+    platforms = fetch_platforms(ready.resolved.profile, found, store, steps) if all_platforms else {}
     lock = lock_text(Lock(format=LOCK_FORMAT, profiles={ready.pinned.name: section})) if ready.pinned else ""
     files = {**own.files, NAME: lock.encode()}
     with ExitStack() as stack:
@@ -77,7 +84,7 @@ def make_bundle(
             *_layout(found),
             *(part_of(f"{PROFILE}{path}", "profile", content) for path, content in sorted(files.items())),
             *(_file(f"{WHEELS}{path.name}", path) for path in taken),
-            *_blobs(artifacts, found, store),
+            *_blobs(artifacts, packages, found, platforms, store),
         ]
         about = Contents(
             format=FORMAT,
@@ -86,16 +93,34 @@ def make_bundle(
             options=tuple(own.options),
             python=for_python() if taken else "",
             images=tuple(
-                ImageIn(reference=one.image.reference, digest=one.digest, manifest=one.manifest.digest)
-                for one in sorted(found, key=lambda one: one.image.reference)
+                ImageIn(name=_name(one), digest=one.digest, manifest=one.manifest.digest, by_digest=one.image.by_digest)
+                for one in sorted(found, key=_name)
             ),
-            charts=tuple(sorted({pin.sha256 for pin in section.files.values() if pin.kind == "chart"})),
+            charts={name: pin.sha256 for name, pin in sorted(section.files.items()) if pin.kind == "chart"},
             left_out=tuple(left_out),
             files=(),
         )
         with steps.step(f"Write {target} ({sum(part.size for part in parts) >> 20} MiB)"):
             size = write_bundle(target, about, parts, signer)
     return Made(size, parts, len(found), left_out)
+
+
+def unpack_packages(bundle: Bundle, folder: Path, steps: Steps) -> None:
+    """Make the repository of the bundle's packages in ``folder``/packages, with copies of them.
+
+    Raises:
+        HostError: it cannot be written, a tool is missing, or its lock has no packages.
+    """
+    findings = Findings()
+    lock = read_lock(folder / PROFILE / NAME, findings)
+    section = lock.section(bundle.contents.profile) if lock is not None else None
+    if section is None or section.packages is None:
+        raise HostError(f"the lock in {bundle.file} has no packages", "make the bundle again: imgbuild bundle")
+    with tempfile.TemporaryDirectory(prefix=".packages-", dir=folder) as name:
+        store = Store(Path(name), carried=bundle)
+        for artifact in package_files(section.packages):
+            store.has(artifact, steps)
+        write_repository(section.packages, store, folder / "packages", steps, copy=True)
 
 
 def _local_base(ready: Input) -> Iterator[LeftOut]:
@@ -136,31 +161,41 @@ def _layout(found: Sequence[Found]) -> Iterator[Part]:
             "mediaType": one.root.kind,
             "digest": one.root.digest,
             "size": one.root.size,
-            "annotations": {"org.opencontainers.image.ref.name": one.image.reference},
+            "annotations": {"org.opencontainers.image.ref.name": _name(one)},
         }
-        for one in sorted(found, key=lambda one: one.image.reference)
+        for one in sorted(found, key=_name)
     ]
     index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
     yield part_of("oci-layout", "layout", b'{"imageLayoutVersion":"1.0.0"}')
     yield part_of("index.json", "layout", json.dumps(index, indent=1).encode())
 
 
+def _name(one: Found) -> str:
+    """What an image is called: by its tag, if it has one."""
+    return one.image.name if one.image.tag is not None else one.image.reference
+
+
 def _file(path: str, file: Path) -> Part:
     return Part(path, "wheel", file.stat().st_size, sha256_of(file), file)
 
 
-def _blobs(artifacts: Sequence[Artifact], found: Sequence[Found], store: Store) -> list[Part]:
+def _blobs(
+    artifacts: Sequence[Artifact], packages: Sequence[Artifact], found: Sequence[Found],
+    platforms: Mapping[str, Sequence[str]], store: Store,
+) -> list[Part]:  # fmt: skip
     """All content by its checksum, each once, in the order of the checksums."""
     parts: dict[str, Part] = {}
+
+    def add(kind: Kind, sha256: str, name: str) -> None:
+        place = store.path(sha256)
+        parts.setdefault(sha256, Part(f"{BLOBS}{sha256}", kind, place.stat().st_size, sha256, place, name))
+
     for artifact in artifacts:
-        place = store.path(artifact.sha256)
-        parts[artifact.sha256] = Part(
-            f"{BLOBS}{artifact.sha256}", "file", place.stat().st_size, artifact.sha256, place, artifact.name
-        )
+        add("file", artifact.sha256, artifact.name)
+    for artifact in packages:
+        add("package", artifact.sha256, artifact.name)
     for one in found:
         digests = [*one.documents, *(blob.digest for blob in one.blobs)]
-        for sha256 in (digest.partition(":")[2] for digest in digests):
-            place = store.path(sha256)
-            part = Part(f"{BLOBS}{sha256}", "image", place.stat().st_size, sha256, place, one.image.reference)
-            parts.setdefault(sha256, part)
+        for sha256 in (*(digest.partition(":")[2] for digest in digests), *platforms.get(one.digest, ())):
+            add("image", sha256, _name(one))
     return [parts[sha256] for sha256 in sorted(parts)]

@@ -19,7 +19,7 @@ SMALL = b"a package"
 
 def about() -> Contents:
     return Contents(
-        format=1, imgbuild="1", profile="node", options=("--profile", "node.yaml"), python="", images=(), charts=(),
+        format=1, imgbuild="1", profile="node", options=("--profile", "node.yaml"), python="", images=(), charts={},
         left_out=(), files=(),
     )  # fmt: skip
 

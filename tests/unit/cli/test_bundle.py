@@ -154,6 +154,8 @@ def test_without_a_lock() -> None:
         (("-p", "node.yaml", "-o", "b", "--wheels", "w", "--no-wheels"), "cannot be used together"),
         (("-p", "node.yaml", "-o", "b", "--no-lock"), "No such option"),
         (("verify", "nowhere", "--unsigned"), "there is no file nowhere"),
+        (("push", "b", "--unsigned"), "imgbuild bundle push FILE HOST[:PORT]"),
+        (("verify", "b", "--packages", "--unsigned"), "--packages is not an option"),
         (("verify", "node.yaml", "--unsigned", "--set", "x=1"), "--set is not an option"),
     ],
 )
@@ -174,6 +176,12 @@ def test_something_else_is_not_overwritten_nor_read() -> None:
 def test_a_folder_that_is_read_only() -> None:
     Path("fixed").mkdir(mode=0o555)
     assert "cannot be written" in make("--no-wheels", file="fixed/b", code=3).stderr
+
+
+def test_a_lock_without_packages_has_no_repository() -> None:
+    make("--no-wheels")
+    done = run("bundle", "unpack", "node.bundle", "new", "--unsigned", "--packages", code=2)
+    assert "has no packages" in done.stderr and not Path("new").exists()
 
 
 def test_a_folder_that_exists_is_not_unpacked_into() -> None:
