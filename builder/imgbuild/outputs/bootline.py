@@ -13,7 +13,8 @@ from typing import Literal
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts import live
 from imgbuild.facts.resolved import Resolved
-from imgbuild.outputs.pxenet import data_source
+from imgbuild.outputs.pxenet import data_source, network_config_argument
+from imgbuild.render.templates import to_json
 
 ANY = "any"
 """The seed folder for a machine whose MAC no node has."""
@@ -66,7 +67,7 @@ def boot_line(resolved: Resolved, cluster: Cluster, node: Node, network: Sequenc
         known = dict.fromkeys([*resolved.kernel_arguments, *resolved.profile.pxe.console])
         return _line(resolved, node, folder, None, None, [*known, source, *network], [])
     early = [word for word in network if not word.startswith("network-config=")]
-    late = [word for word in network if word not in early]
+    late = [word for word in network if word not in early] or _by_mac(resolved, node)
     root = live.arguments(resolved, early or live.DHCP)
     machine = [f"systemd.machine_id={own}"] if own is not None else []
     install = [
@@ -79,6 +80,17 @@ def boot_line(resolved: Resolved, cluster: Cluster, node: Node, network: Sequenc
     ]
     boot = resolved.profile.pxe.boot
     return _line(resolved, node, folder, boot, own, [*root, *machine, source, *late], [*root, *install])
+
+
+def _by_mac(resolved: Resolved, node: Node) -> list[str]:
+    """A network by DHCP under systemd-networkd, which would ask by an id that firmware and initramfs do not have.
+
+    The server would give one machine two addresses, and the second is the one that nobody has seen before.
+    """
+    if "systemd-networkd" not in resolved.target.network_daemons or node.boot_mac is None:
+        return []
+    card = {"match": {"macaddress": node.boot_mac}, "dhcp4": True, "dhcp-identifier": "mac"}
+    return [network_config_argument(to_json({"version": 2, "ethernets": {"boot": card}}).encode())]
 
 
 def _line(

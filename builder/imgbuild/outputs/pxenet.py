@@ -29,7 +29,12 @@ def network_arguments(target: Target, node: Node, config: bytes | None) -> list[
     if config is None or node.network is None:
         return []
     early = _dracut(node, node.network) if target.family == "el" else _initramfs_tools(node, node.network)
-    return [*early, f"network-config={base64.b64encode(gzipped(config)).decode()}"]
+    return [*early, network_config_argument(config)]
+
+
+def network_config_argument(config: bytes) -> str:
+    """The argument in which cloud-init finds a network-config; YAML, or JSON, which is YAML too."""
+    return f"network-config={base64.b64encode(gzipped(config)).decode()}"
 
 
 def boot_arguments(target: Target, cluster: Cluster, networks: Mapping[str, bytes | None]) -> dict[str, list[str]]:

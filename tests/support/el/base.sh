@@ -15,7 +15,8 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
 
 inside apt-get -q update
-inside apt-get -q -y --no-install-recommends install dnf rpm dracut network-manager gpg policycoreutils fuse3 file gawk sudo
+inside apt-get -q -y --no-install-recommends install dnf rpm dracut network-manager gpg policycoreutils fuse3 file gawk sudo \
+    dracut-network dracut-live isc-dhcp-client dmsetup curl
 inside apt-get clean
 
 # Debian's own kernels and what it made of them: this base has none.

@@ -59,20 +59,24 @@ def imgbuild(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str
 
 
 @contextmanager
-def make_image(rootfs: Rootfs, release: str, firmware: Firmware, folder: Path) -> Iterator[Made]:
-    """The image of CentOS ``release`` ("7" or "8") below ``folder``, and its mirror for as long as the block lasts."""
+def make_image(rootfs: Rootfs, release: str, firmware: Firmware, folder: Path, *sets: str) -> Iterator[Made]:
+    """The image of CentOS ``release`` ("7" or "8") below ``folder``, and its mirror for as long as the block lasts.
+
+    ``sets``: further values of the profile, as for ``--set``.
+    """
     tar = base_tar(rootfs, release)
     with tar.open("rb") as data, serving(folder / "mirror") as mirror:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
-        yield build(make_world(mirror, release, tar, digest, folder), firmware, folder)
+        yield build(make_world(mirror, release, tar, digest, folder), firmware, folder, *sets)
 
 
-def build(world: World, firmware: Firmware, folder: Path) -> Made:
+def build(world: World, firmware: Firmware, folder: Path, *sets: str) -> Made:
     """The image by the real command; what is built once more takes the cached root file system."""
     profile, cache = f"centos{world.release}-{firmware}", folder / "cache"
     (folder / "run.yaml").write_text(json.dumps({"run": [_ROUTE, _RUN_IF_THERE]}))
     layers = (str(world.layer), str(folder / "run.yaml"))
     words = [word for layer in layers for word in ("--layer", layer)]
+    words += [word for value in sets for word in ("--set", value)]
     done = imgbuild("--profile", profile, *words, "--output", folder, cache=cache)
     assert done.returncode == 0, done.stderr[-4000:]
     return Made(world, profile, folder / profile, done.stderr, cache, layers)

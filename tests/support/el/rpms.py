@@ -81,8 +81,10 @@ def kernel(debian: Path, work: Path, *, bls: bool, flavour: str = "kernel-ml") -
     own_rpm = functools.partial(
         Rpm, version=version, release=f"{patch or 1}.elrepo", arch="x86_64", provides=["installonlypkg(kernel)"]
     )
+    shutil.copy(debian / "boot" / f"config-{release}", modules / "config")  # where ELRepo's el8 kernels have it
     if not bls:
         (tree / "boot").mkdir()
+        (modules / "config").rename(tree / "boot" / f"config-{release}")  # where those of el7 have it
         shutil.copy(image, tree / "boot" / image.name)
         shutil.copy(debian / "boot" / f"System.map-{release}", tree / "boot")  # new-kernel-pkg gives it to depmod
         posttrans = EL7_POSTTRANS.format(release=release, flavour=flavour)

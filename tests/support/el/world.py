@@ -129,13 +129,13 @@ def resolved(release: str, *sets: str) -> Resolved:
 
 def _names(release: str) -> list[str]:
     """Every package that the profile asks the distribution for."""
-    found = resolved(release)
+    found = resolved(release, "pxe.live=true")
     tree = install_tree(found)
     conf = next(file.content.decode() for file in tree.files if file.path == "/etc/imgbuild/install.conf")
     names: set[str] = set()
     for line in conf.splitlines():
         key, _, value = line.partition("=")
-        if key in {"PACKAGES", "IMAGE_PACKAGES"}:
+        if key in {"PACKAGES", "IMAGE_PACKAGES", "LIVE_PACKAGES"}:
             names |= set(value.strip("()").split())
     return sorted(names)
 

@@ -163,33 +163,26 @@ class NetMachine:
         return [*argv, *self.more]
 
 
-@dataclass
-class Console:
-    """What a machine has printed so far."""
-
-    path: Path
-
-    @property
-    def text(self) -> str:
-        return self.path.read_bytes().decode(errors="replace") if self.path.exists() else ""
-
-
 def boot(net: Network, machine: NetMachine, folder: Path, until: Sequence[str], seconds: float) -> str:
-    """Run the machine until its console has each of ``until``, or it ends, or the limit; gives the console."""
+    """Run the machine until its console or report has each of ``until``, or it ends, or the limit; gives both."""
     folder.mkdir(parents=True, exist_ok=True)
-    console = Console(folder / "console.log")
-    with console.path.open("wb") as out:
+    console, report = folder / "console.log", folder / "report.jsonl"
+
+    def said() -> str:
+        return "".join(path.read_bytes().decode(errors="replace") for path in (console, report) if path.exists())
+
+    with console.open("wb") as out:
         run = subprocess.Popen(
             net.inside(machine.command(folder)), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
         )
     deadline = Deadline(seconds)
     try:
         while run.poll() is None and not deadline.passed():
-            if all(text in console.text for text in until):
+            if all(text in said() for text in until):
                 break
             time.sleep(0.5)
     finally:
         run.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             run.wait(30)
-    return console.text
+    return said()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from imgbuild.config.cluster import Node
 from imgbuild.facts.resolved import Resolved
@@ -56,6 +60,18 @@ def test_a_static_address_takes_the_place_of_dhcp() -> None:
         assert "ip=dhcp" not in words and not [word for word in words if word.startswith("BOOTIF")]
         assert sum(word.startswith("ip=192.0.2.10:") for word in words) == 1
         assert sum(word.startswith("network-config=") for word in words) == 1
+
+
+def test_networkd_asks_by_the_mac_as_the_firmware_did() -> None:
+    def given(profile: str, node: Node) -> dict[str, Any] | None:
+        words = line_of(resolved(profile, "baked", LIVE), node).diskless
+        text = next((word.partition("=")[2] for word in words if word.startswith("network-config=")), None)
+        return None if text is None else yaml.safe_load(gzip.decompress(base64.b64decode(text)))
+
+    card = {"match": {"macaddress": "52:54:00:12:34:56"}, "dhcp4": True, "dhcp-identifier": "mac"}
+    assert given("debian12-efi", DHCP) == {"version": 2, "ethernets": {"boot": card}}
+    assert given("debian12-efi", BARE) is None
+    assert given("centos8-efi", DHCP) is None  # NetworkManager asks by the MAC
 
 
 def test_an_initramfs_without_bonds_uses_the_card_that_it_booted_from() -> None:

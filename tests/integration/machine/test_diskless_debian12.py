@@ -1,0 +1,141 @@
+"""A diskless node of Debian 12, from power on: the guest's own checks, and one container that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgbuild.outputs.signature import read_sums
+from tests.support.cri.pause_image import pause_image
+from tests.support.deadline import HUNG
+from tests.support.machine import netboot
+from tests.support.machine.netboot import SERVER, NetMachine, boot
+
+pytestmark = [
+    pytest.mark.boot,
+    pytest.mark.image,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
+    pytest.mark.skipif(bool(netboot.missing()), reason=netboot.missing() or "-"),
+]
+MAC = "52:54:00:00:00:01"
+IMAGE = "example.test/pause:1"
+CLUSTER = f"name: lab\nnodes:\n  - {{name: node1, role: worker, mac: '{MAC}'}}\n"
+PROBE = f"""
+curl -fsS -o /run/pause.tar http://{SERVER}/pause.tar
+ctr images import /run/pause.tar > /dev/null
+ctr run -d --net-host {IMAGE} probe
+{{
+  echo "PROBE container $(ctr tasks ls | awk '$1 == "probe" {{ print $3 }}')"
+  echo "PROBE root $(findmnt -no FSTYPE /) $(findmnt -no FSTYPE --target /var/lib/containerd)"
+  echo "PROBE machine $(cat /etc/machine-id)"
+  echo "PROBE key $(cut -d ' ' -f 2 /etc/ssh/ssh_host_ed25519_key.pub)"
+  echo "PROBE addresses $(ip -4 -o addr show dev eth0 | awk '{{ print $4 }}' | tr '\\n' ' ')"
+  echo "PROBE memory $(awk '/^(MemAvailable|Unevictable)/ {{ printf "%s %d MiB ", $1, $2 / 1024 }}' /proc/meminfo)"
+  echo "PROBE seconds $(cut -d ' ' -f 1 /proc/uptime)"
+}} > /dev/ttyS0
+"""
+LAYER = f"""
+pxe: {{live: true, url: "http://{SERVER}/"}}
+kubernetes: {{enabled: false}}
+cilium: {{enabled: false}}
+helm: {{enabled: false}}
+containerd: {{source: distribution, buildkit: {{enabled: false}}, stargz: {{enabled: false}}}}
+users:
+  - name: admin
+    ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGNvcHktdGhlLWtleS1vZi15b3VyLW93bi1oZXJl you@example]
+run: [{json.dumps(PROBE)}]
+"""
+
+
+def build(folder: Path, *options: str) -> Path:
+    (folder / "cluster.yaml").write_text(CLUSTER)
+    (folder / "live.yaml").write_text(LAYER)
+    argv = [str(Path(sys.executable).with_name("imgbuild")), "--profile", "debian12-efi", "--layer", "live.yaml"]
+    argv += ["--cluster", "cluster.yaml", "--output", "out", *options]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=3 * HUNG, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "out/debian12-efi"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a build, or the one that IMGBUILD_TEST_LIVE names."""
+    kept = os.environ.get("IMGBUILD_TEST_LIVE")
+    return Path(kept) if kept else build(tmp_path_factory.mktemp("live"))
+
+
+@pytest.fixture
+def rack(tree: Path, tmp_path: Path) -> Iterator[netboot.Network]:
+    web = tmp_path / "web"
+    subprocess.run(["cp", "-r", tree / "pxe", web], check=True)
+    subprocess.run(["cp", "-r", tree / "pxe-private", web / "pxe-private"], check=True)
+    pause_image(web / "pause.tar", IMAGE)
+    with netboot.network(tmp_path) as net:
+        net.serve(web)
+        net.dnsmasq("dnsmasq", (web / "dhcp/dnsmasq.conf").read_text().replace("enable-tftp", ""))
+        yield net
+
+
+def probes(said: str) -> dict[str, str]:
+    lines = [line.partition("PROBE ")[2].strip() for line in said.splitlines() if "PROBE " in line]
+    return {name: value for name, _, value in (line.partition(" ") for line in lines)}
+
+
+def checks_of(said: str) -> dict[str, Any]:
+    (line,) = [line for line in said.splitlines() if line.startswith("{") and '"checks"' in line]
+    return {check["name"]: check for check in json.loads(line)["checks"]}
+
+
+def booted(net: netboot.Network, machine: NetMachine, folder: Path) -> str:
+    said = boot(net, machine, folder, ["PROBE seconds", '"checks"'], 1500)
+    assert '"checks"' in said and "PROBE seconds" in said, said[-4000:]
+    return said
+
+
+def test_the_tree_has_what_a_machine_fetches(tree: Path) -> None:
+    sums = read_sums(tree / "pxe")
+    assert {"vmlinuz", "initrd.img", "root.squashfs"} <= sums.keys()
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tree / "pxe", capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run(
+        ["unsquashfs", "-l", tree / "pxe/root.squashfs"], capture_output=True, text=True, check=True
+    )
+    names = {line.removeprefix("squashfs-root/") for line in listed.stdout.splitlines()}
+    assert {"proc", "sys", "dev", "run", "tmp", "boot", "usr/share/imgbuild/live"} <= names
+    assert not [name for name in names if name.startswith(("boot/", "proc/", "dev/", "usr/share/imgbuild/live-"))]
+    table = subprocess.run(
+        ["unsquashfs", "-cat", tree / "pxe/root.squashfs", "etc/fstab"], capture_output=True, check=True
+    )
+    assert table.stdout == b""
+
+
+def test_a_run_without_an_image_keeps_it(tree: Path) -> None:
+    if "IMGBUILD_TEST_LIVE" in os.environ:
+        pytest.skip("not in somebody's folder")
+    before = read_sums(tree / "pxe")
+    build(tree.parent.parent, "--no-image")
+    assert read_sums(tree / "pxe") == before and (tree / "pxe/root.squashfs").stat().st_size > 100 << 20
+
+
+@pytest.mark.parametrize("firmware", ["bios", "efi"])
+def test_it_is_a_node_and_runs_a_container(firmware: Any, rack: netboot.Network, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    said = booted(rack, NetMachine(firmware, [MAC]), tmp_path / "machine")
+    found, checks = probes(said), checks_of(said)
+    print(f"{firmware}: {time.monotonic() - begun:.0f} s", found)
+    assert found["container"] == "RUNNING", said[-4000:]
+    assert found["root"] == "overlay tmpfs"
+    assert {name: check["found"] for name, check in checks.items() if check["ok"] is False} == {}
+    assert {"kernel", "cloud-init", "hostname", "containerd", "failed-units"} <= {
+        n for n, c in checks.items() if c["ok"]
+    }
+    assert f"systemd.machine_id={found['machine']}" in said
