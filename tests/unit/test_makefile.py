@@ -19,6 +19,7 @@ TOOLS = (
     *requirements._ROOTFS,
     *requirements._SELINUX,
     *requirements._PRELOAD,
+    *requirements._LIVE,
     *(tool for tools in requirements._ELEMENT.values() for tool in tools),
     *(tool for tools in requirements._FORMATS.values() for tool in tools),
 )
