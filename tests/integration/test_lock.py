@@ -30,7 +30,7 @@ PAUSE = "registry.k8s.io/pause:3.10.1"
 
 
 def lock(*words: str, code: int = 0) -> str:
-    done = CliRunner().invoke(main, ["lock", "--profile", "node.yaml", *words], catch_exceptions=False)
+    done = CliRunner().invoke(main, ["lock", "--profile", "node.yaml", "--no-packages", *words], catch_exceptions=False)
     assert done.exit_code == code, done.output
     return done.output
 

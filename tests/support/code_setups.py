@@ -215,7 +215,7 @@ def _locked(
     """A build beside a lock of all that node.yaml needs; and with another lock, or with ``more`` in the profile."""
     head = "extends: debian12-efi\nusers: []\n"
     (folder / "node.yaml").write_text(head)
-    (folder / NAME).write_text(whole_lock("node.yaml"))
+    (folder / NAME).write_text(whole_lock("node.yaml", packages=True))
     request = Request("node.yaml")
     good = _said(request)
     (folder / "node.yaml").write_text(head + more)
@@ -311,6 +311,8 @@ SETUPS: dict[str, SetUp] = {
     "IB813": partial(_locked, _same, f"helm: {{sha256: {'a' * 64}}}\n"),
     "IB814": partial(_locked, lambda text: text.replace("      helm:", "      tool:"), ""),
     "IB815": partial(_locked, _same, "cilium: {enabled: false}\nkubernetes: {kube_proxy: true}\n"),
+    "IB817": partial(_locked, lambda text: text.replace("target: debian12", "target: centos8"), ""),
+    "IB818": partial(_locked, _same, "packages: {install: [htop]}\n"),
     "IB823": _carried_secret,
     "IB837": partial(_preloaded, "manifest unknown"),
     "IB838": partial(_preloaded, "connection refused"),

@@ -37,7 +37,7 @@ def components_to_update(context: click.Context, parameter: click.Parameter, inc
     """What `imgbuild lock --update` can update; a version follows after an equals sign."""
     from imgbuild.config.lock import COMPONENTS  # pydantic takes 100 ms, and most completions do not need it
 
-    return [CompletionItem(name) for name in (*COMPONENTS, "all") if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in (*COMPONENTS, "packages", "all") if name.startswith(incomplete)]
 
 
 def profile_keys() -> Iterator[tuple[str, bool]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import click
 
 from imgbuild.cli.options import Given, input_options, store_option
@@ -26,27 +28,51 @@ from imgbuild.pipeline import Input, prepare
 @click.option("--verify", is_flag=True, help="Read every file in the store again and compare its checksum.")
 @click.option("--offline", is_flag=True, help="Fetch nothing: report everything that is missing.")
 def command(says: Says, given: Given, store: str | None, verify: bool, offline: bool) -> None:
-    """Fetch the files that a profile pins by checksum, and its container images, into the store."""
+    """Fetch what a profile and its lock pin by checksum, into the store: files, packages, container images."""
     findings = Findings()
     ready = prepare(given.request(), findings)
     resolved = ready.resolved
     says.findings(findings)
     files = open_store(default_cache(), store, offline=offline)
     wanted = with_sizes(pinned(resolved), ready.pinned.section if ready.pinned is not None else None)
+    packages = _packages(ready)
+    every = [*wanted, *packages]
     if offline:
-        done = fetch_all(wanted, files, says.steps(), verify=verify)
+        done = fetch_all(every, files, says.steps(), verify=verify)
     else:
         with surroundings(resolved.profile):
-            done = fetch_all(wanted, files, says.steps(), verify=verify)
+            done = fetch_all(every, files, says.steps(), verify=verify)
     new = {artifact.sha256 for artifact in done.new}
     for artifact in {artifact.sha256: artifact for artifact in wanted}.values():
         _show(says, artifact, files, new=artifact.sha256 in new)
+    if packages:
+        _show_packages(says, packages, files, new)
     if resolved.profile.mode == "stock" and wanted:
         says.note("in stock mode the nodes fetch these files themselves, at first boot, from the profile's addresses")
     if ready.preload:
         _images(says, ready, files)
     if says.json:
         says.result(store=str(files.folder))
+
+
+def _packages(ready: Input) -> list[Artifact]:
+    """The packages of the lock."""
+    if ready.locked_packages is None or ready.resolved.profile.mode != "baked":
+        return []
+    from imgbuild.image.rootfs.locked import locked_files  # what builds images takes half the run time
+
+    return locked_files(ready.resolved, ready.locked_packages)
+
+
+def _show_packages(says: Says, packages: Sequence[Artifact], files: Store, new: Collection[str]) -> None:
+    """All of them in one line: there are hundreds."""
+    if says.json:
+        for package in packages:
+            _show(says, package, files, new=package.sha256 in new)
+        return
+    size, now = sum(package.size or 0 for package in packages), sum(package.sha256 in new for package in packages)
+    state = "fetched" if now else "there  "
+    says.out.print(f"{state}  {size_text(size):>10}  {len(packages)} packages{f', {now} of them now' if now else ''}")
 
 
 def _images(says: Says, ready: Input, files: Store) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 
 from imgbuild.cli.completion import components_to_update
-from imgbuild.cli.options import Given, Place, input_options
+from imgbuild.cli.lock_packages import choose_packages, tell_packages
+from imgbuild.cli.options import Given, Place, input_options, store_option
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster import DEFAULT
@@ -34,7 +35,7 @@ from imgbuild.image.chart_digests import exact
 from imgbuild.image.surroundings import surroundings
 from imgbuild.outputs.tree import OutFile, replace_file
 
-_ALL = "all"
+_ALL, _PACKAGES = "all", "packages"
 
 
 @click.command("lock", cls=Command)
@@ -47,22 +48,36 @@ _ALL = "all"
     "--update", "updates", metavar="NAME[=VERSION]", multiple=True, shell_complete=components_to_update,
     help="Pin NAME again, in this version if one is given (repeatable); all: everything.",
 )  # fmt: skip
-def command(says: Says, given: Given, nodes_file: Path | None, updates: tuple[str, ...]) -> int:
+@click.option(
+    "--no-packages",
+    is_flag=True,
+    help="Pin no packages: a build then takes what the repositories have. Without it root is needed to choose them.",
+)
+@store_option
+def command(
+    says: Says, given: Given, nodes_file: Path | None, updates: tuple[str, ...], no_packages: bool, store: str | None
+) -> int:
     """Pin everything that a profile needs from outside, in imgbuild.lock beside it.
 
     \b
     imgbuild lock --profile node.yaml                          pin what is not pinned yet
     imgbuild lock --profile node.yaml --update nerdctl=2.4.0   use another version than the profile's
+    imgbuild lock --profile node.yaml --update packages        choose the packages again
     imgbuild lock --profile node.yaml --update all             ask all publishers again
 
     A build beside the lock then uses exactly what is pinned, or stops.
     """
     path = lock_path(str(given.profile))
     with _alone(path):
-        return _lock(says, given, nodes_file, updates, path)
+        return _lock(
+            says, given, nodes_file, updates, path, store if not no_packages else None, packages=not no_packages
+        )
 
 
-def _lock(says: Says, given: Given, cluster: Path | None, updates: Sequence[str], path: Path) -> int:
+def _lock(
+    says: Says, given: Given, cluster: Path | None, updates: Sequence[str], path: Path, store: str | None, *,
+    packages: bool,
+) -> int:  # fmt: skip
     findings = Findings()
     old = read_lock(path, findings)
     loaded = load(str(given.profile), given.layers, given.sets, given.mode, findings)
@@ -93,13 +108,21 @@ def _lock(says: Says, given: Given, cluster: Path | None, updates: Sequence[str]
     with surroundings(profile), steps.step(f"Pin {len(wanted)} images"):
         found = pin_images(profile, new)
     failures |= found.failures
+    chosen_packages = None
+    if packages and loaded.profile.mode == "baked" and "base" not in failures:
+        again_packages = bool(asked.names & {_ALL, _PACKAGES})
+        old_packages = None if again_packages else before.packages
+        try:
+            chosen_packages = choose_packages(_filled(loaded, every, files.pins), old_packages, store, steps)
+        except HostError as error:
+            failures["packages"] = error
     if failures:
         for name, why in sorted(failures.items()):
             says.error(ImgbuildError(f"{name}: {why}", why.hint))
         if not says.json:
             says.note(f"{path} is not written: {len(failures)} of {len(every) + len(wanted)} cannot be pinned")
         return HostError.exit_code
-    section = Section(updates=chosen, files=dict(files.pins), images={**kept, **found.pins})
+    section = Section(updates=chosen, files=dict(files.pins), images={**kept, **found.pins}, packages=chosen_packages)
     others = old.lock.profiles if old is not None else {}
     text = lock_text(Lock(format=FORMAT, profiles={**others, loaded.name: section}))
     if old is None or path.read_text(encoding="utf-8") != text:
@@ -138,8 +161,8 @@ def _asked(updates: Sequence[str], pins: set[str]) -> _Asked:
     for text in updates:
         name, equals, version = text.partition("=")
         component = next((known for known in COMPONENTS if known == name), None)
-        if component is None and name != _ALL and name not in pins:
-            known = ", ".join((*COMPONENTS, _ALL))
+        if component is None and name not in {_ALL, _PACKAGES, *pins}:
+            known = ", ".join((*COMPONENTS, _PACKAGES, _ALL))
             raise UsageError(
                 f"there is nothing called {name!r} to update", f"use one of {known}, or a name in the lock"
             )
@@ -195,14 +218,19 @@ def _exact(
     loaded: Loaded, every: Sequence[Need], files: Mapping[str, Pin], images: Mapping[str, Pulled], steps: Steps
 ) -> dict[str, Pulled]:
     """The images with the digests that the pinned chart requests: a mirror can have others under the same tags."""
-    mark = Mark(NAME, 1, 1)
-    chart = next(need for need in every if need.name == "cilium")
-    filled = [(path, value, mark) for path, value in values(chart, files["cilium"], loaded.profile.mirrors)]
-    profile = with_values(loaded, filled, Findings()).profile
+    profile = _filled(loaded, [need for need in every if need.name == "cilium"], files).profile
     store = open_store(default_cache())
     with steps.step("Read the digests that Cilium's chart requests"):
         found = exact(profile, [pulled.image for pulled in images.values()], store, steps, fetch=True)
     return {name: replace(pulled, image=image) for (name, pulled), image in zip(images.items(), found, strict=True)}
+
+
+def _filled(loaded: Loaded, every: Sequence[Need], files: Mapping[str, Pin]) -> Loaded:
+    """The profile with the values of these pins."""
+    mark, mirrors = Mark(NAME, 1, 1), loaded.profile.mirrors
+    pinned = (need for need in every if need.name in files)
+    filled = [(path, value, mark) for need in pinned for path, value in values(need, files[need.name], mirrors)]
+    return with_values(loaded, filled, Findings())
 
 
 def _again(names: frozenset[str], every: Sequence[Need], wanted: Mapping[str, object]) -> frozenset[str]:
@@ -226,10 +254,12 @@ def _tell(says: Says, path: Path, before: Section, now: Section) -> None:
         else:
             how = "" if name not in new else f": {_HOW[one.obtained]}"
             says.out.print(f"{change} {name}{f' {version}' if version else ''}{how}")
+    packages = tell_packages(says, before.packages, now.packages)
     if says.json:
-        says.result(file=str(path), changed=len(changed), pins=len(new))
+        says.result(file=str(path), changed=len(changed), pins=len(new), packages=packages)
     else:
-        says.out.print(f"{path}: {len(new)} pins, {len(changed) or 'none'} changed")
+        more = f", {packages} packages" if packages else ""
+        says.out.print(f"{path}: {len(new)} pins{more}, {len(changed) or 'none'} changed")
 
 
 _HOW = {

@@ -112,7 +112,10 @@ def renew_seeds(request: Request, output: Path, steps: Steps, findings: Findings
         with_new_token(kept, ready.cluster, findings)
         raise InvalidInput(findings)
     folder = output / ready.resolved.name
-    wanted = image_id(ready.resolved, ready.rendered.install, ready.rendered.node, ready.preload, ready.rendered.live)
+    wanted = image_id(
+        ready.resolved, ready.rendered.install, ready.rendered.node, ready.preload, ready.rendered.live,
+        ready.locked_packages,
+    )  # fmt: skip
     if read_manifest(folder)["image_wanted"] != wanted:
         hint = "pass the --profile, --layer, --set and --mode that it was built with, or build it again"
         raise UsageError(f"{folder} was built from other input: its seeds would not match its image", hint)

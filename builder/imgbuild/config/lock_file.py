@@ -24,6 +24,10 @@ _HEAD = """\
 """
 
 
+_LEFT_OUT = frozenset({"temporary", "updates"})
+"""Fields that are not written if they are empty."""
+
+
 @dataclass(frozen=True)
 class LockFile:
     """A lock as read, with the place of each value."""
@@ -86,7 +90,11 @@ def lock_text(lock: Lock) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Model):
         fields = ((name, getattr(value, name)) for name in type(value).model_fields)
-        return {name: _plain(each) for name, each in fields if each is not None and (each != {} or name != "updates")}
+        return {
+            name: _plain(each)
+            for name, each in fields
+            if each is not None and (each not in ({}, []) or name not in _LEFT_OUT)
+        }
     if isinstance(value, dict):
         return {name: _plain(value[name]) for name in sorted(value)}
     return value

@@ -5,6 +5,7 @@ A line has what is needed to fetch a package and to install exactly that one. It
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,10 +126,20 @@ class Packages(Model):
         ),
     ]
 
+    temporary: Annotated[
+        list[PackageLine],
+        Setting("Packages that a build installs and removes again: it needs them to make a live root, for example."),
+    ] = []
+
     @cached_property
     def packages(self) -> tuple[LockedPackage, ...]:
-        """The lines, parsed."""
+        """What is installed in the end."""
         return tuple(map(LockedPackage.of, self.installed))
+
+    @cached_property
+    def every(self) -> tuple[LockedPackage, ...]:
+        """What a build needs."""
+        return (*self.packages, *map(LockedPackage.of, self.temporary))
 
     @cached_property
     def modules(self) -> dict[str, LockedFile]:
@@ -139,11 +150,18 @@ class Packages(Model):
             if repository.modules is not None
         }
 
+    @property
+    def digest(self) -> str:
+        """The sha256 (hex) of everything that decides what is installed; addresses do not."""
+        lines = [self.target, self.base or "", *sorted(self.installed), *sorted(self.temporary)]
+        lines += sorted(f"{name} {repository.modules}" for name, repository in self.repositories.items())
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         """Each package is there once, from a repository that is there."""
         seen = set[tuple[str, str, str]]()
-        for package in self.packages:
+        for package in self.every:
             if package.repository not in self.repositories:
                 raise ValueError(f"{package.name} comes from {package.repository}, which is not in repositories")
             same = (package.name, package.version, package.arch)

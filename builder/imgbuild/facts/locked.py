@@ -15,6 +15,7 @@ from imgbuild.config.lock import Component, Section
 from imgbuild.config.lock_file import LockFile
 from imgbuild.diagnostics.findings import Findings, Mark, Path, few, format_path
 from imgbuild.facts.images import Image, images
+from imgbuild.facts.locked_packages import unfit
 from imgbuild.facts.outside import VERSION_KEYS, Need, needs, values
 from imgbuild.facts.resolved import Resolved
 
@@ -85,6 +86,22 @@ def version_of(loaded: Loaded, component: Component) -> str | None:
     for part in VERSION_KEYS.get(component, ("",)):
         here = here.get(part) if isinstance(here, dict) else None
     return here if isinstance(here, str) else None
+
+
+_UNFIT = {"target": "IB817", "base": "IB817", "requested": "IB818"}
+
+
+def check_packages(pinned: Pinned, resolved: Resolved, findings: Findings) -> None:
+    """Findings about packages of the lock that are not those of the profile."""
+    packages = pinned.section.packages
+    if packages is None or resolved.profile.mode != "baked":
+        return
+    for why in unfit(resolved, packages):
+        key = ("profiles", pinned.name, "packages", why.kind)
+        findings.add(
+            _UNFIT[why.kind], why.what, key=format_path(key), mark=pinned.mark("packages", why.kind),
+            hint=f"run {pinned.again}, with sudo: it chooses the packages again",
+        )  # fmt: skip
 
 
 def check_nodes(pinned: Pinned, nodes: Sequence[Resolved], cluster: Cluster, findings: Findings) -> None:

@@ -46,6 +46,7 @@ _LAYOUT = {
 _KIND = "application/vnd.imgbuild.file.v1"
 _DIGEST = re.compile(r'"sha256:([0-9a-f]{64})"')
 _MANIFEST_BYTES = 4 << 20  # more than registries accept for a manifest
+_IN_FULL = 20  # files with checksum and addresses; packages of a lock are hundreds
 _SHOWN = 12  # digits of a sha256 that tell files apart for people
 
 
@@ -379,6 +380,8 @@ class Store:
 def not_there(artifacts: Sequence[Artifact], folder: Path) -> FetchError:
     """The error of a run that must not use the network, with everything that it lacks."""
     what = "; ".join(f"{a.name} (sha256 {a.sha256}, from {', '.join(map(shown, a.urls))})" for a in artifacts)
+    if len(artifacts) > _IN_FULL:
+        what = f"{len(artifacts)} files: {', '.join(a.name for a in artifacts)}"
     return FetchError(
         f"not in the store {folder}, and nothing is fetched with --offline: {what}",
         "run `imgbuild fetch` with the same profile, layers and --store on a machine with a network, and carry the "

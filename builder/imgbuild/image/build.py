@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imgbuild.config.data import data_dir
+from imgbuild.config.lock_packages import Packages
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
@@ -33,6 +34,7 @@ from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
 from imgbuild.image.rootfs.base import Base, base_tar, kept_base
 from imgbuild.image.rootfs.build import Rootfs, build_rootfs, cached
+from imgbuild.image.rootfs.locked import locked_build, locked_mirrors
 from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors
 from imgbuild.image.rootfs.packages import described
 from imgbuild.image.rootfs.plan import RootfsPlan
@@ -76,19 +78,30 @@ def image_id(
     node: NodeTree,
     preload: Sequence[Image] = (),
     live: NodeTree | None = None,
+    packages: Packages | None = None,
 ) -> str:
     """The id of the image for this input: it depends on profile and layers, never on cluster or node.
 
     ``live``: what only its live root has, if there is one. With ``preload`` it depends on the images that the cluster
-    uses, too: kube-vip's and the balancer's.
+    uses, too: kube-vip's and the balancer's. ``packages``: those of a lock.
     """
     profile = resolved.profile
     layout = profile.image.model_dump_json().encode()
     arguments = " ".join(resolved.kernel_arguments).encode()
     names = [image.reference.encode() for image in preload]
     own = [b"live", digest(live).encode(), resolved.target.live.model_dump_json().encode()] if live is not None else []
+    locked = [packages.digest.encode()] if packages is not None else []
     return run_id(
-        [digest(install).encode(), digest(node).encode(), layout, profile.firmware.encode(), arguments, *names, *own]
+        [
+            digest(install).encode(),
+            digest(node).encode(),
+            layout,
+            profile.firmware.encode(),
+            arguments,
+            *names,
+            *own,
+            *locked,
+        ]
     )
 
 
@@ -128,13 +141,14 @@ def build_image(
     live: NodeTree | None = None,
     signer: Signer | None = None,
     found: Sequence[Found] = (),
+    packages: Packages | None = None,
 ) -> ImageRecord:
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
     ``boot``: an empty folder for what a network boot needs: kernel, initramfs, and with ``live`` (the files that only
     a live root has) the live root, all with their checksums.
     ``store`` has the fetched files. ``fresh``: rebuild everything, whatever is in the cache. ``signer`` signs the
-    checksums of the image's files. ``found``: the container images that it gets.
+    checksums of the image's files. ``found``: the container images that it gets. ``packages``: those of a lock.
 
     Raises:
         HostError: the host, a mirror or the build failed; the old image is unchanged.
@@ -144,9 +158,9 @@ def build_image(
     profile, target = resolved.profile, resolved.target
     preload = fetch(profile, found, store, steps) if found else None
     with nullcontext(NOWHERE) if store.offline else surroundings(profile) as site:  # which listens for logins
-        plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh, store=store)
+        plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh, store=store, packages=packages)
         plan = replace(plan, local=site.local(plan.environment.get("DIB_DISTRIBUTION_MIRROR", "")))
-        supply = Supply(store, node_files(profile))
+        supply = Supply(store, node_files(profile), locked_build(resolved, packages) if packages else None)
         rootfs = build_rootfs(plan, cache, steps, fresh=fresh, supply=supply)
     size, esp = profile.image.size_mib, profile.image.esp_mib
     layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
@@ -161,7 +175,7 @@ def build_image(
         )  # fmt: skip
         with steps.step("Write the bill of materials"):
             contents = Contents(
-                resolved.name, profile, target, rootfs.packages, found, made.disk.sha256, made.epoch
+                resolved.name, profile, target, rootfs.packages, found, made.disk.sha256, made.epoch, packages
             )  # fmt: skip
             write_file(group / file_name(resolved.name), OutFile(sbom(contents)))
         with steps.step(f"Write {SUMS}"):
@@ -174,14 +188,19 @@ def build_image(
 
 
 def rootfs_plan(
-    resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False, store: Store | None = None
-) -> RootfsPlan:
+    resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, *, fresh: bool = False,
+    store: Store | None = None, packages: Packages | None = None,
+) -> RootfsPlan:  # fmt: skip
     """What this profile's root file system is made of: on a base, or from the mirror that answers now.
+
+    With the ``packages`` of a lock no mirror is asked.
 
     Raises:
         HostError: the base cannot be had; no mirror answers, and none did when the root file system in the cache
             was built. Offline: there is no root file system in the cache.
     """
+    if packages is not None:
+        return _locked_plan(resolved, install, packages, base_tar(resolved, cache, steps, fresh=fresh, files=store))
     if store is not None and store.offline:
         known = kept_plan(resolved, install, cache, steps)
         if known is None:
@@ -209,15 +228,28 @@ def rootfs_plan(
     return _from_mirrors(target, install, mirrors)
 
 
-def kept_plan(resolved: Resolved, install: NodeTree, cache: Path, steps: Steps) -> RootfsPlan | None:
+def _locked_plan(resolved: Resolved, install: NodeTree, packages: Packages, base: Base | None) -> RootfsPlan:
+    if base is not None:
+        return replace(_on_base(resolved.target, install, base), packages=packages)
+    plan = _from_mirrors(resolved.target, install, locked_mirrors(resolved, packages))
+    return replace(plan, packages=packages)
+
+
+def kept_plan(
+    resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, packages: Packages | None = None
+) -> RootfsPlan | None:
     """The plan of an earlier build of the same input, found without a network; None if nothing was kept of one."""
     own, image = resolved.profile.base, resolved.target.image.base
     if image is not None and own.source is not None and Path(own.source).is_dir():
         base = base_tar(resolved, cache, steps)
-        return None if base is None else _on_base(resolved.target, install, base)
+        return None if base is None else replace(_on_base(resolved.target, install, base), packages=packages)
     if image is not None:
         wanted = own.sha256 if own.source else image.sha256
-        return None if wanted is None else _on_base(resolved.target, install, kept_base(wanted, cache))
+        if wanted is None:
+            return None
+        return replace(_on_base(resolved.target, install, kept_base(wanted, cache)), packages=packages)
+    if packages is not None:
+        return _locked_plan(resolved, install, packages, None)
     try:
         mirrors = DebianMirrors(**_read(_mirrors_of(resolved, cache)))
     except (OSError, ValueError, TypeError):
@@ -266,6 +298,16 @@ def _answering(release: str, wanted: Sequence[str], security: Sequence[str], ste
     if len(said) == 1:
         raise next(iter(said.values()))
     raise HostError("none of the mirrors answers: " + "; ".join(said), "set another one in repositories.distribution")
+
+
+def answering_mirrors(resolved: Resolved, steps: Steps) -> DebianMirrors:
+    """The Debian mirrors that answer now, of those that the profile lists.
+
+    Raises:
+        HostError: none does.
+    """
+    wanted, security = (_listed(resolved, kind) for kind in ("distribution", "security"))
+    return _answering(resolved.target.image.environment["DIB_RELEASE"], wanted, security, steps)
 
 
 def _listed(resolved: Resolved, kind: str) -> list[str]:

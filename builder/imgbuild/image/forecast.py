@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from imgbuild.config.lock import Section
 from imgbuild.diagnostics.progress import Steps
@@ -15,12 +16,14 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.pinned import base_file, pinned, with_sizes
+from imgbuild.fetch.several import missing
 from imgbuild.fetch.store import Store
 from imgbuild.image.build import kept_plan
 from imgbuild.image.chart_digests import exact
 from imgbuild.image.preload import kept
 from imgbuild.image.rootfs.base import kept_base
 from imgbuild.image.rootfs.build import is_kept, kept_tar
+from imgbuild.image.rootfs.locked import locked_files
 from imgbuild.render.nodefile import NodeTree
 
 Action = Literal["fetch", "build", "kept"]
@@ -59,7 +62,11 @@ def _root(
     name = f"root file system of {resolved.target.name}"
     source = resolved.profile.base.source
     folder = source is not None and Path(source).is_dir()  # known when it was read
-    plan = None if folder or not cache.is_dir() else kept_plan(resolved, install, cache, steps)
+    plan = (
+        None
+        if folder or not cache.is_dir()
+        else kept_plan(resolved, install, cache, steps, lock.packages if lock is not None else None)
+    )
     if plan is not None and is_kept(plan.key, cache):
         yield Item("kept", name, kept_tar(plan.key, cache).stat().st_size)
         return
@@ -70,9 +77,33 @@ def _root(
             yield Item("kept", f"base {artifact.name}", tar.stat().st_size)
         else:
             yield _file(artifact, store, steps)
+    packages = lock.packages if lock is not None else None
+    files = locked_files(resolved, packages)
+    if files:
+        yield from _packages(resolved, files, store, steps)
+        yield Item("build", name)
+        return
     urls = [url for listed in resolved.repository_urls.values() for url in listed]
     yield Item("fetch", f"packages of {resolved.target.name}", None, tuple(dict.fromkeys(map(shown, urls))))
     yield Item("build", name)
+
+
+def _packages(resolved: Resolved, files: Sequence[Artifact], store: Store, steps: Steps) -> Iterator[Item]:
+    """The packages of a lock, together: those that are there, and those that are not."""
+    absent = missing(files, store, steps)
+    there = {file.sha256 for file in files} - {file.sha256 for file in absent}
+    parts: tuple[tuple[Action, list[Artifact]], ...] = (
+        ("kept", [file for file in files if file.sha256 in there]),
+        ("fetch", absent),
+    )
+    for action, some in parts:
+        if some:
+            hosts = {
+                urlsplit(url)[1]: f"{urlsplit(url).scheme}://{urlsplit(url)[1]}" for file in some for url in file.urls
+            }
+            source = tuple(map(shown, hosts.values())) if action == "fetch" else ()
+            size = sum(file.size or 0 for file in some)
+            yield Item(action, f"{len(some)} packages of {resolved.target.name}", size, source)
 
 
 def _file(artifact: Artifact, store: Store, steps: Steps) -> Item:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from imgbuild.config.lock_packages import Packages
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image
@@ -18,27 +19,32 @@ from imgbuild.image.preload import kept
 from imgbuild.image.requirements import Lack
 from imgbuild.image.rootfs.base import kept_base
 from imgbuild.image.rootfs.build import is_kept
+from imgbuild.image.rootfs.locked import locked_files
 from imgbuild.render.nodefile import NodeTree
 
 
 def offline_lacks(
-    resolved: Resolved, install: NodeTree, images: Sequence[Image], cache: Path, store: Store, steps: Steps
-) -> Sequence[Lack]:
-    """Everything that a build of this image, with these container images, would fetch."""
+    resolved: Resolved, install: NodeTree, images: Sequence[Image], cache: Path, store: Store, steps: Steps,
+    packages: Packages | None = None,
+) -> Sequence[Lack]:  # fmt: skip
+    """Everything that a build of this image would fetch: container images, packages of a lock, files."""
     found = image_lacks(resolved.profile, images, store, steps)
-    plan = kept_plan(resolved, install, cache, steps)
+    plan = kept_plan(resolved, install, cache, steps, packages)
     if plan is not None and is_kept(plan.key, cache):
         return found
-    found.append(
-        Lack(
-            f"the cache {cache} has no root file system of this profile, and one is not built with --offline: "
-            f"{resolved.target.name}'s packages come from its mirrors",
-            "build the image once with a network, and copy that machine's cache (IMGBUILD_CACHE) here",
+    if packages is None:
+        found.append(
+            Lack(
+                f"the cache {cache} has no root file system of this profile, and without packages in imgbuild.lock "
+                f"none is built with --offline: {resolved.target.name}'s packages come from its mirrors",
+                "on a machine with a network, run imgbuild lock with sudo and imgbuild fetch, and copy lock and store; "
+                "or build the image once there, and copy that machine's cache (IMGBUILD_CACHE) here",
+            )
         )
-    )
     base = base_file(resolved)
     kept = base is not None and kept_base(base.sha256, cache).tar.is_file()
     wanted = [artifact for artifact in pinned(resolved) if not (kept and artifact == base)]
+    wanted += locked_files(resolved, packages)
     if absent := missing(wanted, store, steps):
         error = not_there(absent, store.folder)
         found.append(Lack(str(error), error.hint))

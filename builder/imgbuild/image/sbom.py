@@ -20,6 +20,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from imgbuild import __version__
+from imgbuild.config.lock_packages import Packages
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import Target
 from imgbuild.fetch.address import shown
@@ -42,6 +43,8 @@ class Contents:
     """The sha256 of the raw disk."""
     epoch: int
     """The image's own date (seconds)."""
+    locked: Packages | None = None
+    """The packages of the lock that it was built from."""
 
 
 def file_name(name: str) -> str:
@@ -60,6 +63,8 @@ def sbom(contents: Contents) -> bytes:
         description=f"imgbuild's disk image of {target.name}",
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=contents.disk)],
     )
+    locked = contents.locked.packages if contents.locked is not None else ()
+    files = {(package.name, package.version): package.sha256 for package in locked}
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_OID, contents.disk))
     bom.metadata.timestamp = datetime.fromtimestamp(contents.epoch, UTC)
     bom.metadata.component = root
@@ -68,7 +73,7 @@ def sbom(contents: Contents) -> bytes:
     )
     bom.components.update(
         [
-            *(_package(package, target) for package in contents.packages),
+            *(_package(package, target, files.get((package.name, package.version))) for package in contents.packages),
             *_files(contents.profile),
             *(_image(found) for found in contents.images),
         ]
@@ -83,7 +88,8 @@ def _component(kind: ComponentType, purl: PackageURL, **more: Any) -> Component:
     )  # fmt: skip
 
 
-def _package(package: Package, target: Target) -> Component:
+def _package(package: Package, target: Target, sha256: str | None) -> Component:
+    """``sha256``: that of the package's file, if a lock has it."""
     release, qualifiers = package.version, {"arch": package.arch, "distro": target.id}
     kind = "deb" if target.package_manager == "apt" else "rpm"
     epoch, colon, rest = release.partition(":")
@@ -93,6 +99,7 @@ def _package(package: Package, target: Target) -> Component:
     return _component(
         ComponentType.LIBRARY,
         PackageURL(kind, family, package.name, release, qualifiers),
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)] if sha256 is not None else [],
         licenses=[DisjunctiveLicense(name=package.license)] if package.license else [],
         properties=[
             Property(name="imgbuild:origin", value=package.origin),

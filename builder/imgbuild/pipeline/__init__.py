@@ -16,12 +16,13 @@ from imgbuild.config.kept_secrets import Kept, default_path, load_secrets
 from imgbuild.config.layers import Layered, parse_set
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.lock_file import lock_path, read_lock
+from imgbuild.config.lock_packages import Packages
 from imgbuild.config.moment import Moment, read_moment
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Findings, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath
 from imgbuild.facts.images import Image, images
-from imgbuild.facts.locked import Pinned, check_nodes, locked
+from imgbuild.facts.locked import Pinned, check_nodes, check_packages, locked
 from imgbuild.facts.node_settings import Own, settle
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.lint import cluster_settings
@@ -76,6 +77,11 @@ class Input:
     """Where each value of the cluster file came from."""
 
     @property
+    def locked_packages(self) -> Packages | None:
+        """The packages that the disk image is built of, if the lock has them."""
+        return self.pinned.section.packages if self.pinned is not None else None
+
+    @property
     def preload(self) -> list[Image]:
         """The container images that the disk image has: those of every node, by their digests in imgbuild.lock."""
         return self.images if self.resolved.profile.images.preload else []
@@ -126,6 +132,7 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     settled = settle(loaded, cluster, layered, findings)
     resolved, own = settled.resolved, settled.own
     if pinned is not None:
+        check_packages(pinned, resolved, findings)
         check_nodes(pinned, (resolved, *(each.resolved for each in own)), cluster, findings)
     check(resolved, cluster, layered, findings, request.moment, kept, own, recovered)
     here.check(resolved, findings, base=base)

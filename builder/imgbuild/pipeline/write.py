@@ -68,10 +68,10 @@ def write(
     files = open_store(cache, store, offline=offline) if image else None
     problems = [*host_problems(resolved, place, cache)] if image else []
     if files is not None and offline:
-        problems += offline_lacks(resolved, rendered.install, ready.preload, cache, files, steps)
+        problems += offline_lacks(resolved, rendered.install, ready.preload, cache, files, steps, ready.locked_packages)
     for problem in problems:
         steps.note(f"no disk image will be built: {problem.what}")
-    wanted = image_id(resolved, rendered.install, rendered.node, ready.preload, rendered.live)
+    wanted = image_id(resolved, rendered.install, rendered.node, ready.preload, rendered.live, ready.locked_packages)
     found = images_found(ready, files, steps) if files is not None and not problems else []
     made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:
@@ -97,6 +97,7 @@ def write(
             record = build_image(
                 resolved, rendered.install, rendered.node, wanted, folder, cache, steps,
                 store=files, fresh=fresh, boot=boot, live=rendered.live, signer=signer, found=found,
+                packages=ready.locked_packages,
             )  # fmt: skip
             groups["pxe"] = _with_boot_files(folder, ready, boot)
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)

@@ -8,10 +8,12 @@ but what decides which packages, kernel or binaries a node gets: no sysctl, no t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from imgbuild.config.profile import Binary, Profile
 from imgbuild.facts.drivers import boot_drivers
 from imgbuild.facts.live import live_image
+from imgbuild.facts.packages import KUBERNETES, image_packages, node_packages
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, NodeTree, own_file
 from imgbuild.render.repositories import apt_sources, key_files, repository_settings, rpm_repositories
@@ -23,7 +25,6 @@ CACHE = "/var/cache/imgbuild"
 
 Settings = dict[str, str | list[str]]
 
-_KUBERNETES = ("kubelet", "kubeadm", "kubectl")
 _BROUGHT = ("cri-tools", "kubernetes-cni")  # dependencies of the packages of Kubernetes, held with them
 _FAMILY = {"apt": "apt", "yum": "rpm", "dnf": "rpm"}
 
@@ -62,6 +63,16 @@ _EARLY = (
 def early_files(profile: Profile) -> list[NodeFile]:
     """The user's own files that decide what is in the initramfs: they must be there before the kernel."""
     return [own_file(file) for file in profile.files if any(file.path.startswith(path) for path in _EARLY)]
+
+
+def solve_tree(resolved: Resolved) -> NodeTree:
+    """The same for `imgbuild lock`, which runs ``/usr/libexec/imgbuild/solve``: what would be installed."""
+    family = _FAMILY[resolved.target.package_manager]
+    packages = f"/{LIBEXEC}/lib/packages.sh"
+    solve = static("node", f"{LIBEXEC}/install.d/{family}/solve.sh")
+    tree = install_tree(resolved)
+    files = [replace(file, content=file.content + solve) if file.path == packages else file for file in tree.files]
+    return NodeTree((*files, _script("solve", "install.d/any/solve")))
 
 
 def _script(name: str, source: str, *, mode: int = 0o755, context: Mapping[str, object] | None = None) -> NodeFile:
@@ -148,11 +159,10 @@ def _settings(resolved: Resolved) -> Settings:
     profile, target = resolved.profile, resolved.target
     facts = resolved.kernel
     assert facts is not None  # noqa: S101 - the checks refuse a flavour that the target lacks
-    installer = target.live.installer if live_image(profile) else []
     out: Settings = {
         "CACHE": CACHE,
-        "PACKAGES": _packages(resolved),
-        "IMAGE_PACKAGES": list(dict.fromkeys([*target.packages.image, *installer])),
+        "PACKAGES": node_packages(resolved),
+        "IMAGE_PACKAGES": image_packages(resolved),
         "IMAGE_UNITS": [f"{daemon}.service" for daemon in target.network_daemons],
         "KERNEL_PACKAGES": list(facts.packages),
         "KERNEL_VERSION": profile.kernel.version or "",
@@ -185,22 +195,6 @@ def _chart(profile: Profile) -> Binary | None:
     return profile.cilium.chart if profile.kubernetes.enabled and profile.cilium.enabled else None
 
 
-def _packages(resolved: Resolved) -> list[str]:
-    profile, target = resolved.profile, resolved.target
-    names = list(target.packages.base)
-    if profile.kubernetes.enabled:
-        names += target.packages.kubernetes
-    if profile.containerd.source == "nerdctl-full" and profile.containerd.stargz.enabled:
-        names += target.packages.stargz
-    for agent in profile.guest_agents:
-        names += target.guest_agents[agent].packages
-    if any(disk.filesystem == "xfs" for disk in profile.disks):
-        names += target.packages.xfs
-    if target.selinux and profile.selinux.mode != "disabled":
-        names += target.packages.selinux
-    return list(dict.fromkeys([*names, *profile.packages.install]))
-
-
 def _containerd(resolved: Resolved) -> Settings:
     profile, target = resolved.profile, resolved.target
     if profile.containerd.source == "distribution":
@@ -219,7 +213,7 @@ def _kubernetes(profile: Profile) -> Settings:
         return {}
     out: Settings = {"KUBERNETES_VERSION": kubernetes.version}
     if kubernetes.source == "packages":
-        return out | {"KUBERNETES_PACKAGES": list(_KUBERNETES), "KUBERNETES_BROUGHT": list(_BROUGHT)}
+        return out | {"KUBERNETES_PACKAGES": list(KUBERNETES), "KUBERNETES_BROUGHT": list(_BROUGHT)}
     out["KUBERNETES_BINARIES"] = sorted(kubernetes.binaries)
     for name, binary in sorted(kubernetes.binaries.items()):
         out[f"{name.upper()}_URLS"] = list(binary.urls)

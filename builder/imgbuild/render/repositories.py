@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imgbuild.facts.derive import minor
 from imgbuild.facts.repositories import Key
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile
+from imgbuild.render.templates import render
 
 KERNEL_REPOSITORY = "elrepo-kernel"
 _HELD = ("kubelet", "kubeadm", "kubectl", "cri-tools", "kubernetes-cni")
@@ -59,6 +60,17 @@ def rpm_repositories(resolved: Resolved) -> list[Repository]:
         name = f"Kubernetes {minor_version}"
         out.append(Repository("kubernetes", name, urls["kubernetes"], keys("kubernetes"), exclude=_HELD))
     return out
+
+
+def repository_addresses(resolved: Resolved) -> dict[str, list[str]]:
+    """The addresses of each repository of yum and dnf, as these read them."""
+    return {one.id: [url.replace("$basearch", "x86_64") for url in one.urls] for one in rpm_repositories(resolved)}
+
+
+def local_repository_file(resolved: Resolved, folder: str) -> bytes:
+    """A repository file in which each repository is a folder below ``folder``; its keys stay."""
+    repos = [replace(one, urls=[f"file://{folder}/{one.id}/"]) for one in rpm_repositories(resolved)]
+    return render("node", "etc/yum.repos.d/imgbuild.repo.j2", repos=repos, priority=False)
 
 
 def apt_sources(resolved: Resolved) -> dict[str, bool | str]:

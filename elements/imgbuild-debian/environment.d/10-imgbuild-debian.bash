@@ -12,3 +12,5 @@ export DIB_DEBIAN_DEBOOTSTRAP_SCRIPT=${DIB_DEBIAN_DEBOOTSTRAP_SCRIPT:-/usr/share
 # Without the first debootstrap only warns if the archive's keyring is missing and continues;
 # without the second apt in the chroot could not speak https to a mirror.
 export DIB_DEBOOTSTRAP_EXTRA_ARGS=${DIB_DEBOOTSTRAP_EXTRA_ARGS:---force-check-gpg --include=ca-certificates}
+# What the later phases need. `imgbuild lock` reads it too.
+export IMGBUILD_FIRST_PACKAGES="systemd-sysv dbus sudo python3 netbase kmod udev"

@@ -134,7 +134,7 @@ def test_the_page_describes_every_event_and_field(done: dict[str, Result]) -> No
         for name in event.keys() - {"event"}:
             assert f"`{name}`" in section, f"json.md, {event['event']}: {name} is missing"
     # A download, a machine and what lock asks publishers for are not tried here.
-    assert {event["event"] for event in seen} | {"transfer", "ssh", "pin"} == {
+    assert {event["event"] for event in seen} | {"transfer", "ssh", "pin", "package"} == {
         s for s in sections if re.fullmatch("[a-z]+", s)
     }
 

@@ -74,8 +74,9 @@ def profile(servers: Publishers, text: str = "", base: str = "debian12-efi") -> 
     Path("node.yaml").write_text(yaml.safe_dump(data | {"users": users}) + text)
 
 
-def lock(*words: str, code: int = 0) -> Result:
-    done = CliRunner().invoke(main, ["lock", "--profile", "node.yaml", *words], catch_exceptions=False)
+def lock(*words: str, code: int = 0, packages: bool = False) -> Result:
+    more = [] if packages else ["--no-packages"]
+    done = CliRunner().invoke(main, ["lock", "--profile", "node.yaml", *more, *words], catch_exceptions=False)
     assert done.exit_code == code, done.output
     return done
 
@@ -286,7 +287,7 @@ def test_profiles_of_a_folder_share_a_lock(servers: Publishers) -> None:
     assert found.mark is not None and found.mark.file == "imgbuild.lock"
     assert not said(profile="other.yaml", lock=False)
     runner = CliRunner()
-    assert runner.invoke(main, ["lock", "-p", "other.yaml"]).exit_code == 0
+    assert runner.invoke(main, ["lock", "-p", "other.yaml", "--no-packages"]).exit_code == 0
     assert not said(profile="other.yaml") and not said()
 
 
@@ -302,7 +303,7 @@ def test_two_runs_at_once_lose_no_pins(servers: Publishers) -> None:
     def run(name: str) -> None:
         path = Path("imgbuild.lock")
         with _alone(path):
-            _lock(Says("json"), Given(f"{name}.yaml"), None, (), path)
+            _lock(Says("json"), Given(f"{name}.yaml"), None, (), path, None, packages=False)
 
     threads = [threading.Thread(target=run, args=(name,)) for name in names]
     for thread in threads:
@@ -503,6 +504,6 @@ def test_a_shipped_profile_has_its_lock_in_the_current_folder(servers: Publisher
     for name, key in (("helm", "helm"), ("nerdctl-full", "containerd.nerdctl_full")):
         archive = next(data for path, data in servers.files.items() if f"/{name}-" in path and not path.endswith("sum"))
         sets += ["--set", f"{key}.sha256={sha256(archive)}"]
-    done = CliRunner().invoke(main, ["lock", "-p", "debian12-efi", *sets])
+    done = CliRunner().invoke(main, ["lock", "--no-packages", "-p", "debian12-efi", *sets])
     assert done.exit_code == 0, done.output
     assert set(pins("debian12-efi")["files"]) == {"cilium", "helm", "nerdctl-full"}

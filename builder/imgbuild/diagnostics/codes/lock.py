@@ -70,6 +70,23 @@ CODES = (
         good="mirrors: {'https://get.helm.sh/': ['https://mirror.example.com/helm/']}",
     ),
     Code(
+        "IB817",
+        ERROR,
+        "The packages of the lock are for another base or target",
+        why="They were chosen to be installed on that base, and fit no other.",
+        fix="Run the command that is named, with sudo: it chooses the packages again.",
+        setup="`target`, or `base.source` with its sha256, was changed after `imgbuild lock` had been run.",
+    ),
+    Code(
+        "IB818",
+        ERROR,
+        "The packages of the lock are older than the profile",
+        why="A build installs exactly the packages of the lock, and these are not what the profile asks for now.",
+        fix="Run the command that is named, with sudo: it chooses the packages again. "
+        "Or add `--no-packages` to it: a build then takes what the repositories have.",
+        setup="A package was added to `packages.install` after `imgbuild lock` had been run.",
+    ),
+    Code(
         "IB823",
         ERROR,
         "A secret that a bundle would carry",

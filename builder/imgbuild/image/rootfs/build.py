@@ -15,6 +15,7 @@ from imgbuild.image.cache import Unfit, discard, locked, open_cache, open_store,
 from imgbuild.image.rootfs.dibcache import discard_packages
 from imgbuild.image.rootfs.dibrun import run_dib
 from imgbuild.image.rootfs.leftovers import clear
+from imgbuild.image.rootfs.locked import refuse_others
 from imgbuild.image.rootfs.packages import LIST, Package, read_list
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.shared import pull, push
@@ -48,7 +49,7 @@ def build_rootfs(
         steps.note(f"root file system {plan_key[:12]} is in the cache")
         return found
     supply = supply or Supply(open_store(place))
-    if supply.store.offline:
+    if supply.store.offline and plan.packages is None:
         raise HostError(
             f"the root file system {plan_key[:12]} is not in the cache, and --offline builds none",
             "build the image once with a network",
@@ -118,6 +119,8 @@ def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, supply: Suppl
             with supply.folder(cache_dir / "work", steps) as folder:
                 made = run_dib(plan, key, cache_dir, run_dir, lock, folder, steps)
             packages = _packages(made)
+            if plan.packages is not None:
+                refuse_others(plan.packages, packages)
             store(made, tar, sha256_of(made), {"name": plan.target, "packages": [asdict(p) for p in packages]})
         finally:
             clear(run_dir)

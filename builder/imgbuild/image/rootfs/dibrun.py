@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ from imgbuild.image.cache import subfolder
 from imgbuild.image.overlay import lay
 from imgbuild.image.rootfs import diblog
 from imgbuild.image.rootfs.dibcache import DibCache
+from imgbuild.image.rootfs.locked import FOLDER
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supervisor import JOB
 from imgbuild.image.surroundings import PROXIES, TRUST
@@ -107,6 +109,19 @@ def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path, s
         "DIB_DEBIAN_USE_DEBOOTSTRAP_CACHE": "1",
         "DIB_PYTHON_EXEC": sys.executable,
         "PYTHONDONTWRITEBYTECODE": "1",
+        **_locked(supply / FOLDER),
+    }
+
+
+def _locked(repositories: Path) -> Mapping[str, str]:
+    """What makes debootstrap take the packages of a lock: each has the sha256 that is there, and nobody signs them."""
+    if not repositories.is_dir():
+        return {}
+    return {
+        "DIB_DISTRIBUTION_MIRROR": f"file://{repositories}",
+        "DIB_DEBOOTSTRAP_EXTRA_ARGS": "--no-check-gpg --include=ca-certificates",
+        "DIB_DEBOOTSTRAP_CACHE": "0",
+        "DIB_DEBIAN_USE_DEBOOTSTRAP_CACHE": "",
     }
 
 

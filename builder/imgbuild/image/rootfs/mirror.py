@@ -39,6 +39,13 @@ class DebianMirrors:
     backports: bool = False
     components: tuple[str, ...] = ("main",)
 
+    def suites(self) -> Mapping[str, str]:
+        """Every suite with its archive."""
+        out = {self.release: self.main}
+        out |= {f"{self.release}-updates": self.main} if self.updates else {}
+        out |= {f"{self.release}-backports": self.main} if self.backports else {}
+        return out | ({f"{self.release}-security": self.security} if self.security else {})
+
     def sources(self) -> str:
         """The image's package sources, in the form of diskimage-builder's DIB_APT_SOURCES_CONF."""
         components = " ".join(self.components)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from imgbuild.config.lock_packages import Packages
 from imgbuild.image.rootfs.base import Base
 from imgbuild.render.nodefile import NodeTree, digest
 
@@ -26,6 +27,8 @@ class RootfsPlan:
     """What the elements read: release, mirrors. Host paths do not belong here: they would change the key."""
     base: Base | None = None
     """The base, unless only packages are installed."""
+    packages: Packages | None = None
+    """Exactly what is installed, if a lock has it."""
     local: Mapping[str, str] = field(default_factory=dict)
     """What the elements read in this run alone: host paths, addresses of this host. It is not part of the key."""
 
@@ -43,6 +46,7 @@ class RootfsPlan:
             "environment": dict(sorted(self.environment.items())),
             "diskimage-builder": version("diskimage-builder"),
             **({"base": self.base.sha256} if self.base else {}),
+            **({"packages": self.packages.digest} if self.packages else {}),
         }
         sha.update(json.dumps(rest, sort_keys=True).encode())
         return digest(self.install, sha.digest())

@@ -51,7 +51,7 @@ def package_files(packages: Packages, mirrors: Mapping[str, Sequence[str]] | Non
         bases = dict.fromkeys((*own, *packages.repositories[repository].urls))
         return Artifact(name, file.sha256, file.size, tuple(f"{base.rstrip('/')}/{file.path}" for base in bases))
 
-    found = [artifact(f"{each.name} {each.version}", each.repository, each) for each in packages.packages]
+    found = [artifact(f"{each.name} {each.version}", each.repository, each) for each in packages.every]
     return [*found, *(artifact(f"the modules of {name}", name, file) for name, file in packages.modules.items())]
 
 
@@ -65,7 +65,7 @@ def write_repository(packages: Packages, store: Store, folder: Path, steps: Step
         HostError: a tool is missing or fails (createrepo_c for EL, dpkg-deb for Debian).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with steps.step(f"Make a repository of {len(packages.packages)} packages"):
+    with steps.step(f"Make a repository of {len(packages.every)} packages"):
         if load_target(packages.target).package_manager == "apt":
             _write_debian(packages, store, folder, steps, copy=copy)
         else:
@@ -75,10 +75,12 @@ def write_repository(packages: Packages, store: Store, folder: Path, steps: Step
 
 def _listed(packages: Packages) -> Iterable[str]:
     """As install.d/any/80-list writes where a package comes from: the suite, else the address."""
-    for each in packages.packages:
+    for each in packages.every:
         repository = packages.repositories[each.repository]
-        flat = repository.suite is None and load_target(packages.target).package_manager == "apt"
-        yield "\t".join((each.name, each.version, each.arch, repository.urls[0] if flat else each.repository))
+        origin = f"{repository.suite}/main" if repository.suite is not None else each.repository
+        if repository.suite is None and load_target(packages.target).package_manager == "apt":
+            origin = repository.urls[0]
+        yield "\t".join((each.name, each.version, each.arch, origin))
 
 
 def _place(file: LockedFile, name: str, store: Store, place: Path, steps: Steps, *, copy: bool) -> Path:
@@ -104,7 +106,7 @@ def _write_debian(packages: Packages, store: Store, folder: Path, steps: Steps, 
         return f"{_FIELD.sub('', control).rstrip()}\n{own}"
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        index = "\n".join(pool.map(stanza, packages.packages)).encode()
+        index = "\n".join(pool.map(stanza, packages.every)).encode()
     suite = load_target(packages.target).image.environment["DIB_RELEASE"]
     files = {"main/binary-amd64/Packages": index, "main/binary-amd64/Packages.gz": gzip.compress(index, mtime=0)}
     dist = folder / "dists" / suite
@@ -122,7 +124,7 @@ def _write_rpm(packages: Packages, store: Store, folder: Path, steps: Steps, *, 
     for repository in packages.repositories:
         own = folder / repository
         own.mkdir()
-        for package in packages.packages:
+        for package in packages.every:
             if package.repository == repository:
                 name = f"{package.name} {package.version}"
                 _place(package, name, store, own / os.path.basename(package.path), steps, copy=copy)  # noqa: PTH119

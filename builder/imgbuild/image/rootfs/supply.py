@@ -11,6 +11,8 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.several import fetch_all
 from imgbuild.fetch.store import Store
+from imgbuild.image.rootfs.locked import FOLDER, Locked
+from imgbuild.image.rootfs.snapshot import write_repository
 from imgbuild.image.scratch import scratch
 
 
@@ -20,6 +22,7 @@ class Supply:
 
     store: Store
     artifacts: Sequence[Artifact] = ()
+    locked: Locked | None = None
 
     def fetch(self, steps: Steps) -> None:
         """Get those that the store lacks.
@@ -27,11 +30,13 @@ class Supply:
         Raises:
             FetchError: some cannot be fetched.
         """
-        fetch_all(self.artifacts, self.store, steps)
+        fetch_all((*self.artifacts, *(self.locked.files if self.locked else ())), self.store, steps)
 
     @contextmanager
     def folder(self, work: Path, steps: Steps) -> Iterator[Path]:
         """A folder with a link to each of them, named by its sha256, for the element imgbuild-install.
+
+        The repositories of a lock's packages are in its folder `FOLDER`.
 
         Raises:
             FetchError: the store lacks one.
@@ -43,4 +48,9 @@ class Supply:
                 link = room / artifact.sha256
                 if not link.is_symlink():
                     link.symlink_to(place.resolve())
+            if self.locked is not None:
+                write_repository(self.locked.packages, self.store, room / FOLDER, steps, copy=True)
+                for name, content in self.locked.settings.items():
+                    (room / FOLDER / name).parent.mkdir(exist_ok=True)
+                    (room / FOLDER / name).write_bytes(content)
             yield room

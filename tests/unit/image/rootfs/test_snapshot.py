@@ -93,7 +93,9 @@ def test_a_debian_archive_has_exactly_the_packages_of_the_lock(tmp_path: Path, c
     for name in ("Packages", "Packages.gz"):
         content = index.with_name(name).read_bytes()
         assert f" {hashlib.sha256(content).hexdigest()} {len(content)} main/binary-amd64/{name}\n" in release
-    assert (made / LIST).read_text() == ("one\t1:1.0-1\tall\tbookworm\ntwo\t1.0\tamd64\thttp://flat.example.com/deb/\n")
+    assert (made / LIST).read_text() == (
+        "one\t1:1.0-1\tall\tbookworm/main\ntwo\t1.0\tamd64\thttp://flat.example.com/deb/\n"
+    )
 
 
 def test_a_package_that_the_store_lacks_is_named(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ later() {
 # True in the chroot of an image build, where services must not start and traces of the build are removed.
 in_image() { [ "${IMGBUILD_IN_IMAGE:-0}" = 1 ]; }
 
+# True where `imgbuild lock` looks for what would be installed: nothing but the package manager's database changes.
+solving() { [ "${IMGBUILD_SOLVE:-0}" = 1 ]; }
+
 # Name a command that fails silently, with its line.
 set -E
 trap 'printf "imgbuild: error: %s, line %s: %s\n" "$0" "$LINENO" "$BASH_COMMAND" >&2' ERR

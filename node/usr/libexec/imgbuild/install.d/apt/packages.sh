@@ -3,9 +3,20 @@
 
 export DEBIAN_FRONTEND=noninteractive
 
+# The packages of imgbuild.lock, where the build has them: apt then sees nothing else.
+LOCKED=$CACHE/locked
+locked() { [ -d "$LOCKED" ]; }
+
+# locked_address SUITE|REPOSITORY: prints its address of the time when the lock was made, if it was there.
+locked_address() { awk -v name="$1" '$1 == name { print $2 }' "$LOCKED/addresses"; }
+
 apt_get() {
+    local only=()
+    if locked; then
+        only=(-o "Dir::Etc::sourcelist=$LOCKED/sources.list" -o Dir::Etc::sourceparts=/dev/null)
+    fi
     apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2 -o Dpkg::Use-Pty=0 \
-        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" ${only[@]+"${only[@]}"}
 }
 
 # apt-get update exits with 0 when a mirror is dead; with Error-Mode=any it does not.
@@ -97,6 +108,10 @@ pm_names() {
 # pm_origins: name, version and repository of each package that a repository offers at the installed version. A suite is
 # named by itself, a repository without suites by its address.
 pm_origins() {
+    if locked; then
+        cut -f 1,2,4 "$LOCKED/packages.tsv"
+        return 0
+    fi
     pm_installed | cut -f 1 | xargs apt-cache policy | awk -v OFS='\t' '
         /^[^ ]/ { name = $1; sub(/:.*/, "", name); version = "" }
         /^     [^ ]/ { version = "" }

@@ -1,7 +1,7 @@
 # dnf and boot loader entries (BLS): what differs on CentOS 8. Sourced by lib/packages.sh.
 # shellcheck shell=bash
 
-manager() { dnf -y --setopt=strict=1 --setopt=best=1 --setopt=install_weak_deps=0 "$@"; }
+manager() { dnf -y --setopt=strict=1 --setopt=best=1 --setopt=install_weak_deps=0 ${ONLY[@]+"${ONLY[@]}"} "$@"; }
 
 # By default dnf silently goes from a dead address to the next; with -v it reports that, once for each file.
 manager_refresh() {

@@ -6,6 +6,12 @@
 # shellcheck source=lib/keys.sh
 . /usr/libexec/imgbuild/lib/keys.sh
 
+# The packages of imgbuild.lock, where the build has them: yum and dnf then see nothing else.
+ONLY=()
+if [ -d "$CACHE/locked" ]; then
+    ONLY=("--setopt=reposdir=$CACHE/locked/repos.d")
+fi
+
 REPO_FILE=/etc/yum.repos.d/imgbuild.repo
 
 # The distribution's own repository files name mirrors that are gone: each of their repositories is disabled.

@@ -3,7 +3,8 @@
 
 # By default yum skips names that it does not know and exits with 0, and tries mirrors in an order of its own.
 manager() {
-    yum -y --disableplugin=fastestmirror --setopt=skip_missing_names_on_install=0 --setopt=skip_missing_names_on_update=0 "$@"
+    yum -y --disableplugin=fastestmirror --setopt=skip_missing_names_on_install=0 --setopt=skip_missing_names_on_update=0 \
+        ${ONLY[@]+"${ONLY[@]}"} "$@"
 }
 
 manager_refresh() { manager "$@" makecache fast; }

@@ -1,0 +1,175 @@
+"""The packages of a Debian root file system, chosen by its own apt in a base that debootstrap has unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imgbuild.config.data import data_dir
+from imgbuild.config.lock_packages import LockedPackage, RepositoryPin
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.resolved import Resolved
+from imgbuild.fetch.checksum import sha256_of
+from imgbuild.image.cache import locked, open_cache, store, subfolder, take
+from imgbuild.image.closure.chroot import CACHE, Found, prepare, solve
+from imgbuild.image.rootfs.mirror import DebianMirrors
+from imgbuild.image.scratch import scratch
+from imgbuild.image.surroundings import Site
+from imgbuild.image.tool import run
+from imgbuild.render.install import solve_tree
+
+_SETTINGS = 'printf "%s\\n" "$DIB_DEBIAN_DEBOOTSTRAP_SCRIPT" "$DIB_DEBOOTSTRAP_EXTRA_ARGS" "$IMGBUILD_FIRST_PACKAGES"'
+
+
+@dataclass(frozen=True)
+class _Bootstrap:
+    """What the element tells debootstrap and apt before the profile's own packages."""
+
+    script: str
+    arguments: Sequence[str]
+    packages: Sequence[str]
+
+
+def solve_debian(resolved: Resolved, mirrors: DebianMirrors, cache: Path, steps: Steps, site: Site) -> Found:
+    """The repositories and the packages, debootstrap's own among them.
+
+    Raises:
+        HostError: debootstrap or apt fails, or a mirror does not answer.
+    """
+    place = open_cache(cache)
+    bootstrap = _bootstrap(mirrors.release)
+    base, names = _base(mirrors, bootstrap, place, steps, site)
+    with scratch(place / "work", "solve") as room, steps.step("Choose the packages with apt"):
+        root = room / "root"
+        root.mkdir()
+        run(["tar", "--extract", "--numeric-owner", "--file", base, "--directory", root], what="unpack the base")
+        sources = root / "etc/apt/sources.list.d"
+        shutil.rmtree(sources, ignore_errors=True)
+        sources.mkdir()
+        (root / "etc/apt/sources.list").unlink(missing_ok=True)
+        for line in mirrors.sources().splitlines():
+            name, _, source = line.partition(":")
+            (sources / f"{name}.list").write_text(f"{source}\n")
+        prepare(root, solve_tree(resolved), site)
+        (root / CACHE / "first-packages").write_text("".join(f"{name}\n" for name in (*names, *bootstrap.packages)))
+        solve(root, steps)
+        found = read_solved(root / CACHE)
+    empty = {
+        suite: RepositoryPin(urls=[url], suite=suite, obtained="index")
+        for suite, url in mirrors.suites().items()
+        if suite not in found.repositories
+    }
+    return Found({**empty, **found.repositories}, found.packages)
+
+
+def read_solved(folder: Path) -> Found:
+    """What the script in the base has written (install.d/apt/solve.sh).
+
+    Raises:
+        HostError: a package has no address or no sha256.
+    """
+    repositories = dict(_repositories((folder / "repositories.tsv").read_text().splitlines()))
+    return Found(repositories, _packages((folder / "solved.tsv").read_text().splitlines(), repositories))
+
+
+def _repositories(lines: Iterable[str]) -> Iterable[tuple[str, RepositoryPin]]:
+    """From "SUITE ADDRESS"; a flat repository has no suite, and gets its host's name."""
+    for line in lines:
+        suite, _, address = line.partition("\t")
+        flat = not suite.strip("/.")
+        name = _flat_name(address) if flat else suite
+        fields = {"urls": [address], "suite": None if flat else suite, "obtained": "index"}
+        yield name, RepositoryPin.model_validate(fields)
+
+
+def _flat_name(address: str) -> str:
+    """A name for a repository without suites: pkgs.k8s.io-core-stable-v1.35-deb."""
+    parts = urlsplit(address)
+    words = f"{parts.hostname or ''}{parts.path}"
+    return "".join(char if char.isalnum() or char in ".-" else "-" for char in words).strip("-./").replace("--", "-")
+
+
+def _packages(lines: Iterable[str], repositories: dict[str, RepositoryPin]) -> list[tuple[LockedPackage, bool]]:
+    found, unknown = [], []
+    for line in lines:
+        name, version, arch, origin, *file, state = line.split("\t")
+        suite = origin.partition("/")[0] if "://" not in origin else _flat_name(origin)
+        address = repositories[suite].urls[0] if suite in repositories else ""
+        if not address or len(file) != 3 or not file[0].startswith(address) or not file[2].startswith("SHA256:"):
+            unknown.append(f"{name} {version}")
+            continue
+        path = file[0].removeprefix(address).lstrip("/").removeprefix("./")
+        sha256 = file[2].removeprefix("SHA256:")
+        package = LockedPackage(int(file[1]), sha256, path, name, version, arch, suite)
+        found.append((package, state == "installed"))
+    if unknown:
+        raise HostError(
+            f"apt does not tell where these packages come from, or their sha256: {', '.join(unknown)}",
+            "use a mirror whose index has sha256 (repositories); or run imgbuild lock --no-packages",
+        )
+    return found
+
+
+def _bootstrap(release: str) -> _Bootstrap:
+    """As elements/imgbuild-debian declares it for diskimage-builder."""
+    settings = data_dir("elements") / "imgbuild-debian/environment.d/10-imgbuild-debian.bash"
+    told = {"DIB_RELEASE": release, "DIB_DISTRIBUTION_MIRROR": "", "DIB_APT_SOURCES_CONF": ""}
+    out = run(["bash", "-c", f'. "$1"; {_SETTINGS}', "bash", settings], what="read the element's settings", env=told)
+    script, arguments, packages = out.decode().splitlines()
+    return _Bootstrap(script, arguments.split(), packages.split())
+
+
+def _base(
+    mirrors: DebianMirrors, bootstrap: _Bootstrap, place: Path, steps: Steps, site: Site
+) -> tuple[Path, list[str]]:
+    """A root file system whose apt can run, as a tar in the cache, and the names of debootstrap's packages.
+
+    Its packages are unpacked, not configured: that takes half the time, and apt needs no more. Their versions do not
+    matter.
+    """
+    words = [mirrors.release, *bootstrap.arguments, run(["debootstrap", "--version"], what="run debootstrap").decode()]
+    tar = subfolder(place, "base") / f"apt-{hashlib.sha256(repr((words, _UNPACK)).encode()).hexdigest()}.tar"
+    with locked(place / "base.lock", "waiting for another imgbuild that prepares a base", steps):
+        kept = take(tar, "the base of apt", steps)
+        if kept is not None:
+            return tar, list(kept["packages"])
+        with (
+            scratch(place / "work", "base") as room,
+            steps.step(f"Unpack a base of {mirrors.release} with debootstrap"),
+        ):
+            told = {"mirror": mirrors.main, **site.local(mirrors.main)}
+            mirror = told.pop("DIB_DISTRIBUTION_MIRROR", told.pop("mirror"))
+            root, made = room / "root", room / "base.tar"
+            argv = ["debootstrap", "--foreign", "--variant=minbase", "--arch=amd64", *bootstrap.arguments]
+            run([*argv, mirrors.release, root, mirror, bootstrap.script], what="unpack a base", env=told)
+            names = [
+                name for part in ("required", "base") for name in (root / "debootstrap" / part).read_text().split()
+            ]
+            run(["sh", "-c", _UNPACK, "sh", root], what="unpack a base")
+            run(["tar", "--create", "--numeric-owner", "--file", made, "."], what="pack the base", cwd=root)
+            store(made, tar, sha256_of(made), {"name": f"apt of {mirrors.release}", "packages": names})
+    return tar, names
+
+
+# What the packages' own scripts would do, as far as apt, awk and the store of certificates need it.
+_UNPACK = """
+set -eu
+cd "$1"
+for name in $(cat debootstrap/base); do
+    for file in var/cache/apt/archives/"$name"_*.deb; do dpkg-deb --extract "$file" .; done
+done
+rm -rf debootstrap var/cache/apt/archives/*.deb
+[ -e usr/bin/awk ] || ln -s mawk usr/bin/awk
+cp usr/share/base-passwd/passwd.master etc/passwd
+cp usr/share/base-passwd/group.master etc/group
+mkdir -p etc/apt/apt.conf.d usr/local/share/ca-certificates etc/ssl/certs var/lib/dpkg/info var/lib/dpkg/updates
+touch var/lib/dpkg/status var/lib/dpkg/available
+(cd usr/share/ca-certificates && find . -name '*.crt' | sed 's|^./||') | sort > etc/ca-certificates.conf
+find usr/share/ca-certificates -name '*.crt' -exec cat {} + > etc/ssl/certs/ca-certificates.crt
+echo 'APT::Sandbox::User "root";' > etc/apt/apt.conf.d/10imgbuild
+"""
