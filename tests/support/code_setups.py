@@ -40,6 +40,7 @@ from imgbuild.fetch.registry import AnswerError, Registries
 from imgbuild.fetch.store import Store
 from imgbuild.pipeline import Request, prepare
 from imgbuild.pipeline.write import images_found
+from tests.support import exporting
 from tests.support.checking import ADMIN, look
 from tests.support.locks import whole_lock
 from tests.support.mirror_login import Authority
@@ -317,6 +318,7 @@ SETUPS: dict[str, SetUp] = {
     "IB837": partial(_preloaded, "manifest unknown"),
     "IB838": partial(_preloaded, "connection refused"),
     "IB839": partial(_preloaded, {"manifests": [_ARM]}),
+    **{code: partial(exporting.set_up, code) for code in exporting.SETUPS},
     "IB901": _unreadable,
     "IB902": lambda folder, _: _with_secrets(folder, lambda path: path.chmod(0o644)),
     "IB903": lambda folder, _: _with_secrets(folder, _text(lambda text: text.replace("cluster: lab", "cluster: prod"))),

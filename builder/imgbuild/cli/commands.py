@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": "Show what a build would fetch, build and take from the cache, and how long the last one took.",
     "diff": "Show how two profiles, or two output folders, differ.",
     "token": "Make a new bootstrap token and print its Secret for kubectl.",
+    "export": "Write the nodes of a cluster as the files of a system that runs fleets.",
     "boot": "Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node.",
     "serve": "Boot machines over the network from FOLDER, such as out/debian12-efi, and show what they do.",
     "doctor": "Report what this host lacks for building and booting images.",

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from imgbuild.config.cluster_fields import Endpoint, InstallDisk, InterfaceName, LabelName, LabelValue, Mac, PinnedImage
 from imgbuild.config.fields import Address, DnsName, HostName, Model, duration
+from imgbuild.config.machine import Machine
 from imgbuild.config.node_network import MAC, Interface, NodeNetwork
 from imgbuild.config.profile import Profile
 from imgbuild.config.setting import Like, Setting, Words
@@ -103,6 +104,14 @@ class Node(Model):
             "joins. Without it they get none."
         ),
     ] = False
+
+    machine: Annotated[
+        Machine,
+        Setting(
+            "What [`imgbuild export`](../how-to/export.md) tells other systems about the machine. It changes neither "
+            "seed nor image."
+        ),
+    ] = Machine()
 
     @property
     def shared(self) -> bool:

@@ -32,7 +32,7 @@ _LOCK = ".lock"
 _NEW = ".new-"
 _OLD = "-old"
 _LEFT = re.compile(
-    rf"{re.escape(_NEW)}(?P<group>[a-z]+(?:-[a-z]+)*)-[a-z0-9_]{{8}}(?P<old>{_OLD})?"
+    rf"{re.escape(_NEW)}(?P<group>[a-z0-9]+(?:-[a-z0-9]+)*)-[a-z0-9_]{{8}}(?P<old>{_OLD})?"
 )  # tempfile's letters
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _AT_FDCWD = -100

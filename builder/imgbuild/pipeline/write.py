@@ -35,6 +35,7 @@ from imgbuild.outputs.rendered import GROUPS
 from imgbuild.outputs.signature import SUFFIX, SUMS, Signer, read_sums
 from imgbuild.outputs.tree import output_folder, swap_group, work_folder
 from imgbuild.pipeline import Input, prepare
+from imgbuild.pipeline.exports import Exports, kept_exports, no_exports, write_exports
 from imgbuild.render.verify import check_names
 
 
@@ -49,10 +50,12 @@ def write(
     store: str | None = None,
     offline: bool = False,
     signer: Signer | None = None,
+    exports: Exports = no_exports,
 ) -> Path:
     """Write everything to ``output``/NAME and return that folder. ``signer`` signs the checksums and the manifest.
 
-    ``store``: the store of fetched files, if it is not the usual one. ``offline``: no network is used.
+    ``store``: the store of fetched files, if it is not the usual one. ``offline``: no network is used. ``exports``:
+    what makes the files for other systems, once the keys in the seeds are final.
 
     Raises:
         HostError: the host cannot do it; problems of the image are raised after everything else is written.
@@ -83,10 +86,11 @@ def write(
                 more = _kept_boot_files(folder) if name == "pxe" else {}
                 sums = swap_group(folder, name, rendered.groups[name], rendered.run, more)
                 groups[name] = GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}, sums)
-            kept = _kept_image(folder)
+            kept = {**kept_exports(folder, rendered.run, steps), **_kept_image(folder)}
+            groups |= write_exports(folder, rendered.run, exports(ready))
             if signer is None and (folder / f"{manifest.NAME}{SUFFIX}").exists():
                 steps.note("the signature of the old manifest is removed; pass --sign-key to sign the new one")
-            manifest.write(folder, resolved.loaded, {**groups, **kept}, wanted, made_from, signer)
+            manifest.write(folder, resolved.loaded, {**kept, **groups}, wanted, made_from, signer)
             _tell_owner(ready, place, steps)
         if files is None:
             return place
@@ -99,6 +103,7 @@ def write(
                 store=files, fresh=fresh, boot=boot, live=rendered.live, signer=signer, found=found,
                 packages=ready.locked_packages,
             )  # fmt: skip
+            groups = {**{name: group for name, group in kept.items() if name != "image"}, **groups}
             groups["pxe"] = _with_boot_files(folder, ready, boot)
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)
         with steps.step("Write the manifest"):

@@ -12,6 +12,7 @@ from imgbuild.diagnostics.codes import (
     control_plane,
     disks,
     endpoint,
+    exports,
     groups,
     installing,
     kernel,
@@ -63,6 +64,7 @@ FAMILIES = (
     pxe,
     installing,
     secrets,
+    exports,
 )
 """Each has a docstring, its title, and CODES, its rows."""
 
