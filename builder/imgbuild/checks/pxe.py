@@ -33,6 +33,11 @@ def check(context: Context) -> None:
             "IB853", ("pxe", "url"), f"{target.name}'s initramfs cannot fetch the live root over https: {pxe.url}",
             "give an http:// address",
         )  # fmt: skip
+    if context.profile.kernel.secure_boot:
+        context.report(
+            "IB854", ("kernel", "secure_boot"), "firmware with Secure Boot does not start iPXE, and pxe/ has no signed "
+            "boot loader", "serve shim and the distribution's signed GRUB beside pxe/grub/ (docs/how-to/pxe.md)",
+        )  # fmt: skip
     if pxe.boot == "diskless":
         _diskless(context)
 

@@ -19,6 +19,7 @@ from imgbuild.config.cluster import Node
 from imgbuild.outputs.pxe import INITRD, KERNEL
 from tests.support.machine import netboot
 from tests.support.machine.netboot import FOREIGN, SERVER, NetMachine, Network, boot
+from tests.support.machine.packages import cache_dir, download, unpack
 from tests.support.machine.tinyguest import TinyGuest
 from tests.support.nodes import cluster_of, resolved
 from tests.unit.outputs.test_pxe import files_of
@@ -122,6 +123,29 @@ def test_grub_by_tftp_reads_the_file_of_its_card(rack: Rack) -> None:
     config = rack.example("dnsmasq.conf").replace("tag:!ipxe,snponly.efi", "tag:!ipxe,grubx64.efi")
     rack.net.dnsmasq("dnsmasq", config)
     looked_at(rack.kernel_line(NetMachine("efi", [MAC], "firmware")))
+
+
+SECURE = Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")
+
+
+@pytest.mark.skipif(not SECURE[0].exists(), reason="needs ovmf")
+def test_secure_boot_by_debians_shim_and_its_grub_for_networks(rack: Rack) -> None:
+    """With Microsoft's keys in the firmware, and Debian's signed kernel."""
+    for package, path in (
+        ("shim-signed", "usr/lib/shim/shimx64.efi.signed"),
+        ("grub-efi-amd64-signed", "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"),
+    ):
+        deb = download(package)
+        name = path.rpartition("/")[2].removesuffix(".signed").replace("grubnetx64", "grubx64")
+        shutil.copy(unpack(deb, cache_dir() / deb.stem) / path, rack.tftp / name)
+    for name in ("grub", KERNEL, INITRD):
+        (rack.tftp / name).symlink_to(rack.web / name)
+    rack.net.dnsmasq("dnsmasq", rack.example("dnsmasq.conf").replace("tag:!ipxe,snponly.efi", "tag:!ipxe,shimx64.efi"))
+    machine = NetMachine("efi", [MAC], "firmware", code=SECURE[0], variables=SECURE[1])
+    said = boot(rack.net, machine, rack.folder / "machine", [SAID], 240)
+    assert SAID in said, said[-3000:] + (rack.folder / "dnsmasq.log").read_text()[-3000:]
+    looked_at(said.partition(SAID)[2].partition("\n")[0])
+    assert "secureboot: Secure boot enabled" in said or "Secure boot enabled" in said
 
 
 def test_the_card_that_it_booted_from_is_the_one_it_uses(rack: Rack) -> None:

@@ -147,6 +147,8 @@ class NetMachine:
         argv += ["-chardev", f"file,id=report,path={folder}/report.jsonl"]
         argv += ["-device", "virtserialport,chardev=report,name=org.imgbuild.report.0"]
         argv += ["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]
+        if "secboot" in self.code.name:
+            argv += ["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
         if self.firmware == "efi":
             variables = folder / "vars.fd"
             shutil.copy(self.variables, variables)

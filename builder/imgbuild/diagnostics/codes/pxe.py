@@ -170,6 +170,29 @@ CODES = (
         """,
     ),
     Code(
+        "IB854",
+        WARNING,
+        "Secure Boot over the network, for which pxe/ has no boot loader",
+        why=(
+            "Firmware with Secure Boot starts neither iPXE nor a GRUB of your own. The distribution's shim and its "
+            "signed GRUB for networks start the distribution's kernel."
+        ),
+        fix=(
+            "Serve shim and the signed GRUB beside pxe/grub/: docs/how-to/pxe.md has the files. Or boot from a disk "
+            "image with a seed ISO."
+        ),
+        bad="""
+            extends: debian12-efi
+            kernel: {secure_boot: true}
+            pxe: {live: true}
+        """,
+        good="""
+            extends: debian12-efi
+            kernel: {secure_boot: false}
+            pxe: {live: true}
+        """,
+    ),
+    Code(
         "IB855",
         INFO,
         "A diskless node with another machine id at each boot",
