@@ -188,6 +188,13 @@ def test_the_initramfs_does_not_reach_a_gateway_outside_its_network(profile: str
     assert "outside the network" in findings_of(resolved(profile, "baked"), cluster_of(node))["IB803"].message
 
 
+def test_a_live_root_comes_by_dhcp_where_the_initramfs_makes_no_bond() -> None:
+    given = resolved("debian12-efi", "baked", ["pxe.live=true"])
+    found = findings_of(given, cluster_of(BOND))["IB803"]
+    assert "the live root comes by DHCP, on the card that it boots from" in found.message
+    assert "IB803" not in findings_of(resolved("centos8-efi", "baked", ["pxe.live=true"]), cluster_of(BOND))
+
+
 def test_a_node_with_dhcp_needs_nothing_in_the_initramfs() -> None:
     node = carrying(interfaces=[{"name": "eth0", "mac": "52:54:00:12:34:56", "dhcp": True}])
     assert ip_arguments("centos8-efi", node) == []

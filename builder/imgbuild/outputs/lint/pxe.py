@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.layers import Layered, report
 from imgbuild.diagnostics.findings import Findings, Path
+from imgbuild.facts.live import live_image
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxe import fallback
 from imgbuild.outputs.pxenet import command_line, uplink
@@ -69,10 +70,13 @@ def _static(
             if device.on_link
             else f"{target.name}'s initramfs sets up no bond and no VLAN ({device.name})"
         )
+        live = live_image(resolved.profile)
+        later = "the live root comes by DHCP, on the card that it boots from, and " if live else ""
+        hint = "have a DHCP server answer on that card, or " if live else ""
         report(
             findings, layered, "IB803", path,
-            f"no ip= for the initramfs over PXE: {why}; the network comes up later, by cloud-init",
-            "boot it over an interface with its own address, or from a disk image with a seed ISO",
+            f"no ip= for the initramfs over PXE: {why}; {later}the network comes up later, by cloud-init",
+            f"{hint}boot it over an interface with its own address, or from a disk image with a seed ISO",
             who=[node.name],
         )  # fmt: skip
     length = len(command_line(resolved, said))
