@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,22 @@ from click.testing import CliRunner, Result
 
 from imgbuild.cli.main import main
 from imgbuild.diagnostics.errors import UsageError
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.oci import repository
 from imgbuild.fetch.store import Store
+from imgbuild.image import preload
 from imgbuild.image.cache import default_cache, open_store, store, verified
+from imgbuild.image.preload import look_up
 from imgbuild.image.rootfs.shared import pull, push
+from imgbuild.pipeline import Request, prepare
+from tests.support.checking import ADMIN
+from tests.support.cri.pause_image import pause_image
 from tests.support.fetch_server import Server, Talk, status
 from tests.support.fetching import artifacts, contents, serve
 from tests.support.image.recorder import Recorder
 from tests.support.registry import authority, docker_registry, front
+from tests.support.registry import push as push_image
 from tests.unit.cli.test_store import FILES, SUMS, images
 
 pytestmark = pytest.mark.usefixtures("places")
@@ -168,3 +176,30 @@ def test_a_registry_without_a_network() -> None:
     done = CliRunner().invoke(main, ["fetch", "-p", "debian12-efi", "--offline", "--store", "oci://host/x"])
     assert done.exit_code == 2
     assert "needs a network" in done.stderr
+
+
+def test_layers_of_images_are_shared_by_their_digests(registry: int, tmp_path: Path) -> None:
+    """What one machine has of an image, another takes: its registry is gone, and the images share a layer."""
+    shared = f"oci+http://127.0.0.1:{registry}/farm/layers"
+    given = '{"server": "http://127.0.0.1:%d", "mirrors": []}'
+    with docker_registry(tmp_path / "origin") as port:
+        archive = pause_image(tmp_path / "amd64.tar", "x")
+        sets = ["images.preload=true", ADMIN, f'containerd.registries."registry.k8s.io"={given % port}']
+        own = ("cilium.enabled=false", "kubernetes.kube_proxy=true", "helm.enabled=false")
+        ready = prepare(Request("debian12-efi", ("distro-containerd",), (*sets, *own)), Findings())
+        for image in ready.preload:
+            push_image(port, f"{image.path}:{image.tag}", archive)
+        one = Store(tmp_path / "one", shared=repository(shared))
+        profile, steps = ready.resolved.profile, Recorder()
+        found, missing = look_up(profile, ready.preload, one, steps)
+        assert not missing and len(found) == 7
+        preload.fetch(profile, found, one, steps)
+    blobs = {path.name for path in (tmp_path / "one/blobs/sha256").iterdir()}
+    assert len(blobs) == 3  # a manifest, a configuration and a layer, which all seven images have
+    two = Store(tmp_path / "two", shared=repository(shared))
+    known = [replace(each.image, digest=each.digest) for each in found]
+    again, missing = look_up(profile, known, two, steps)
+    assert not missing and [each.digest for each in again] == [each.digest for each in found]
+    preload.fetch(profile, again, two, steps)
+    assert {path.name for path in (tmp_path / "two/blobs/sha256").iterdir()} == blobs
+    assert sum("from oci+http://" in line for line in steps.lines) == 3

@@ -9,6 +9,7 @@ import http.client
 import http.server
 import ipaddress
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -61,8 +62,11 @@ def docker_registry(folder: Path, *, tls: Authority | None = None, login: bool =
         folder=folder / "storage", port=port, tls=_TLS.format(tls.server, tls.key) if tls is not None else ""
     )
     (folder / "config.yml").write_text(text + (_LOGIN.format(folder / "htpasswd") if login else ""))
+    # REGISTRY_AUTH_FILE is skopeo's, and docker-registry would take it for its own key auth.file.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
+    argv = ["docker-registry", "serve", str(folder / "config.yml")]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
+        process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
     try:
         deadline = Deadline(60)
         while True:

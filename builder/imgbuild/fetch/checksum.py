@@ -15,11 +15,17 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: it cannot be read, or it is not a regular file.
     """
+    return summed(path)[0]
+
+
+def summed(path: Path) -> tuple[str, os.stat_result]:
+    """The same, and the file's state before it was read."""
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(number, "rb") as data:  # noqa: PTH123 - a descriptor
-        if not stat.S_ISREG(os.fstat(number).st_mode):
+        before = os.fstat(number)
+        if not stat.S_ISREG(before.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        return hashlib.file_digest(data, "sha256").hexdigest()
+        return hashlib.file_digest(data, "sha256").hexdigest(), before
 
 
 def sync(path: Path) -> None:

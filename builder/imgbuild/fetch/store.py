@@ -13,7 +13,6 @@ one continues. A store that cannot be written can still be read.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -30,7 +29,7 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.carried import Carried, take
-from imgbuild.fetch.checksum import sync
+from imgbuild.fetch.checksum import summed, sync
 from imgbuild.fetch.download import download
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.hold import alone, alone_now, in_use, unlink_unused
@@ -159,9 +158,21 @@ class Store:
             place = self.path(artifact.sha256)
             download(artifact, place, steps, limits, part=part, aside=self._keep, stop=stop)
             self._records.write(artifact, place.stat())
-            if self.shared is not None:
-                self._push(artifact, self.shared, steps)
+            self.share(artifact, steps)
         return True
+
+    def take(self, artifact: Artifact, steps: Steps) -> bool:
+        """Whether it is here now: it was, or the shared store had it."""
+        if self.has(artifact, steps) or self.shared is None:
+            return self.has(artifact, steps)
+        self._make()
+        with alone(self._parts / f"{artifact.sha256}.lock", lambda: None):
+            return self.has(artifact, steps) or self._pulled(artifact, self.shared, steps)
+
+    def share(self, artifact: Artifact, steps: Steps) -> None:
+        """Give what is here to the shared store, if there is one."""
+        if self.shared is not None:
+            self._push(artifact, self.shared, steps)
 
     def _pulled(self, artifact: Artifact, shared: Repository, steps: Steps) -> bool:
         """Take it from the shared store; whether it was there with the right content."""
@@ -195,7 +206,7 @@ class Store:
         if self.has(artifact, steps) or file.is_symlink() or not file.is_file():
             return False
         try:
-            found = _read(file)
+            found = summed(file)
             if found[0] != artifact.sha256:
                 return False
             file.chmod(0o644)
@@ -302,7 +313,7 @@ class Store:
         if not verify and self.private and self._records.match(artifact.sha256, there):
             return ""
         try:
-            found, seen = _read(path)
+            found, seen = summed(path)
         except OSError as error:
             return f"cannot be read ({error.strerror})"
         if found != artifact.sha256:
@@ -387,13 +398,3 @@ def not_there(artifacts: Sequence[Artifact], folder: Path) -> FetchError:
         "run `imgbuild fetch` with the same profile, layers and --store on a machine with a network, and carry the "
         "folder here",
     )
-
-
-def _read(path: Path) -> tuple[str, os.stat_result]:
-    """The sha256 of a regular file, and its state before it was read."""
-    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(number, "rb") as data:  # noqa: PTH123 - a descriptor
-        before = os.fstat(number)
-        if not stat.S_ISREG(before.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        return hashlib.file_digest(data, "sha256").hexdigest(), before

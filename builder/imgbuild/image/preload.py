@@ -56,7 +56,7 @@ def kept(profile: Profile, image: Image, store: Store, steps: Steps) -> Found | 
 
     def document(digest: str) -> bytes:
         artifact = Artifact(image.reference, digest.partition(":")[2], None, ())
-        if not store.has(artifact, steps):
+        if not store.take(artifact, steps):
             raise FileNotFoundError(digest)
         return store.path(artifact.sha256).read_bytes()
 
@@ -64,7 +64,7 @@ def kept(profile: Profile, image: Image, store: Store, steps: Steps) -> Found | 
         found = described(image, sources(profile, image)[0], document(image.digest), document)
     except (OSError, ImageMissingError):
         return None
-    return None if _lacking(found, store, steps) else found
+    return None if any(not store.take(part, steps) for part in _lacking(found, store, steps)) else found
 
 
 def look_up(
@@ -144,7 +144,7 @@ def fetch(profile: Profile, found: Sequence[Found], store: Store, steps: Steps) 
     Raises:
         HostError: a registry no longer sends one of them, or the store cannot be written.
     """
-    wanted = [one for one in found if _lacking(one, store, steps)]
+    wanted = [one for one in found if not all(store.take(part, steps) for part in _lacking(one, store, steps))]
     if wanted:
         with surroundings(profile), store.workshop("images", steps) as work, registries(profile) as asked:
             for one in wanted:
@@ -243,3 +243,4 @@ def _keep(work: Path, artifact: Artifact, store: Store, steps: Steps) -> None:
             f"skopeo did not store {artifact.sha256} of {artifact.name} as the registry has it",
             "check the free space of the store; else report this with the output of `skopeo --version`",
         )
+    store.share(artifact, steps)  # a layer that several images have is there once, under its own digest
