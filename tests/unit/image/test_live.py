@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,10 @@ import pytest
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.drivers import BootDrivers
+from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.live.proof import prove_initrd, prove_kernel
+from imgbuild.image.live.root import LiveParts, write_root
+from imgbuild.render.nodefile import NodeTree
 
 KERNEL = "6.1.0-1"
 DRIVERS = BootDrivers(("virtio_blk",), ("ahci",))
@@ -81,3 +88,34 @@ def test_an_initramfs_has_what_mounts_and_fetches_the_root(root: Path) -> None:
         rest = [other for other in FILES if other != name]
         with pytest.raises(HostError, match="the initramfs of the live root lacks"):
             prove_initrd(cpio(rest), root, KERNEL, facts, DRIVERS)
+
+
+@pytest.mark.parametrize("given", [None, "1"])
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mksquashfs") is None, reason="needs root and squashfs-tools")
+def test_the_same_root_gives_the_same_bytes(
+    given: str | None, root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where SOURCE_DATE_EPOCH is set, which mksquashfs does not take beside a date of its own."""
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    if given is not None:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", given)
+    facts = load_target("debian12").live
+    made = []
+    for _ in range(2):
+        place = tmp_path_factory.mktemp("live")
+        copied, folder = place / "root", place / "out"
+        shutil.copytree(root, copied)
+        for name in ("etc", "dev", "proc", "run", "sys", "tmp"):
+            (copied / name).mkdir()
+        (copied / "etc/fstab").write_text("UUID=1 / ext4 defaults 0 1\n")
+        (copied / "tmp/left").write_text("left")
+        folder.mkdir()
+        layout = disk_layout("0" * 64, "efi", 1024, load_target("debian12").boot, 64, selinux=False)
+        write_root(copied, LiveParts(facts, NodeTree(), folder), layout, KERNEL, folder, 1_700_000_000)
+        made.append((folder / "root.squashfs").read_bytes())
+    assert made[0] == made[1]
+    listed = subprocess.run(
+        ["unsquashfs", "-lls", folder / "root.squashfs"], capture_output=True, text=True, check=True
+    )
+    assert " squashfs-root/proc\n" in listed.stdout and "left" not in listed.stdout and "config-" not in listed.stdout
+    assert re.search(r" 0 \S+ \S+ squashfs-root/etc/fstab$", listed.stdout, re.MULTILINE)

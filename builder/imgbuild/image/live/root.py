@@ -52,8 +52,9 @@ def write_root(root: Path, live: LiveParts, layout: DiskLayout, kernel: str, wor
         "-quiet",
         "-xattrs",
     ]
-    argv += ["-comp", live.facts.compression, *live.facts.options, "-mkfs-time", str(epoch)]
-    run(argv, what="make the live root")
+    argv += ["-comp", live.facts.compression, *live.facts.options]
+    # Not -mkfs-time: with it mksquashfs refuses a SOURCE_DATE_EPOCH that the build was given.
+    run(argv, what="make the live root", env={"SOURCE_DATE_EPOCH": str(epoch)})
 
 
 def _make_live(root: Path, tree: NodeTree, epoch: int) -> None:
