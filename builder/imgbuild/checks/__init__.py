@@ -30,6 +30,7 @@ from imgbuild.checks import (
     preload,
     pxe,
     registries,
+    report,
     repositories,
     repository_logins,
     roles,
@@ -50,7 +51,7 @@ from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
     kubernetes, kernel, containerd, registries, runtimes, cilium, images, preload, mirrors, network, users_files, disks,
-    repositories, repository_logins, addresses, site, clock, kubelet, kubeadm, addons, installing,
+    repositories, repository_logins, addresses, site, clock, kubelet, kubeadm, addons, installing, report,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
 _CLUSTER = (hosts, groups, cards, roles)

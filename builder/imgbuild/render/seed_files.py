@@ -15,6 +15,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.render.clock import time_files
 from imgbuild.render.logins import login_files
 from imgbuild.render.nodefile import NodeFile, SeedFiles
+from imgbuild.render.report import report_files
 from imgbuild.render.repository_logins import repository_login_files
 from imgbuild.render.site import hosts_files, proxy_files, trust_files
 from imgbuild.render.templates import render, static
@@ -26,7 +27,7 @@ SCRIPT = "/var/lib/cloud/scripts/per-boot/imgbuild-seed-files"
 
 Topic = Callable[[Resolved, Cluster, Node, Reach], Iterator[SeedFiles]]
 TOPICS: Sequence[Topic] = (
-    trust_files, hosts_files, proxy_files, time_files, login_files, repository_login_files,
+    trust_files, hosts_files, proxy_files, time_files, login_files, repository_login_files, report_files,
 )  # fmt: skip
 """Each gives what a node with these settings needs; nothing if the profile does not use the topic."""
 

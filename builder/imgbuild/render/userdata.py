@@ -89,6 +89,7 @@ def user_data(
         "packed": packed.text if packed else None,
         "unpack": shlex.quote(_script("files.sh")),
         "node": node,
+        "phone_home": resolved.profile.report.url if resolved.profile.report.phone_home else None,
         "proxy": _proxy(files),
         "quote": quote,
         "owners": _owners(resolved.profile),

@@ -18,6 +18,7 @@ from imgbuild.config.profile.kubernetes import Cilium, Helm, Kubernetes
 from imgbuild.config.profile.logins import RepositoryLogin
 from imgbuild.config.profile.pxe import Pxe
 from imgbuild.config.profile.registries import Login, Mirror, Registry, Server
+from imgbuild.config.profile.report import Report
 from imgbuild.config.profile.site import Hosts, Proxy, Trust
 from imgbuild.config.profile.storage import Disk
 from imgbuild.config.profile.system import (
@@ -211,6 +212,10 @@ class Profile(Model):
         ),
     ]
     cloud: Annotated[Cloud, Setting("User-data for clouds.", scope="seed")]
+    report: Annotated[
+        Report,
+        Setting("Where a node reports how far it is: [how-to](../how-to/serve.md#reports).", scope="seed"),
+    ]
     pxe: Annotated[
         Pxe,
         Setting(

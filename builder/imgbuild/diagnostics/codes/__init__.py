@@ -25,6 +25,7 @@ from imgbuild.diagnostics.codes import (
     pxe,
     reading,
     registries,
+    report,
     repository_logins,
     runtime,
     secrets,
@@ -63,6 +64,7 @@ FAMILIES = (
     clouds,
     pxe,
     installing,
+    report,
     secrets,
     exports,
 )
