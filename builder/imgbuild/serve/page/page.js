@@ -33,7 +33,11 @@ const mib = (bytes) => `${Math.floor(bytes / 1048576)} MiB`;
 // kind colours a node, text tells the same in words
 function standing(node) {
   if (node.waiting) return { kind: "warn", text: "waits for your confirmation" };
-  if (node.error) return { kind: "bad", text: "failed" };
+  if (node.error) {
+    const stage = node.stages[node.stage];
+    const again = stage && stage.state === "retrying" && node.error.startsWith(`${node.stage}:`);
+    return { kind: again ? "warn" : "bad", text: again ? `tries ${node.stage} again` : "failed" };
+  }
   if (node.ready) return { kind: "good", text: "ready" };
   if (node.stage) return { kind: "busy", text: `first boot: ${node.stage}` };
   if (node.state === "installed") return { kind: node.disk ? "busy" : "good", text: node.disk ? "boots its disk" : "installed" };
@@ -48,7 +52,7 @@ function standing(node) {
 }
 
 function steps(node) {
-  const out = [["request", node.first], ["script", node.script], ["kernel", node.kernel], ["live root", node.live],
+  const out = [["request", node.first], ["script", node.script], ["boot kernel", node.kernel], ["live root", node.live],
     ["seed", node.seed]];
   if (node.install || node.installed) out.push(["install", node.installed, node.state === "installing"]);
   out.push(["cloud-init", node.phone]);
@@ -182,7 +186,7 @@ function arrange() {
   });
   byId("none").hidden = count > 0;
   const words = [`${order.length} nodes`, tally.good && `${tally.good} ready or installed`, tally.busy && `${tally.busy} at work`,
-    tally.bad && `${tally.bad} failed`, tally.warn && `${tally.warn} waiting for you`, tally[""] && `${tally[""]} not at work`];
+    tally.bad && `${tally.bad} failed`, tally.warn && `${tally.warn} waiting or trying again`, tally[""] && `${tally[""]} not at work`];
   setText(byId("summary"), words.filter(Boolean).join(", "));
 }
 
@@ -190,7 +194,7 @@ function showStrangers(strangers) {
   const section = byId("strangers");
   section.hidden = strangers.length === 0;
   section.querySelector("ul").replaceChildren(...strangers.map((one) =>
-    make("li", "", `${one.mac}  ${one.address}  asked ${one.times} times, last at ${clock(one.time)}`)));
+    make("li", "", `${one.mac}  ${one.address}  requests: ${one.times}, the last at ${clock(one.time)}`)));
 }
 
 function take(data) {
