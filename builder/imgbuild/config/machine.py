@@ -12,10 +12,15 @@ from pydantic import Field
 from imgbuild.config.fields import DnsName, Model, pattern
 from imgbuild.config.setting import Setting, Words
 
+# The names that Metal3 knows (baremetal-operator 02aa5059, 2026-08-20: pkg/hardwareutils/bmc, RegisterFactory).
+_PROTOCOLS = (
+    r"ipmi|libvirt|(redfish|redfish-virtualmedia|redfish-uefihttp|idrac-redfish|idrac-virtualmedia|ilo5-redfish|"
+    r"ilo5-virtualmedia)(\+https?)?"
+)
 BmcAddress = Annotated[
     str,
     pattern(
-        r"[a-z][a-z0-9+-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?",
+        rf"({_PROTOCOLS})://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{{1,5}})?(/[A-Za-z0-9._~/-]*)?",
         "write PROTOCOL://HOST, with the path of the system for Redfish and without a login: ipmi://10.0.1.11 or "
         "redfish://10.0.1.11/redfish/v1/Systems/1",
     ),

@@ -32,7 +32,7 @@ class Bmc:
     @property
     def ipmi(self) -> bool:
         """Whether it speaks IPMI; else it is one of Redfish's kinds."""
-        return self.scheme.startswith("ipmi")
+        return self.scheme in ("ipmi", "libvirt")
 
     @property
     def system(self) -> str:

@@ -76,7 +76,12 @@ def sha256(given: Given, name: str) -> str:
 
 def local(given: Given, system: str, forms: Sequence[Format]) -> str:
     """The name of the image's file for a system that takes it from a disk: the best form of those that are built."""
-    if given.resolved.profile.mode == "baked" and given.built.sums:
+    if given.resolved.profile.mode == "stock":
+        given.tell(
+            "IB880", None, (), "in stock mode the image is the distribution's cloud image, whose file is not known",
+            "pass its address with --image-url, and --image-sha256",
+        )  # fmt: skip
+    elif given.built.sums:
         built = [name for name in given.built.sums if form_of(name) in forms]
         if not built:
             given.tell(

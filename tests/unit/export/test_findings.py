@@ -52,6 +52,20 @@ def test_a_physical_machine_needs_its_mac_and_the_finding_has_its_place(system: 
     assert finding.mark.file.endswith("lab.yaml") and finding.mark.line > 9
 
 
+@pytest.mark.parametrize("system", ["libvirt", "proxmox"])
+def test_the_cloud_image_of_a_stock_node_has_no_name(system: str, tmp_path: Path) -> None:
+    made = exported(system, tmp_path, [PLAIN], Options(), mode="stock")
+    assert "the distribution's cloud image, whose file is not known" in only(made, "IB880")
+    assert exported(system, tmp_path, [PLAIN], replace(FETCHED, namespace="x"), mode="stock").files
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "https://10.0.0.5", "ipmi://me:secret@10.0.0.5", "redfish://h/a b"])
+def test_an_address_of_a_bmc_that_no_system_takes(address: str, tmp_path: Path) -> None:
+    made = exported("metal3", tmp_path, [{**METAL, "machine": {"bmc": address}}])
+    (finding,) = [one for one in made.findings if one.key == "nodes[0].machine.bmc"]
+    assert made.files is None and finding.code == "IB113" and "https://" not in finding.hint
+
+
 def test_all_findings_come_at_once(tmp_path: Path) -> None:
     made = exported("tinkerbell", tmp_path, [PLAIN, {"name": "n2", "role": "worker"}], Options())
     assert {one.code for one in made.findings} >= {"IB880", "IB883", "IB884", "IB885", "IB889"}
