@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
@@ -41,15 +41,19 @@ def write_exports(folder: Path, run: str, made: Mapping[str, Files]) -> dict[str
     return out
 
 
-def kept_exports(folder: Path, run: str, steps: Steps) -> dict[str, GroupRecord]:
-    """The records of earlier exports that are still there. A note names those of other nodes than this ``run``'s."""
+def kept_exports(folder: Path, run: str, steps: Steps, again: Collection[str]) -> dict[str, GroupRecord]:
+    """The records of earlier exports that are still there, without those that are made ``again``.
+
+    A note names those of other nodes than this ``run``'s.
+    """
     try:
         old = read_manifest(folder)["groups"]
     except HostError:
         return {}
     out: dict[str, GroupRecord] = {}
     for name, group in old.items():
-        if not name.startswith(f"{EXPORT}/") or group_run(folder, name) != group.get("run"):
+        system = name.removeprefix(f"{EXPORT}/")
+        if system in (name, *again) or group_run(folder, name) != group.get("run"):
             continue
         sums = {path.removeprefix(f"{name}/"): about["sha256"] for path, about in group["files"].items()}
         out[name] = GroupRecord(group["run"], {_MADE_FROM: group.get(_MADE_FROM)}, sums)

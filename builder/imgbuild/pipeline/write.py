@@ -86,8 +86,9 @@ def write(
                 more = _kept_boot_files(folder) if name == "pxe" else {}
                 sums = swap_group(folder, name, rendered.groups[name], rendered.run, more)
                 groups[name] = GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}, sums)
-            kept = {**kept_exports(folder, rendered.run, steps), **_kept_image(folder)}
-            groups |= write_exports(folder, rendered.run, exports(ready))
+            made = exports(ready)
+            kept = {**kept_exports(folder, rendered.run, steps, made), **_kept_image(folder)}
+            groups |= write_exports(folder, rendered.run, made)
             if signer is None and (folder / f"{manifest.NAME}{SUFFIX}").exists():
                 steps.note("the signature of the old manifest is removed; pass --sign-key to sign the new one")
             manifest.write(folder, resolved.loaded, {**kept, **groups}, wanted, made_from, signer)

@@ -103,7 +103,9 @@ def test_another_system_and_a_later_build_keep_an_export_and_tell_if_it_is_older
     other = run(*PROFILE, "--no-image")
     assert "out/debian12-efi/export/metal3 has other seeds than these nodes" in other.stderr
     assert "export/metal3" in json.loads((PLACE / "manifest.json").read_text())["groups"]
-    assert export("--to", "metal3", *URL).exit_code == 0
+    last = export("--to", "metal3", *URL)
+    assert last.exit_code == 0 and "export/libvirt has other seeds" in last.stderr
+    assert "export/metal3 has other seeds" not in last.stderr
     assert [p.name for p in (PLACE / "export/metal3/hosts").iterdir()] == ["n2.yaml"]
 
 
