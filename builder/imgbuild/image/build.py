@@ -24,7 +24,7 @@ from imgbuild.fetch.images import Found
 from imgbuild.fetch.pinned import node_files
 from imgbuild.fetch.store import Store
 from imgbuild.image.assemble import assemble
-from imgbuild.image.cache import open_cache, subfolder, write_record
+from imgbuild.image.cache import note_use, open_cache, subfolder, write_record
 from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.formats.ova import Appliance
 from imgbuild.image.formats.write import DiskRecord, ImageFiles
@@ -33,13 +33,14 @@ from imgbuild.image.preload import Preload, fetch
 from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
 from imgbuild.image.rootfs.base import Base, base_tar, kept_base
-from imgbuild.image.rootfs.build import Rootfs, build_rootfs, cached
+from imgbuild.image.rootfs.build import Rootfs, build_rootfs, cached, looked_up
 from imgbuild.image.rootfs.locked import locked_build, locked_mirrors
 from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors
 from imgbuild.image.rootfs.packages import described
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supply import Supply
 from imgbuild.image.surroundings import NOWHERE, refuse_logins, surroundings
+from imgbuild.image.system import kept
 from imgbuild.outputs.elements import elements_of
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.pxe import INITRD, KERNEL
@@ -160,22 +161,28 @@ def build_image(
     with nullcontext(NOWHERE) if store.offline else surroundings(profile) as site:  # which listens for logins
         plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh, store=store, packages=packages)
         plan = replace(plan, local=site.local(plan.environment.get("DIB_DISTRIBUTION_MIRROR", "")))
-        supply = Supply(store, node_files(profile), locked_build(resolved, packages) if packages else None)
-        rootfs = build_rootfs(plan, cache, steps, fresh=fresh, supply=supply)
-    size, esp = profile.image.size_mib, profile.image.esp_mib
-    layout = disk_layout(rootfs.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
+        size, esp = profile.image.size_mib, profile.image.esp_mib
+        layout = disk_layout(plan.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
+        known = None if fresh or live is not None else looked_up(plan.key, cache)
+        if known is not None and kept.there(known, layout, cache):
+            # The finished file system is verified instead, which is faster than reading what it was made of.
+            steps.note(f"root file system {plan.key[:12]} is in the cache")
+            note_use(known.tar)
+            rootfs = known
+        else:
+            supply = Supply(store, node_files(profile), locked_build(resolved, packages) if packages else None)
+            rootfs = build_rootfs(plan, cache, steps, fresh=fresh, supply=supply)
     with in_use(rootfs.tar), new_group(folder, "image", run) as group:
         refuse_logins(profile, rootfs.tar)
         guest = Appliance(profile.firmware, target.name, target.vmware)
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         drivers = boot_drivers(profile.kernel.initramfs_drivers)
         parts = LiveParts(target.live, live, boot) if live is not None else None
-        made = assemble(
-            rootfs, layout, node, resolved.kernel_arguments, files, cache / "work", steps, drivers, preload, parts
-        )  # fmt: skip
+        arguments, work = resolved.kernel_arguments, cache / "work"
+        made = assemble(rootfs, layout, node, arguments, files, work, steps, drivers, preload, parts, cache)
         with steps.step("Write the bill of materials"):
             contents = Contents(
-                resolved.name, profile, target, rootfs.packages, found, made.disk.sha256, made.epoch, packages
+                resolved.name, profile, target, rootfs.packages, found, made.disk.blocks_sha256, made.epoch, packages
             )  # fmt: skip
             write_file(group / file_name(resolved.name), OutFile(sbom(contents)))
         with steps.step(f"Write {SUMS}"):

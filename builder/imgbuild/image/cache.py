@@ -31,7 +31,7 @@ from imgbuild.outputs.tree import own_users
 _TAG = "CACHEDIR.TAG"
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 _CLEARED = frozenset({"build", "dib"})
-_NAMES = _CLEARED | {"base", "lock", "logs", "mirrors", "rootfs", "store", "times", "work"}
+_NAMES = _CLEARED | {"base", "lock", "logs", "mirrors", "rootfs", "store", "systems", "times", "work"}
 
 
 class Unfit(Exception):  # noqa: N818 - not an error: the entry is rebuilt
@@ -207,10 +207,8 @@ def write_record(record: Path, about: Mapping[str, Any]) -> None:
     sync(record.parent)
 
 
-def verified(entry: Path, *, used: bool = True) -> Mapping[str, Any] | None:
-    """The record of an entry whose content was just verified; None if there is no entry.
-
-    ``used``: note that it was used now.
+def recorded(entry: Path) -> Mapping[str, Any] | None:
+    """The record of an entry whose content was not read; None if there is no entry.
 
     Raises:
         Unfit: the entry must not be used.
@@ -219,27 +217,44 @@ def verified(entry: Path, *, used: bool = True) -> Mapping[str, Any] | None:
     if not os.path.lexists(entry) and not os.path.lexists(record):
         return None
     for path in (record, entry):
-        _regular(path)
+        regular(path)
     try:
-        about = json.loads(record.read_text())
-        wanted = about["sha256"]
-        if not isinstance(wanted, str):
+        about: Mapping[str, Any] = json.loads(record.read_text())
+        if not isinstance(about["sha256"], str):
             raise TypeError
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise Unfit("its record has no checksum") from None
     if about.get("entry") != entry.name:
         raise Unfit(f"its record is for {about.get('entry')}")
+    return about
+
+
+def verified(entry: Path, *, used: bool = True) -> Mapping[str, Any] | None:
+    """The record of an entry whose content was just verified; None if there is no entry.
+
+    ``used``: note that it was used now.
+
+    Raises:
+        Unfit: the entry must not be used.
+    """
+    about = recorded(entry)
+    if about is None:
+        return None
     try:
         found = sha256_of(entry)
     except OSError as error:
         raise Unfit(f"it cannot be read: {error.strerror}") from error
-    if found != wanted:
-        raise Unfit(f"it has the sha256 {found}, its record has {wanted}")
+    if found != about["sha256"]:
+        raise Unfit(f"it has the sha256 {found}, its record has {about['sha256']}")
     if used:
-        with suppress(OSError):
-            os.utime(record)
-    checked: Mapping[str, Any] = about
-    return checked
+        note_use(entry)
+    return about
+
+
+def note_use(entry: Path) -> None:
+    """Note that an entry was used now."""
+    with suppress(OSError):
+        os.utime(_record(entry))
 
 
 def take(entry: Path, what: str, steps: Steps) -> Mapping[str, Any] | None:
@@ -270,7 +285,8 @@ def _record(entry: Path) -> Path:
     return entry.with_name(f"{entry.name.removesuffix('.tar')}.json")
 
 
-def _regular(path: Path) -> None:
+def regular(path: Path) -> None:
+    """Raise Unfit unless ``path`` is a regular file that nobody else can change."""
     try:
         found = path.lstat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What imgbuild keeps on the disk: the store's files, root file systems, bases and what their builds leave."""
+"""What imgbuild keeps on the disk: the store's files, root file systems in two forms, bases, what builds leave."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.hold import unlink_unused
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import Unfit, discard, free_lock, verified
+from imgbuild.image.system import kept
 
-Kind = Literal["file", "part", "aside", "root file system", "base", "packages"]
+Kind = Literal["file", "part", "aside", "root file system", "file system", "base", "packages"]
 _LOCKS: Mapping[Kind, str] = {"base": "base.lock"}
 """The lock of a kind in the cache, if it is not the build's."""
 _DIGITS = 12
@@ -65,6 +66,10 @@ def _of_cache(cache: Path) -> Iterator[Entry]:
                 found, record = tar.lstat(), tar.with_suffix(".json")
                 used = record.lstat().st_mtime if record.exists() else found.st_mtime
                 yield Entry(kind, _name(record) or tar.stem[:_DIGITS], tar, found.st_size, used)
+    for place in kept.folders(cache):
+        with suppress(FileNotFoundError):
+            name = _name(place / kept.RECORD) or place.name[:_DIGITS]
+            yield Entry("file system", name, place, _used(place), _newest(place))
     packages = cache / "dib"
     if packages.is_dir():
         yield Entry("packages", "of diskimage-builder", packages, _size(packages), _newest(packages))
@@ -85,6 +90,11 @@ def _size(path: Path) -> int:
     if not path.is_dir() or path.is_symlink():
         return path.lstat().st_size
     return sum(Path(folder, name).lstat().st_size for folder, _, names in os.walk(path) for name in names)
+
+
+def _used(folder: Path) -> int:
+    """Bytes that the files in a folder take on the disk: some are sparse."""
+    return sum(path.lstat().st_blocks * 512 for path in folder.iterdir())
 
 
 def _newest(folder: Path) -> float:
@@ -121,6 +131,8 @@ def removed(entry: Entry, cache: Path, store: Store) -> bool:
         if entry.kind == "packages":
             _remove(entry.path)
             return True
+        if entry.kind == "file system":
+            return kept.removed(entry.path)
         if not unlink_unused(entry.path):
             return False
         discard(entry.path)
@@ -162,4 +174,9 @@ def verify(cache: Path, store: Store, steps: Steps) -> list[Damage]:
                     except Unfit as why:
                         discard(tar)
                         out.append(Damage(tar, f"{why}; removed, the next build makes it again"))
+    for place in kept.folders(cache):
+        with steps.step(f"Verify the file system {place.name[:_DIGITS]}"):
+            wrong = kept.damage(place)
+        if wrong and kept.removed(place):
+            out.append(Damage(place, f"{wrong}; removed, the next build makes it again"))
     return out

@@ -40,7 +40,7 @@ class Contents:
     packages: Sequence[Package]
     images: Sequence[Found]
     disk: str
-    """The sha256 of the raw disk."""
+    """The digest of the disk: blocks_sha256 in the manifest."""
     epoch: int
     """The image's own date (seconds)."""
     locked: Packages | None = None
@@ -61,7 +61,7 @@ def sbom(contents: Contents) -> bytes:
         version=contents.disk[:12],
         bom_ref="image",
         description=f"imgbuild's disk image of {target.name}",
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=contents.disk)],
+        properties=[Property(name="imgbuild:blocks_sha256", value=contents.disk)],
     )
     locked = contents.locked.packages if contents.locked is not None else ()
     files = {(package.name, package.version): package.sha256 for package in locked}

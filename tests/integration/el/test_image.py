@@ -19,7 +19,7 @@ import pytest
 
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import PlainSteps
-from imgbuild.image.assemble import unpack
+from imgbuild.image.content import unpack
 from imgbuild.image.disk.partition import read_table
 from imgbuild.image.overlay import enable_units, lay
 from imgbuild.image.rootfs.build import Rootfs

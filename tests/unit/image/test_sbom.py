@@ -73,6 +73,6 @@ def test_binaries_charts_and_images_have_their_checksums() -> None:
 
 def test_the_image_itself_is_named_by_its_checksum() -> None:
     data = json.loads(made("debian12-efi", DEBS, name="lab"))
-    assert data["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": DISK}]
+    assert data["metadata"]["component"]["properties"] == [{"name": "imgbuild:blocks_sha256", "value": DISK}]
     assert data["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
     assert len(data["dependencies"][0]["dependsOn"]) == len(data["components"])

@@ -64,7 +64,20 @@ def write_esp(disk: Path, layout: DiskLayout, files: Mapping[str, bytes], work: 
     image.unlink(missing_ok=True)
     env = {"SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC", "MTOOLSRC": "/dev/null", "MTOOLS_SKIP_CHECK": "1"}
     run(
-        ["mkfs.vfat", "-F", "32", "-i", layout.esp_id, "-n", "ESP", "-C", image, str(layout.esp_mib * 1024)],
+        # --invariant: the label's date, which SOURCE_DATE_EPOCH does not set.
+        [
+            "mkfs.vfat",
+            "--invariant",
+            "-F",
+            "32",
+            "-i",
+            layout.esp_id,
+            "-n",
+            "ESP",
+            "-C",
+            image,
+            str(layout.esp_mib * 1024),
+        ],
         what="make the EFI system partition",
         env=env,
     )

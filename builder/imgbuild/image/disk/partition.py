@@ -67,8 +67,10 @@ def read_table(disk: Path) -> list[Partition]:
     ]
 
 
-def make_root(disk: Path, layout: DiskLayout, tree: Path, work: Path, epoch: int) -> None:
-    """Make the root file system from the folder ``tree``, inside ``disk``, at its partition's place.
+def make_root(
+    disk: Path, layout: DiskLayout, tree: Path, work: Path, epoch: int, *, offset: int, size: int
+) -> None:  # fmt: skip
+    """Make the root file system of ``size`` bytes from the folder ``tree``, at byte ``offset`` of ``disk``.
 
     ``epoch`` (seconds) is what mke2fs uses as the current time. The file system's features are the target's,
     read from a separate mke2fs.conf: the host's defaults differ by release, and a feature that the target's
@@ -84,12 +86,9 @@ def make_root(disk: Path, layout: DiskLayout, tree: Path, work: Path, epoch: int
         "[fs_types]\n\text4 = {\n\t}\n"
     )
     # Inode tables and journal are written now (as zeros): otherwise the guest's kernel would do it at first boot.
-    extended = (
-        f"offset={layout.root_offset},hash_seed={layout.seed_uuid},root_owner=0:0,"
-        "lazy_itable_init=0,lazy_journal_init=0"
-    )
+    extended = f"offset={offset},hash_seed={layout.seed_uuid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0"
     argv: list[str | Path] = ["mkfs.ext4", "-q", "-F", "-t", "ext4", "-L", "root", "-U", layout.root_uuid]
-    argv += ["-E", extended, "-d", tree, disk, f"{layout.root_bytes // 1024}k"]
+    argv += ["-E", extended, "-d", tree, disk, f"{size // 1024}k"]
     env = {"MKE2FS_CONFIG": str(config), "E2FSPROGS_FAKE_TIME": str(epoch)}
     try:
         run(argv, what="make the root file system", env=env)
@@ -97,10 +96,28 @@ def make_root(disk: Path, layout: DiskLayout, tree: Path, work: Path, epoch: int
         if "Could not allocate" in str(err) or "while populating file system" in str(err):
             used = tree_bytes(tree) // MIB
             raise HostError(
-                f"the root file system ({used} MiB of files) does not fit into {layout.root_bytes // MIB} MiB",
+                f"the root file system ({used} MiB of files) does not fit into {size // MIB} MiB",
                 f"set a larger image.size_mib: it needs about {used + used // 4 + 256} MiB",
             ) from err
         raise
+
+
+def resize_root(image: Path, size: int, epoch: int) -> None:
+    """Let the root file system in the file ``image`` have ``size`` bytes."""
+    run(
+        ["resize2fs", "-f", image, f"{size // 1024}k"],
+        what="resize the root file system",
+        env={"E2FSPROGS_FAKE_TIME": str(epoch)},
+    )
+
+
+def check_root(disk: Path, layout: DiskLayout) -> None:
+    """Let e2fsck look at the root file system, without a change.
+
+    Raises:
+        HostError: it finds a mistake.
+    """
+    run(["e2fsck", "-fn", f"{disk}?offset={layout.root_offset}"], what="check the root file system")
 
 
 def tree_bytes(tree: Path) -> int:

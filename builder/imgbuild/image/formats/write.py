@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from imgbuild.config.profile.extras import Format
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.formats import FORMATS
-from imgbuild.fetch.checksum import sha256_of, sync
+from imgbuild.fetch.checksum import sync
+from imgbuild.image.blocks import Blocks, FileBlocks, disk_digest, processors
 from imgbuild.image.formats.containerdisk import write_containerdisk
 from imgbuild.image.formats.ova import Appliance, write_ova
+from imgbuild.image.formats.qcow2 import Compression, Kept, write_qcow2
 from imgbuild.image.tool import run
 
 # Two options of VMware's disks that coreos-assembler (src/cosalib/qemuvariants.py) has used for years with vSphere:
 # the adapter that its disk data base calls PVSCSI too, and hardware version 6, the lowest that takes this subformat.
 _QEMU: Mapping[Format, tuple[str, tuple[str, ...]]] = {
-    "qcow2": ("qcow2", ("-c",)),
-    "qcow2-zstd": ("qcow2", ("-c", "-o", "compression_type=zstd")),
     "raw": ("raw", ()),
     "vmdk": ("vmdk", ("-o", "subformat=streamOptimized,adapter_type=lsilogic,compat6")),
     # force_size: without it QEMU rounds the size to its old cylinders, and Azure refuses what is not whole MiB.
@@ -32,9 +33,30 @@ _PACKERS: Mapping[Format, tuple[str, ...]] = {
     "raw.xz": ("xz", "--stdout", "--keep", "--threads={cores}"),
     "raw.zst": ("zstd", "--quiet", "--stdout", "--keep", "-T{cores}", "-9"),
 }
+_QCOW2: Mapping[Format, Compression] = {"qcow2": "zlib", "qcow2-zstd": "zstd"}
 _MADE_FROM: Mapping[Format, Format] = {"ova": "vmdk", "containerdisk": "qcow2"}
 # The slowest first, so that the last one does not run alone.
 _ORDER: Sequence[Format] = ("raw.xz", "vmdk", "raw.zst", "qcow2", "qcow2-zstd", "vhdx", "vhd", "raw")
+
+
+class Pack(Protocol):
+    """Compressed blocks of earlier disks."""
+
+    def take(self, digest: bytes) -> Kept | None:
+        """One with this digest; each is given away once."""
+
+
+class Source(Protocol):
+    """A disk whose content is only partly in its file."""
+
+    def blocks(self) -> Blocks:
+        """All of its blocks."""
+
+    def pack(self, kind: Compression) -> AbstractContextManager[Pack]:
+        """Those of them that are compressed already."""
+
+    def fill(self) -> None:
+        """Put everything into the disk's file."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +76,43 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class DiskRecord:
-    """The disk that all forms were made of; converted back, each has this sha256. ``size`` is in bytes."""
+    """The disk that all forms were made of; converted back, each has these bytes. ``size`` is in bytes."""
 
-    sha256: str
+    blocks_sha256: str
+    """The sha256 of the sha256 of each 64 KiB, one after another (imgbuild.image.blocks)."""
     size: int
 
 
-def write_files(disk: Path, files: ImageFiles, work: Path, epoch: int, steps: Steps) -> DiskRecord:
-    """Write every form of the raw ``disk``. Each file appears complete or not at all.
+def write_files(
+    disk: Path, files: ImageFiles, work: Path, epoch: int, steps: Steps, source: Source | None = None
+) -> DiskRecord:
+    """Write every form of the raw ``disk``. Each file appears complete or not at all. ``source``: where the rest of it
+    is; None if it is all in the file.
 
     Raises:
         HostError: a tool is missing or failed, or there is no space. Forms that were finished are kept.
     """
     files.folder.mkdir(parents=True, exist_ok=True)
-    cores = max(1, len(os.sched_getaffinity(0)))
+    cores = processors()
+
+    bases = {_MADE_FROM.get(form, form) for form in files.formats}
+    if source is not None and bases - _QCOW2.keys():
+        source.fill()
+    blocks = FileBlocks(disk) if source is None else source.blocks()
+
+    def convert(base: Format, part: Path) -> None:
+        if base in _QCOW2:
+            kind = _QCOW2[base]
+            with nullcontext() if source is None else source.pack(kind) as pack:
+                write_qcow2(blocks, part, kind, pack.take if pack is not None else lambda _digest: None)
+            return
+        _convert(base, disk, part, cores)
 
     def chain(base: Format) -> list[str]:
         """One conversion of the disk, and the archives that are made of it; returns what there is to tell."""
         wanted = base in files.formats
         made = files.path(base) if wanted else work / files.path(base).name
-        told = [_appear(made, lambda part: _convert(base, disk, part, cores))]
+        told = [_appear(made, lambda part: convert(base, part))]
         if "ova" in files.formats and base == _MADE_FROM["ova"]:
             told.append(
                 _appear(files.path("ova"), lambda part: write_ova(made, disk, files.name, files.appliance, part, epoch))
@@ -86,10 +125,8 @@ def write_files(disk: Path, files: ImageFiles, work: Path, epoch: int, steps: St
             made.unlink()
         return told if wanted else told[1:]
 
-    bases = {_MADE_FROM.get(form, form) for form in files.formats}
     with ThreadPoolExecutor(cores) as pool:
         jobs = [pool.submit(chain, base) for base in _ORDER if base in bases]
-        digest = pool.submit(sha256_of, disk)
         try:
             for job in as_completed(jobs):
                 for text in job.result():
@@ -97,7 +134,7 @@ def write_files(disk: Path, files: ImageFiles, work: Path, epoch: int, steps: St
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return DiskRecord(digest.result(), disk.stat().st_size)
+    return DiskRecord(disk_digest(blocks.digests), disk.stat().st_size)
 
 
 def _appear(output: Path, write: Callable[[Path], None]) -> str:
@@ -119,6 +156,4 @@ def _convert(form: Format, disk: Path, output: Path, cores: int) -> None:
         run([*(word.format(cores=cores) for word in _PACKERS[form]), disk], what=what, output=output)
         return
     driver, options = _QEMU[form]
-    # Clusters in the order in which they are compressed: with -W both processors compress.
-    order = ("-W", "-m", str(min(16, 2 * cores))) if driver == "qcow2" else ()
-    run(["qemu-img", "convert", "-f", "raw", "-O", driver, *options, *order, disk, output], what=what)
+    run(["qemu-img", "convert", "-f", "raw", "-O", driver, *options, disk, output], what=what)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import lzma
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,14 +41,22 @@ class BootProof:
     initrd_file: bytes = field(repr=False, default=b"")
 
 
-def prove(disk: Path, layout: DiskLayout, expected: str, work: Path, drivers: BootDrivers | None = None) -> BootProof:
+def prove(
+    disk: Path,
+    layout: DiskLayout,
+    expected: str,
+    work: Path,
+    drivers: BootDrivers | None = None,
+    reach: Callable[[str], None] | None = None,
+) -> BootProof:
     """Read the raw ``disk`` and return what it boots; ``expected`` is the kernel version that it must be.
 
-    ``work`` is a folder for extracted files; ``drivers`` are those of every image unless a test has others. Raises
-    HostError with the first step that would go wrong.
+    ``work`` is a folder for extracted files; ``drivers`` are those of every image unless a test has others.
+    ``reach`` is called with each path of the root file system before it is read. Raises HostError with the first step
+    that would go wrong.
     """
     partitions = read_table(disk)
-    root = _Ext4(disk, partitions[-1], work)
+    root = _Ext4(disk, partitions[-1], work, reach)
     uuid = root.uuid()
     if uuid != layout.root_uuid:
         raise _broken(f"the root file system has the UUID {uuid}, not {layout.root_uuid}")
@@ -148,9 +156,9 @@ def _loaded(root: _Ext4, entry: Entry, path: str) -> bytes:
 class _Ext4:
     """Files of an ext4 inside the disk, read by debugfs."""
 
-    def __init__(self, disk: Path, partition: Partition, work: Path) -> None:
+    def __init__(self, disk: Path, partition: Partition, work: Path, reach: Callable[[str], None] | None) -> None:
         self._device = f"{disk}?offset={partition.start}"
-        self._work = work
+        self._work, self._reach = work, reach
 
     def uuid(self) -> str:
         out = run(["dumpe2fs", "-h", self._device], what="read the root file system").decode()
@@ -159,6 +167,8 @@ class _Ext4:
 
     def find(self, path: str) -> bytes | None:
         """A file's content, None if it is missing. debugfs exits with 0 even then, but writes no file."""
+        if self._reach is not None:
+            self._reach(path)
         target = self._work / "dumped"
         target.unlink(missing_ok=True)
         run(["debugfs", "-R", f'dump "{path}" "{target}"', self._device], what=f"read {path} from the disk")

@@ -11,7 +11,18 @@ from typing import Any
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of
-from imgbuild.image.cache import Unfit, discard, locked, open_cache, open_store, store, subfolder, take, verified
+from imgbuild.image.cache import (
+    Unfit,
+    discard,
+    locked,
+    open_cache,
+    open_store,
+    recorded,
+    store,
+    subfolder,
+    take,
+    verified,
+)
 from imgbuild.image.rootfs.dibcache import discard_packages
 from imgbuild.image.rootfs.dibrun import run_dib
 from imgbuild.image.rootfs.leftovers import clear
@@ -30,6 +41,11 @@ class Rootfs:
     tar: Path
     key: str
     packages: tuple[Package, ...] = ()
+    sha256: str = ""
+    """The tar's, as recorded."""
+    verified: bool = True
+    """Whether this run has compared the tar with it."""
+    name: str = ""
 
 
 def build_rootfs(
@@ -92,6 +108,16 @@ def cached(key: str, cache_dir: Path) -> Rootfs | None:
     return _read(key, tar, kept) if kept else None
 
 
+def looked_up(key: str, cache_dir: Path) -> Rootfs | None:
+    """The cache's entry as its record tells, without reading its content."""
+    tar = _tar(key, cache_dir)
+    try:
+        about = recorded(tar)
+    except Unfit:
+        return None
+    return _read(key, tar, about, verified=False) if about is not None else None
+
+
 def kept_tar(key: str, cache_dir: Path) -> Path:
     """Where the cache has the root file system of that key, if it has one."""
     return _tar(key, cache_dir)
@@ -102,9 +128,10 @@ def is_kept(key: str, cache_dir: Path) -> bool:
     return _tar(key, cache_dir).is_file()
 
 
-def _read(key: str, tar: Path, kept: Mapping[str, Any]) -> Rootfs | None:
+def _read(key: str, tar: Path, kept: Mapping[str, Any], *, verified: bool = True) -> Rootfs | None:
     try:
-        return Rootfs(tar, key, tuple(Package(**p) for p in kept["packages"]))
+        packages = tuple(Package(**p) for p in kept["packages"])
+        return Rootfs(tar, key, packages, kept["sha256"], verified, kept.get("name", ""))
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -121,10 +148,11 @@ def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, supply: Suppl
             packages = _packages(made)
             if plan.packages is not None:
                 refuse_others(plan.packages, packages)
-            store(made, tar, sha256_of(made), {"name": plan.target, "packages": [asdict(p) for p in packages]})
+            sha256 = sha256_of(made)
+            store(made, tar, sha256, {"name": plan.target, "packages": [asdict(p) for p in packages]})
         finally:
             clear(run_dir)
-    return Rootfs(tar, key, packages)
+    return Rootfs(tar, key, packages, sha256, name=plan.target)
 
 
 def _packages(tar: Path) -> tuple[Package, ...]:

@@ -1,0 +1,139 @@
+"""The disk that a build works on: of the kept file system only the metadata is copied, which is a fiftieth of it.
+
+debugfs, resize2fs and e2fsck read and write nothing but metadata and the content of files that are named. So the
+content of all other files stays where it is, in the cache, until something reads it: the proof, or a format that QEMU
+makes from the whole disk. A qcow2 takes what has not changed from blocks that are already compressed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.blocks import BLOCK, ZERO, Blocks, hashed, with_data
+
+PAGE = 4096
+"""A block of the file system: bytes."""
+_EMPTY = bytes(PAGE)
+_PAGES = BLOCK // PAGE
+
+
+class DamagedError(HostError):
+    """A block of the kept file system is not what it was."""
+
+
+class Working:
+    """``disk`` with the metadata of a kept file system at ``offset`` bytes; ``base`` is that file system, ``meta`` its
+    metadata alone, and ``digests`` are those of the base's blocks, which are verified whenever one is read. ``grown``:
+    the metadata after the file system was resized, if it was.
+
+    What the build itself writes outside the file system (partition table, boot loader) is in ``disk``.
+    """
+
+    def __init__(
+        self, disk: Path, offset: int, base: Path, meta: Path, digests: Sequence[bytes], grown: Path | None = None
+    ) -> None:  # fmt: skip
+        self.path, self._offset, self._digests = disk, offset, digests
+        self._base, self._meta = base.open("rb"), meta.open("rb")
+        self._disk = disk.open("r+b")
+        self._own: set[int] = set()
+        self._filled: set[int] = set()
+        copy_data(grown or meta, self._disk.fileno(), offset)
+
+    @property
+    def device(self) -> str:
+        """The file system, as e2fsprogs' tools take it."""
+        return f"{self.path}?offset={self._offset}"
+
+    def own(self, pages: Iterable[int]) -> None:
+        """These blocks of the file system (4096 bytes each) are the build's own, whatever the base has there."""
+        self._own.update(pages)
+
+    def fill(self, pages: Iterable[int]) -> None:
+        """Copy the base's content of these blocks of the file system into the disk, and what is next to them."""
+        for number in sorted({page // _PAGES for page in pages} - self._filled):
+            self._filled.add(number)
+            if number < len(self._digests) and self._digests[number] != ZERO:
+                at = self._offset + number * BLOCK
+                block = self._merged(number, os.pread(self._disk.fileno(), BLOCK, at))
+                os.pwrite(self._disk.fileno(), block, at)
+
+    def fill_all(self) -> None:
+        """Copy everything: the disk's file is then the disk itself."""
+        self.fill(number * _PAGES for number in range(len(self._digests)))
+
+    def blocks(self) -> Blocks:
+        """The disk's blocks as they are now; nothing must write to it any more."""
+        return _WorkingBlocks(self)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (self._base, self._meta, self._disk):
+            file.close()
+
+    def _merged(self, number: int, written: bytes) -> bytes:
+        """Block ``number`` of the file system: what the build wrote, else the base's.
+
+        A page counts as written if it has content here, if it had metadata, or if it is the build's own.
+        """
+        base = self._verified(number)
+        if number in self._filled and written == base:
+            return base
+        meta = os.pread(self._meta.fileno(), BLOCK, number * BLOCK)
+        pages = []
+        for page in range(_PAGES):
+            there = slice(page * PAGE, (page + 1) * PAGE)
+            ours = written[there] != _EMPTY or meta[there] != _EMPTY or number * _PAGES + page in self._own
+            pages.append(written[there] if ours else base[there])
+        return b"".join(pages)
+
+    def _verified(self, number: int) -> bytes:
+        block = os.pread(self._base.fileno(), BLOCK, number * BLOCK)
+        if hashlib.sha256(block).digest() != self._digests[number]:
+            raise DamagedError(
+                "the file system in the cache differs from its record",
+                "it was removed: run imgbuild again, which makes it again; if that repeats, check the disk of the cache",
+            )
+        return block
+
+    def _read(self, number: int) -> bytes:
+        """Block ``number`` of the disk."""
+        written = os.pread(self._disk.fileno(), BLOCK, number * BLOCK)
+        inside = number - self._offset // BLOCK
+        if 0 <= inside < len(self._digests) and self._digests[inside] != ZERO:
+            return self._merged(inside, written)
+        return written
+
+    def _all_digests(self) -> Sequence[bytes]:
+        size = os.fstat(self._disk.fileno()).st_size
+        first = self._offset // BLOCK
+        digests = [ZERO] * (size // BLOCK)
+        digests[first : first + len(self._digests)] = self._digests[: len(digests) - first]
+        for number, digest in hashed(_Reader(self), with_data(self._disk.fileno(), size)):
+            digests[number] = digest
+        return digests
+
+
+def copy_data(source: Path, target: int, offset: int = 0) -> None:
+    """Copy what a sparse file has into the file ``target`` (a descriptor), from byte ``offset`` on."""
+    with source.open("rb") as data:
+        for number in with_data(data.fileno(), os.fstat(data.fileno()).st_size):
+            os.pwrite(target, os.pread(data.fileno(), BLOCK, number * BLOCK), offset + number * BLOCK)
+
+
+class _Reader:
+    """Reads blocks without knowing their digests."""
+
+    digests: Sequence[bytes] = ()
+
+    def __init__(self, working: Working) -> None:
+        self.read = working._read
+
+
+class _WorkingBlocks:
+    def __init__(self, working: Working) -> None:
+        self.digests = working._all_digests()
+        self.read = working._read
