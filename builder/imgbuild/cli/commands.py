@@ -35,6 +35,7 @@ COMMANDS = {
     "boot": "Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node.",
     "serve": "Boot machines over the network from FOLDER, such as out/debian12-efi, and show what they do.",
     "wait": "Wait until all nodes of a cluster file are Ready, or tell which are not and why.",
+    "iso": "Write the live root in FOLDER as an image for a CD or a USB disk.",
     "doctor": "Report what this host lacks for building and booting images.",
 }
 """Name -> the first sentence of its help, which the list of commands shows without importing them."""

@@ -177,7 +177,8 @@ class LiveRoot(Model):
     ``compression``: of squashfs, with ``options`` of mksquashfs. ``kernel``: options (without CONFIG_) that the kernel
     must have built in or as a module. ``modules`` and ``files``: what the initramfs must have; a module may be built
     in, a file's name may be a pattern. ``arguments``: the kernel's, with {base} for the address of pxe/; ``medium``:
-    the same for a CD or a USB disk, with {label} for its name. ``snapshot_mib``: how much can be written to / where
+    the same for a CD or a USB disk, with {label} for its name; ``medium_root``: the squashfs' place on it;
+    ``medium_mount``: where it is mounted in the live system. ``snapshot_mib``: how much can be written to / where
     that is a snapshot of a fixed size (MiB); null where it is memory. ``installer``: packages that stay in the root,
     for writing the image to a disk; ``install_compression``: what the disk's data is packed with, which they unpack.
     """
@@ -192,6 +193,8 @@ class LiveRoot(Model):
     files: list[str]
     arguments: list[str]
     medium: list[str]
+    medium_root: str
+    medium_mount: str
     snapshot_mib: int | None
     installer: list[str]
     install_compression: Compression

@@ -18,7 +18,8 @@ from imgbuild.render.templates import to_json
 
 ANY = "any"
 """The seed folder for a machine whose MAC no node has."""
-INSTALL_TARGET = "imgbuild-install.target"
+INSTALLING = ("systemd.unit=imgbuild-install.target", "cloud-init=disabled")
+"""The arguments with which the live root installs, and does not become a node."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ def boot_line(resolved: Resolved, cluster: Cluster, node: Node, network: Sequenc
     root = live.arguments(resolved, early or live.DHCP)
     machine = [f"systemd.machine_id={own}"] if own is not None else []
     install = [
-        f"systemd.unit={INSTALL_TARGET}",
-        "cloud-init=disabled",
+        *INSTALLING,
         f"imgbuild.install={node.install_disk}",
         f"imgbuild.base={live.BASE}",
         f"imgbuild.seed={seed}",

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.derive import since
-from imgbuild.facts.live import ROOT, live_image
+from imgbuild.facts.live import ROOT, live_image, medium_arguments
 from imgbuild.facts.resolved import Resolved
-from imgbuild.outputs.bootline import ANY, BootLine, filled
+from imgbuild.outputs.bootline import ANY, INSTALLING, BootLine, filled
 from imgbuild.outputs.bootline import seed_folder as folder
 from imgbuild.outputs.pxenet import data_source
 from imgbuild.render.templates import environment
@@ -29,6 +29,8 @@ PRIVATE = "pxe-private"
 """The folder with the seeds, and its name below the address of pxe/."""
 BOOT_LINES = "boot.json"
 SEED = ("user-data", "meta-data", "vendor-data")
+MEDIUM = "IMGBUILD"
+"""The name of the file system on a CD or a USB disk."""
 INSTALL = "install"
 """Beside the seed: what the installer must know of its node."""
 _DHCP = ("dnsmasq.conf", "dnsmasq-proxy.conf", "kea-dhcp4.json", "isc-dhcpd.conf")
@@ -120,6 +122,13 @@ def private_files(
         "initrd": INITRD,
         "root": ROOT,
         "source": data_source(resolved),
+        "medium": {
+            "label": MEDIUM,
+            "root": resolved.target.live.medium_root,
+            "mount": resolved.target.live.medium_mount,
+            "arguments": medium_arguments(resolved, MEDIUM),
+            "install": INSTALLING,
+        },
         "nodes": [asdict(line) for line in shown],
     }
     context = {"cluster": cluster.name, "keys": keys, "private": PRIVATE}

@@ -12,6 +12,7 @@ from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.templates import render, static
 
 _INSTALLER = ("block", "install-report", "install-seed", "install-target", "install-write", "path")
+_MEDIUM_SEED = "imgbuild-medium-seed.service"
 _LOGS = "/var/log/pods"
 """Where the kubelet keeps what containers print."""
 
@@ -40,7 +41,10 @@ def _diskless(resolved: Resolved) -> Iterator[NodeFile]:
 
 def _installer() -> NodeTree:
     """What installs the image to a disk when the kernel was started with systemd.unit=imgbuild-install.target."""
-    files = [NodeFile(f"/{LIBEXEC}/install-disk", static("node", f"{LIBEXEC}/install-disk"), 0o755)]
+    programs = [f"{LIBEXEC}/{name}" for name in ("install-disk", "medium-seed")]
+    files = [NodeFile(f"/{name}", static("node", name), 0o755) for name in programs]
     names = [f"{LIBEXEC}/lib/{name}.sh" for name in _INSTALLER]
-    names += [f"{SYSTEM}/imgbuild-install.{kind}" for kind in ("target", "service")]
-    return NodeTree((*files, *(NodeFile(f"/{name}", static("node", name)) for name in names)))
+    units = ("imgbuild-install.target", "imgbuild-install.service", _MEDIUM_SEED)
+    names += [f"{SYSTEM}/{unit}" for unit in units]
+    made = (*files, *(NodeFile(f"/{name}", static("node", name)) for name in names))
+    return NodeTree(made, enable=(_MEDIUM_SEED,))

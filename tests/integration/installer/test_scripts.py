@@ -14,7 +14,7 @@ from tests.support.shellcheck import shellcheck
 @pytest.mark.xdist_group("shellcheck")
 def test_scripts_are_clean() -> None:
     programs = ROOT / "node/usr/libexec/imgbuild"
-    scripts = [programs / "install-disk", programs / "disks"]
+    scripts = [programs / name for name in ("install-disk", "medium-seed", "disks")]
     sourced = [*sorted((programs / "lib").glob("install-*.sh")), programs / "lib/block.sh", programs / "lib/path.sh"]
     shellcheck([*scripts, *sourced], sourced, "-x", "-P", "SCRIPTDIR")
     for path in (*scripts, *sourced):
@@ -23,4 +23,4 @@ def test_scripts_are_clean() -> None:
             assert not re.search(pattern, text), f"{path.name}: {what}"
         # bash before 4.4 takes "${empty[@]}" for an unset variable.
         bare = set(re.findall(r'(?<!\+)"\$\{([a-z_]+)\[[@*]\]\}', text))
-        assert bare <= {"words", "unpack", "wrong"}, path.name
+        assert bare <= {"folders", "words", "unpack", "wrong"}, path.name

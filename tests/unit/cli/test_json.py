@@ -56,6 +56,7 @@ RUNS: dict[str, tuple[Sequence[str], int]] = {
     "token": (("token", *LAB, "--keep"), 0),
     "token, no cluster": (("token",), 2),
     "boot, nothing there": (("boot", "nowhere"), 3),
+    "iso, nothing there": (("iso", "nowhere"), 3),
     "doctor": (("doctor",), -1),  # 0 or 3, by the host
     "init": (("init", "new"), 0),
     "init, exists": (("init", "lab.yaml"), 2),

@@ -7,6 +7,10 @@ mark=/var/lib/imgbuild/installed
 # read_seed: into memory. It stays for the next attempt: the server gives it for ten minutes only.
 read_seed() {
     local file code key value
+    if [ "$seed" = none ]; then
+        node='a node without a seed'
+        return
+    fi
     if [ ! -e "$work/seed/complete" ]; then
         rm -rf "$work/seed"
         mkdir "$work/seed"
@@ -72,20 +76,27 @@ check_macs() {
 # mark_text: what tells a finished installation of this image and this seed from others.
 mark_text() {
     local sum
-    sum=$(cd "$work/seed" && sha256sum -- user-data meta-data | sha256sum) # meta-data has a digest of the others
+    sum=none
+    if [ "$seed" != none ]; then
+        sum=$(cd "$work/seed" && sha256sum -- user-data meta-data | sha256sum) # meta-data has a digest of the others
+    fi
     printf 'node %s\nimage %s\nseed %s' "$node" "$data_sum" "${sum%% *}"
 }
 
 # lay_seed: where cloud-init looks before it asks any network. The labels are those of the image's own policy.
 lay_seed() {
     local file place=$work/root/var/lib/cloud/seed/nocloud
-    say "lay the seed of $node"
+    if [ "$seed" != none ]; then
+        say "lay the seed of $node"
+    fi
     report install stage=seed
     if ! mount_root "$device" rw; then
         stop "the root file system on /dev/$name cannot be mounted: see journalctl -k"
     fi
-    mkdir -p "$place"
-    chmod 0700 "$place"
+    if [ "$seed" != none ]; then
+        mkdir -p "$place"
+        chmod 0700 "$place"
+    fi
     for file in user-data meta-data vendor-data network-config; do
         if [ -e "$work/seed/$file" ]; then
             cp "$work/seed/$file" "$place/$file"
@@ -102,7 +113,11 @@ lay_seed() {
 }
 label_seed() {
     local policy=$work/root/etc/selinux/targeted/contexts/files/file_contexts
-    if ! setfiles -q -F -r "$work/root" "$policy" "$work/root/var/lib/cloud/seed" "$work/root${mark%/*}"; then
+    local folders=("$work/root${mark%/*}")
+    if [ "$seed" != none ]; then
+        folders+=("$work/root/var/lib/cloud/seed")
+    fi
+    if ! setfiles -q -F -r "$work/root" "$policy" "${folders[@]}"; then
         stop "the seed gets no SELinux label: build the image with policycoreutils, or set selinux.mode"
     fi
 }
