@@ -93,7 +93,9 @@ class Publishers:
             "kubernetes": {"url": f"{self.url}/release/v{{version}}/bin/linux/amd64/{{name}}"},
             "crictl": {"url": f"{self.url}/cri-tools/v{{version}}/crictl-v{{version}}-linux-amd64.tar.gz"},
         }
-        return {name: {**row, **places.get(name, {})} for name, row in versions("origins").items()}
+        # Without the addresses of signatures, which are those of the real publishers.
+        rows = {name: {key: row[key] for key in row if key != "signed"} for name, row in versions("origins").items()}
+        return {name: {**row, **places.get(name, {})} for name, row in rows.items()}
 
     def sets(self) -> list[str]:
         """The profile's addresses, for --set: the shipped versions at these servers."""

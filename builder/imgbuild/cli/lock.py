@@ -253,6 +253,7 @@ def _tell(says: Says, path: Path, before: Section, now: Section) -> None:
             says.event("pin", name=name, change=change, **one.model_dump(exclude_none=True))
         else:
             how = "" if name not in new else f": {_HOW[one.obtained]}"
+            how += f", signed by {one.signed_by}" if isinstance(one, Pin) and one.signed_by and how else ""
             says.out.print(f"{change} {name}{f' {version}' if version else ''}{how}")
     packages = tell_packages(says, before.packages, now.packages)
     if says.json:

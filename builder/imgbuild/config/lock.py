@@ -77,6 +77,13 @@ class Pin(Model):
         Url | None,
         Setting("Address of that checksum.", example="https://get.helm.sh/helm-v4.3.0-linux-amd64.tar.gz.sha256sum"),
     ] = None
+    signed_by: Annotated[
+        Annotated[str, pattern("[0-9A-F]{40}", "a fingerprint has 40 hexadecimal digits"), Words("fingerprint")] | None,
+        Setting(
+            "The OpenPGP key that has signed that checksum file; its signature was verified. Left out if nobody has.",
+            example="6341AB2753D78A78A7C27BB124C6A8A7F4A80EB5",
+        ),
+    ] = None
 
 
 class ImagePin(Model):

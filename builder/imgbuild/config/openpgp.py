@@ -68,6 +68,17 @@ def dearmour(text: str) -> bytes:
     return _decoded(found[2])
 
 
+def blocks(text: str) -> Iterator[bytes]:
+    """The packets of each key of a file with several, as publishers have it, with words between them.
+
+    Raises:
+        ValueError: a block is damaged.
+    """
+    for kind, body in _BLOCK.findall(text):
+        if kind == _PUBLIC:
+            yield _decoded(body)
+
+
 @cache
 def verifying(text: str) -> str:
     """The key that ``public_key`` accepts, without what verifies no package: subkeys that do not sign, and what others

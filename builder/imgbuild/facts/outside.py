@@ -37,6 +37,15 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Signed:
+    """A checksum file with an OpenPGP signature. ``signature`` None: it is clear-signed. ``keys``: in profiles/keys."""
+
+    sums: str
+    keys: str
+    signature: str | None = None
+
+
+@dataclass(frozen=True)
 class Need:
     """One file."""
 
@@ -50,6 +59,8 @@ class Need:
     """Its addresses, in the order to try them; none of a chart whose repository has to be asked."""
     checksums: tuple[str, ...] = ()
     """Addresses of files that may have its checksum, the origin's first."""
+    signed: Signed | None = None
+    """A checksum file that is tried before those, and whose signature is verified."""
     sha256: str | None = None
     """The profile's own checksum, if that is of this version."""
     chart: Chart | None = None
@@ -101,7 +112,7 @@ def _archive(component: Component, name: str, key: Path, version: str, urls: Seq
     """An archive with keys of its own: version, urls, sha256."""
     places, same = of_version(urls, version)
     sums = _checksums(component, (_origin(component, version), *places))
-    return Need(name, "archive", key, version, places, sums, sha256 if same else None, component=component)
+    return Need(name, "archive", key, version, places, sums, sha256=sha256 if same else None, component=component)
 
 
 def _origin(component: Component, version: str, name: str = "") -> str:
@@ -123,7 +134,9 @@ def _base(profile: Profile, target: Target) -> Iterator[Need]:
     if url.startswith(_OWN):
         sha256 = own.sha256 if own.source else target.image.base.sha256
         sums = _checksums("base", (url, *with_mirrors([url], profile.mirrors)))
-        yield Need("base", "disk-image", ("base",), None, (url,), sums, sha256, fills="base")
+        row = versions("origins")["base"].get("signed")
+        signed = Signed(row["sums"], row["keys"]) if row and url.startswith(row["start"]) else None
+        yield Need("base", "disk-image", ("base",), None, (url,), sums, signed, sha256, fills="base")
 
 
 def _containerd(profile: Profile) -> Iterator[Need]:
@@ -138,13 +151,18 @@ def _containerd(profile: Profile) -> Iterator[Need]:
         yield need
     for number, images in enumerate(profile.containerd.images):
         key_of = ("containerd", "images", number)
-        yield Need(f"images/{images.name}", "images", key_of, None, tuple(images.urls), (), images.sha256)
+        yield Need(f"images/{images.name}", "images", key_of, urls=tuple(images.urls), sha256=images.sha256)
 
 
 def _helm(profile: Profile) -> Iterator[Need]:
     helm = profile.helm
     if helm.enabled:
-        yield _archive("helm", "helm", ("helm",), helm.version, helm.urls, helm.sha256)
+        need = _archive("helm", "helm", ("helm",), helm.version, helm.urls, helm.sha256)
+        row = versions("origins")["helm"].get("signed")
+        if row:
+            places = (row[key].format(version=helm.version) for key in ("sums", "signature"))
+            need = replace(need, signed=Signed(next(places), row["keys"], next(places)))
+        yield need
 
 
 def _kubernetes(profile: Profile, chosen: Mapping[Component, str]) -> Iterator[Need]:
@@ -172,7 +190,7 @@ def _kubernetes(profile: Profile, chosen: Mapping[Component, str]) -> Iterator[N
         sums = _checksums(component, (origin, *with_mirrors(urls, profile.mirrors)))
         kind: Kind = "archive" if urls[0].endswith(".tar.gz") else "program"
         sha256 = own.sha256 if own is not None and same else None
-        yield Need(name, kind, key, version, urls, sums, sha256, component=component, fills="file")
+        yield Need(name, kind, key, version, urls, sums, sha256=sha256, component=component, fills="file")
 
 
 def _cilium(profile: Profile) -> Iterator[Need]:

@@ -24,6 +24,7 @@ from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.images import find
 from imgbuild.fetch.publisher import published, seen_at, size_at, text_at
 from imgbuild.fetch.registry import Registries, registries
+from imgbuild.fetch.signed import signed_sum
 
 P = TypeVar("P", Pin, ImagePin)
 _AT_ONCE = 8
@@ -112,6 +113,11 @@ def pinned(need: Need, charts: Charts) -> Pin:
         return _chart(need, charts)
     name = need.urls[0].rpartition("/")[2]
     try:
+        signed = signed_sum(need.signed, name) if need.signed is not None else None
+        if signed is not None and need.signed is not None:
+            _compare(need, signed[0], need.signed.sums)
+            pin = _pin(need, signed[0], size_at(need.urls), "publisher", need.signed.sums, containerd)
+            return pin.model_copy(update={"signed_by": signed[1]})
         found = published(need.checksums, name)
     except FetchError as error:
         if need.sha256 is None:

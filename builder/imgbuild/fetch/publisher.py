@@ -16,7 +16,7 @@ from imgbuild.fetch.limits import QUESTION, Limits
 # sha256sum's own forms: "HASH  NAME", "HASH *NAME", and with --tag "SHA256 (NAME) = HASH"; or the hash alone.
 _LINE = re.compile(r"([0-9a-fA-F]{64})(?:[ \t]+[ *]?(\S.*?))?[ \t]*")
 _TAGGED = re.compile(r"SHA256 ?\((.+)\) ?= ?([0-9a-fA-F]{64})[ \t]*")
-_ABSENT = frozenset({401, 403, 404, 410})
+ABSENT = frozenset({401, 403, 404, 410})
 """What servers answer for a file that is not there: S3 without the right to list has 403."""
 _NO_HEAD = frozenset({403, 405, 501})
 
@@ -58,7 +58,7 @@ def published(addresses: Sequence[str], name: str) -> tuple[str, str] | None:
             sha256 = checksum_in(answer.body.decode(errors="replace"), name)
             if sha256 is not None:
                 return sha256, address
-        elif answer.status not in _ABSENT:
+        elif answer.status not in ABSENT:
             silent.append(f"{shown(address)}: the server answers with status {answer.status}")
     if silent:
         raise FetchError(
