@@ -289,6 +289,14 @@ def test_a_machine_that_nobody_listed_gets_no_keys(nodes: tuple[Node, ...]) -> N
         assert "node bare1: no PXE files: it has no MAC" in found["IB801"].message and "mac:" in found["IB801"].hint
 
 
+def test_grubs_menu_knows_the_card_by_itself() -> None:
+    """For a GRUB that reads no file of its card; the names are those of its entries."""
+    menu = files_of(resolved("debian12-efi", "baked"), cluster_of(OTHER, STATIC), keys=True)["grub/grub.cfg"].decode()
+    chosen = re.findall(r"""= "([0-9a-f:]{17})" \]; then\n  set default='([^']+)'""", menu)
+    assert chosen == [("52:54:00:aa:bb:cc", "dhcp2"), ("52:54:00:12:34:56", "static1")]
+    assert all(f"menuentry '{name}' {{" in menu for _, name in chosen)
+
+
 def test_grubs_menu_boots_the_one_node_without_a_mac_where_there_are_no_keys() -> None:
     menu = files_of(resolved("debian12-efi", "baked"), cluster_of(OTHER, BARE))["grub/grub.cfg"].decode()
     assert "any/" in default_entry(menu)
