@@ -6,10 +6,10 @@ SHELL := /bin/bash
 
 # What building and booting an image needs; `imgbuild doctor` says it too, and a test compares the two lists.
 RUN_PACKAGES := python3 python3-venv ca-certificates debootstrap debian-archive-keyring gpgv sudo e2fsprogs util-linux mount fdisk dosfstools \
-	mtools systemd procps coreutils tar bash qemu-utils qemu-system-x86 ovmf zstd xz-utils policycoreutils openssh-client skopeo squashfs-tools
+	mtools systemd procps coreutils tar bash qemu-utils qemu-system-x86 ovmf zstd xz-utils policycoreutils openssh-client skopeo squashfs-tools createrepo-c
 # What the tests use besides: real checkers and real parts.
 TEST_PACKAGES := cloud-init containerd runc containernetworking-plugins shellcheck shfmt xorriso grub-common grub-pc-bin \
-	gcc libc6-dev gawk mawk busybox-static iproute2 iptables procps kmod openssl curl xfsprogs createrepo-c dnf rpm gpg gpg-agent git jq docker-registry tinyproxy strace virtinst python3-openstackclient haproxy \
+	gcc libc6-dev gawk mawk busybox-static iproute2 iptables procps kmod openssl curl xfsprogs dnf rpm gpg gpg-agent git jq docker-registry tinyproxy strace virtinst python3-openstackclient haproxy \
 	libvirt-clients libxml2-utils python3-ironicclient \
 	dnsmasq-base ipxe nginx-light chromium grub-efi-amd64-bin
 

@@ -21,6 +21,7 @@ TOOLS = (
     *requirements._PRELOAD,
     *requirements._LIVE,
     *(tool for tools in requirements._ELEMENT.values() for tool in tools),
+    *(tool for tools in requirements._LOCKED.values() for tool in tools),
     *(tool for tools in requirements._FORMATS.values() for tool in tools),
 )
 

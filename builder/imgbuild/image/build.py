@@ -106,8 +106,11 @@ def image_id(
     )
 
 
-def host_problems(resolved: Resolved, folder: Path, cache: Path) -> Sequence[Lack]:
-    """Everything that prevents the disk image from being built here, known before anything is written."""
+def host_problems(resolved: Resolved, folder: Path, cache: Path, *, locked: bool = False) -> Sequence[Lack]:
+    """Everything that prevents the disk image from being built here, known before anything is written.
+
+    ``locked``: whether its packages are those of a lock.
+    """
     profile, target = resolved.profile, resolved.target
     found = lacks(
         cache,
@@ -118,6 +121,7 @@ def host_problems(resolved: Resolved, folder: Path, cache: Path) -> Sequence[Lac
         formats=profile.image.formats,
         preload=profile.images.preload,
         live=live_image(profile),
+        locked=locked,
     )
     source = profile.base.source
     if source and "://" not in source and not Path(source).exists():

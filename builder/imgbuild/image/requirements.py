@@ -70,6 +70,12 @@ _ELEMENT = {
 }
 _FORMATS: Mapping[Format, tuple[Tool, ...]] = {"raw.xz": (Tool("xz", "xz-utils", "write the disk image as raw.xz"),)}
 _PRELOAD = (Tool("skopeo", "skopeo", "fetch container images for the disk image"),)
+_LOCKED: Mapping[str, tuple[Tool, ...]] = {
+    "el": (
+        Tool("createrepo_c", "createrepo-c", "install the packages of imgbuild.lock"),
+        Tool("modifyrepo_c", "createrepo-c", "install the packages of imgbuild.lock"),
+    ),
+}
 _LIVE = (Tool("mksquashfs", "squashfs-tools", "make the live root of a network boot"),)
 _SELINUX = (Tool("setfiles", "policycoreutils", "label the files for SELinux"),)
 
@@ -96,18 +102,22 @@ def missing_tools(
     formats: Sequence[Format] | None = None,
     preload: bool = True,
     live: bool = True,
+    locked: bool = True,
 ) -> list[Tool]:
     """The tools that this host lacks for one ``element``, one firmware and these formats (None: for all of them).
 
     ``rootfs`` is False if the root file system is already in the cache; ``selinux``: whether files are labelled;
-    ``preload``: whether the image gets container images; ``live``: whether a live root is made.
+    ``preload``: whether the image gets container images; ``live``: whether a live root is made; ``locked``:
+    whether the packages are those of a lock.
     """
     wanted = [*_BOTH, *(_EFI if firmware != "bios" else ()), *(_SELINUX if selinux else ())]
     wanted += _PRELOAD if preload else ()
     wanted += _LIVE if live else ()
     wanted += [tool for name, tools in _FORMATS.items() if formats is None or name in formats for tool in tools]
     if rootfs:
-        wanted += [*_ROOTFS, *(tool for name, tools in _ELEMENT.items() if element in {None, name} for tool in tools)]
+        tables = (_ELEMENT, _LOCKED) if locked else (_ELEMENT,)
+        own = (tools for table in tables for name, tools in table.items() if element in {None, name})
+        wanted += [*_ROOTFS, *(tool for tools in own for tool in tools)]
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
     return [tool for tool in wanted if not shutil.which(tool.name, path=path)]
 
@@ -123,6 +133,7 @@ def lacks(
     formats: Sequence[Format] | None = None,
     preload: bool = True,
     live: bool = True,
+    locked: bool = True,
     checks: Mapping[str, Callable[[], bool]] | None = None,
 ) -> list[Lack]:
     """Everything that keeps this host from building an image, all at once; empty when it can.
@@ -134,7 +145,7 @@ def lacks(
     if not ask["root"]():
         found.append(Lack("not root: owners, device nodes and chroot need it", "run imgbuild with sudo"))
     tools = missing_tools(
-        firmware, element, rootfs=rootfs, selinux=selinux, formats=formats, preload=preload, live=live
+        firmware, element, rootfs=rootfs, selinux=selinux, formats=formats, preload=preload, live=live, locked=locked
     )  # fmt: skip
     if tools:
         names = ", ".join(tool.name for tool in tools)

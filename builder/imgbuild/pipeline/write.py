@@ -69,7 +69,7 @@ def write(
     # A stock node boots the distribution's own image: there is none to build.
     image = image and resolved.profile.mode == "baked"
     files = open_store(cache, store, offline=offline) if image else None
-    problems = [*host_problems(resolved, place, cache)] if image else []
+    problems = [*host_problems(resolved, place, cache, locked=ready.locked_packages is not None)] if image else []
     if files is not None and offline:
         problems += offline_lacks(resolved, rendered.install, ready.preload, cache, files, steps, ready.locked_packages)
     for problem in problems:

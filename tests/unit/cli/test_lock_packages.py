@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from imgbuild.cli.main import main
 from imgbuild.config.lock_packages import Packages
 from imgbuild.facts.resolved import Resolved
 from imgbuild.image.closure import solve
@@ -110,3 +112,30 @@ def test_a_lock_edited_by_hand_is_refused(servers: Publishers, chooser: Chooser)
         Path("imgbuild.lock").write_text(wrong)
         assert [found.severity.value for found in said()] == ["error"], wrong
         assert all("imgbuild lock" in found.hint for found in said())
+
+
+def test_fetch_and_plan_know_the_packages(servers: Publishers, chooser: Chooser) -> None:
+    profile(servers)
+    lock(packages=True)
+    done = CliRunner().invoke(main, ["plan", "-p", "node.yaml", "--format", "json"])
+    items = {item["name"]: item for item in of_kind("item", done.stdout)}
+    packages = items["1 packages of Debian 12 (bookworm)"]
+    assert (packages["action"], packages["bytes"]) == ("fetch", 100)
+    assert packages["sources"] == ["https://debian.example.com"]
+    done = CliRunner().invoke(main, ["fetch", "-p", "node.yaml", "--offline", "--store", "empty"])
+    assert done.exit_code == 3, done.output
+    assert "bash 5.2-1 (sha256 dddd" in done.output and "helm" in done.output, "all that is missing at once"
+    lock()
+    done = CliRunner().invoke(main, ["plan", "-p", "node.yaml", "--format", "json"])
+    items = {item["name"]: item for item in of_kind("item", done.stdout)}
+    assert items["packages of Debian 12 (bookworm)"]["bytes"] is None
+
+
+def test_a_build_offline_lists_packages_and_files_before_it_starts(servers: Publishers, chooser: Chooser) -> None:
+    profile(servers)
+    lock(packages=True)
+    words = ["-p", "node.yaml", "--offline", "--store", "empty", "-o", "out"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 3
+    assert "no disk image will be built" in done.output and "bash 5.2-1" in done.output
+    assert "has no root file system" not in done.output, "it would be built from the lock"

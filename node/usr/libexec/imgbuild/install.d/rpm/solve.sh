@@ -14,7 +14,8 @@ pm_solved() {
     local work file
     work=$(mktemp -d)
     pm_installed > "$work/installed"
-    find /var/cache/dnf /var/cache/yum -name '*.rpm' 2> /dev/null | while IFS= read -r file; do
+    # Each of the two has a folder of its own.
+    { find /var/cache/dnf /var/cache/yum -name '*.rpm' 2> /dev/null || :; } | while IFS= read -r file; do
         rpm -qp --nosignature --qf "%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{ARCH}\t$file\n" "$file"
     done | sed -e 's/\t0:/\t/' > "$work/fetched"
     awk -F '\t' -v OFS='\t' '
