@@ -39,9 +39,9 @@ from tests.support.install.keys import signer
 from tests.support.install.room import tree
 from tests.support.mirror import serving
 
-pytestmark = [pytest.mark.image, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot needs root")]
+pytestmark = [pytest.mark.image, pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot needs root")]
 EL8 = pytest.param("8", id="centos8", marks=pytest.mark.xdist_group("lock-el8"))
-EL7 = pytest.param("7", id="centos7", marks=[pytest.mark.xdist_group("lock-el7"), pytest.mark.slow])
+EL7 = pytest.param("7", id="centos7", marks=pytest.mark.xdist_group("lock-el7"))
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def installed(solved: Solved, folder: Path, packages: Packages) -> tuple[Package
     layer = folder / "nowhere.yaml"  # the mirrors are gone
     layer.write_text(solved.world.layer.read_text().replace(solved.world.mirror.url, "http://127.0.0.1:9"))
     root.lay(tree(f"centos{solved.world.release}-efi", str(layer)))
-    archives = [Path(path) for path in solved.world.mirror.folder.glob("archives/*")]
+    archives = [path for path in solved.world.mirror.folder.glob("archives/*") if path.is_file()]
     supply = root.upper / "var/cache/imgbuild/supply"
     supply.mkdir(parents=True)
     for archive in archives:
