@@ -119,6 +119,20 @@ def _no_token(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding
     return findings.items, []
 
 
+def _older_kubeadm(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    """Secrets with ECDSA keys, and with those that this Kubernetes gets."""
+    (folder / "lab.yaml").write_text(
+        "name: lab\nvip: {address: 10.0.0.10}\n"
+        "nodes: [{name: cp1, role: control-plane}, {name: cp2, role: control-plane}]\n"
+    )
+    request = Request("debian12-efi", (), [ADMIN, "kubernetes.version=1.25.16"], None, folder / "lab.yaml")
+    good = _said(request)
+    kept = load_secrets(folder / "lab.secrets.yaml", "lab", int(time.time()), Findings())
+    assert kept is not None
+    kept.save()
+    return _said(request), good
+
+
 def _damaged_target(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
     (folder / "targets").mkdir()
     (folder / "targets/mine.yaml").write_text("name: 5\n")
@@ -319,6 +333,7 @@ SETUPS: dict[str, SetUp] = {
     "IB838": partial(_preloaded, "connection refused"),
     "IB839": partial(_preloaded, {"manifests": [_ARM]}),
     **{code: partial(exporting.set_up, code) for code in exporting.SETUPS},
+    "IB547": _older_kubeadm,
     "IB901": _unreadable,
     "IB902": lambda folder, _: _with_secrets(folder, lambda path: path.chmod(0o644)),
     "IB903": lambda folder, _: _with_secrets(folder, _text(lambda text: text.replace("cluster: lab", "cluster: prod"))),

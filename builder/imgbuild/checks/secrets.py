@@ -11,6 +11,7 @@ from imgbuild.config.cluster import Cluster
 from imgbuild.config.fields import duration_seconds
 from imgbuild.config.kept_secrets import Kept, default_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
+from imgbuild.facts.derive import key_kind, minor, since
 
 _DAY = 86400
 _SOON_DAYS = 7
@@ -19,6 +20,7 @@ _SOON_DAYS = 7
 def check(context: Context, kept: Kept) -> None:
     """All findings about the secrets file."""
     check_keys(context.cluster, kept, context.findings)
+    _old_kubeadm(context, kept)
     _token(context, kept)
     _metadata(context)
 
@@ -45,6 +47,21 @@ def check_keys(cluster: Cluster, kept: Kept, findings: Findings) -> None:
             "a cluster cannot outlive its CA: renew it in the cluster, and make new secrets with another --secrets FILE"
         )
         _say(findings, kept, "IB905", ("ca",), f"a certificate authority of the cluster is {when}", hint)
+
+
+def _old_kubeadm(context: Context, kept: Kept) -> None:
+    """Secrets of a later Kubernetes, used with one whose kubeadm joins no control plane with such a key."""
+    release = context.profile.kubernetes.version
+    planes = [node for node in context.cluster.nodes if node.role == "control-plane"]
+    if key_kind(release) == "ecdsa" or len(planes) < 2 or kept.secrets.service_account_is_rsa:
+        return
+    first = since("kubernetes", "ecdsa_keys")
+    _say(
+        context.findings, kept, "IB547", ("service_account_private_key",),
+        f"the service account key is ECDSA: some kubeadm of {minor(release)} let no control plane join with it",
+        f"use Kubernetes {first} or later. If no node of the cluster has booted yet, move {kept.path} away instead: "
+        "the next run makes RSA keys",
+    )  # fmt: skip
 
 
 def _token(context: Context, kept: Kept) -> None:

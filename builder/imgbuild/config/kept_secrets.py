@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -14,6 +15,9 @@ from imgbuild.config.secrets import TOKEN_SECONDS, Secrets, make, new_token
 from imgbuild.config.source import read
 from imgbuild.config.validate import validate
 from imgbuild.diagnostics.findings import Findings, Mark
+
+if TYPE_CHECKING:
+    from imgbuild.config.openssl import Kind
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,16 @@ def default_path(cluster: Path) -> Path:
 
 
 def load_secrets(
-    path: Path, cluster: str, now: int, findings: Findings, token_seconds: int = TOKEN_SECONDS
+    path: Path, cluster: str, now: int, findings: Findings, token_seconds: int = TOKEN_SECONDS, kind: Kind = "ecdsa"
 ) -> Kept | None:
-    """The secrets of ``path``, new ones where there is no such file; every problem goes to ``findings``."""
+    """The secrets of ``path``; where there is no such file new ones, with keys of ``kind``.
+
+    Every problem goes to ``findings``.
+    """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return Kept(make(cluster, now, token_seconds), path, None, now)
+        return Kept(make(cluster, now, token_seconds, kind), path, None, now)
     except OSError as error:
         findings.add(
             "IB901",

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime
 import math
+from typing import Literal
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
@@ -20,6 +21,11 @@ _SET_BACK = datetime.timedelta(hours=24)  # for a node whose clock is slow
 _RSA_BITS = 2048  # kubeadm's own
 _PEM, _DER = serialization.Encoding.PEM, serialization.Encoding.DER
 _PUBLIC = serialization.PublicFormat.SubjectPublicKeyInfo
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)  # those of Go, which all of Kubernetes reads keys with
+
+Kind = Literal["ecdsa", "rsa"]
+"""P-256, or RSA with 2048 bits: kubeadm's ECDSA-P256 and RSA-2048."""
+_Private = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class Certificate:
@@ -76,29 +82,50 @@ class Key:
 
 
 def check_key(pem: str) -> None:
-    """Check that a private key is whole: that its numbers belong together (RFC 8017, 3.2).
+    """Check that a private key is whole: that its numbers belong together.
 
-    OpenSSL also tests whether its primes are prime. That takes 50 ms, and a damaged key fails here already.
+    OpenSSL also tests whether the primes of an RSA key are prime. That takes 50 ms, and a damaged key fails here
+    already.
 
     Raises:
-        ValueError: it is not an RSA key, or damaged.
+        ValueError: it is neither an RSA nor an ECDSA key, or damaged.
     """
     try:
         key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
-    except TypeError as error:  # it is encrypted
+    except (TypeError, UnsupportedAlgorithm) as error:  # it is encrypted, or has a curve that OpenSSL does not know
         raise ValueError(str(error)) from error
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("it is not RSA")
-    numbers = key.private_numbers()
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        whole = _whole_ecdsa(key)
+    elif isinstance(key, rsa.RSAPrivateKey):
+        whole = _whole_rsa(key.private_numbers())
+    else:
+        raise ValueError("it is neither RSA nor ECDSA")
+    if not whole:
+        raise ValueError("its numbers do not belong together")
+
+
+def is_rsa(pem: str) -> bool:
+    """Whether a key that was checked before is RSA; else it is ECDSA."""
+    key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
+    return isinstance(key, rsa.RSAPrivateKey)
+
+
+def _whole_ecdsa(key: ec.EllipticCurvePrivateKey) -> bool:
+    if not isinstance(key.curve, _CURVES):
+        return False
+    derived = ec.derive_private_key(key.private_numbers().private_value, key.curve)
+    return derived.public_key() == key.public_key()
+
+
+def _whole_rsa(numbers: rsa.RSAPrivateNumbers) -> bool:
+    """RFC 8017, 3.2."""
     p, q, d, public = numbers.p, numbers.q, numbers.d, numbers.public_numbers
-    whole = (
+    return (
         p > 1 and q > 1 and p * q == public.n
         and d * public.e % math.lcm(p - 1, q - 1) == 1
         and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
         and numbers.iqmp * q % p == 1
     )  # fmt: skip
-    if not whole:
-        raise ValueError("its numbers do not belong together")
 
 
 def public_key(pem: str, *, der: bool = False) -> bytes:
@@ -107,17 +134,17 @@ def public_key(pem: str, *, der: bool = False) -> bytes:
     return key.public_key().public_bytes(_DER if der else _PEM, _PUBLIC)
 
 
-def new_key() -> str:
-    """A new RSA key."""
-    return _pem(_key())
+def new_key(kind: Kind) -> str:
+    """A new key."""
+    return _pem(_key(kind))
 
 
-def new_authority(name: str, at: datetime.datetime) -> tuple[str, str]:
+def new_authority(name: str, at: datetime.datetime, kind: Kind) -> tuple[str, str]:
     """A CA like those that client-go makes for kubeadm (util/cert: NewSelfSignedCACert), valid from a day before.
 
     Its certificate, and its key.
     """
-    key = _key()
+    key = _key(kind)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = x509.KeyUsage(
         digital_signature=True, key_encipherment=True, key_cert_sign=True, content_commitment=False,
@@ -140,11 +167,13 @@ def new_authority(name: str, at: datetime.datetime) -> tuple[str, str]:
     return certificate.public_bytes(_PEM).decode(), _pem(key)
 
 
-def _key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, _RSA_BITS)
+def _key(kind: Kind) -> _Private:
+    if kind == "rsa":
+        return rsa.generate_private_key(65537, _RSA_BITS)
+    return ec.generate_private_key(ec.SECP256R1())
 
 
-def _pem(key: rsa.RSAPrivateKey) -> str:
-    """PKCS #1, as kubeadm writes keys."""
+def _pem(key: _Private) -> str:
+    """PKCS #1 or SEC 1, as kubeadm writes keys (client-go, util/keyutil: MarshalPrivateKeyToPEM)."""
     form = serialization.PrivateFormat.TraditionalOpenSSL
     return key.private_bytes(_PEM, form, serialization.NoEncryption()).decode()

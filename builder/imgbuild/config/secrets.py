@@ -21,7 +21,7 @@ from imgbuild.config.fields import DnsName, SecretModel, pattern
 from imgbuild.config.setting import Setting
 
 if TYPE_CHECKING:
-    from imgbuild.config.openssl import Certificate
+    from imgbuild.config.openssl import Certificate, Kind
 
 TOKEN_SECONDS = 14 * 86400
 """Whoever has a token can join, under any node's name: it is valid only as long as it takes to install machines."""
@@ -43,7 +43,7 @@ def _private(text: str) -> str:
     try:
         check_key(text)
     except ValueError as error:
-        raise ValueError("must be an RSA key in PEM: restore the file from its backup") from error
+        raise ValueError("must be an RSA or ECDSA key in PEM: restore the file from its backup") from error
     return text
 
 
@@ -75,7 +75,7 @@ class Authority(SecretModel):
     """A certificate authority: its certificate and its key, PEM."""
 
     certificate: Annotated[str, AfterValidator(_certificate), Setting("Certificate of the authority, in PEM.")]
-    private_key: Annotated[PrivateKey, Setting("RSA key of the authority, in PEM.", secret=True)]
+    private_key: Annotated[PrivateKey, Setting("Key of the authority, ECDSA or RSA, in PEM.", secret=True)]
 
     @property
     def parsed(self) -> Certificate:
@@ -114,7 +114,8 @@ class Secrets(SecretModel):
     front_proxy_ca: Annotated[Authority, Setting("The certificate authority of the front proxy.", scope="seed")]
     etcd_ca: Annotated[Authority, Setting("The certificate authority of etcd.", scope="seed")]
     service_account_private_key: Annotated[
-        PrivateKey, Setting("RSA key that signs the tokens of service accounts, in PEM.", secret=True, scope="seed")
+        PrivateKey,
+        Setting("Key that signs the tokens of service accounts, ECDSA or RSA, in PEM.", secret=True, scope="seed"),
     ]
 
     @cached_property
@@ -137,6 +138,13 @@ class Secrets(SecretModel):
         return _seconds(self.bootstrap_token_expires)
 
     @property
+    def service_account_is_rsa(self) -> bool:
+        """Whether the key that signs service accounts' tokens is RSA; else it is ECDSA."""
+        from imgbuild.config.openssl import is_rsa
+
+        return is_rsa(self.service_account_private_key)
+
+    @property
     def authorities(self) -> dict[str, Authority]:
         """The CAs by their key in the file."""
         return {"ca": self.ca, "front_proxy_ca": self.front_proxy_ca, "etcd_ca": self.etcd_ca}
@@ -154,12 +162,18 @@ class Secrets(SecretModel):
         return out
 
 
-def make(cluster: str, now: int, token_seconds: int = TOKEN_SECONDS) -> Secrets:
-    """New secrets for a cluster; ``now`` is in seconds since 1970."""
+def make(cluster: str, now: int, token_seconds: int = TOKEN_SECONDS, kind: Kind = "ecdsa") -> Secrets:
+    """New secrets for a cluster; ``now`` is in seconds since 1970.
+
+    An ECDSA key is a tenth of an RSA key, and four of them are in the user-data of a control plane. kubeadm signs with
+    whatever the authority has (cmd/kubeadm/app/util/pkiutil: NewSignedCert leaves the algorithm to crypto/x509), the
+    API server signs tokens with ES256 (pkg/serviceaccount/jwt.go), and the keys of certificates stay RSA unless
+    kubeadm's ``encryptionAlgorithm`` is another. ``kind``: see `facts.derive.key_kind`.
+    """
     from imgbuild.config.openssl import new_authority, new_key
 
     def authority(name: str) -> Authority:
-        certificate, key = new_authority(name, at)
+        certificate, key = new_authority(name, at, kind)
         return Authority(certificate=certificate, private_key=key)
 
     at = datetime.datetime.fromtimestamp(now, datetime.UTC)
@@ -169,7 +183,7 @@ def make(cluster: str, now: int, token_seconds: int = TOKEN_SECONDS) -> Secrets:
         ca=authority("kubernetes"),
         front_proxy_ca=authority("front-proxy-ca"),
         etcd_ca=authority("etcd-ca"),
-        service_account_private_key=new_key(),
+        service_account_private_key=new_key(kind),
     )
 
 

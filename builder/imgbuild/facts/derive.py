@@ -29,6 +29,11 @@ def version(text: str) -> Version:
         return Version(digits[0] if digits else "0")
 
 
+def key_kind(kubernetes: str) -> Literal["ecdsa", "rsa"]:
+    """The kind of keys that a new cluster of this version gets."""
+    return "ecdsa" if version(kubernetes) >= since("kubernetes", "ecdsa_keys") else "rsa"
+
+
 def minor(text: str) -> str:
     """ "1.34.11" -> "1.34"."""
     return ".".join(text.split(".")[:2])

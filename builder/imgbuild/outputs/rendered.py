@@ -31,8 +31,9 @@ from imgbuild.render.live import live_tree
 from imgbuild.render.metadata import meta_data, vendor_data
 from imgbuild.render.network import network_config
 from imgbuild.render.node import node_tree
-from imgbuild.render.nodefile import NodeTree, digest
+from imgbuild.render.nodefile import NodeTree, digest, without
 from imgbuild.render.packed import same_everywhere
+from imgbuild.render.seed_files import IN_SIGHT
 from imgbuild.render.userdata import Diskless, packed_files, user_data
 
 GROUPS = ("nodes", "cloud", "pxe", "pxe-private", "elements")
@@ -66,7 +67,10 @@ def seed_files(
     """
     trees, packed = [own], None
     if resolved.profile.mode == "stock":
-        trees, packed = [private(shared), own], packed_files(resolved, [public(shared)], own)
+        # A control plane has much of its own, and an archive for each takes a fifth of a second: there are few of them.
+        more = [private(shared), without(own, IN_SIGHT)] if node.role == "control-plane" else []
+        packed = packed_files(resolved, [public(shared), *more], own)
+        trees = [private(shared), own]
     files = {"user-data": user_data(resolved, cluster, node, trees, packed=packed, diskless=diskless)}
     files["vendor-data"] = vendor_data()
     network = network_config(resolved, node)

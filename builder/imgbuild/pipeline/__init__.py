@@ -21,6 +21,7 @@ from imgbuild.config.moment import Moment, read_moment
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Findings, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath
+from imgbuild.facts.derive import key_kind
 from imgbuild.facts.images import Image, images
 from imgbuild.facts.locked import Pinned, check_nodes, check_packages, locked
 from imgbuild.facts.node_settings import Own, settle
@@ -119,7 +120,9 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
         named = found is not None and ("name",) not in recovered  # whose secrets they would be
         if named and (loaded is None or loaded.profile.kubernetes.enabled):
             path = request.secrets or default_path(request.cluster)
-            kept = load_secrets(path, cluster.name, request.moment.now, findings, duration_seconds(cluster.token_ttl))
+            seconds = duration_seconds(cluster.token_ttl)
+            kind = key_kind(loaded.profile.kubernetes.version) if loaded is not None else "ecdsa"
+            kept = load_secrets(path, cluster.name, request.moment.now, findings, seconds, kind)
             if kept is not None and request.renew_token:
                 kept = with_new_token(kept, cluster, findings)
     elif request.secrets is not None:

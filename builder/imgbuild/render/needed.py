@@ -19,9 +19,13 @@ from imgbuild.render.nodefile import NodeFile, NodeTree
 SCRIPTS = "/usr/libexec/imgbuild/"
 ADDONS = "/etc/imgbuild/addons.conf"
 CLUSTER = "/etc/imgbuild/cluster.conf"
+INSTALL = "/etc/imgbuild/install.conf"
 
 _FUNCTION = re.compile(r"(?m)^(\w+)\(\) (?:\{ .*\}|\{\n(?:.*\n)*?\})\n")
 _WORD = re.compile(r"\w+")
+_IN_IMAGE = re.compile(r"(?m)^( *)if in_image(?:;| && .*;) then\n(?:(?!\1(?:else|elif|fi)\b).*\n)*\1fi\n")
+_SET_FOR_IMAGE = re.compile(r"(?m)^(?:IMAGE_PACKAGES|IMAGE_UNITS|REMOVE_PACKAGES)=.*\n")
+_REST_IN_IMAGE = re.compile(r"(?m)^in_image \|\| exit 0\n[\s\S]*")
 _BY_NAME = re.compile(r"check_|\w+_is_whole$")
 """Functions that are called by a name which is put together: verify's checks and 50-kubeadm's ${way}_is_whole."""
 
@@ -86,6 +90,18 @@ _RULED: Sequence[_Ruled] = (
 )  # fmt: skip
 
 
+def outside_image(file: NodeFile) -> NodeFile:
+    """``file`` without what the installation does, or is told, only while an image is built.
+
+    A script must have its indentation, which tells where a block ends.
+    """
+    if file.path == INSTALL:
+        return replace(file, content=_SET_FOR_IMAGE.sub("", file.content.decode()).encode())
+    if not file.path.startswith(SCRIPTS):
+        return file
+    return replace(file, content=_IN_IMAGE.sub("", _REST_IN_IMAGE.sub("", file.content.decode())).encode())
+
+
 def needed(files: Iterable[NodeFile], own: NodeTree, checks: Iterable[str], *, bls: bool) -> list[NodeFile]:
     """``files`` without what this node never runs. ``own`` are the node's own files, ``checks`` those of its verify.
 
@@ -96,7 +112,7 @@ def needed(files: Iterable[NodeFile], own: NodeTree, checks: Iterable[str], *, b
         return list(found)
     conf = _values(mine[CLUSTER].content.decode()) | {"bls": "yes" if bls else "no"}
     instead = {name: command for ruled in _RULED if ruled.out(conf) for name, command in ruled.instead.items()}
-    left_out = []
+    left_out = [f"{SCRIPTS}install.d/80-list"]  # it lists an image's packages
     if ADDONS not in mine:
         instead |= {"apply_addons": _NOTHING, "check_addons": 'skip "applied" "the seed has no addons"'}
         left_out.append(f"{SCRIPTS}firstboot.d/75-addons")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from imgbuild.config.profile import File
@@ -94,6 +94,11 @@ class NodeTree:
     def by_path(self) -> Mapping[str, NodeFile]:
         """The files, by their path on the node."""
         return {f.path: f for f in self.files}
+
+
+def without(tree: NodeTree, path: str) -> NodeTree:
+    """``tree`` without the file at ``path``."""
+    return replace(tree, files=tuple(file for file in tree.files if file.path != path))
 
 
 def digest(tree: NodeTree, *more: bytes) -> str:

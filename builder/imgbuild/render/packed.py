@@ -12,7 +12,7 @@ import base64
 import hashlib
 import lzma
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from imgbuild.render.nodefile import NodeFile
@@ -24,8 +24,9 @@ _FILTER = {"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 22, "pb": 0} 
 class Packed:
     """``text`` is the archive, compressed, as base64; ``sha256`` is that of the archive as it is unpacked."""
 
-    text: str
+    text: str = field(repr=False)
     sha256: str
+    paths: frozenset[str]
 
 
 def pack(files: Iterable[NodeFile]) -> Packed | None:
@@ -38,7 +39,7 @@ def pack(files: Iterable[NodeFile]) -> Packed | None:
 def _pack(files: tuple[NodeFile, ...]) -> Packed:
     plain = b"".join(f"{f.mode:04o} {len(f.content)} {f.path}\n".encode() + f.content for f in files)
     small = lzma.compress(plain, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC32, filters=[_FILTER])
-    return Packed(base64.b64encode(small).decode(), hashlib.sha256(plain).hexdigest())
+    return Packed(base64.b64encode(small).decode(), hashlib.sha256(plain).hexdigest(), frozenset(f.path for f in files))
 
 
 def same_everywhere(text: bytes, packed: Packed | None) -> bytes:

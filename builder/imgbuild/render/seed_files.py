@@ -21,6 +21,8 @@ from imgbuild.render.site import hosts_files, proxy_files, trust_files
 from imgbuild.render.templates import render, static
 
 CONF = "/etc/imgbuild/seed-files.conf"
+IN_SIGHT = CONF
+"""The script looks for this path in user-data, to learn whether the current seed has such files: not in an archive."""
 SCRIPT = "/var/lib/cloud/scripts/per-boot/imgbuild-seed-files"
 """cloud-init runs it at each boot, in its last stage, before runcmd. All targets' versions have scripts-per-boot."""
 

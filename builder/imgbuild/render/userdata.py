@@ -19,16 +19,16 @@ from imgbuild.config.profile.extras import ROOT
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.hostkey import HostKey
 from imgbuild.render.ifcfg import ifcfg
-from imgbuild.render.needed import SCRIPTS, needed
+from imgbuild.render.needed import SCRIPTS, needed, outside_image
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.packed import Packed, pack
 from imgbuild.render.site import PROXY
 from imgbuild.render.stripped import bare
 from imgbuild.render.templates import environment, static
+from imgbuild.render.uncommented import uncommented
 from imgbuild.render.verify import check_list
 from imgbuild.render.yamltext import block, content, quote
 
-_SCRIPTS = (SCRIPTS, "/var/lib/cloud/scripts/per-boot/imgbuild-")
 SETUP = "/usr/libexec/imgbuild/setup"
 """The node script that does the whole recipe on a stock cloud image (stock mode)."""
 
@@ -67,7 +67,7 @@ def user_data(
     packed: Packed | None = None,
     diskless: Diskless | None = None,
 ) -> bytes:
-    """The ``#cloud-config`` of one node, with the files of ``trees`` as literal text, and ``packed`` as base64.
+    """The ``#cloud-config`` of one node, with the archive ``packed``, and the other files of ``trees`` as text.
 
     ``diskless``: the node's root file system is in memory.
     """
@@ -75,12 +75,13 @@ def user_data(
     made.filters.setdefault("quote", quote)
     made.filters.setdefault("plain", plain)
     files = sorted((sent(resolved, f) for tree in trees for f in tree.files), key=lambda f: f.path)
+    inside = packed.paths if packed else frozenset()
     context: dict[str, Any] = {
         "block": block,
         "cluster": cluster,
         "content": content,
         "diskless": diskless is not None,
-        "files": files,
+        "files": [file for file in files if file.path not in inside],
         "ifcfg": ifcfg(resolved, node),
         "ifcfg_script": _script("ifcfg.sh"),
         "guard": _script("guard.sh"),
@@ -145,21 +146,21 @@ def travelling(resolved: Resolved, trees: Sequence[NodeTree], own: NodeTree) -> 
 
     All of it travels if a file of the user's is among the scripts: it may call any of their functions.
     """
-    files = [sent(resolved, file) for tree in trees for file in tree.files]
+    files = [file for tree in trees for file in tree.files]
     if any(file.path.startswith(SCRIPTS) for file in resolved.profile.files):
-        return files
+        return [sent(resolved, file) for file in files]
+    files = [sent(resolved, outside_image(file)) for file in files]
     return needed(files, own, check_list(resolved), bls=resolved.target.boot.menu == "bls")
 
 
 def sent(resolved: Resolved, file: NodeFile) -> NodeFile:
-    """A file as it travels: imgbuild's own scripts and keys without what no program reads."""
+    """A file as it travels: imgbuild's own without what no program reads. With an image, there is room for comments."""
     if file.path in {mine.path for mine in resolved.profile.files}:
         return file
     if file.path in _shipped_keys(resolved):
         return replace(file, content=verifying(file.content.decode()).encode())
-    if not file.path.startswith(_SCRIPTS):
-        return file
-    return replace(file, content=bare(file.content.decode()).encode())
+    baked = resolved.profile.mode == "baked"
+    return replace(file, content=uncommented(file.path, file.content, scripts_only=baked))
 
 
 def _shipped_keys(resolved: Resolved) -> set[str]:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.cloud import mime
 from imgbuild.outputs.include import include_archive, public, small_user_data
 from imgbuild.render.nodefile import NodeFile, NodeTree
-from imgbuild.render.packed import Packed
 from imgbuild.render.userdata import SETUP, packed_files, sent, travelling, user_data
 from tests.support.applied import Applied, apply_seed
 from tests.support.cloudinit.words import module_list
@@ -145,7 +145,7 @@ def test_an_archive_that_is_cut_is_an_error(tmp_path: Path) -> None:
     given = resolved("debian12-efi", "stock")
     packed = packed_files(given, trees_of(given, DHCP)[:-1])
     assert packed is not None
-    cut = Packed(packed.text[:8000], packed.sha256)
+    cut = replace(packed, text=packed.text[:8000])
     data = user_data(given, cluster_of(DHCP), DHCP, trees_of(given, DHCP)[-1:], packed=cut)
     applied = apply_seed({**seed_of(given, DHCP), "user-data": data}, tmp_path, macs=MACS)
     assert any("bootcmd" in error for error in applied.errors), applied.errors
@@ -207,7 +207,8 @@ def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path
     serve = f"#!/bin/sh\nsleep 3\nexec python3 -m http.server -b 127.0.0.1 -d {tmp_path}/www 8099 >/dev/null 2>&1\n"
     applied = apply_seed(seed, tmp_path, modules=module_list(given), macs=MACS, setup=REBOOTS, serve=serve)
     (applied.root / "var/lib/imgbuild-setup").touch()
-    check_node(applied, given, "static1", [f for tree in [*shared, own] for f in tree.files])
+    there = [file for tree in shared for file in tree.files] + [sent(given, file) for file in own.files]
+    check_node(applied, given, "static1", there)
     assert "-r" in applied.read("/var/lib/imgbuild-shutdown").decode()
 
 

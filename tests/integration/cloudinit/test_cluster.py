@@ -72,7 +72,7 @@ def test_a_node_has_its_files_and_no_others_keys(name: str, ready: Input, tmp_pa
 
     keys = [kept.secrets.service_account_private_key, *(a.private_key for a in kept.secrets.authorities.values())]
     for key in keys:
-        holders = holding(applied, key.splitlines()[5])
+        holders = holding(applied, key.splitlines()[2])
         assert bool(holders) == name.startswith("cp")
         assert not any(mode & ~0o600 or owner or group for mode, owner, group in holders.values()), holders
     addresses = [

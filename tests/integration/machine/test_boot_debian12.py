@@ -71,12 +71,27 @@ disks:
 """
 
 
-def _seed(folder: Path, layer: str, tmp_path: Path) -> Path:
-    """Another seed for this image's node: with a further layer."""
+ON_LINK = """
+name: lab
+nodes:
+  - name: edge1
+    role: control-plane
+    network:
+      dns: [10.0.2.3]
+      interfaces:
+        - {name: net0, mac: "52:54:00:00:00:01", addresses: [10.0.2.15/32], gateway: 10.0.2.2, on_link: true}
+"""
+
+
+def _seed(folder: Path, layer: str, tmp_path: Path, cluster: str | None = None) -> Path:
+    """Another seed for this image's node: with a further layer, and of a cluster file's node."""
     (tmp_path / "disks.yaml").write_text(layer)
     command: list[str | Path] = [Path(sys.executable).with_name("imgbuild"), "--profile", folder.name, *LAYERS]
     command += ["--layer", folder.parent.parent / "user.yaml", "--layer", tmp_path / "disks.yaml"]
     command += ["--no-image", "--output", tmp_path / "seeds"]
+    if cluster is not None:
+        (tmp_path / "lab.yaml").write_text(cluster)
+        command += ["--cluster", tmp_path / "lab.yaml"]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     (seed,) = (tmp_path / "seeds" / folder.name / "nodes").glob("*/seed.iso")
     return seed
@@ -209,3 +224,21 @@ def test_a_node_without_one_of_its_disks_comes_up_without_containerd(
     assert "/var/lib/containerd: not mounted" in checks["disks"].found
     assert "imgbuild-disks.service" in checks["failed-units"].found
     assert checks["users"].ok is True and checks["ordering-cycles"].ok is True
+
+
+@pytest.mark.slow
+def test_a_gateway_outside_of_the_nodes_own_network_answers(
+    debian12_image: Debian12Image, tmp_path: Path, steps: Steps
+) -> None:
+    """QEMU's user network: the node has one address and no network, and its gateway is asked for by ARP on the link."""
+    folder = debian12_image("efi")
+    (disk,) = (folder / "image").glob("*.qcow2")
+    spec = MachineSpec(
+        firmware="efi", disk=disk, seed=_seed(folder, "{}", tmp_path, ON_LINK),
+        extra_disks=(make_test_disk(tmp_path, upgrade=None),),
+    )  # fmt: skip
+    result = boot(spec, steps, tmp_path / "boot", check=True, until=_told, seconds=SECONDS, temp=tmp_path)
+    gateway = _probes(result.messages, "system")[0]["gateway"]
+    assert "default via 10.0.2.2 dev net0" in gateway and "onlink" in gateway and " lladdr " in gateway, gateway
+    checks = {check.name: check for check in result.checks}
+    assert checks["network"].ok is True and checks["hostname"].ok is True

@@ -18,6 +18,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from imgbuild.config.kept_secrets import Kept, load_secrets
+from imgbuild.config.openssl import Kind
 from imgbuild.config.secrets import Secrets, make
 from imgbuild.config.secrets_file import HEAD, MadeMeanwhile, clear
 from imgbuild.diagnostics.errors import InvalidInput
@@ -63,27 +64,58 @@ def test_it_is_made_once_and_used_again(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["s.yaml"]
 
 
-def test_openssl_takes_the_authorities(written: Path, tmp_path: Path, secrets: Secrets) -> None:
-    files = secrets.files
+KINDS = {"ecdsa": ("EC", "NIST CURVE: P-256"), "rsa": ("RSA", "2048 bit")}
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
+def test_openssl_takes_the_authorities(kind: Kind, tmp_path: Path) -> None:
+    secrets = make("lab", NOW, kind=kind)
+    files, (name_of_kind, shown_of_kind) = secrets.files, KINDS[kind]
     for name, subject in (("ca", "kubernetes"), ("front-proxy-ca", "front-proxy-ca"), ("etcd/ca", "etcd-ca")):
         certificate, key = tmp_path / "c.crt", tmp_path / "c.key"
         certificate.write_text(files[f"{name}.crt"])
         key.write_text(files[f"{name}.key"])
         shown = _openssl("x509", "-in", certificate, "-noout", "-text", "-subject")
         assert f"subject=CN = {subject}" in shown
-        assert "CA:TRUE" in shown and "Certificate Sign" in shown and "2048 bit" in shown
-        public = _openssl("rsa", "-in", key, "-pubout")
+        assert "CA:TRUE" in shown and "Certificate Sign" in shown and shown_of_kind in shown
+        _openssl("verify", "-attime", str(NOW), "-CAfile", certificate, certificate)
+        public = _openssl("pkey", "-in", key, "-pubout")
         assert public == _openssl("x509", "-in", certificate, "-noout", "-pubkey")
-        assert files[f"{name}.key"].startswith("-----BEGIN RSA PRIVATE KEY-----")
+        assert files[f"{name}.key"].startswith(f"-----BEGIN {name_of_kind} PRIVATE KEY-----\n")
     (tmp_path / "ca.crt").write_text(files["ca.crt"])
     # kubernetes.io/docs, kubeadm join: how an administrator gets the same hash.
-    line = f"openssl x509 -pubkey -in {tmp_path}/ca.crt | openssl rsa -pubin -outform der 2>/dev/null | sha256sum"
+    line = f"openssl x509 -pubkey -in {tmp_path}/ca.crt | openssl pkey -pubin -outform der | sha256sum"
     shown = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
     assert secrets.ca_hash == f"sha256:{shown.split()[0]}"
 
 
 def _openssl(*words: str | Path) -> str:
     return subprocess.run(["openssl", *words], capture_output=True, text=True, check=True).stdout
+
+
+def test_secrets_with_rsa_keys_stay_as_they_are(tmp_path: Path) -> None:
+    """Those of a cluster that was made before keys were ECDSA, or for an older Kubernetes."""
+    path, secrets = tmp_path / "lab.secrets.yaml", make("lab", NOW, kind="rsa")
+    Kept(secrets, path, None, NOW).save()
+    before = path.read_bytes()
+    found = load_secrets(path, "lab", NOW, Findings())
+    assert found is not None and found.secrets == secrets and found.secrets.files == secrets.files
+    found.save()
+    assert path.read_bytes() == before and before.count(b"BEGIN RSA PRIVATE KEY") == 4
+
+
+@pytest.mark.parametrize(("version", "kind"), [("1.25.16", "RSA"), ("1.26.0", "EC"), ("1.36.4", "EC")])
+def test_new_keys_are_those_that_this_kubeadm_takes(version: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text(CLUSTER)
+    findings = Findings()
+    request = Request("debian12-efi", (), (f"kubernetes.version={version}",), None, tmp_path / "lab.yaml")
+    try:
+        ready = prepare(request, findings)
+    except InvalidInput:
+        pytest.fail("; ".join(f.message for f in findings.errors))
+    assert ready.kept is not None
+    keys = [text for name, text in ready.kept.secrets.files.items() if name.endswith(".key")]
+    assert len(keys) == 4 and all(key.startswith(f"-----BEGIN {kind} PRIVATE KEY") for key in keys)
 
 
 def test_a_new_token_has_an_end_of_its_own(secrets: Secrets, tmp_path: Path) -> None:
@@ -112,14 +144,14 @@ def test_a_file_that_others_can_read(written: Path) -> None:
 
 
 def test_a_damaged_key_is_named_and_never_shown(written: Path) -> None:
-    change(written, "-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN NOTHING-----")
+    change(written, "-----BEGIN EC PRIVATE KEY-----", "-----BEGIN NOTHING-----")
     findings = Findings()
     assert load_secrets(written, "lab", NOW, findings) is None
     (found,) = findings.items
     assert found.code == "IB113"
     assert found.mark is not None and found.mark.file == str(written)
     shown = f"{found.message} {found.hint} {found.mark.text}"
-    assert "NOTHING" not in shown and "MII" not in shown
+    assert "NOTHING" not in shown and "MHc" not in shown and "MII" not in shown
 
 
 def test_a_damaged_token_is_not_shown_either(written: Path, secrets: Secrets) -> None:
@@ -233,7 +265,7 @@ def test_a_run_keeps_them_before_any_node_has_them(tmp_path: Path) -> None:
     assert "keep this file" in (tmp_path / "log").read_text()
     secrets, _ = kept(path)
     assert secrets is not None
-    key = secrets.ca.private_key.splitlines()[5]
+    key = secrets.ca.private_key.splitlines()[2]
     holders = {
         p.parent.name for p in folder.rglob("*") if p.is_file() and key in p.read_bytes().decode(errors="ignore")
     }
@@ -268,7 +300,7 @@ def test_an_unknown_machine_gets_neither_keys_nor_token_over_pxe(
     ready = prepare(Request("debian12-efi", cluster=tmp_path / "lab.yaml", secrets=fresh), findings)
     assert ready.kept is not None
     secrets = ready.kept.secrets
-    private = [secrets.bootstrap_token.encode(), *(secrets.files[f"{n}.key"].splitlines()[5].encode() for n in CAS)]
+    private = [secrets.bootstrap_token.encode(), *(secrets.files[f"{n}.key"].splitlines()[2].encode() for n in CAS)]
     assert "boot.ipxe" in ready.rendered.groups["pxe"]
     pxe = {f"{group}/{path}": f for group in ("pxe", "pxe-private") for path, f in ready.rendered.groups[group].items()}
     holders = {path for path in pxe if any(text in pxe[path].content for text in private)}

@@ -10,6 +10,17 @@ WARNING = Severity.WARNING
 
 CODES = (
     Code(
+        "IB547",
+        WARNING,
+        "The cluster's keys are ECDSA, its kubeadm is older",
+        why=(
+            "Secrets that are made for Kubernetes 1.26 or later have ECDSA keys. Some kubeadm before that let no "
+            "further control plane join with one."
+        ),
+        fix="Use Kubernetes 1.26 or later, or make new secrets if no node of the cluster has booted yet.",
+        setup="The secrets file was made with another version of Kubernetes.",
+    ),
+    Code(
         "IB901",
         ERROR,
         "The secrets file cannot be read",
