@@ -181,6 +181,13 @@ def _choices(context: Context) -> None:
     if algorithm is not None and algorithm not in _ALGORITHMS:
         hint = closest(str(algorithm), _ALGORITHMS) or f"write one of {', '.join(_ALGORITHMS)}"
         _refuse(context, (*_KUBEADM, "encryptionAlgorithm"), "not an algorithm that kubeadm knows", hint)
+    elif str(algorithm).startswith("ECDSA") and context.target.package_manager == "yum":
+        # Its curl is built with NSS, which reads keys from files with nss-pem: RSA alone (src/prsa.c).
+        context.report(
+            "IB548", (*_KUBEADM, "encryptionAlgorithm"),
+            "curl of CentOS 7 reads RSA keys alone: imgbuild-reset could not leave etcd with an ECDSA key",
+            "write an RSA algorithm, such as RSA-2048, or remove it",
+        )  # fmt: skip
     policy = kubernetes.node_registration.get("imagePullPolicy")
     if policy is not None and policy not in ("Always", "IfNotPresent", "Never"):
         _refuse(context, (*_NODE, "imagePullPolicy"), "not a policy", "write Always, IfNotPresent or Never")

@@ -20,7 +20,7 @@ import yaml
 from imgbuild.config import renamed
 from imgbuild.config.data import data_dir
 from imgbuild.config.redact import is_private
-from imgbuild.config.shipped import shipped
+from imgbuild.config.shipped import is_shipped, shipped
 from imgbuild.config.source import MAX_DEPTH, NOT_TEXT, Document, parse, read
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.diagnostics.mask import NOT_SHOWN, mask
@@ -38,7 +38,7 @@ class Layered:
     data: dict[str, Any] = field(default_factory=dict, repr=False)
     history: dict[Path, list[tuple[Mark, Any]]] = field(default_factory=dict, repr=False)
     key_marks: dict[Path, Mark] = field(default_factory=dict)
-    root: Mark | None = None  # the start of the last document: the place for values without one
+    root: Mark | None = None  # the start of the last document, the user's if there is one: for values without a place
 
     def mark(self, path: Path) -> Mark | None:
         """Where the value at ``path`` (or the nearest key above it) came from."""
@@ -55,7 +55,8 @@ class Layered:
 
     def lay(self, document: Document) -> None:
         """Merge one more document on top of this one."""
-        self.root = Mark(document.name, 1, 1) if document.name else self.root
+        if document.name and (self.root is None or is_shipped(self.root.file) or not is_shipped(document.name)):
+            self.root = Mark(document.name, 1, 1)
         self._merge(self.data, document.data, (), document)
         self.key_marks.update(document.key_marks)
 

@@ -12,6 +12,8 @@ gets it unchanged. What was tried with `cloud-init devel net-convert` of a dozen
   netplan reports gateway4 as deprecated and accepts it.
 - Name servers are set on the interface with the gateway: NetworkManager overwrites a global resolv.conf.
 - What version 1 cannot say, and sysconfig therefore never writes, is added by render/ifcfg.py.
+- ``default_route: false`` is ``use-routes: false``: systemd-networkd 252 with ``UseRoutes=true`` and
+  ``UseGateway=false`` takes routes of options 33 and 121, and a default route in 121 as well (tried with dnsmasq).
 - An interface without a MAC: version 1 has its name only. In version 2 it is matched by its name, in stock mode by e*:
   Debian's cloud image has predictable names until setup has restarted it with net.ifnames=0.
 """

@@ -11,6 +11,7 @@ from imgbuild.config.load import load
 from imgbuild.config.shipped import shipped
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.severity import Severity
+from imgbuild.pipeline import Request, prepare
 from imgbuild.render.cilium import cilium_values
 from tests.support.checking import codes, findings, well_formed
 
@@ -168,3 +169,14 @@ def test_our_values_pass_and_have_the_right_names_for_every_chart(chart: str) ->
     assert ("ciliumEndpointSlice" in values) == (minor >= 16)
     assert ("enableCiliumEndpointSlice" in values) == (minor < 16)
     assert values["routingMode"] == "native"
+
+
+@pytest.mark.parametrize("layers", [(), ("china",), ("tunnel", "china")])
+def test_what_is_missing_is_missing_in_the_users_file(layers: tuple[str, ...], tmp_path: Path) -> None:
+    """Also if the last file of the profile is one that imgbuild ships."""
+    file = tmp_path / "node.yaml"
+    file.write_text("extends: debian12-efi\n")
+    findings = Findings()
+    prepare(Request(str(file), layers), findings)
+    (found,) = [item for item in findings.items if item.code == "IB450"]
+    assert found.mark is not None and found.mark.file == str(file)

@@ -115,5 +115,18 @@ CODES = (
         bad='kubernetes: {patches: {kube-apiserver.yaml: "spec: {priority: 1"}}',
         good='kubernetes: {patches: {kube-apiserver.yaml: "spec: {priority: 1}"}}',
     ),
+    Code(
+        "IB548",
+        WARNING,
+        "ECDSA certificates on CentOS 7",
+        why=(
+            "`imgbuild-reset` of a control plane asks etcd to remove its member, with curl and a certificate that "
+            "kubeadm made. curl of CentOS 7 is built with NSS, which reads RSA keys alone from files. The cluster's "
+            "authorities may be ECDSA: only their certificates are read."
+        ),
+        fix="Use an RSA algorithm.",
+        bad="kubernetes: {kubeadm: {encryptionAlgorithm: ECDSA-P256}}",
+        good="kubernetes: {kubeadm: {encryptionAlgorithm: RSA-3072}}",
+    ),
 )
 """The rows of this family."""
