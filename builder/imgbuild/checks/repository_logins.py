@@ -41,8 +41,11 @@ def check(context: Context) -> None:
         if host_of(url) in logins:
             context.report(
                 "IB543", place, f"helm does not use the login at {host_of(url)}: first boot could not fetch the chart",
-                "set cilium.chart to the chart's urls and sha256, which are fetched with it" if place[0] == "cilium"
-                else "write url and sha256 of the chart's archive in place of repository: it is fetched with the login",
+                (
+                    "set cilium.chart to the chart's urls and sha256, which are fetched with it" if place[0] == "cilium"
+                    else "write url and sha256 of the chart's archive in place of repository, fetched with it"
+                )
+                + "; index.yaml of the repository has them as urls and digest",
             )  # fmt: skip
     if context.target.package_manager == "apt":
         _one_certificate(context)
