@@ -95,7 +95,7 @@ class Working:
         if hashlib.sha256(block).digest() != self._digests[number]:
             raise DamagedError(
                 "the file system in the cache differs from its record",
-                "it was removed: run imgbuild again, which makes it again; if that repeats, check the disk of the cache",
+                "it was removed, and the next run makes it again; if that repeats, check the disk of the cache",
             )
         return block
 
