@@ -14,7 +14,7 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.pinned import pinned, with_sizes
-from imgbuild.fetch.several import fetch_all
+from imgbuild.fetch.several import Fetched, fetch_all
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import default_cache, open_store
 from imgbuild.image.surroundings import surroundings
@@ -36,12 +36,11 @@ def command(says: Says, given: Given, store: str | None, verify: bool, offline: 
     files = open_store(default_cache(), store, offline=offline)
     wanted = with_sizes(pinned(resolved), ready.pinned.section if ready.pinned is not None else None)
     packages = _packages(ready)
-    every = [*wanted, *packages]
     if offline:
-        done = fetch_all(every, files, says.steps(), verify=verify)
+        done = _fetched(wanted, packages, files, says, verify=verify)
     else:
         with surroundings(resolved.profile):
-            done = fetch_all(every, files, says.steps(), verify=verify)
+            done = _fetched(wanted, packages, files, says, verify=verify)
     new = {artifact.sha256 for artifact in done.new}
     for artifact in {artifact.sha256: artifact for artifact in wanted}.values():
         _show(says, artifact, files, new=artifact.sha256 in new)
@@ -53,6 +52,16 @@ def command(says: Says, given: Given, store: str | None, verify: bool, offline: 
         _images(says, ready, files)
     if says.json:
         says.result(store=str(files.folder))
+
+
+def _fetched(
+    wanted: Sequence[Artifact], packages: Sequence[Artifact], files: Store, says: Says, *, verify: bool
+) -> Fetched:
+    if not packages:
+        return fetch_all(wanted, files, says.steps(), verify=verify)
+    from imgbuild.image.rootfs.locked import fetch_with_packages  # what builds images takes half the run time
+
+    return fetch_with_packages(wanted, packages, files, says.steps(), verify=verify)
 
 
 def _packages(ready: Input) -> list[Artifact]:

@@ -4,6 +4,7 @@ tests/integration/install/test_solve.py and tests/integration/el/test_lock.py.
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from click.testing import CliRunner
 
 from imgbuild.cli.main import main
 from imgbuild.config.lock_packages import Packages
+from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.facts.resolved import Resolved
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.store import Store
 from imgbuild.image.closure import solve
 from tests.support.events import of_kind, result_of
 from tests.support.locks import made_up_packages
-from tests.support.publishers import Publishers
+from tests.support.publishers import Publishers, sha256
 from tests.unit.cli.test_lock import lock, profile, said
 from tests.unit.cli.test_lock import servers as servers
 
@@ -129,6 +133,30 @@ def test_fetch_and_plan_know_the_packages(servers: Publishers, chooser: Chooser)
     done = CliRunner().invoke(main, ["plan", "-p", "node.yaml", "--format", "json"])
     items = {item["name"]: item for item in of_kind("item", done.stdout)}
     assert items["packages of Debian 12 (bookworm)"]["bytes"] is None
+
+
+def test_a_package_that_is_gone_from_the_mirrors_comes_from_the_store_or_the_fix_is_named(
+    servers: Publishers, chooser: Chooser, tmp_path: Path
+) -> None:
+    profile(servers)
+    lock(packages=True)
+    path = Path("imgbuild.lock")
+    content = b"the package"
+    text = path.read_text().replace("https://debian.example.com", servers.url)
+    path.write_text(text.replace(" 100 ", f" {len(content)} ").replace("d" * 64, sha256(content)))
+    words = ["fetch", "-p", "node.yaml", "--store", "kept"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 3, done.output
+    words_of = " ".join(done.output.split())
+    assert "bash_5.2-1_amd64.deb" in words_of and "imgbuild lock --update packages" in words_of, done.output
+    servers.files["/debian/pool/main/b/bash/bash_5.2-1_amd64.deb"] = b"other words"
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 3 and "sha256" in done.output, done.output
+    (tmp_path / "mine").write_bytes(content)
+    steps = PlainSteps(io.StringIO())
+    assert Store(Path("kept")).adopt(tmp_path / "mine", Artifact("bash", sha256(content), None, ()), steps)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0 and "1 packages" in done.output, done.output
 
 
 def test_a_build_offline_lists_packages_and_files_before_it_starts(servers: Publishers, chooser: Chooser) -> None:

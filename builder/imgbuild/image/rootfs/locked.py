@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from imgbuild.config.lock_packages import Packages
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.several import Fetched, fetch_all, missing
+from imgbuild.fetch.store import Store
 from imgbuild.image.rootfs.mirror import DebianMirrors
 from imgbuild.image.rootfs.packages import Package
 from imgbuild.image.rootfs.snapshot import package_files
@@ -18,6 +22,10 @@ FOLDER = ".locked"
 """The folder of the repositories, in the one of the build's other files. `*` does not match a name with a dot."""
 PLACE = "/var/cache/imgbuild/locked"
 """Where the build's chroot has them: install.d/*/packages.sh looks there."""
+_GONE = (
+    "if the mirrors no longer have a package: set one in repositories that keeps old versions (for Debian "
+    "snapshot.debian.org), or choose the packages again with imgbuild lock --update packages"
+)
 _AGAIN = "run imgbuild lock --update packages with the options of this build"
 
 
@@ -54,6 +62,22 @@ def locked_files(resolved: Resolved, packages: Packages | None) -> list[Artifact
     if packages is None or resolved.profile.mode != "baked":
         return []
     return package_files(packages, _mirrors(resolved, packages))
+
+
+def fetch_with_packages(
+    artifacts: Sequence[Artifact], packages: Sequence[Artifact], store: Store, steps: Steps, *, verify: bool = False
+) -> Fetched:
+    """Get files and the packages of a lock into the store.
+
+    Raises:
+        FetchError: some cannot be fetched; if packages are among them, it tells what to do about that.
+    """
+    try:
+        return fetch_all([*artifacts, *packages], store, steps, verify=verify)
+    except FetchError as error:
+        if store.offline or not missing(packages, store, steps):
+            raise
+        raise FetchError(str(error), f"{error.hint}\n{_GONE}") from error
 
 
 def _mirrors(resolved: Resolved, packages: Packages) -> dict[str, Sequence[str]]:

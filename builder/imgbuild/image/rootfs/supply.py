@@ -9,9 +9,8 @@ from pathlib import Path
 
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.artifact import Artifact
-from imgbuild.fetch.several import fetch_all
 from imgbuild.fetch.store import Store
-from imgbuild.image.rootfs.locked import FOLDER, Locked
+from imgbuild.image.rootfs.locked import FOLDER, Locked, fetch_with_packages
 from imgbuild.image.rootfs.snapshot import write_repository
 from imgbuild.image.scratch import scratch
 
@@ -30,7 +29,7 @@ class Supply:
         Raises:
             FetchError: some cannot be fetched.
         """
-        fetch_all((*self.artifacts, *(self.locked.files if self.locked else ())), self.store, steps)
+        fetch_with_packages(self.artifacts, self.locked.files if self.locked else (), self.store, steps)
 
     @contextmanager
     def folder(self, work: Path, steps: Steps) -> Iterator[Path]:
