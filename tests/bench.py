@@ -29,7 +29,7 @@ from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
 from imgbuild.machine.times import parse_times
 from imgbuild.render.nodefile import NodeTree
-from tests import bench_store
+from tests import bench_serve, bench_store
 from tests.integration.cluster.test_firstboot import FIRSTBOOT, lay, of
 from tests.integration.cluster.test_firstboot import boot as power_on
 from tests.support.cluster.made import make_image as make_node_image
@@ -185,7 +185,18 @@ def figures() -> list[Figure]:
         if STOCK_QCOW2_BYTES is not None:
             out.append(Figure("qcow2, as part of stock diskimage-builder's", size / STOCK_QCOW2_BYTES, 1.0, ""))
     conversions()
-    return [*out, *stored(), *centos(), own_work(), emulated_boot()]
+    return [*out, *stored(), *sent(), *centos(), own_work(), emulated_boot()]
+
+
+def sent() -> list[Figure]:
+    """A large file from `imgbuild serve`, against nginx: at least 0.7 of its throughput."""
+    out = []
+    for machines in (1, 8):
+        shares, rates = bench_serve.throughput(machines)
+        print(f"       a file of 512 MiB to {machines} at once: {rates}")
+        name = f"nginx's throughput by that of imgbuild serve, {machines} at once"
+        out.append(Figure(name, 1 / statistics.median(shares), 1 / 0.7, "times"))
+    return out
 
 
 def second_images(output: Path, runs: int = 3) -> list[Figure]:
