@@ -85,7 +85,8 @@ def assemble(
     try:
         with scratch(work, "assemble") as folder, ExitStack() as stack:
             disk = None
-            if cache is not None and live is None:  # which is made of the whole root
+            # A live root is made of the whole root; labels in a part of one have not been compared with EL's yet.
+            if cache is not None and live is None and not layout.selinux:
                 system = stack.enter_context(_system(rootfs, layout, cache, folder, epoch, steps))
                 why = why_whole(additions, system)
                 if why is None:

@@ -14,7 +14,8 @@ from imgbuild.image.tool import run
 
 _LARGE = 256 * 1024  # bytes; of kernels and initramfs only the names matter
 # What units, labels and boot loaders depend on.
-_WHOLE = ("boot", "etc/selinux", "etc/systemd", "lib/systemd/system", "usr/lib/systemd/system", "usr/share/imgbuild")
+_UNITS = ("etc/systemd", "lib/systemd/system", "usr/lib/systemd/system", "usr/local/lib/systemd/system")
+_WHOLE = ("boot", "etc/selinux", "usr/share/imgbuild", *_UNITS)
 INIT_SCRIPTS = ("etc/init.d", "etc/rc.d/init.d")
 """Where scripts from before systemd are. A partial root has none: systemctl would run the root's own tools."""
 
