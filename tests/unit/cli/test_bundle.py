@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from imgbuild import __version__
 from imgbuild.bundle.read import open_bundle
 from imgbuild.cli.main import main
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.images import Image
+from imgbuild.facts.packages import requested
 from imgbuild.fetch.images import Blob, Found
 from imgbuild.fetch.store import Store
-from imgbuild.pipeline import Input
+from imgbuild.pipeline import Input, Request, prepare
 from tests.support.checking import ADMIN
+from tests.support.debs import deb, locked
 from tests.support.events import of_kind, result_of
 from tests.support.locks import whole_lock
 from tests.support.publishers import sha256
@@ -176,6 +182,33 @@ def test_something_else_is_not_overwritten_nor_read() -> None:
 def test_a_folder_that_is_read_only() -> None:
     Path("fixed").mkdir(mode=0o555)
     assert "cannot be written" in make("--no-wheels", file="fixed/b", code=3).stderr
+
+
+def test_packages_are_carried_and_make_a_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two packages of Debian, fetched for the bundle; then neither their address nor the cache is there any more."""
+    room = tmp_path / "mirror"
+    room.mkdir()
+    debs = [deb(room, "one", "1.0-1"), deb(room, "two", depends=["one"], arch="amd64")]
+    ready = prepare(Request("node.yaml", (), (ADMIN,)), Findings())
+    lines = [locked(file, "bookworm").line() for file in debs]
+    pin = {"urls": [room.as_uri()], "suite": "bookworm", "obtained": "index"}
+    lock = yaml.safe_load(Path("imgbuild.lock").read_text())
+    lock["profiles"]["node"]["packages"] = {
+        "target": "debian12", "requested": sorted(requested(ready.resolved)), "repositories": {"bookworm": pin},
+        "installed": lines,
+    }  # fmt: skip
+    Path("imgbuild.lock").write_text(yaml.safe_dump(lock))
+    assert "2 packages" in make("--no-wheels").stdout
+    shutil.rmtree(room)
+    monkeypatch.setenv("IMGBUILD_CACHE", str(tmp_path / "other"))
+    run("bundle", "unpack", "node.bundle", "new", "--unsigned", "--packages")
+    index = Path("new/packages/dists/bookworm/main/binary-amd64/Packages").read_text()
+    assert re.findall(r"(?m)^Package: (.*)$", index) == ["one", "two"]
+    files = [file for file in Path("new/packages").rglob("*.deb") if not file.is_symlink()]
+    assert len(files) == 2 and not list(Path("new").glob(".packages-*"))
+    done = run("fetch", "-p", "node.yaml", "--set", ADMIN, "--offline", "--store", "node.bundle")
+    assert done.exit_code == 0
+    assert {line.split()[5] for line in lines} <= {path.name for path in Path("other/store/blobs/sha256").iterdir()}
 
 
 def test_a_lock_without_packages_has_no_repository() -> None:
