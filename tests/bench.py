@@ -29,7 +29,7 @@ from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
 from imgbuild.machine.times import parse_times
 from imgbuild.render.nodefile import NodeTree
-from tests import bench_serve, bench_store
+from tests import bench_install, bench_serve, bench_store
 from tests.integration.cluster.test_firstboot import FIRSTBOOT, lay, of
 from tests.integration.cluster.test_firstboot import boot as power_on
 from tests.support.cluster.made import make_image as make_node_image
@@ -185,7 +185,7 @@ def figures() -> list[Figure]:
         if STOCK_QCOW2_BYTES is not None:
             out.append(Figure("qcow2, as part of stock diskimage-builder's", size / STOCK_QCOW2_BYTES, 1.0, ""))
     conversions()
-    return [*out, *stored(), *sent(), *centos(), own_work(), emulated_boot()]
+    return [*out, *stored(), *sent(), installing(), *centos(), own_work(), emulated_boot()]
 
 
 def sent() -> list[Figure]:
@@ -213,6 +213,18 @@ def second_images(output: Path, runs: int = 3) -> list[Figure]:
                 wall = statistics.median(usage.wall for usage in usages)
                 out.append(Figure(f"second image, {what}, {form}, from the cached file system", wall, 3.0, "s"))
     return out
+
+
+def installing() -> Figure:
+    """An installation against qemu-img of the same image, its download and its hash, to the same disk."""
+    rootfs = build_rootfs(shared_plan(), default_cache(), PlainSteps(sys.stderr))
+    with tempfile.TemporaryDirectory() as name:
+        place, quiet = Path(name), PlainSteps(io.StringIO())
+        raw = image_files(place / "raw", formats=("raw",))
+        layout = disk_layout(rootfs.key, "bios", 4096, DEBIAN)
+        assemble(rootfs, layout, NodeTree(), KERNEL_ARGS, raw, place / "work", quiet)
+        found = bench_install.against_qemu(raw.path("raw"), layout, place)
+    return Figure("installing on a disk, against qemu-img with its download and a sha256", found, 1.2, "times")
 
 
 def stored() -> list[Figure]:

@@ -309,3 +309,32 @@ def test_what_the_other_compression_sends(tmp_path: Path, node: InstallNode) -> 
     done = node.install("imgbuild.install=auto")
     assert done.code == 0, done.output
     whole(disk, image)
+
+
+def test_a_disk_without_a_seed(node: InstallNode, ground: Ground) -> None:
+    """It gets one later, from a seed.iso."""
+    disk = node.disk("vda", 30)
+    done = node.install("imgbuild.install=auto", "imgbuild.seed=none")
+    assert done.code == 0, done.output
+    whole(disk, ground.image)
+    assert "seed" not in debugfs(disk, ground.image, "ls /var/lib/cloud")
+    assert "finished" in node.install("imgbuild.install=auto", "imgbuild.seed=none").output
+
+
+def test_a_diskless_nodes_seed_is_refused(node: InstallNode) -> None:
+    disk = node.disk("vda", 30)
+    node.seed({}, f"node=w1\nboot=diskless\nmac={MAC}\n")
+    done = node.install("imgbuild.install=auto")
+    assert done.code == 1
+    assert "set pxe.boot: install for it" in done.output
+    assert not any(disk.read_bytes())
+
+
+def test_the_seed_gets_the_label_of_the_images_policy(node: InstallNode, tmp_path: Path) -> None:
+    image = Image(tmp_path / "pxe", selinux=True)
+    disk = node.disk("vda", 30)
+    node.arguments = [f"imgbuild.base=file://{image.folder}/"]
+    done = node.install("imgbuild.install=auto")
+    assert done.code == 0, done.output
+    for path in ("/var/lib/cloud/seed/nocloud/user-data", "/var/lib/imgbuild/installed"):
+        assert "system_u:object_r:var_lib_t:s0" in debugfs(disk, image, f"ea_get {path} security.selinux")

@@ -82,6 +82,10 @@ class Image:
         root = folder / "root"
         shutil.rmtree(root, ignore_errors=True)
         (root / "var/lib/cloud").mkdir(parents=True)
+        if selinux:
+            policy = root / "etc/selinux/targeted/contexts/files/file_contexts"
+            policy.parent.mkdir(parents=True)
+            policy.write_text("/var/lib(/.*)?\tsystem_u:object_r:var_lib_t:s0\n")
         noise = random.Random(1)  # noqa: S311
         for number in range(3):
             (root / f"data{number}").write_bytes(noise.randbytes(MIB))
@@ -171,7 +175,9 @@ class InstallNode(DiskNode):
             (folder / name).write_text(text)
         (folder / "install").write_text(install)
 
-    def install(self, *arguments: str, before: str = "", cut: int | None = None) -> Done:
+    def install(
+        self, *arguments: str, before: str = "", cut: int | None = None, program: str = f"IMGBUILD_PAUSE=0 {PROGRAM}"
+    ) -> Done:
         """One attempt, with these kernel arguments; ``cut``: the power ends after so many bytes written."""
         words = ["BOOT_IMAGE=vmlinuz", *self.arguments, *arguments]
         if not any(word.startswith("imgbuild.seed=") for word in arguments):
@@ -192,4 +198,4 @@ class InstallNode(DiskNode):
             "for i in {0..63}; do [ -e /dev/loop$i ] || mknod /dev/loop$i b 7 $i; done",
             "for d in /sys/class/block/*; do mkdir -p $d/queue; echo 512 > $d/queue/logical_block_size; done",
         ]
-        return self.boot("\n".join([*lines, before]), f"IMGBUILD_PAUSE=0 {PROGRAM}")
+        return self.boot("\n".join([*lines, before]), program)

@@ -15,6 +15,15 @@ erase() {
     udevadm settle --timeout=30 || true
 }
 
+# sha256: of standard input. OpenSSL uses the processor's own instructions, Debian's sha256sum does not: four times as fast.
+sha256() {
+    if command -v openssl > /dev/null; then
+        openssl dgst -sha256 -r
+    else
+        sha256sum
+    fi
+}
+
 # zero_range OFFSET LENGTH: by the disk itself where it can. util-linux before 2.28 (EL7) has no blkdiscard -z.
 zero_range() {
     if ! blkdiscard -z -o "$1" -l "$2" "$device" 2> /dev/null; then
@@ -54,7 +63,7 @@ write_data() {
     say "write $((total / mib)) MiB from $base$data ($((data_bytes / mib)) MiB)"
     rm -f "$work/tap" "$work/sum"
     mkfifo "$work/tap"
-    sha256sum < "$work/tap" > "$work/sum" &
+    sha256 < "$work/tap" > "$work/sum" &
     summer=$!
     set +e # not a condition: inside one bash would ignore errors
     fetch "$base$data" | tee "$work/tap" | "${unpack[@]}" | (
@@ -114,16 +123,24 @@ write_extents() {
 
 # read_back: the disk has what was sent, by each extent's own checksum. Its cache is emptied first.
 read_back() {
-    local i found
+    local second
     say "read it back"
     report install stage=verify progress=0
     flush
-    for ((i = 0; i < ${#rows[@]}; i += 4)); do
+    compare 0 &
+    second=$!
+    compare 4
+    wait "$second"
+}
+# compare START: every second row from there; two at a time, because hashing takes longer than reading.
+compare() {
+    local i found
+    for ((i = $1; i < ${#rows[@]}; i += 8)); do
         if [ "${rows[i]}" = held ]; then
-            found=$(sha256sum < "$work/held.${rows[i + 1]}")
+            found=$(sha256 < "$work/held.${rows[i + 1]}")
         else
             found=$(dd if="$device" bs=1M skip="${rows[i + 1]}" count="${rows[i + 2]}" iflag=direct,skip_bytes,count_bytes \
-                status=none | sha256sum)
+                status=none | sha256)
         fi
         if [ "${found%% *}" != "${rows[i + 3]}" ]; then
             stop "/dev/$name does not return what was written at byte ${rows[i + 1]}: replace the disk, or see journalctl" \
@@ -164,12 +181,13 @@ put() {
 
 # grow_table FILE: the last partition is the root file system; the file system grows at first boot.
 grow_table() {
-    local number=2 start guid type
-    sgdisk -e "$1" > /dev/null
-    start=$((root_at / 512))
-    guid=$(sgdisk -i "$number" "$1" | awk '/^Partition unique GUID:/ { print $4 }')
-    type=$(sgdisk -i "$number" "$1" | awk '/^Partition GUID code:/ { print $4 }')
-    sgdisk -d "$number" -n "$number:$start:0" -t "$number:$type" -u "$number:$guid" -c "$number:root" "$1" > /dev/null
+    local number=2 shown guid type
+    shown=$(sgdisk -i "$number" "$1")
+    guid=$(awk '/^Partition unique GUID:/ { print $4 }' <<< "$shown")
+    type=$(awk '/^Partition GUID code:/ { print $4 }' <<< "$shown")
+    # One call: each one that writes syncs all file systems.
+    sgdisk -e -d "$number" -n "$number:$((root_at / 512)):0" -t "$number:$type" -u "$number:$guid" \
+        -c "$number:root" "$1" > /dev/null
 }
 
 # mount_root DEVICE OPTIONS: the root file system, without a partition table. The loop device goes with the mount (the kernel
