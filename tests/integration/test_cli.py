@@ -46,7 +46,15 @@ def test_every_profile_without_root_and_network(profile: str, mode: str, tmp_pat
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out" / profile
     manifest = json.loads((out / "manifest.json").read_text())
-    assert sorted(p.name for p in out.iterdir()) == [".lock", "cloud", "elements", "manifest.json", "nodes", "pxe"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        ".lock",
+        "cloud",
+        "elements",
+        "manifest.json",
+        "nodes",
+        "pxe",
+        "pxe-private",
+    ]
     assert sorted(p.name for p in (out / "nodes/node1").iterdir()) == [
         "meta-data", "seed.iso", "user-data", "vendor-data",
     ]  # fmt: skip

@@ -162,9 +162,9 @@ def test_an_endpoint_by_a_name_that_nobody_can_resolve(tmp_path: Path) -> None:
 def test_an_unknown_machine_gets_no_keys(tmp_path: Path) -> None:
     rendered, found = cluster("pxe-any", tmp_path)
     assert rendered is not None and found == []
-    assert not [path for path in rendered.groups["pxe"] if path.startswith("any/")]
-    private = [path for path, file in rendered.groups["pxe"].items() if b"PRIVATE KEY" in file.content]
-    assert private == []
+    files = {**rendered.groups["pxe"], **rendered.groups["pxe-private"]}
+    assert "boot.json" in files and not [path for path in files if path.startswith("any/")]
+    assert [path for path, file in files.items() if b"PRIVATE KEY" in file.content] == []
 
 
 def test_a_node_name_with_dots_is_host_name_and_node_name(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from imgbuild.outputs import manifest
 from imgbuild.outputs.caller import caller
 from imgbuild.outputs.manifest import GroupRecord
 from imgbuild.outputs.origin import origin, refuse_another
+from imgbuild.outputs.pxe import INITRD, KERNEL
 from imgbuild.outputs.rendered import GROUPS
 from imgbuild.outputs.signature import SUFFIX, SUMS, Signer, read_sums
 from imgbuild.outputs.tree import output_folder, swap_group, work_folder
@@ -202,9 +203,12 @@ def _kept_boot_files(folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 def _boot_files(place: Path) -> dict[str, tuple[Path, str]]:
-    """The files that the SHA256SUMS of ``place`` lists, and itself, with their checksums."""
-    sums = read_sums(place)
-    own = {name: place / name for name in (SUMS, f"{SUMS}{SUFFIX}") if sums and _is_file(place / name)}
+    """The files that the SHA256SUMS of ``place`` lists, and itself, with their checksums.
+
+    Earlier versions wrote kernel and initramfs without it.
+    """
+    sums = read_sums(place) or {name: sha256_of(place / name) for name in (KERNEL, INITRD) if _is_file(place / name)}
+    own = {name: place / name for name in (SUMS, f"{SUMS}{SUFFIX}") if _is_file(place / name)}
     found = {name: (place / name, known) for name, known in sums.items() if _is_file(place / name)}
     return found | {name: (path, sha256_of(path)) for name, path in own.items()}
 

@@ -61,7 +61,7 @@ def served(folder: Path) -> Path:
 def test_a_node_gets_its_kernel_its_seed_and_its_network(tmp_path: Path) -> None:
     said = boot(served(tmp_path), STATIC.boot_mac or "", "Kernel command line:")
     line = said.rpartition("Command line: ")[2]
-    assert " ds=nocloud-net;s=http://10.0.2.2/mac-52-54-00-12-34-56/ " in line, said
+    assert " ds=nocloud-net;s=http://10.0.2.2/pxe-private/mac-52-54-00-12-34-56/ " in line, said
     assert " ip=192.0.2.10::192.0.2.1:255.255.255.0:static1:eth0:none" in line
     assert " network-config=" in line
 
@@ -69,7 +69,7 @@ def test_a_node_gets_its_kernel_its_seed_and_its_network(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_another_node_gets_another_seed(tmp_path: Path) -> None:
     said = boot(served(tmp_path), OTHER.boot_mac or "", "Kernel command line:")
-    assert " ds=nocloud-net;s=http://10.0.2.2/mac-52-54-00-aa-bb-cc/" in said, said
+    assert " ds=nocloud-net;s=http://10.0.2.2/pxe-private/mac-52-54-00-aa-bb-cc/" in said, said
     assert "network-config=" not in said
 
 

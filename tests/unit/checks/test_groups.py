@@ -99,7 +99,7 @@ def test_one_seed_for_all_names_no_machine(tmp_path: Path) -> None:
     assert "cloud/pool/user-data" in {f"cloud/{name}" for name in out.groups["cloud"]}
     # Only what a worker has, and no machine of an unknown MAC gets it.
     assert b"PRIVATE KEY" not in out.groups["nodes"]["pool/user-data"].content
-    assert not [path for path in out.groups["pxe"] if path.startswith("any/")]
+    assert not [path for path in out.groups["pxe-private"] if path.startswith("any/")]
     own = yaml.safe_load(out.groups["nodes"]["cp1/user-data"].content)
     assert own["hostname"] == "cp1"
 
@@ -109,6 +109,6 @@ def test_unknown_machines_get_the_workers_seed_and_no_key(tmp_path: Path) -> Non
         tmp_path,
         "  - {name: pool, role: worker, count: 20, unknown_machines: true}\n  - {name: w1, role: worker}\n",
     )
-    assert out.groups["pxe"]["any/user-data"].content == out.groups["nodes"]["pool/user-data"].content
-    assert b"PRIVATE KEY" not in out.groups["pxe"]["any/user-data"].content
+    assert out.groups["pxe-private"]["any/user-data"].content == out.groups["nodes"]["pool/user-data"].content
+    assert b"PRIVATE KEY" not in out.groups["pxe-private"]["any/user-data"].content
     assert "IB801" in codes  # w1 has neither a MAC nor the folder for unknown machines

@@ -227,8 +227,8 @@ def test_the_seeds_are_renewed_and_nothing_else(fresh: Secrets) -> None:
     after = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     assert after.keys() == before.keys()
     changed = {p.relative_to(out).parts[0] for p in after if after[p] != before[p] and p.name != ".run"}
-    assert changed == {"nodes", "cloud", "pxe", "manifest.json"}
-    for name in ("nodes/a", "nodes/b", "cloud/b", "pxe/mac-52-54-00-00-00-02"):
+    assert changed == {"nodes", "cloud", "pxe-private", "manifest.json"}
+    for name in ("nodes/a", "nodes/b", "cloud/b", "pxe-private/mac-52-54-00-00-00-02"):
         text = (out / name / "user-data").read_text()
         assert now in text and fresh.bootstrap_token not in text
     assert not manifest.mixed(out, manifest.read_manifest(out))
