@@ -24,7 +24,7 @@ COMMANDS = {
     "explain": "Show what KEY means, or what a code such as IB205 does.",
     "schema": "Print the JSON Schema of a profile, of a cluster file or of a lock, for editors.",
     "lock": "Pin everything that a profile needs from outside, in imgbuild.lock beside it.",
-    "fetch": "Fetch the files that a profile pins by checksum, and its container images, into the store.",
+    "fetch": "Fetch what a profile and its lock pin by checksum, into the store: files, packages, container images.",
     "bundle": "Write, verify, unpack or push one file with everything that a profile needs.",
     "cache": "List, verify or prune what imgbuild keeps on this disk.",
     "images": "List the container images that the nodes pull, and where they are pulled from.",

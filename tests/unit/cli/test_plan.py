@@ -125,7 +125,7 @@ def test_a_build_leaves_its_times_for_the_next_plan(cache: Path, monkeypatch: py
             return SimpleNamespace(described=dict, sums={})
 
     monkeypatch.setattr(write, "build_image", build_image)
-    monkeypatch.setattr(write, "host_problems", lambda *_: [])
+    monkeypatch.setattr(write, "host_problems", lambda *_, **__: [])
     monkeypatch.setattr(write, "_with_boot_files", lambda *_: GroupRecord("run", {}))
     ready = prepare(Request("debian12-efi", (), (ADMIN,)), Findings())
     more = {"cache": cache, "fresh": False}

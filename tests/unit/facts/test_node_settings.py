@@ -262,7 +262,9 @@ def test_every_key_is_for_the_seed_or_is_refused(tmp_path: Path) -> None:
     for scope, code in (("cluster", "IB440"), ("image", "IB441")):
         assert refused(code) == {key for key, place in every.items() if place.scope == scope}
     hints = {f.key: f.hint for f in told if f.code == "IB440"}
-    assert hints["nodes[1].settings.pxe.url"] == "set it in the profile: one boot menu serves all nodes"
+    assert (
+        hints["nodes[1].settings.pxe.url"] == "set it in the profile: one boot menu and one live root serve all nodes"
+    )
     assert "CiliumNodeConfig" in hints["nodes[1].settings.cilium.version"]
     assert hints["nodes[1].settings.target"].startswith("build these nodes from another profile")
 

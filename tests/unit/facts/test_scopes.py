@@ -87,7 +87,7 @@ def test_there_are_settings_of_each_scope() -> None:
         "kubernetes.schedulable_control_plane",
         "proxy.http", "proxy.https", "proxy.no_proxy", "trust.certificates", "hosts", "disks", "time.allow",
         "time.local_stratum", "kubernetes.kubelet", "kubernetes.node_registration", "kubernetes.patches",
-        "repositories.logins",
+        "repositories.logins", "pxe.boot", "report.url", "report.phone_home",
     }  # fmt: skip
     assert set(NO_OTHER_VALUE) <= set(BY_KEY)
 
