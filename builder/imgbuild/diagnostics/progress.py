@@ -269,6 +269,7 @@ class TerminalSteps:
 
     def _fewer_bars(self, bar: Progress, task: TaskID) -> None:
         with self._lock:
+            bar.refresh()  # shows the end, which can come between two of the bars' own refreshes
             self._bars -= 1
             if self._bars:
                 bar.remove_task(task)
