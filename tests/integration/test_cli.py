@@ -126,7 +126,7 @@ def test_usage_errors_end_with_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("bundle",), "is not in this release"), (("serve", "out"), "is not in this release"),
+        (("bundle",), "name the file of the bundle"), (("serve",), "Missing argument"),
         (("centos7-efi",), "imgbuild --profile centos7-efi"), (("mine.yaml",), "imgbuild --profile mine.yaml"),
         (("--output", "x", "check", "--profile", "centos7-efi"), "put the options after the command"),
         (("--format", "json", "check", "--profile", "centos7-efi"), "put the options after the command"),

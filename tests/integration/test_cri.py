@@ -52,7 +52,7 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if shutil.which("containerd") is None or os.geteuid() != 0:
         pytest.skip("needs containerd, and root to run it")
     folder = tmp_path_factory.mktemp("cd")
-    socket = folder / "containerd.sock"
+    socket = folder / "c.sock"
     try:
         with daemon(folder, _CONFIG.format(folder=folder, pause=PAUSE).encode()):
             image = pause_image(folder / "pause.tar", PAUSE)

@@ -86,7 +86,7 @@ def _files(disk: Path, offset: int, work: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("firmware", ["bios", "efi"])
+@pytest.mark.parametrize("firmware", [pytest.param("bios", marks=pytest.mark.slow), "efi"])
 def test_the_same_files_as_from_the_whole_root(
     firmware: Firmware, rootfs: Rootfs, tmp_path: Path, shared_cache: Path
 ) -> None:
@@ -157,6 +157,7 @@ def test_what_is_damaged_is_made_again(rootfs: Rootfs, tmp_path: Path, shared_ca
     assert kept.removed(place)
 
 
+@pytest.mark.slow
 def test_what_needs_the_whole_root_gets_it(rootfs: Rootfs, tmp_path: Path, shared_cache: Path) -> None:
     layout = disk_layout(rootfs.key, "efi", _SIZE_MIB, DEBIAN)
     tree = NodeTree(files=(NodeFile('/etc/a "quoted" name', b"x"),))

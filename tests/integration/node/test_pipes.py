@@ -70,8 +70,16 @@ EARLY = [
     "if a; then case b in c) d | head -n 1 ;; esac; fi",
     "{ a; b; } | head -n 1",
     "exec 3< <(a)",
+    "a | if b; then cat; fi",
+    "a | if b; then cat; else head -n 1; fi",
+    "a | if b; then head -n 1; elif c; then cat; else cat; fi",
+    "a | openssl version",
+    "a | openssl dgst -sha256 file",
+    "a | python3 -c 'print(input())'",
 ]  # fmt: skip
 FINE = [
+    "a | if b; then cat; elif c; then wc -c; else openssl dgst -sha256 -r; fi",
+    "a | python3 -c 'import json, sys; print(json.load(sys.stdin))'",
     "ctr version | awk '/^Server:/ { server = 1 } server && !n++ { print $2 }'",
     "a | awk 'END { exit !found }'",
     "a | awk '/exit/ { print \"exit\" } # exit\n{ b = c / d } /x[/]y/ { next }'",

@@ -12,11 +12,12 @@ from tests.support.cri.client import Cri
 from tests.support.cri.grpc import GrpcError
 from tests.support.deadline import HUNG, Deadline
 
+# A socket's path may have 107 bytes (unix(7)), and pytest's folders take most of them.
 _OWN = """
 [grpc]
-address = "{folder}/containerd.sock"
+address = "{folder}/c.sock"
 [ttrpc]
-address = "{folder}/containerd.sock.ttrpc"
+address = "{folder}/c.sock.ttrpc"
 [plugins."io.containerd.internal.v1.opt"]
 path = "{folder}/opt"
 """
@@ -27,7 +28,7 @@ def containerd(folder: Path, config: bytes) -> Iterator[Cri]:
     """Runs until the end of the block. ``config`` has root and state of its own below ``folder``."""
     folder.mkdir(exist_ok=True)
     (folder / "config.toml").write_bytes(config + _OWN.format(folder=folder).encode())
-    cri = Cri(str(folder / "containerd.sock"))
+    cri = Cri(str(folder / "c.sock"))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["containerd", "-c", str(folder / "config.toml")], stdout=log, stderr=log)
     try:

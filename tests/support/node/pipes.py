@@ -22,7 +22,7 @@ Tree = dict[str, Any]
 # sys_drain_input_pipe); source and comm read what they are given whole.
 WHOLE = frozenset({
     "cat", "tee", "tr", "sort", "wc", "cut", "paste", "gzip", "base64", "sha256sum", "od", "iconv", "uniq", "tail",
-    "xargs", "tar", "comm", "diff", "source", ".",
+    "xargs", "tar", "comm", "diff", "source", ".", "zstd",
 })  # fmt: skip
 # They run the words after them: how many words of their own, options and assignments apart.
 PREFIXES = {"other": 1, "ask": 0, "timeout": 1, "sudo": 0, "env": 0, "command": 0, "nice": 0, "retry": 1, "exec": 0}
@@ -251,7 +251,17 @@ def _read(words: list[str]) -> str | None:
     return None if options.get("d") == [""] else "read goes after one line"
 
 
+def _openssl(words: list[str]) -> str | None:
+    _, operands = _arguments(words, "")
+    return None if operands == ["dgst"] else "openssl may read something else"
+
+
+def _python(words: list[str]) -> str | None:
+    return None if words[:1] == ["-c"] and "json.load(sys.stdin)" in words[1] else "python3 may not read to its end"
+
+
 KNOWN = {
+    "openssl": _openssl, "python3": _python,
     "grep": _grep, "egrep": _grep, "fgrep": _grep, "sed": _sed, "head": _head, "read": _read,
     **dict.fromkeys(("awk", "gawk", "mawk", "nawk"), _awk),
     "mapfile": lambda words: "mapfile -n goes early" if "n" in _arguments(words, "dnOsuCc")[0] else None,
@@ -326,6 +336,8 @@ class Scripts:
                 return self._why(command["X"], inside=inside)
             case "BinaryCmd" if command["Op"] in ops.either:
                 return self._group([command["X"], command["Y"]], inside)
+            case "IfClause":
+                return self._branches(command, inside)
             case kind:
                 return f"a {kind} is not known to read to its end"
 
@@ -333,6 +345,14 @@ class Scripts:
         """One of them reads to the end: then so does the group."""
         reasons = [self._why(statement, inside=inside) for statement in statements]
         return None if None in reasons else reasons[-1] if reasons else "it is empty"
+
+    def _branches(self, clause: Tree, inside: tuple[str, ...]) -> str | None:
+        """Every branch reads to the end, and there is one for each case."""
+        if not clause.get("Cond"):  # else
+            return self._group(clause["Then"], inside)
+        if "Else" not in clause:
+            return "nothing reads if the condition is false"
+        return self._group(clause["Then"], inside) or self._branches(clause["Else"], inside)
 
     def _call(self, statement: Tree, inside: tuple[str, ...]) -> str | None:
         words = _words(statement)

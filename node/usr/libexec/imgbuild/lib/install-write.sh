@@ -51,14 +51,13 @@ zero_holes() {
 
 # write_data: fetched, checked, unpacked and written at the same time; nothing is kept but two extents.
 write_data() {
-    local unpack=() found summer code
+    local found summer code
     case $compression in
-        zstd) unpack=(zstd -d -q -c) ;;
-        gzip) unpack=(gzip -d -c) ;;
+        zstd | gzip) ;;
         *) stop "${base}disk.extents has the compression '$compression', which is not known: serve pxe/ of one build" ;;
     esac
-    if ! command -v "${unpack[0]}" > /dev/null; then
-        stop "the live system has no ${unpack[0]}: build the image again with pxe.live: true"
+    if ! command -v "$compression" > /dev/null; then
+        stop "the live system has no $compression: build the image again with pxe.live: true"
     fi
     say "write $((total / mib)) MiB from $base$data ($((data_bytes / mib)) MiB)"
     rm -f "$work/tap" "$work/sum"
@@ -66,7 +65,7 @@ write_data() {
     sha256 < "$work/tap" > "$work/sum" &
     summer=$!
     set +e # not a condition: inside one bash would ignore errors
-    fetch "$base$data" | tee "$work/tap" | "${unpack[@]}" | (
+    fetch "$base$data" | tee "$work/tap" | unpack | (
         set -e
         write_extents
     )
@@ -84,6 +83,14 @@ write_data() {
     read -r found _ < "$work/sum"
     if [ "$found" != "$data_sum" ]; then
         stop "$base$data has the sha256 $found, disk.extents says $data_sum: copy pxe/ to the server again"
+    fi
+}
+
+unpack() {
+    if [ "$compression" = zstd ]; then
+        zstd -d -q -c
+    else
+        gzip -d -c
     fi
 }
 
@@ -116,7 +123,8 @@ write_extents() {
         wait "$writer"
     fi
     rm -f "$work"/buffer.?
-    if [ "$(wc -c)" != 0 ]; then
+    wc -c > "$work/more"
+    if [ "$(< "$work/more")" != 0 ]; then
         stop "$base$data has more than disk.extents lists: copy pxe/ to the server again"
     fi
 }
