@@ -19,7 +19,6 @@ from imgbuild.diagnostics.errors import InvalidInput, UsageError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.bootstrap_token import secret_document, secret_name, secret_text
-from imgbuild.image.build import image_id
 from imgbuild.outputs.manifest import read_manifest
 from imgbuild.pipeline import Request, prepare, with_new_token
 from imgbuild.pipeline.write import write
@@ -112,11 +111,7 @@ def renew_seeds(request: Request, output: Path, steps: Steps, findings: Findings
         with_new_token(kept, ready.cluster, findings)
         raise InvalidInput(findings)
     folder = output / ready.resolved.name
-    wanted = image_id(
-        ready.resolved, ready.rendered.install, ready.rendered.node, ready.preload, ready.rendered.live,
-        ready.locked_packages,
-    )  # fmt: skip
-    if read_manifest(folder)["image_wanted"] != wanted:
+    if read_manifest(folder)["image_wanted"] != ready.image_id:
         hint = "pass the --profile, --layer, --set and --mode that it was built with, or build it again"
         raise UsageError(f"{folder} was built from other input: its seeds would not match its image", hint)
     write(ready, output, steps, image=False, cache=Path(), fresh=False)

@@ -51,6 +51,11 @@ class Request:
     """Whether to use the profile's imgbuild.lock, if there is one."""
     moment: Moment = field(default_factory=read_moment)
 
+    @property
+    def epoch(self) -> int:
+        """The timestamp in rendered archives (seconds)."""
+        return EPOCH if self.moment.epoch is None else self.moment.epoch
+
     def lock_command(self) -> str:
         """The command that pins what this request needs. A private value of --set is not in it."""
         marks = [parse_set(text, number, Findings()) for number, text in enumerate(self.sets, 1)]
@@ -81,6 +86,14 @@ class Input:
     def locked_packages(self) -> Packages | None:
         """The packages that the disk image is built of, if the lock has them."""
         return self.pinned.section.packages if self.pinned is not None else None
+
+    @property
+    def image_id(self) -> str:
+        """The id of the disk image for this input."""
+        from imgbuild.image.build import image_id  # what builds images takes half the run time
+
+        made = self.rendered
+        return image_id(self.resolved, made.install, made.node, self.preload, made.live, self.locked_packages)
 
     @property
     def preload(self) -> list[Image]:
@@ -146,8 +159,7 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     settled.name_keys(findings)
     if findings.errors:
         raise InvalidInput(findings)
-    epoch = EPOCH if request.moment.epoch is None else request.moment.epoch
-    rendered = render(resolved, cluster, epoch, findings, kept.secrets if kept else None, own, layered)
+    rendered = render(resolved, cluster, request.epoch, findings, kept.secrets if kept else None, own, layered)
     cluster_settings.lint(settled, rendered.install, rendered.node, findings)
     settled.name_keys(findings)
     if findings.errors:

@@ -12,11 +12,10 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.export.given import Built, Files, Given, Options
 from imgbuild.export.image import form_of
 from imgbuild.export.systems import SYSTEMS
-from imgbuild.image.build import image_id
 from imgbuild.outputs.manifest import EXPORT, read_manifest
 from imgbuild.outputs.seed import SeedGroup
 from imgbuild.outputs.signature import read_sums
-from imgbuild.pipeline import EPOCH, Input, Request, prepare
+from imgbuild.pipeline import Input, Request, prepare
 from imgbuild.pipeline.write import write
 
 
@@ -67,14 +66,13 @@ def _made(
 ) -> Mapping[str, Files]:
     nodes = ready.rendered.groups["nodes"]
     assert isinstance(nodes, SeedGroup)  # noqa: S101 - rendered so
-    epoch = ready.request.moment.epoch
     given = Given(
         resolved=ready.resolved,
         cluster=ready.cluster,
         layered=ready.cluster_layered,
         own={name: own.resolved for own in ready.own for name in own.names},
         seeds=nodes.seeds,
-        epoch=EPOCH if epoch is None else epoch,
+        epoch=ready.request.epoch,
         options=options,
         built=_built(ready, output / ready.resolved.name),
         findings=findings,
@@ -91,5 +89,4 @@ def _built(ready: Input, folder: Path) -> Built:
     if image is None:
         return Built()
     sums = {name: known for name, known in read_sums(folder / "image").items() if form_of(name) is not None}
-    wanted = image_id(ready.resolved, ready.rendered.install, ready.rendered.node, ready.preload)
-    return Built(sums, image.get("run") == wanted)
+    return Built(sums, image.get("run") == ready.image_id)

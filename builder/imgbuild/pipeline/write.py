@@ -21,7 +21,7 @@ from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.images import Found
 from imgbuild.fetch.registry import Trouble
 from imgbuild.fetch.store import Store
-from imgbuild.image.build import build_image, host_problems, image_id
+from imgbuild.image.build import build_image, host_problems
 from imgbuild.image.cache import open_store
 from imgbuild.image.offline import offline_lacks
 from imgbuild.image.preload import look_up, total_size
@@ -75,7 +75,7 @@ def write(
         problems += offline_lacks(resolved, rendered.install, ready.preload, cache, files, steps, ready.locked_packages)
     for problem in problems:
         steps.note(f"no disk image will be built: {problem.what}")
-    wanted = image_id(resolved, rendered.install, rendered.node, ready.preload, rendered.live, ready.locked_packages)
+    wanted = ready.image_id
     found = images_found(ready, files, steps) if files is not None and not problems else []
     made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:

@@ -72,14 +72,7 @@ def test_nothing_is_written_if_there_is_an_error() -> None:
 
 def test_the_checksum_is_that_of_the_image_in_the_folder_and_an_older_image_is_a_warning() -> None:
     assert run(*PROFILE, "--no-image").exit_code == 0
-    image = PLACE / "image"
-    image.mkdir()
-    (image / "debian12-efi.raw").write_bytes(b"disk")
-    (image / "SHA256SUMS").write_text(f"{'1b' * 32}  debian12-efi.raw\n")
-    (image / ".run").write_text("0123\n")
-    manifest = json.loads((PLACE / "manifest.json").read_text())
-    manifest["groups"]["image"] = {"run": "0123", "files": {}}
-    (PLACE / "manifest.json").write_text(json.dumps(manifest))
+    leave_image("0123")
     done = export("--to", "metal3", "--image-url", "https://files.example.com/", "--format", "json")
     assert done.exit_code == 0
     (finding,) = findings_of(done.stdout)
@@ -89,6 +82,27 @@ def test_the_checksum_is_that_of_the_image_in_the_folder_and_an_older_image_is_a
     missing = export("--to", "metal3", "--image-url", "https://files.example.com/other.raw", "--format", "json")
     (finding,) = findings_of(missing.stdout)
     assert finding["message"] == "the checksum of other.raw is not known: the output folder has debian12-efi.raw"
+
+
+def leave_image(run_id: str | None = None) -> None:
+    """An image in the output folder, as a build leaves it; without ``run_id`` that of the folder's own input."""
+    manifest = json.loads((PLACE / "manifest.json").read_text())
+    built = run_id or manifest["image_wanted"]
+    image = PLACE / "image"
+    image.mkdir()
+    (image / "debian12-efi.raw").write_bytes(b"disk")
+    (image / "SHA256SUMS").write_text(f"{'1b' * 32}  debian12-efi.raw\n")
+    (image / ".run").write_text(f"{built}\n")
+    manifest["groups"]["image"] = {"run": built, "files": {}}
+    (PLACE / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("sets", [(), ("--set", "pxe.live=true")])
+def test_an_image_of_the_same_input_is_not_called_older(sets: tuple[str, ...]) -> None:
+    assert run(*PROFILE, *sets, "--no-image").exit_code == 0
+    leave_image()
+    done = export("--to", "metal3", "--image-url", "https://files.example.com/", *sets, "--format", "json")
+    assert done.exit_code == 0 and "IB881" not in [one["code"] for one in findings_of(done.stdout)]
 
 
 def test_another_system_and_a_later_build_keep_an_export_and_tell_if_it_is_older() -> None:
