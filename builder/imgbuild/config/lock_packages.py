@@ -6,7 +6,6 @@ A line has what is needed to fetch a package and to install exactly that one. It
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -18,17 +17,15 @@ from imgbuild.config.setting import Setting, Words
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9+._-]*"
 _PATH = r"(?!/)(?!(.*/)?\.\.?(/|$))[!-~]+"
-_FILE = rf"(?P<size>[0-9]{{1,11}}) (?P<sha256>[0-9a-f]{{64}}) (?P<path>{_PATH})"
-_FILE_PLAIN = re.sub(r"\(\?P<[a-z0-9]+>", "(", _FILE)
-_PACKAGE = rf"(?P<name>{_NAME}) (?P<version>[0-9A-Za-z.+:~^_-]+) (?P<arch>[a-z0-9_]+) (?P<repository>{_NAME}) {_FILE}"
-_PACKAGE_PLAIN = re.sub(r"\(\?P<[a-z0-9]+>", "(", _PACKAGE)
+_FILE = rf"([0-9]{{1,11}}) ([0-9a-f]{{64}}) ({_PATH})"
+_PACKAGE = rf"({_NAME}) ([0-9A-Za-z.+:~^_-]+) ([a-z0-9_]+) ({_NAME}) {_FILE}"
 
 PackageLine = Annotated[
     str,
-    pattern(_PACKAGE_PLAIN, "a package is: NAME VERSION ARCHITECTURE REPOSITORY SIZE SHA256 PATH"),
+    pattern(_PACKAGE, "a package is: NAME VERSION ARCHITECTURE REPOSITORY SIZE SHA256 PATH"),
     Words("package"),
 ]
-FileLine = Annotated[str, pattern(_FILE_PLAIN, "a file is: SIZE SHA256 PATH"), Words("file")]
+FileLine = Annotated[str, pattern(_FILE, "a file is: SIZE SHA256 PATH"), Words("file")]
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class RepositoryPin(Model):
         Field(min_length=1),
         Setting(
             "Its addresses, in the order in which they are tried: the one that was read, and its mirrors.",
-            example=["https://deb.debian.org/debian"],
+            example=["https://mirror.example.com/debian"],
         ),
     ]
     suite: Annotated[

@@ -22,11 +22,11 @@ _LINES = (
     "/etc/modules-load.d/", "/etc/NetworkManager/", "/etc/yum.repos.d/", "/etc/apt/", "/etc/selinux/",
     "/etc/crictl.yaml",
 )  # fmt: skip
-"""Where a comment is a line that starts with #, and no value of a file of imgbuild's has several lines."""
+"""Where a comment is a line that starts with #, and no value in such a file has several lines."""
 
 
 def uncommented(path: str, content: bytes, *, scripts_only: bool) -> bytes:
-    """``content`` of a file of imgbuild's without comments, as far as ``path`` tells what is one."""
+    """``content`` of one of imgbuild's own files without comments, as far as ``path`` tells what is one."""
     if scripts_only:
         return bare(content.decode()).encode() if path.startswith(_SCRIPTS) else content
     if path.startswith(_SHELL) or (path.startswith("/etc/imgbuild/") and path.endswith(".conf")):

@@ -23,8 +23,8 @@ FOLDER = ".locked"
 PLACE = "/var/cache/imgbuild/locked"
 """Where the build's chroot has them: install.d/*/packages.sh looks there."""
 _GONE = (
-    "if the mirrors no longer have a package: set one in repositories that keeps old versions (for Debian "
-    "snapshot.debian.org), or choose the packages again with imgbuild lock --update packages"
+    "if the mirrors no longer have a package: set one in repositories that keeps old versions, or choose the packages "
+    "again with imgbuild lock --update packages"
 )
 _AGAIN = "run imgbuild lock --update packages with the options of this build"
 
