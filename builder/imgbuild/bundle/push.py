@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from imgbuild.bundle.layout import ImageIn
+from imgbuild.bundle.layout import BLOBS, ImageIn
 from imgbuild.bundle.read import Bundle
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.errors import HostError, UsageError
@@ -135,7 +135,7 @@ def _document(bundle: Bundle, digest: str) -> Mapping[str, Any] | None:
     sha256 = digest.partition(":")[2]
     if not bundle.has_blob(sha256):
         return None
-    found = json.loads(bundle.text(f"blobs/sha256/{sha256}"))
+    found = json.loads(bundle.text(f"{BLOBS}{sha256}"))
     return found if isinstance(found, dict) else None
 
 
@@ -161,7 +161,7 @@ def _lay(bundle: Bundle, digest: str, folder: Path) -> None:
 
     def lay(digest: str, name: str) -> None:
         sha256 = digest.partition(":")[2]
-        content = bundle.text(f"blobs/sha256/{sha256}")
+        content = bundle.text(f"{BLOBS}{sha256}")
         (folder / name).write_bytes(content)
         document = json.loads(content)
         for entry in document.get(_INDEX, ()):

@@ -9,7 +9,7 @@ from imgbuild.checks.context import Context
 from imgbuild.config.profile import Disk
 from imgbuild.config.profile.storage import size_bytes
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.disks import LABEL_LENGTH, below, folders_in_use, loop, places
+from imgbuild.facts.disks import LABEL_LENGTH, below, device, folders_in_use, loop, places
 
 _LEAST = {"ext4": 16 << 20, "xfs": 300 << 20}
 """The smallest disk: mkfs.xfs 6 refuses less than 300 MB (libxfs, "Filesystem must be larger than 300MB")."""
@@ -115,10 +115,10 @@ def _label(context: Context, index: int, disk: Disk) -> None:
 def _twice(context: Context) -> None:
     seen: dict[tuple[str, str], str] = {}
     for index, disk in enumerate(context.profile.disks):
-        device = f"/dev/disk/by-id/{disk.id}" if disk.id else disk.path
+        path_of = device(disk)
         rows = [(path, "folder", place) for path, place in _places(index, disk)]
-        if device:
-            rows.append((("disks", index, "id" if disk.id else "path"), "disk", device))
+        if path_of:
+            rows.append((("disks", index, "id" if disk.id else "path"), "disk", path_of))
         if disk.label is not None:
             rows.append((("disks", index, "label"), "label", disk.label))
         for path, kind, value in rows:

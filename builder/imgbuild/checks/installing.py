@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imgbuild.checks.context import Context
+from imgbuild.facts.disks import device
 
 
 def check(context: Context) -> None:
@@ -15,7 +16,7 @@ def check(context: Context) -> None:
                 "name the disk that may be erased: install_disk: /dev/disk/by-id/NAME, or remove install_wipe",
             )  # fmt: skip
         for disk in context.profile.disks:
-            path = f"/dev/disk/by-id/{disk.id}" if disk.id is not None else disk.path
+            path = device(disk)
             if path == node.install_disk:
                 say(
                     "IB861", ("nodes", number, "install_disk"),

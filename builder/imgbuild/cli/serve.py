@@ -173,11 +173,8 @@ def _tell(says: Says, network: Network | None) -> Tell:
             f"{what}\nboot script: {url}boot.ipxe\npage: {page}", markup=False, soft_wrap=True, highlight=False
         )
 
-    def line(text: str) -> None:
-        says.note(text)
-
     def detail(text: str) -> None:
         if says.json:
             says.event("dhcp", text=text)
 
-    return Tell(line, detail, ready)
+    return Tell(says.note, detail, ready)

@@ -58,8 +58,6 @@ class Unit:
 
     name: str
     node: Node
-    number: int
-    """The node's place in the cluster file."""
     profile: Profile
     """With the node's own settings."""
     seed: Mapping[str, bytes] = field(repr=False)
@@ -107,7 +105,7 @@ class Given:
         A group that may not, and a name that two machines would have, is a finding.
         """
         out: dict[str, Unit] = {}
-        for number, node in enumerate(self.cluster.nodes):
+        for node in self.cluster.nodes:
             if node.shared and not groups:
                 self.tell(
                     "IB887", node, ("count",),
@@ -122,7 +120,7 @@ class Given:
                 if name in out:
                     hint = f"rename the node {name}, or the group"
                     self.tell("IB887", node, ("name",), f"two machines would be called {name}", hint)
-                out[name] = Unit(name, node, number, profile, self.seeds[node.name])
+                out[name] = Unit(name, node, profile, self.seeds[node.name])
         return list(out.values())
 
     def tell(self, code: str, node: Node | None, path: Path, message: str, hint: str, *, lesser: bool = False) -> None:
@@ -138,10 +136,9 @@ class Given:
         """The seed as an image, for its owner alone."""
         return OutFile(seed_iso(unit.seed, self.epoch), 0o600)
 
-    def uuid(self, what: str, *content: bytes) -> str:
+    def uuid(self, what: str) -> str:
         """An identifier that is the same on every run."""
-        sums = "".join(hashlib.sha256(part).hexdigest() for part in content)
-        return str(uuid.uuid5(_NAMESPACE, f"{self.cluster.name} {what} {sums}"))
+        return str(uuid.uuid5(_NAMESPACE, f"{self.cluster.name} {what} "))
 
     def mac(self, unit: Unit, card: int) -> str:
         """The MAC of a virtual machine's card: as the cluster file has it, else one that is the same on every run.

@@ -93,6 +93,15 @@ def local(given: Given, system: str, forms: Sequence[Format]) -> str:
     return _chosen(given, forms)
 
 
+def on_host(given: Given, system: str, forms: Sequence[Format]) -> tuple[str, Source | None]:
+    """The name of the image's file on the system's host, and where a script there fetches it: None if it is copied."""
+    if given.options.image_url is not None:
+        source = fetched(given, system, forms)
+        if source is not None:
+            return source.url.rpartition("/")[2], source
+    return local(given, system, forms), None
+
+
 def form_of(name: str) -> Format | None:
     """The form of a file by its name."""
     fitting = [form for form, about in FORMATS.items() if name.endswith(about.suffix)]

@@ -19,6 +19,7 @@ from imgbuild.export.given import PRIVATE, Given, Unit, script, text
 from imgbuild.export.hosts import Bmc, bmc, boot_mac, hinted, root_disk
 from imgbuild.export.image import Source, fetched
 from imgbuild.export.objects import too_large
+from imgbuild.export.scripts import which
 from imgbuild.outputs.jsontext import json_text
 from imgbuild.outputs.tree import OutFile
 
@@ -90,12 +91,11 @@ def _hints(given: Given, unit: Unit) -> dict[str, str]:
 
 
 def _deploy(units: list[Unit], image: Source) -> Iterator[str]:
-    names = " ".join(shlex.quote(unit.name) for unit in units)
     form = (image.form or "raw").partition("-")[0]
     yield "# Deploy the nodes that are named, else all of them. They must be available (see README.txt)."
     yield "set -euo pipefail"
     yield 'cd "$(dirname "$0")"'
-    yield f'[ "$#" -gt 0 ] || set -- {names}'
+    yield from which(units)
     yield 'for node in "$@"; do'
     yield '  openstack baremetal node set "$node" \\'
     yield f"    --instance-info image_source={shlex.quote(image.url)} \\"

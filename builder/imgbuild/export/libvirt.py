@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from imgbuild.config.profile.extras import Format
 from imgbuild.export.given import PRIVATE, Given, Unit, script, text
-from imgbuild.export.image import Source, fetched, form_of, local
+from imgbuild.export.image import Source, form_of, on_host
 from imgbuild.export.scripts import the_image, which
 from imgbuild.export.virtual import DataDisk, data_disks, lacp, named, network_of, size
 from imgbuild.facts.formats import FORMATS
@@ -35,8 +35,7 @@ class _Made:
 
 def files(given: Given) -> Mapping[str, OutFile]:
     """domains/NAME.xml, create.sh, and private/NAME.iso."""
-    source = fetched(given, "libvirt", FORMS) if given.options.image_url is not None else None
-    image = local(given, "libvirt", FORMS) if source is None else source.url.rpartition("/")[2]
+    image, source = on_host(given, "libvirt", FORMS)
     named(given, "libvirt", r"(bridge:)?[A-Za-z0-9._-]+", "a network of libvirt, or bridge: and a bridge of the host")
     every = [_Made(unit, *size(given, unit), data_disks(given, unit, "libvirt")) for unit in given.units(groups=True)]
     out: dict[str, OutFile] = {}

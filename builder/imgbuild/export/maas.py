@@ -16,6 +16,7 @@ from imgbuild.export.given import PRIVATE, Given, Unit, script, text
 from imgbuild.export.hosts import Bmc, bmc, boot_mac
 from imgbuild.export.image import form_of, local
 from imgbuild.export.objects import too_large
+from imgbuild.export.scripts import which
 from imgbuild.outputs.cloud import gzipped
 from imgbuild.outputs.tree import OutFile
 
@@ -127,13 +128,12 @@ def _power(unit: Unit, found: Bmc | None) -> list[str]:
 
 
 def _deploy(given: Given, units: Sequence[Unit]) -> Iterator[str]:
-    names = " ".join(shlex.quote(unit.name) for unit in units)
     yield "# ./deploy.sh PROFILE [NODE...]: deploy the machines that are named, else all of them, once they are Ready."
     yield "set -euo pipefail"
     yield 'cd "$(dirname "$0")"'
     yield _PROFILE
     yield "shift"
-    yield f'[ "$#" -gt 0 ] || set -- {names}'
+    yield from which(units)
     yield 'for node in "$@"; do'
     yield '  id=$(maas "$profile" machines read hostname="${node%%.*}" |'
     yield f"    python3 -c {shlex.quote(_FIRST)})"

@@ -14,11 +14,9 @@ MAX_SECRET = 1 << 20
 """Bytes of a Secret's data (Kubernetes: pkg/apis/core/types.go, MaxSecretSize)."""
 
 
-def metadata(given: Given, name: str, unit: Unit | None = None) -> dict[str, Value]:
+def metadata(given: Given, name: str, unit: Unit) -> dict[str, Value]:
     """An object's metadata. A node's name is a valid name of an object: both are DNS names in lower case."""
-    labels = {"app.kubernetes.io/managed-by": "imgbuild"}
-    if unit is not None:
-        labels["imgbuild/role"] = unit.node.role
+    labels = {"app.kubernetes.io/managed-by": "imgbuild", "imgbuild/role": unit.node.role}
     return {"name": name, "namespace": given.options.namespace, "labels": labels}
 
 

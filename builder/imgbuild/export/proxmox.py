@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from imgbuild.config.profile.extras import Format
 from imgbuild.export.given import PRIVATE, Given, Unit, script, text
-from imgbuild.export.image import Source, fetched, local
+from imgbuild.export.image import Source, on_host
 from imgbuild.export.objects import too_large
 from imgbuild.export.scripts import the_image, which
 from imgbuild.export.virtual import data_disks, lacp, named, network_of, size
@@ -29,8 +29,7 @@ MAX_SNIPPETS = 3 << 20
 
 def files(given: Given) -> Mapping[str, OutFile]:
     """create.sh, and private/NAME/ with the snippets."""
-    source = fetched(given, "proxmox", FORMS) if given.options.image_url is not None else None
-    image = local(given, "proxmox", FORMS) if source is None else source.url.rpartition("/")[2]
+    image, source = on_host(given, "proxmox", FORMS)
     named(given, "proxmox", r"[A-Za-z0-9._-]+", "a bridge of Proxmox, such as vmbr0")
     units = given.units(groups=True)
     out: dict[str, OutFile] = {

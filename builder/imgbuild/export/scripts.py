@@ -1,4 +1,4 @@
-"""Parts of the scripts that make virtual machines on a host."""
+"""Parts that several scripts have."""
 
 from __future__ import annotations
 

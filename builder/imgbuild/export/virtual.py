@@ -75,9 +75,7 @@ def network_of(given: Given, unit: Unit, card: int) -> str | None:
             "IB885", unit.node, (), f"it has {len(unit.cards)} cards, and --network names {len(networks)} networks",
             "pass --network once for all cards, or once for each",
         )  # fmt: skip
-    if not networks:
-        return None
-    return networks[0] if len(networks) == 1 else networks[min(card, len(networks) - 1)]
+    return networks[min(card, len(networks) - 1)] if networks else None
 
 
 def named(given: Given, system: str, regex: str, what: str) -> None:

@@ -21,6 +21,11 @@ def below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
+def device(disk: Disk) -> str | None:
+    """The path of its device; None if it is named by its size."""
+    return f"/dev/disk/by-id/{disk.id}" if disk.id is not None else disk.path
+
+
 def label(disk: Disk) -> str:
     """The label of its file system: the user's, else the last part of the mount point."""
     return (disk.label or disk.mount.rpartition("/")[2])[: LABEL_LENGTH[disk.filesystem]]

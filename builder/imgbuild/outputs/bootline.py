@@ -12,6 +12,7 @@ from typing import Literal
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts import live
+from imgbuild.facts.disks import device
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxenet import data_source, network_config_argument
 from imgbuild.render.templates import to_json
@@ -102,7 +103,7 @@ def _line(
     diskless: Sequence[str],
     install: Sequence[str],
 ) -> BootLine:
-    keep = [f"/dev/disk/by-id/{disk.id}" if disk.id else disk.path for disk in resolved.profile.disks]
+    keep = map(device, resolved.profile.disks)
     return BootLine(
         node.name, node.role, node.boot_mac, node.macs, folder, boot, machine_id, tuple(diskless), tuple(install),
         tuple(disk for disk in keep if disk is not None),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from imgbuild.outputs.bootline import filled
 from imgbuild.serve import scripts
 from imgbuild.serve.desk import Answer, Desk, Refused
 from imgbuild.serve.door import peer
@@ -92,8 +93,8 @@ class _Machines:
     def _words(self, answer: Answer, base: str, mac: str) -> list[str]:
         if answer.kind != "boot" or answer.machine is None:
             return []
-        places = {"base": base, "seeds": f"{base}t/{answer.token}/", "bootif": f"01-{mac.replace(':', '-')}"}
-        words = answer.machine.arguments(answer.boot, places)
+        seeds, bootif = f"{base}t/{answer.token}/", f"01-{mac.replace(':', '-')}"
+        words = filled(answer.machine.arguments(answer.boot), base, seeds, bootif)
         return [*words, f"imgbuild.report={base}r/{answer.reports}"]
 
     async def seed(self, request: web.Request) -> web.StreamResponse:

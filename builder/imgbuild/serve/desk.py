@@ -196,7 +196,7 @@ class Desk:
         machine = self.tree.machine(record.mac) if record is not None else None
         if record is None or record.token is None or machine is None or machine.folder != folder:
             raise Refused("this token is not known: it ended, or a newer boot script replaced it")
-        if not self._is_same(record, record.token, machine, address):
+        if not self._is_same(record, machine, address):
             self._taker(record, address, "asked for its seed with its token")
             raise Refused(f"this token is not for {address}")
         if _ended(record.token, now):
@@ -213,14 +213,11 @@ class Desk:
         digest = _digest(token)
         return next((r for r in self.store.nodes.values() if r.token is not None and r.token.digest == digest), None)
 
-    def _is_same(self, record: Record, token: Token, machine: Machine, address: str) -> bool:
-        """Whether ``address`` is the token's, and still that machine's, or another address that the machine has now: a
-        DHCP client that identifies itself in another way than the firmware did gets another one.
+    def _is_same(self, record: Record, machine: Machine, address: str) -> bool:
+        """Whether that machine has ``address`` now. It need not be the one that got the token: a DHCP client that
+        identifies itself in another way than the firmware did gets another one.
         """
-        holder = self.who.holder(address)
-        if holder.mac is None:
-            return False
-        return holder.mac in (record.mac, *machine.macs)
+        return self.who.holder(address).mac in (record.mac, *machine.macs)
 
     # Reports
 
@@ -235,9 +232,9 @@ class Desk:
             digest = _digest(token)
             record = next((r for r in self.store.nodes.values() if r.reports and r.reports.digest == digest), None)
             machine = self.tree.machine(record.mac) if record is not None else None
-            if record is None or record.reports is None or machine is None:
+            if record is None or machine is None:
                 raise Refused("this address for reports is not known: a newer boot script replaced it")
-            if not self._is_same(record, record.reports, machine, address):
+            if not self._is_same(record, machine, address):
                 self._taker(record, address, f"reported {report.event} with its token")
                 raise Refused(f"this address for reports is not for {address}")
         else:

@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _PRIVATE = {"token", "reports", "console", "confirmed", "version"}
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Page:

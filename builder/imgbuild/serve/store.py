@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.fetch.checksum import sync
 from imgbuild.outputs.caller import make_folder
 from imgbuild.outputs.tree import OutFile, write_file
 
@@ -145,17 +146,9 @@ def replace_synced(path: Path, content: bytes) -> None:
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     write_file(fresh, OutFile(content, 0o600))
-    _sync(fresh)
+    sync(fresh)
     fresh.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.outputs.manifest import mixed, read_manifest
+from imgbuild.outputs.pxe import ANY, BOOT_LINES, PRIVATE
 
-PUBLIC, PRIVATE = "pxe", "pxe-private"
-NODES = "boot.json"
-ANY = "any"
-"""The folder of the seed for machines that no node lists."""
+PUBLIC = "pxe"
 
 Boot = Literal["diskless", "install"]
 
@@ -39,14 +37,9 @@ class Machine(BaseModel):
     diskless: Sequence[str] = ()
     install: Sequence[str] = ()
 
-    def arguments(self, boot: Boot, places: Mapping[str, str]) -> list[str]:
-        """The kernel arguments for this way to boot; ``places`` replace ``{base}``, ``{seeds}`` and ``{bootif}``."""
-        out = []
-        for word in self.install if boot == "install" else self.diskless:
-            for name, value in places.items():
-                word = word.replace(f"{{{name}}}", value)
-            out.append(word)
-        return out
+    def arguments(self, boot: Boot) -> Sequence[str]:
+        """The kernel arguments for this way to boot, with placeholders (imgbuild.outputs.bootline)."""
+        return self.install if boot == "install" else self.diskless
 
 
 class Nodes(BaseModel):
@@ -119,9 +112,11 @@ def open_tree(folder: Path) -> Tree:
     reasons = mixed(folder, manifest)
     if reasons:
         raise HostError(f"{folder} is a mixed tree: {'; '.join(reasons)}", "build it again")
-    if not (folder / PRIVATE / NODES).is_file():
+    if not (folder / PRIVATE / BOOT_LINES).is_file():
         hint = "build it again with this version of imgbuild"
-        raise HostError(f"{folder} has no {PRIVATE}/{NODES}, which lists the nodes that boot over the network", hint)
+        raise HostError(
+            f"{folder} has no {PRIVATE}/{BOOT_LINES}, which lists the nodes that boot over the network", hint
+        )
     try:
         return Tree(folder, folder.resolve().name, _read(folder), _version(folder))
     except OSError as error:
@@ -129,12 +124,12 @@ def open_tree(folder: Path) -> Tree:
 
 
 def _version(folder: Path) -> tuple[int, int]:
-    there = (folder / PRIVATE / NODES).stat()
+    there = (folder / PRIVATE / BOOT_LINES).stat()
     return there.st_mtime_ns, there.st_ino
 
 
 def _read(folder: Path) -> Nodes:
-    path = folder / PRIVATE / NODES
+    path = folder / PRIVATE / BOOT_LINES
     try:
         return Nodes.model_validate_json(path.read_bytes())
     except ValidationError as error:

@@ -5,7 +5,6 @@ Source: createrepo_c's repomd.xml and primary.xml, as yum 3.4.3 and dnf read the
 
 from __future__ import annotations
 
-import bz2
 import hashlib
 import io
 import lzma
@@ -20,11 +19,9 @@ from imgbuild.fetch.ask import ask
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.publisher import text_at
-from imgbuild.image.tool import run
+from imgbuild.image.decompress import decompressed
 
 _INDEX = Limits(total_seconds=600.0, max_bytes=256 << 20, tries=3)
-_LARGEST = 1 << 30
-"""Bytes of an unpacked primary.xml: that of CentOS 8's AppStream has 60 MB."""
 _REPO, _COMMON = "{http://linux.duke.edu/metadata/repo}", "{http://linux.duke.edu/metadata/common}"
 _SUMS = {"sha": "sha1", "sha1": "sha1", "sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
 
@@ -70,7 +67,7 @@ def _read(base: str, index: str) -> Metadata:
     try:
         entries = {entry.get("type", ""): entry for entry in ElementTree.fromstring(index)}  # noqa: S314 - see below
         primary = _fetched(base, entries["primary"])
-        packages = dict(_packages(_unpacked(primary)))
+        packages = dict(_packages(decompressed(primary)))
         modules = None
         if "modules" in entries:
             content = _fetched(base, entries["modules"])
@@ -99,24 +96,6 @@ def _fetched(base: str, entry: ElementTree.Element) -> bytes:
             "run the command again: the mirror may have been updated meanwhile; or use another mirror",
         )
     return answer.body
-
-
-def _unpacked(content: bytes) -> bytes:
-    unpack: zlib._Decompress | lzma.LZMADecompressor | bz2.BZ2Decompressor
-    if content.startswith(b"\x1f\x8b"):
-        unpack = zlib.decompressobj(wbits=31)
-    elif content.startswith(b"\xfd7zXZ"):
-        unpack = lzma.LZMADecompressor()
-    elif content.startswith(b"BZh"):
-        unpack = bz2.BZ2Decompressor()
-    elif content.startswith(b"\x28\xb5\x2f\xfd"):
-        return run(["zstd", "--decompress", "--stdout"], what="read a repository's metadata", data=content)
-    else:
-        return content
-    out = unpack.decompress(content, _LARGEST)
-    if not unpack.eof:
-        raise ValueError("it is not complete, or too large")
-    return out
 
 
 def _packages(xml: bytes) -> Iterator[tuple[tuple[str, str, str], Listed]]:

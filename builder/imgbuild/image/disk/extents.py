@@ -18,6 +18,7 @@ from typing import IO
 from imgbuild.config.target import Compression
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.checksum import sha256_of
+from imgbuild.image.blocks import BLOCK, processors, with_data
 from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.sizes import MIB
 from imgbuild.image.tool import failure, no_space
@@ -76,16 +77,10 @@ def extents(disk: Path) -> list[Extent]:
 
 def _with_data(number: int, end: int) -> Iterator[int]:
     """Where the MiB before ``end`` are that have other bytes than zeros; holes of the file are not read."""
-    zeros, offset = bytes(MIB), 0
-    while offset < end:
-        try:
-            there = os.lseek(number, offset, os.SEEK_DATA)
-        except OSError:  # ENXIO: nothing but a hole follows
-            return
-        offset = max(offset, there - there % MIB)
-        if offset < end and os.pread(number, MIB, offset) != zeros:
+    zeros = bytes(MIB)
+    for offset in dict.fromkeys(block * BLOCK // MIB * MIB for block in with_data(number, end)):
+        if os.pread(number, MIB, offset) != zeros:
             yield offset
-        offset += MIB
 
 
 def write_extents(disk: Path, layout: DiskLayout, folder: Path, compression: Compression) -> list[Path]:
@@ -96,7 +91,7 @@ def write_extents(disk: Path, layout: DiskLayout, folder: Path, compression: Com
     Raises:
         HostError: the packer is missing or failed; no space.
     """
-    name, cores = data_name(compression), max(1, len(os.sched_getaffinity(0)))
+    name, cores = data_name(compression), processors()
     parts, place = extents(disk), folder / name
     argv = [word.format(cores=cores) for word in _PACKERS[compression]]
     what = "pack the data of the disk"

@@ -12,14 +12,12 @@ Every file has the lock's sha256 when it gets there. The packages of EL keep the
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import hashlib
-import lzma
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,15 +26,11 @@ from imgbuild.config.target import load_target
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.store import Store
+from imgbuild.image.decompress import decompressed
 from imgbuild.image.tool import run
 
 LIST = "packages.tsv"
 _AT_ONCE = 4
-_UNPACK: Mapping[bytes, Callable[[bytes], bytes]] = {
-    b"\x1f\x8b": gzip.decompress,
-    b"\xfd7zXZ": lzma.decompress,
-    b"BZh": bz2.decompress,
-}
 _FIELD = re.compile(r"(?im)^(filename|size|md5sum|sha1|sha256|sha512):.*\n?")
 
 
@@ -139,9 +133,8 @@ def _add_modules(file: LockedFile, repository: Path, store: Store, steps: Steps)
     artifact = Artifact("the metadata of modules", file.sha256, file.size, ())
     with store.held(artifact, steps) as found:
         content = found.read_bytes()
-    unpack = next((unpack for magic, unpack in _UNPACK.items() if content.startswith(magic)), None)
     place = repository / "modules.yaml"
-    place.write_bytes(unpack(content) if unpack is not None else content)
+    place.write_bytes(decompressed(content))
     argv: list[str | Path] = ["modifyrepo_c", "--mdtype=modules", "--simple-md-filenames", "--compress-type=gz"]
     run([*argv, place, repository / "repodata"], what="add the metadata of modules")
     place.unlink()

@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
@@ -84,11 +85,12 @@ def _labelled(root: Path, path: str, work: Path) -> Iterator[str]:
     yield f'ea_set -f "{value}" "/{path}" {_LABEL}'
 
 
+@dataclass(frozen=True)
 class Output:
     """What debugfs printed: ``lines`` without its own echo, and ``errors``."""
 
-    def __init__(self, lines: Sequence[str], errors: Sequence[str]) -> None:
-        self.lines, self.errors = lines, errors
+    lines: Sequence[str]
+    errors: Sequence[str]
 
 
 def debugfs(device: str, commands: Sequence[str], work: Path, *, write: bool = False) -> Output:

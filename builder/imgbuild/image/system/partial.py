@@ -40,6 +40,7 @@ class Partial:
         argv: list[str | Path] = ["tar", "--extract", "--file", tar, "--directory", root, "--numeric-owner"]
         argv += [f"--exclude={path.strip('/')}" for path in without]
         run([*argv, "--same-owner", "--same-permissions"], what="unpack a part of the root file system")
+        self._before: dict[str, _Stamp] = {}
         for path in sorted(p for p in listing if p.startswith("boot/") and "/" not in p[5:]):  # kernels' names
             self._put(path)
         self._before = self._now()
@@ -81,8 +82,7 @@ class Partial:
         if not stat.S_ISLNK(there.mode):
             place.chmod(stat.S_IMODE(there.mode))
         os.chown(place, there.uid, there.gid, follow_symlinks=False)
-        if hasattr(self, "_before"):
-            self._before[path] = _stamp(place)
+        self._before[path] = _stamp(place)
 
     def changes(self) -> Changes:
         """What has changed since the beginning."""
