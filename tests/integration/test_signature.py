@@ -105,9 +105,9 @@ def test_a_later_run_keeps_the_checksums_of_the_build(tmp_path: Path) -> None:
     assert sums == {"disk.raw": hashlib.sha256(b"a disk").hexdigest()}
     assert read_sums(tmp_path) == sums
     (tmp_path / "disk.raw").write_bytes(b"another")
-    files = manifest._files(tmp_path, "image", read_sums(tmp_path))
-    assert files["image/disk.raw"]["sha256"] == sums["disk.raw"]
-    assert files["image/SHA256SUMS"]["sha256"] == hashlib.sha256((tmp_path / "SHA256SUMS").read_bytes()).hexdigest()
+    files = manifest._files(tmp_path, "image", manifest.GroupRecord("run", {}, read_sums(tmp_path)))
+    assert files["image/disk.raw"].sha256 == sums["disk.raw"]
+    assert files["image/SHA256SUMS"].sha256 == hashlib.sha256((tmp_path / "SHA256SUMS").read_bytes()).hexdigest()
     (tmp_path / "SHA256SUMS").write_bytes(b"\xff\n")
     assert read_sums(tmp_path) == read_sums(tmp_path / "missing") == {}
 

@@ -10,14 +10,15 @@ import hashlib
 import quopri
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from imgbuild.config.clouds import LIMITS, Provider
-from imgbuild.config.cluster import Node
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Finding, Mark, finding, listing
 from imgbuild.outputs.jsontext import json_text
+from imgbuild.outputs.tree import OutFile
 
 _HEAD = b"\x1f\x8b\x08" + bytes(4) + b"\0\2\xff"  # deflate; no flags, no time; best compression, unknown system
 
@@ -77,69 +78,140 @@ def mime(user_data: bytes) -> bytes:
     return head.encode() + body + f"\n--{boundary}--\n".encode()
 
 
-def forms(seed: Mapping[str, bytes], small: bytes | None = None) -> dict[str, bytes]:
-    """The forms of one node's user-data by file name. ``small``: the form that fetches its files itself."""
-    plain = seed["user-data"]
-    multipart = mime(plain)
-    out = {
-        "user-data": plain,
-        "user-data.gz": gzipped(plain),
-        "user-data.mime": multipart,
-        "user-data.mime.gz": gzipped(multipart),
-    }
-    if small is not None:
-        out["user-data.include"] = small
-        out["user-data.include.gz"] = gzipped(small)
-    return out
+ARCHIVE = "files.tar.gz"
+"""The node files for `cloud.include_url`, below cloud/; those of some nodes are below cloud/NAME/."""
+_PLAIN, _MIME = "user-data", "user-data.mime"
+_JSON, _TEXT = "sizes.json", "SIZES.txt"
 
 
-def cloud_sizes(made: Mapping[str, bytes]) -> list[SizeRow]:
-    """Each of `forms` compared with every cloud's limit."""
+class Forms(Mapping[str, bytes]):
+    """The forms of one node's user-data by file name. The MIME form is made again when it is read: it is long."""
+
+    __slots__ = ("_forms", "sizes")
+
+    def __init__(self, plain: bytes, small: bytes | None = None) -> None:
+        """``small``: the form that fetches its files itself."""
+        multipart = mime(plain)
+        made = {
+            _PLAIN: plain,
+            f"{_PLAIN}.gz": gzipped(plain),
+            _MIME: multipart,
+            f"{_MIME}.gz": gzipped(multipart),
+        }
+        if small is not None:
+            made["user-data.include"] = small
+            made["user-data.include.gz"] = gzipped(small)
+        self.sizes = {name: len(content) for name, content in made.items()}
+        """The length of each."""
+        del made[_MIME]
+        self._forms = made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sizes)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, name: str) -> bytes:
+        return mime(self._forms[_PLAIN]) if name == _MIME else self._forms[name]
+
+
+@dataclass(frozen=True)
+class SizeTable:
+    """The sizes of user-data against each cloud's limit. Nodes whose forms have the same lengths share one.
+
+    ``providers``: the clouds that the profile names.
+    """
+
+    rows: Sequence[SizeRow]
+    providers: Sequence[Provider]
+
+    @cached_property
+    def json(self) -> bytes:
+        """As JSON."""
+        described = [
+            {"provider": r.provider, "form": r.form, "bytes": r.bytes, "limit": r.limit, "fits": r.fits}
+            for r in self.rows
+        ]
+        return f"{json_text(described)}\n".encode()
+
+    @cached_property
+    def _text(self) -> str:
+        lines = ["", f"{'cloud':<11}{'file':<22}{'bytes':>9}{'limit':>9}"]
+        for row in self.rows:
+            verdict = "fits" if row.fits else f"{row.bytes - row.limit} over"
+            lines.append(f"{LIMITS[row.provider].title:<11}{row.form:<22}{row.bytes:>9}{row.limit:>9}  {verdict}")
+        lines += ["", *(f"{limit.title}: {limit.source}" for limit in LIMITS.values())]
+        named = ", ".join(LIMITS[p].title for p in self.providers) or "none"
+        return "\n".join([*lines, "", f"Clouds that the profile names: {named}", ""])
+
+    def text(self, node: str) -> bytes:
+        """As text, with the node's name."""
+        head = f"user-data of {node} against each cloud's limit, in the bytes that the cloud counts\n"
+        return f"{head}{self._text}".encode()
+
+    def least(self, provider: str) -> SizeRow | None:
+        """The smallest form; None if one fits, or none is known."""
+        return self._least.get(provider)
+
+    @cached_property
+    def _least(self) -> dict[str, SizeRow]:
+        out: dict[str, SizeRow] = {}
+        for provider in {row.provider for row in self.rows}:
+            here = [row for row in self.rows if row.provider == provider]
+            if not any(row.fits for row in here):
+                out[provider] = min(here, key=lambda row: row.bytes)
+        return out
+
+
+def size_table(sizes: Mapping[str, int], providers: Sequence[Provider]) -> SizeTable:
+    """The length of each form compared with every cloud's limit."""
     rows = []
     for provider, limit in LIMITS.items():
-        for form, data in made.items():
+        for form, length in sizes.items():
             encoded = limit.base64 or (limit.text_only and form.endswith(".gz"))
-            size = -(-len(data) // 3) * 4 if encoded else len(data)
+            size = -(-length // 3) * 4 if encoded else length
             rows.append(SizeRow(provider, form, size, limit.most))
-    return rows
+    return SizeTable(rows, providers)
 
 
-def cloud_files(profile: Profile, node: Node, made: Mapping[str, bytes], rows: Sequence[SizeRow]) -> dict[str, bytes]:
-    """The files of cloud/NAME/: each of `forms`, and the table of `cloud_sizes` as text and as JSON."""
-    described = [
-        {"provider": r.provider, "form": r.form, "bytes": r.bytes, "limit": r.limit, "fits": r.fits} for r in rows
-    ]
-    return {
-        **made,
-        "sizes.json": f"{json_text(described)}\n".encode(),
-        "SIZES.txt": _table(profile, node, rows).encode(),
-    }
+class CloudGroup(Mapping[str, OutFile]):
+    """cloud/: each node's user-data in all forms, and their sizes as text and as JSON.
 
+    ``nodes``: by name; ``archives``: what is for `cloud.include_url`, by node, under "" for all other nodes.
+    """
 
-def _table(profile: Profile, node: Node, rows: Sequence[SizeRow]) -> str:
-    lines = [f"user-data of {node.name} against each cloud's limit, in the bytes that the cloud counts", ""]
-    lines.append(f"{'cloud':<11}{'file':<22}{'bytes':>9}{'limit':>9}")
-    for row in rows:
-        verdict = "fits" if row.fits else f"{row.bytes - row.limit} over"
-        lines.append(f"{LIMITS[row.provider].title:<11}{row.form:<22}{row.bytes:>9}{row.limit:>9}  {verdict}")
-    lines += ["", *(f"{limit.title}: {limit.source}" for limit in LIMITS.values())]
-    named = ", ".join(LIMITS[p].title for p in profile.cloud.providers) or "none"
-    return "\n".join([*lines, "", f"Clouds that the profile names: {named}", ""])
+    def __init__(self, nodes: Mapping[str, tuple[Forms, SizeTable]], archives: Mapping[str, bytes]) -> None:
+        self._nodes, self._archives = nodes, archives
+
+    def __iter__(self) -> Iterator[str]:
+        if "" in self._archives:
+            yield ARCHIVE
+        for node, (forms, _) in self._nodes.items():
+            own = [ARCHIVE] if node in self._archives else []
+            yield from (f"{node}/{name}" for name in (*own, *forms, _JSON, _TEXT))
+
+    def __len__(self) -> int:
+        return len(self._archives) + sum(len(forms) + 2 for forms, _ in self._nodes.values())
+
+    def __getitem__(self, path: str) -> OutFile:
+        node, _, name = path.rpartition("/")
+        if name == ARCHIVE:
+            return OutFile(self._archives[node], 0o600 if node else 0o644)
+        forms, table = self._nodes[node]
+        if name == _JSON:
+            return OutFile(table.json, 0o600)
+        return OutFile(table.text(node) if name == _TEXT else forms[name], 0o600)
 
 
 @dataclass(frozen=True)
 class NodeSizes:
-    """One node's user-data in every form for every cloud, with its profile and where that names clouds."""
+    """The sizes of one node's user-data, with its profile and where that names clouds."""
 
     profile: Profile
     name: str
-    rows: Sequence[SizeRow]
+    table: SizeTable
     mark: Mark | None
-
-    def least(self, provider: str) -> SizeRow | None:
-        """The smallest form; None if one fits, or none is known."""
-        here = [row for row in self.rows if row.provider == provider]
-        return None if any(row.fits for row in here) else min(here, key=lambda row: row.bytes, default=None)
 
 
 def limit_findings(nodes: Sequence[NodeSizes]) -> list[Finding]:
@@ -150,7 +222,7 @@ def limit_findings(nodes: Sequence[NodeSizes]) -> list[Finding]:
     out = []
     for provider, limit in LIMITS.items():
         named = [node for node in nodes if provider in node.profile.cloud.providers]
-        over = [(node, row) for node in named if (row := node.least(provider)) is not None]
+        over = [(node, row) for node in named if (row := node.table.least(provider)) is not None]
         if over:
             node, row = max(over, key=lambda one: one[1].bytes)
             message = (
@@ -161,7 +233,7 @@ def limit_findings(nodes: Sequence[NodeSizes]) -> list[Finding]:
             hint, who = _advice(node.profile), [node.name for node, _ in over]
             out.append(finding("IB701", message, hint=hint, key="cloud.providers", mark=over[0][0].mark, who=who))
     unnamed = [node for node in nodes if not node.profile.cloud.providers]
-    titles = [limit.title for provider, limit in LIMITS.items() if any(node.least(provider) for node in unnamed)]
+    titles = [limit.title for provider, limit in LIMITS.items() if any(node.table.least(provider) for node in unnamed)]
     if titles:
         message = f"user-data is over the limit of {listing(titles)}; no cloud is named in cloud.providers"
         hint = f"nothing to do unless a node is to run there; then {_advice(unnamed[0].profile)}"

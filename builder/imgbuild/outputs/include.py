@@ -18,9 +18,6 @@ from imgbuild.outputs.cloud import gzipped
 from imgbuild.render.nodefile import NodeTree
 from imgbuild.render.userdata import Include, user_data
 
-FILE = "files.tar.gz"
-"""The archive's name below cloud/."""
-
 
 def include_archive(trees: Sequence[NodeTree], epoch: int) -> bytes:
     """The files of ``trees`` as tar.gz, the same bytes on every run.

@@ -6,21 +6,61 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 _WIDTH = 160
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def json_text(value: object, indent: int = 0) -> str:
-    """``value`` as JSON, without a line break at its end; lines after the first are indented by ``indent``."""
-    line = _encode(value)
-    if len(line) <= _WIDTH or not isinstance(value, (dict, list)):
-        return line
-    del line  # megabytes, for a manifest of many nodes
+def _fields(value: Any) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__match_args__}
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=_fields).encode
+
+
+def json_text(value: object) -> str:
+    """``value`` as JSON, without a line break at its end; a dataclass is an object of its fields, on one line."""
+    return "".join(json_parts(value))
+
+
+def json_parts(value: object, indent: int = 0) -> Iterator[str]:
+    """The same, bit by bit; lines after the first are indented by ``indent``."""
+    container = isinstance(value, (dict, list))
+    if not container or _least(value) <= _WIDTH:
+        line = _encode(value)
+        if not container or len(line) <= _WIDTH:
+            yield line
+            return
     pad = " " * (indent + 1)
-    if isinstance(value, dict):
-        rows = [f"{pad}{_encode(str(key))}: {json_text(below, indent + 1)}" for key, below in value.items()]
-    else:
-        rows = [pad + json_text(item, indent + 1) for item in value]
     first, last = "{}" if isinstance(value, dict) else "[]"
-    return f"{first}\n" + ",\n".join(rows) + f"\n{' ' * indent}{last}"
+    before = f"{first}\n{pad}"
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield f"{before}{_encode(str(key))}: "
+            yield from json_parts(below, indent + 1)
+            before = f",\n{pad}"
+    elif isinstance(value, list):
+        for below in value:
+            yield before
+            yield from json_parts(below, indent + 1)
+            before = f",\n{pad}"
+    yield f"\n{' ' * indent}{last}"
+
+
+def _least(value: object) -> int:
+    """How long ``value`` is on one line, at least: megabytes are not written to learn that they are too long."""
+    if isinstance(value, str):
+        return len(value) + len('""')
+    out = 0
+    if isinstance(value, dict):
+        for key, below in value.items():
+            out += len(str(key)) + len('"": , ') + _least(below)
+            if out > _WIDTH:
+                break
+    elif isinstance(value, list):
+        for below in value:
+            out += _least(below) + len(", ")
+            if out > _WIDTH:
+                break
+    return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import stat
@@ -20,9 +21,9 @@ from imgbuild.config.load import Loaded
 from imgbuild.config.redact import shown
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import format_path
-from imgbuild.outputs.jsontext import json_text
+from imgbuild.outputs.jsontext import json_parts
 from imgbuild.outputs.signature import SUFFIX, Signer
-from imgbuild.outputs.tree import RUN_FILE, OutFile, group_run, replace_file
+from imgbuild.outputs.tree import RUN_FILE, OutFile, Written, group_run, replace_file
 
 NAME = "manifest.json"
 EXPORT = "export"
@@ -33,12 +34,14 @@ EXPORT = "export"
 class GroupRecord:
     """``run`` is the digest of the group's input; ``more`` is what the group adds (packages, versions).
 
-    ``sums``: the sha256 of files, by their path in the group, that are known: what was just written is not read again.
+    ``sums``: the sha256 of files, by their path in the group, that are known without reading them. ``written``: all
+    files, if this run has written the group.
     """
 
     run: str
     more: Mapping[str, Any]
     sums: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, Written] | None = None
 
 
 class _Group(BaseModel):
@@ -96,7 +99,7 @@ def write(
     ``origin`` is the profile's file (outputs/origin.py).
     """
     described = {
-        name: {"run": record.run, **record.more, "files": _files(folder / name, name, record.sums)}
+        name: {"run": record.run, **record.more, "files": _files(folder / name, name, record)}
         for name, record in sorted(groups.items())
     }
     data = {
@@ -110,7 +113,10 @@ def write(
         "groups": described,
         "values": values(loaded.layered),
     }
-    content, signature = f"{json_text(data)}\n".encode(), folder / f"{NAME}{SUFFIX}"
+    text = io.BytesIO()
+    text.writelines(part.encode() for part in json_parts(data))
+    text.write(b"\n")
+    content, signature = text.getvalue(), folder / f"{NAME}{SUFFIX}"
     signed = OutFile(signer.sign(content)) if signer is not None else None
     signature.unlink(missing_ok=True)
     replace_file(folder / NAME, OutFile(content))
@@ -118,25 +124,25 @@ def write(
         replace_file(signature, signed)
 
 
-def _files(place: Path, name: str, sums: Mapping[str, str]) -> dict[str, Any]:
+def _files(place: Path, name: str, record: GroupRecord) -> dict[str, Written]:
     """Every file of a group, by its path below the group's parent."""
-    found = dict(_found(str(place), name, {f"{name}/{path}": known for path, known in sums.items()}))
-    return {path: found[path] for path in sorted(found, key=lambda path: path.split("/"))}
+    found = record.written if record.written is not None else dict(_found(str(place), "", record.sums))
+    return {f"{name}/{path}": found[path] for path in sorted(found, key=lambda path: path.split("/"))}
 
 
-def _found(place: str, name: str, sums: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _found(place: str, above: str, sums: Mapping[str, str]) -> Iterator[tuple[str, Written]]:
     with os.scandir(place) as entries:
         for entry in entries:
             # `imgbuild boot` keeps its console log and screenshot beside the image; they are not output of a build.
             if entry.name == RUN_FILE or entry.name.endswith(".boot"):
                 continue
-            path = f"{name}/{entry.name}"
+            path = f"{above}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                yield from _found(entry.path, path, sums)
+                yield from _found(entry.path, f"{path}/", sums)
             elif entry.is_file():
                 there = entry.stat()
-                size, mode = there.st_size, f"{there.st_mode & 0o7777:04o}"
-                yield path, {"sha256": sums.get(path) or _sha256(entry.path), "size": size, "mode": mode}
+                known = sums.get(path) or _sha256(entry.path)
+                yield path, Written(known, there.st_size, f"{stat.S_IMODE(there.st_mode):04o}")
 
 
 def _sha256(path: str) -> str:

@@ -15,9 +15,10 @@ from imgbuild.facts.live import live_image
 from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.bootline import boot_line
-from imgbuild.outputs.cloud import NodeSizes, cloud_files, cloud_sizes, forms, limit_findings
+from imgbuild.outputs.cloud import ARCHIVE, CloudGroup, Forms, NodeSizes, SizeTable, limit_findings, size_table
 from imgbuild.outputs.elements import element_files
-from imgbuild.outputs.include import FILE, include_archive, private, public, small_user_data
+from imgbuild.outputs.halves import in_halves
+from imgbuild.outputs.include import include_archive, private, public, small_user_data
 from imgbuild.outputs.lint import pxe, users_files
 from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.pxe import PRIVATE, private_files, pxe_files
@@ -38,6 +39,19 @@ from imgbuild.render.userdata import Diskless, packed_files, user_data
 
 GROUPS = ("nodes", "cloud", "pxe", "pxe-private", "elements")
 """The groups that are rendered, in the order they are written."""
+
+
+_MANY = 100
+"""From how many nodes on another process renders half of them: starting it takes as long as ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What one node's seed is, as itself and as a live root, and its user-data for clouds."""
+
+    seed: Mapping[str, bytes]
+    diskless: Mapping[str, bytes] | None
+    forms: Forms
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,7 @@ def _one_archive_a_url(
             each.add(
                 findings, "IB442", ("cloud", "include_url"),
                 f"the archive at {url} is for other nodes, but these settings change the files",
-                f"set another cloud.include_url in the settings of these nodes, for cloud/{each.names[0]}/{FILE}",
+                f"set another cloud.include_url in the settings of these nodes, for cloud/{each.names[0]}/{ARCHIVE}",
             )  # fmt: skip
 
 
@@ -141,38 +155,45 @@ def render(
     ``epoch`` is the timestamp in file systems and archives, in seconds; ``own`` are the profiles of nodes that
     have settings of their own.
     """
-    cloud: dict[str, OutFile] = {}
-    seeds: dict[str, Mapping[str, bytes]] = {}
-    diskless: dict[str, Mapping[str, bytes]] = {}
-    sizes: list[NodeSizes] = []
     everyone = _shared(resolved, epoch)
     some = {each.names: _shared(each.resolved, epoch, everyone) for each in own}
     _one_archive_a_url(everyone, own, some, findings)
     _lint(everyone, own, some, findings)
     where = reach(resolved.profile, cluster)
     special = {name: shared for names, shared in some.items() for name in names}
-    if everyone.archive is not None:
-        cloud[FILE] = OutFile(everyone.archive)
-    for node in cluster.nodes:
+
+    def made(node: Node) -> _Made:
         shared = special.get(node.name, everyone)
-        profile = shared.resolved.profile
         mine = seed_tree(shared.resolved, cluster, node, secrets, where, resolved)
         seed = seed_files(shared.resolved, cluster, node, shared.trees, mine)
-        seeds[node.name] = seed
-        if live_image(profile) and profile.pxe.boot == "diskless":
+        diskless = None
+        if live_image(shared.resolved.profile) and shared.resolved.profile.pxe.boot == "diskless":
             key = host_key(secrets, node.name) if secrets is not None and not node.shared else None
-            diskless[node.name] = seed_files(
-                shared.resolved, cluster, node, shared.trees, mine, Diskless(key)
-            )  # fmt: skip
-        if shared.archive is not None and shared.archive != everyone.archive:
-            cloud[f"{node.name}/{FILE}"] = OutFile(shared.archive)
+            diskless = seed_files(shared.resolved, cluster, node, shared.trees, mine, Diskless(key))
         small = small_user_data(shared.resolved, cluster, node, shared.trees, mine, shared.archive_sum)
-        made = forms(seed, small)
-        rows = cloud_sizes(made)
-        for name, content in cloud_files(profile, node, made, rows).items():
-            cloud[f"{node.name}/{name}"] = OutFile(content, 0o600)
+        return _Made(seed, diskless, Forms(seed["user-data"], small))
+
+    seeds: dict[str, Mapping[str, bytes]] = {}
+    diskless: dict[str, Mapping[str, bytes]] = {}
+    cloud: dict[str, tuple[Forms, SizeTable]] = {}
+    sizes: list[NodeSizes] = []
+    tables: dict[tuple[object, ...], SizeTable] = {}
+    for node, one in zip(cluster.nodes, in_halves(made, cluster.nodes, _MANY), strict=True):
+        shared = special.get(node.name, everyone)
+        seeds[node.name] = one.seed
+        if one.diskless is not None:
+            diskless[node.name] = one.diskless
+        providers = shared.resolved.profile.cloud.providers
+        alike = (*providers, *one.forms.sizes.items())
+        table = tables.get(alike) or tables.setdefault(alike, size_table(one.forms.sizes, providers))
+        cloud[node.name] = one.forms, table
         mark = shared.resolved.layered.mark(("cloud", "providers"))
-        sizes.append(NodeSizes(profile, node.name, rows, mark))
+        sizes.append(NodeSizes(shared.resolved.profile, node.name, table, mark))
+    archives = {
+        name: shared.archive
+        for name, shared in [("", everyone), *special.items()]
+        if shared.archive is not None and (not name or shared.archive != everyone.archive)
+    }
     arguments = boot_arguments(
         resolved.target, cluster, {name: seed.get("network-config") for name, seed in seeds.items()}
     )
@@ -189,7 +210,7 @@ def render(
     live = live_tree(resolved) if live_image(resolved.profile) else None
     groups: dict[str, Group] = {
         "nodes": SeedGroup(seeds, epoch),
-        "cloud": cloud,
+        "cloud": CloudGroup(cloud, archives),
         "pxe": boot,
         PRIVATE: {name: OutFile(content, 0o600) for name, content in private_seeds.items()},
         "elements": element_files(resolved.target, install, tree),

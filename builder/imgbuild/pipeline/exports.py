@@ -36,8 +36,8 @@ def write_exports(folder: Path, run: str, made: Mapping[str, Files]) -> dict[str
     with output_folder(folder / EXPORT, tuple(made)) as place:
         for name, files in made.items():
             own = run_id(part for path in sorted(files) for part in (path.encode(), files[path].content))
-            sums = swap_group(place, name, files, own)
-            out[f"{EXPORT}/{name}"] = GroupRecord(own, {_MADE_FROM: run}, sums)
+            written = swap_group(place, name, files, own)
+            out[f"{EXPORT}/{name}"] = GroupRecord(own, {_MADE_FROM: run}, written=written)
     return out
 
 

@@ -85,8 +85,9 @@ def write(
         with steps.step(f"Write {place}"):
             for name in GROUPS:
                 more = _kept_boot_files(folder) if name == "pxe" else {}
-                sums = swap_group(folder, name, rendered.groups[name], rendered.run, more)
-                groups[name] = GroupRecord(rendered.run, _described(ready) if name == "nodes" else {}, sums)
+                written = swap_group(folder, name, rendered.groups[name], rendered.run, more)
+                about = _described(ready) if name == "nodes" else {}
+                groups[name] = GroupRecord(rendered.run, about, written=written)
             made = exports(ready)
             kept = {**kept_exports(folder, rendered.run, steps, made), **_kept_image(folder)}
             groups |= write_exports(folder, rendered.run, made)
@@ -219,5 +220,5 @@ def _is_file(path: Path) -> bool:
 
 def _with_boot_files(folder: Path, ready: Input, boot: Path) -> GroupRecord:
     """Move what a network boot needs from ``boot`` to pxe/, which is replaced as a whole like any group."""
-    sums = swap_group(folder, "pxe", ready.rendered.groups["pxe"], ready.rendered.run, _boot_files(boot))
-    return GroupRecord(ready.rendered.run, {}, sums)
+    written = swap_group(folder, "pxe", ready.rendered.groups["pxe"], ready.rendered.run, _boot_files(boot))
+    return GroupRecord(ready.rendered.run, {}, written=written)

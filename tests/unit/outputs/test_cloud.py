@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from imgbuild.config.clouds import LIMITS
 from imgbuild.diagnostics.findings import Mark
 from imgbuild.diagnostics.severity import Severity
-from imgbuild.outputs.cloud import NodeSizes, SizeRow, cloud_files, cloud_sizes, forms, gzipped, limit_findings, mime
+from imgbuild.outputs.cloud import CloudGroup, Forms, NodeSizes, SizeRow, gzipped, limit_findings, mime, size_table
 from imgbuild.outputs.include import include_archive, private, public
 from imgbuild.render.install import install_tree
 from imgbuild.render.nodefile import NodeFile, NodeTree
@@ -64,7 +64,7 @@ def test_one_archive_packs_better_than_the_files_one_by_one() -> None:
 
 def test_sizes_are_those_that_each_cloud_counts() -> None:
     seed = {"user-data": b"#cloud-config\n" + b"a" * 1000}
-    rows = {(r.provider, r.form): r for r in cloud_sizes(forms(seed))}
+    rows = {(r.provider, r.form): r for r in size_table(Forms(seed["user-data"]).sizes, ()).rows}
     packed = len(gzipped(seed["user-data"]))
     assert rows["ec2", "user-data"].bytes == 1014
     assert rows["ec2", "user-data.gz"].bytes == packed
@@ -87,12 +87,12 @@ def test_the_limit_itself_fits(size: int, fits: bool) -> None:
 @pytest.mark.parametrize(("providers", "severity"), [("[ec2]", Severity.ERROR), ("[]", Severity.INFO)])
 def test_over_a_limit_is_an_error_for_a_cloud_that_the_profile_names(providers: str, severity: Severity) -> None:
     given = resolved("centos7-efi", "stock", [f"cloud.providers={providers}"])
-    rows = cloud_sizes(forms(seed_of(given, DHCP)))
-    (finding,) = limit_findings([NodeSizes(given.profile, f"dhcp{number}", rows, MARK) for number in range(23)])
+    table = size_table(Forms(seed_of(given, DHCP)["user-data"]).sizes, given.profile.cloud.providers)
+    (finding,) = limit_findings([NodeSizes(given.profile, f"dhcp{number}", table, MARK) for number in range(23)])
     assert finding.code == "IB701" and finding.severity is severity
     assert "cloud.include_url" in finding.hint
     if severity is Severity.ERROR:
-        least = min(row.bytes for row in rows if row.provider == "ec2")
+        least = min(row.bytes for row in table.rows if row.provider == "ec2")
         assert finding.message.startswith("nodes dhcp0, dhcp1, dhcp2 and 20 more: ")
         assert f"{least - 16_384} over EC2's limit of 16384" in finding.message and finding.mark == MARK
     else:
@@ -101,34 +101,49 @@ def test_over_a_limit_is_an_error_for_a_cloud_that_the_profile_names(providers: 
 
 def test_a_small_form_that_fits_is_enough() -> None:
     given = resolved("centos7-efi", "stock", ["cloud.providers=[ec2]", "cloud.include_url=https://h.example/f"])
-    rows = cloud_sizes(forms(seed_of(given, DHCP), b"#cloud-config\n{}\n"))
-    assert limit_findings([NodeSizes(given.profile, "dhcp1", rows, MARK)]) == []
+    forms = Forms(seed_of(given, DHCP)["user-data"], b"#cloud-config\n{}\n")
+    table = size_table(forms.sizes, given.profile.cloud.providers)
+    assert limit_findings([NodeSizes(given.profile, "dhcp1", table, MARK)]) == []
 
 
 def test_a_baked_nodes_user_data_fits_everywhere() -> None:
     for profile in ("centos7-efi", "centos8-bios", "debian12-efi"):
         given = resolved(profile, "baked")
-        rows = cloud_sizes(forms(seed_of(given, DHCP)))
-        assert limit_findings([NodeSizes(given.profile, "n", rows, None)]) == []
+        table = size_table(Forms(seed_of(given, DHCP)["user-data"]).sizes, given.profile.cloud.providers)
+        assert limit_findings([NodeSizes(given.profile, "n", table, None)]) == []
 
 
 def test_what_lies_in_the_folder() -> None:
     given = resolved("debian12-efi", "stock", ["cloud.providers=[azure]"])
-    seed = seed_of(given, DHCP)
-    made = forms(seed, b"#cloud-config\nsmall: 1\n")
-    files = cloud_files(given.profile, DHCP, made, cloud_sizes(made))
-    assert set(files) == {
-        "user-data", "user-data.gz", "user-data.mime", "user-data.mime.gz", "user-data.include",
-        "user-data.include.gz", "sizes.json", "SIZES.txt",
-    }  # fmt: skip
-    assert gzip.decompress(files["user-data.gz"]) == files["user-data"] == seed["user-data"]
-    assert gzip.decompress(files["user-data.mime.gz"]) == files["user-data.mime"]
+    plain, small = seed_of(given, DHCP)["user-data"], b"#cloud-config\nsmall: 1\n"
+
+    def group() -> CloudGroup:
+        forms = Forms(plain, small)
+        table = size_table(forms.sizes, given.profile.cloud.providers)
+        return CloudGroup({"dhcp": (forms, table)}, {"": b"everyone's", "dhcp": b"its own"})
+
+    made = group()
+    assert list(made) == [
+        "files.tar.gz", "dhcp/files.tar.gz", "dhcp/user-data", "dhcp/user-data.gz", "dhcp/user-data.mime",
+        "dhcp/user-data.mime.gz", "dhcp/user-data.include", "dhcp/user-data.include.gz", "dhcp/sizes.json",
+        "dhcp/SIZES.txt",
+    ]  # fmt: skip
+    assert len(made) == len(list(made))
+    assert {path: file.mode for path, file in made.items() if file.mode != 0o600} == {"files.tar.gz": 0o644}
+    files = {path.removeprefix("dhcp/"): file.content for path, file in made.items() if "/" in path}
+    assert made["files.tar.gz"].content == b"everyone's" and files["files.tar.gz"] == b"its own"
+    assert gzip.decompress(files["user-data.gz"]) == files["user-data"] == plain
+    assert gzip.decompress(files["user-data.mime.gz"]) == files["user-data.mime"] == mime(plain)
+    assert gzip.decompress(files["user-data.include.gz"]) == files["user-data.include"] == small
     rows = json.loads(files["sizes.json"])
-    assert len(rows) == len(LIMITS) * len(made)
+    assert [(row["form"], row["bytes"]) for row in rows if row["provider"] == "ec2"] == [
+        (form, len(files[form])) for form in Forms(plain, small)
+    ]
+    assert len(rows) == len(LIMITS) * len(Forms(plain, small))
     assert all(row["fits"] == (row["bytes"] <= row["limit"]) for row in rows)
-    assert "Clouds that the profile names: Azure" in files["SIZES.txt"].decode()
-    again = forms(seed, b"#cloud-config\nsmall: 1\n")
-    assert files == cloud_files(given.profile, DHCP, again, cloud_sizes(again))
+    text = files["SIZES.txt"].decode()
+    assert text.startswith("user-data of dhcp against") and "Clouds that the profile names: Azure" in text
+    assert made == group()
 
 
 TREE = NodeTree((NodeFile("/etc/b", b"two", 0o755), NodeFile("/etc/a", b"one"), NodeFile("/etc/key", b"k", 0o600)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import signal
 import stat
@@ -13,7 +15,16 @@ from pathlib import Path
 import pytest
 
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.outputs.tree import OutFile, group_run, new_group, output_folder, replace_file, swap_group, write_file
+from imgbuild.outputs.tree import (
+    OutFile,
+    Written,
+    group_run,
+    new_group,
+    output_folder,
+    replace_file,
+    swap_group,
+    write_file,
+)
 
 OLD = {"a/user-data": OutFile(b"old", 0o600), "b": OutFile(b"old b")}
 NEW = {"a/user-data": OutFile(b"new", 0o600), "c": OutFile(b"new c", 0o755)}
@@ -55,6 +66,46 @@ def test_what_has_not_changed_is_taken_over_and_nothing_else(tmp_path: Path) -> 
     for name in names:
         there = (place / name).lstat()
         assert (there.st_mode, there.st_nlink) == (stat.S_IFREG | 0o600, 1), name
+
+
+class Big(dict[str, OutFile]):
+    """Files that two processes write, as if the disk were full at ``bad``."""
+
+    bad = ""
+
+    def __getitem__(self, path: str) -> OutFile:
+        if path == self.bad:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().__getitem__(path)
+
+
+def big() -> Big:
+    # One folder is on both sides of the middle.
+    return Big({f"node{n // 700}/{n}": OutFile(str(n).encode(), 0o600 if n % 2 else 0o644) for n in range(1400)})
+
+
+def test_two_processes_write_a_big_group(tmp_path: Path) -> None:
+    files = big()
+    with output_folder(tmp_path / "out") as folder:
+        written = swap_group(folder, "nodes", files, "run1")
+    assert list(written) == sorted(files)
+    assert contents(folder / "nodes") == {".run": b"run1\n", **{path: file.content for path, file in files.items()}}
+    for path, file in files.items():
+        there = (folder / "nodes" / path).stat()
+        said = Written(hashlib.sha256(file.content).hexdigest(), there.st_size, f"0{stat.S_IMODE(there.st_mode):o}")
+        assert written[path] == said and stat.S_IMODE(there.st_mode) == file.mode
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_an_error_in_one_of_two_processes_keeps_the_old_group(tmp_path: Path, number: int) -> None:
+    files = big()
+    files.bad = sorted(files)[number]
+    with output_folder(tmp_path / "out") as folder:
+        swap_group(folder, "nodes", OLD, "run1")
+        with pytest.raises(HostError, match=r"cannot write .*nodes: No space left on device; the old one is kept"):
+            swap_group(folder, "nodes", files, "run2")
+    assert sorted(p.name for p in folder.iterdir()) == [".lock", "nodes"]
+    assert contents(folder / "nodes") == {**{path: file.content for path, file in OLD.items()}, ".run": b"run1\n"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
