@@ -58,10 +58,8 @@ class SecretModel(Model):
 
 
 def _matcher(regex: str, what: str) -> Callable[[str], str]:
-    compiled = re.compile(regex)
-
     def check(value: str) -> str:
-        if not compiled.fullmatch(value):
+        if not re.fullmatch(regex, value):  # compiled when it is needed: most keys are not set
             raise ValueError(what)
         return value
 

@@ -6,7 +6,6 @@ Mappings are merged key by key; a list or a plain value replaces what was there.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -166,6 +165,8 @@ def _real(path: FilePath) -> FilePath:
 def closest(word: str, known: Sequence[str]) -> str:
     """``did you mean "…"?`` for the nearest known word, or an empty string."""
     lower = {name.lower(): name for name in reversed(known)}
+    import difflib  # only for a mistake
+
     near = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
     return f'did you mean "{lower[near[0]]}"?' if near else ""
 

@@ -31,10 +31,19 @@ def chart_values(profile: Profile, cluster: Cluster) -> dict[str, Any]:
     The profile's values override derived ones. A key that this chart knows under an older name is written
     under that name; an unknown key is kept: `check` reports it.
     """
+    values = profile_values(profile)
+    set_default(values, "cluster.name", cluster.name)
+    if cluster.machines == 1:
+        set_default(values, "operator.replicas", 1)  # a second one would stay Pending: two cannot be on one node
+    return values
+
+
+def profile_values(profile: Profile) -> dict[str, Any]:
+    """Those that follow from the profile, for any cluster."""
     values: dict[str, Any] = copy.deepcopy(dict(profile.cilium.values))
     for new, old in _older_names(derive.minor(profile.cilium.version)):
         _rename(values, new, old)
-    for key, value in _derived(profile, cluster).items():
+    for key, value in _derived(profile).items():
         set_default(values, key, value)
     return values
 
@@ -57,7 +66,7 @@ def _older_names(minor: str) -> list[tuple[str, str]]:
     ]
 
 
-def _derived(profile: Profile, cluster: Cluster) -> dict[str, Any]:
+def _derived(profile: Profile) -> dict[str, Any]:
     kubernetes = profile.kubernetes
     pods = {network.version: str(network) for network in derive.networks(kubernetes.pod_cidr)}
     derived: dict[str, Any] = {
@@ -65,10 +74,7 @@ def _derived(profile: Profile, cluster: Cluster) -> dict[str, Any]:
         **{f"ipv{family}NativeRoutingCIDR": network for family, network in pods.items()},
         **{f"ipam.operator.clusterPoolIPv{family}PodCIDRList": [network] for family, network in pods.items()},
         "kubeProxyReplacement": not kubernetes.kube_proxy,
-        "cluster.name": cluster.name,
     }
-    if cluster.machines == 1:
-        derived["operator.replicas"] = 1  # a second one would stay Pending: there cannot be two on one node
     if 4 not in pods:
         derived["ipv4.enabled"] = False  # else pods get IPv4 addresses, but this cluster has no IPv4 Services
     if 6 in pods:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from packaging.version import Version
@@ -16,6 +17,7 @@ from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded
 from imgbuild.config.profile import Profile
 from imgbuild.config.target import KernelFacts, Target
+from imgbuild.facts.cilium_values import profile_values
 from imgbuild.facts.derive import (
     KubernetesFacts,
     containerd_line,
@@ -82,6 +84,11 @@ class Resolved:
     def layered(self) -> Layered:
         """Where each value of the profile came from."""
         return self.loaded.layered
+
+    @cached_property
+    def cilium(self) -> Mapping[str, object]:
+        """The values of Cilium's chart, without what the cluster file adds; each node needs them."""
+        return profile_values(self.profile)
 
     @property
     def complete(self) -> bool:

@@ -9,7 +9,6 @@ node's own files, commands) stays in user-data.
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Sequence
 
 from imgbuild.config.cluster import Cluster, Node
@@ -25,6 +24,8 @@ def include_archive(trees: Sequence[NodeTree], epoch: int) -> bytes:
     Raises:
         ValueError: one of them is secret.
     """
+    import tarfile  # only for `cloud.include_url`
+
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for file in sorted((f for tree in trees for f in tree.files), key=lambda f: f.path):

@@ -45,6 +45,8 @@ class GroupRecord:
 
 
 class _Group(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
     run: str
     files: dict[str, Any] = {}
     nodes: dict[str, list[str]] = {}
@@ -53,7 +55,7 @@ class _Group(BaseModel):
 
 class _Groups(BaseModel):
     __pydantic_extra__: dict[str, _Group]
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     nodes: _Group
     image: _Group | None = None
@@ -61,6 +63,8 @@ class _Groups(BaseModel):
 
 class _Manifest(BaseModel):
     """The parts of a manifest that are relied on when reading it; it may be damaged or edited."""
+
+    model_config = ConfigDict(defer_build=True)
 
     firmware: Literal["bios", "efi"]
     image_wanted: str

@@ -1,10 +1,11 @@
-"""Everything that a profile renders to, in memory: no clock, no network, no disk."""
+"""Everything that a profile renders to: no clock, no network, no disk."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 from imgbuild.config.cluster import Cluster, Node
 from imgbuild.config.layers import Layered
@@ -54,18 +55,6 @@ class _Made:
     forms: Forms
 
 
-@dataclass(frozen=True)
-class Rendered:
-    """``groups`` are what goes to disk; ``install`` and ``node`` are what the disk image is made from."""
-
-    groups: Mapping[str, Group]
-    install: NodeTree
-    node: NodeTree
-    live: NodeTree | None
-    """What only the live root has; None if there is none."""
-    run: str
-
-
 def seed_files(
     resolved: Resolved,
     cluster: Cluster,
@@ -97,24 +86,94 @@ def seed_files(
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all nodes of one profile have. ``archive`` is for `cloud.include_url`, if it is set."""
+    """What all nodes of one profile have. ``image``: whose files they have, if it is another one.
+
+    Without a file of the user's, nothing but a build needs a baked node's files: `check` does not render them.
+    """
 
     resolved: Resolved
-    trees: tuple[NodeTree, NodeTree]
-    archive: bytes | None
+    epoch: int
+    image: _Shared | None = None
 
-    archive_sum: str
+    @cached_property
+    def trees(self) -> tuple[NodeTree, NodeTree]:
+        """The files that install packages, and the node's."""
+        return (install_tree(self.resolved), node_tree(self.resolved)) if self.image is None else self.image.trees
+
+    @cached_property
+    def archive(self) -> bytes | None:
+        """What is for `cloud.include_url`, if it is set."""
+        profile = self.resolved.profile
+        if profile.mode == "baked" or profile.cloud.include_url is None:
+            return None
+        return include_archive([public(self.trees)], self.epoch)
+
+    @cached_property
+    def archive_sum(self) -> str:
+        """The sha256 of the archive; empty without one."""
+        return "" if self.archive is None else hashlib.sha256(self.archive).hexdigest()
 
 
-def _shared(resolved: Resolved, epoch: int, image: _Shared | None = None) -> _Shared:
-    profile = resolved.profile
-    if image is not None and profile.mode == "baked":  # a node's own settings cannot change it (IB441)
-        return replace(image, resolved=resolved)
-    trees = (install_tree(resolved), node_tree(resolved))
-    if profile.mode == "baked" or profile.cloud.include_url is None:
-        return _Shared(resolved, trees, None, "")
-    archive = include_archive([public(trees)], epoch)
-    return _Shared(resolved, trees, archive, hashlib.sha256(archive).hexdigest())
+def _own_shared(resolved: Resolved, everyone: _Shared) -> _Shared:
+    """That of nodes with settings of their own, which cannot change an image (IB441)."""
+    return _Shared(resolved, everyone.epoch, everyone if resolved.profile.mode == "baked" else None)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What goes to disk, and what the disk image is made from. `check` needs neither: it is rendered when it is read.
+
+    ``seeds``: each node's, by its name; ``diskless``: the same for nodes that are a live root. ``special``: what nodes
+    with settings of their own share. ``keys``: the seeds have the cluster's keys.
+    """
+
+    cluster: Cluster
+    everyone: _Shared
+    special: Mapping[str, _Shared]
+    seeds: Mapping[str, Mapping[str, bytes]]
+    diskless: Mapping[str, Mapping[str, bytes]]
+    cloud: CloudGroup
+    arguments: Mapping[str, Sequence[str]]
+    keys: bool
+
+    @property
+    def install(self) -> NodeTree:
+        """The files that install packages."""
+        return self.everyone.trees[0]
+
+    @property
+    def node(self) -> NodeTree:
+        """The node's files."""
+        return self.everyone.trees[1]
+
+    @cached_property
+    def live(self) -> NodeTree | None:
+        """What only the live root has; None if there is none."""
+        resolved = self.everyone.resolved
+        return live_tree(resolved) if live_image(resolved.profile) else None
+
+    @cached_property
+    def groups(self) -> Mapping[str, Group]:
+        """What goes to disk."""
+        resolved, cluster, keys = self.everyone.resolved, self.cluster, self.keys
+        lines = [
+            boot_line(self.special.get(node.name, self.everyone).resolved, cluster, node, self.arguments[node.name])
+            for node in cluster.nodes
+        ]
+        boot = pxe_files(resolved, cluster, lines, keys=keys)
+        seeds = private_files(resolved, cluster, {**self.seeds, **self.diskless}, lines, keys=keys)
+        return {
+            "nodes": SeedGroup(self.seeds, self.everyone.epoch),
+            "cloud": self.cloud,
+            "pxe": {name: OutFile(content) for name, content in boot.items()},
+            PRIVATE: {name: OutFile(content, 0o600) for name, content in seeds.items()},
+            "elements": element_files(resolved.target, self.install, self.node),
+        }
+
+    @cached_property
+    def run(self) -> str:
+        """The run's id."""
+        return run_id(_everything(self.groups, self.install, self.node, self.everyone.epoch))
 
 
 def _one_archive_a_url(
@@ -134,11 +193,13 @@ def _one_archive_a_url(
 
 
 def _lint(everyone: _Shared, own: Sequence[Own], some: Mapping[tuple[str, ...], _Shared], findings: Findings) -> None:
-    users_files.lint(everyone.resolved, *everyone.trees, findings)
+    if everyone.resolved.profile.files:
+        users_files.lint(everyone.resolved, *everyone.trees, findings)
     for each in own:
-        said = Findings()
-        users_files.lint(each.resolved, *some[each.names].trees, said)
-        each.tell(said, findings)
+        if each.resolved.profile.files:
+            said = Findings()
+            users_files.lint(each.resolved, *some[each.names].trees, said)
+            each.tell(said, findings)
 
 
 def render(
@@ -150,13 +211,13 @@ def render(
     own: Sequence[Own] = (),
     cluster_layered: Layered | None = None,
 ) -> Rendered:
-    """Render every group. Findings about rendered bytes (outputs/lint, sizes) are added to ``findings``.
+    """Render the seeds, and all else as far as it must be read now: findings about it are added to ``findings``.
 
     ``epoch`` is the timestamp in file systems and archives, in seconds; ``own`` are the profiles of nodes that
     have settings of their own.
     """
-    everyone = _shared(resolved, epoch)
-    some = {each.names: _shared(each.resolved, epoch, everyone) for each in own}
+    everyone = _Shared(resolved, epoch)
+    some = {each.names: _own_shared(each.resolved, everyone) for each in own}
     _one_archive_a_url(everyone, own, some, findings)
     _lint(everyone, own, some, findings)
     where = reach(resolved.profile, cluster)
@@ -164,13 +225,14 @@ def render(
 
     def made(node: Node) -> _Made:
         shared = special.get(node.name, everyone)
-        mine = seed_tree(shared.resolved, cluster, node, secrets, where, resolved)
-        seed = seed_files(shared.resolved, cluster, node, shared.trees, mine)
+        own = seed_tree(shared.resolved, cluster, node, secrets, where, resolved)
+        trees = shared.trees if shared.resolved.profile.mode == "stock" else ()  # an image has them
+        seed = seed_files(shared.resolved, cluster, node, trees, own)
         diskless = None
         if live_image(shared.resolved.profile) and shared.resolved.profile.pxe.boot == "diskless":
             key = host_key(secrets, node.name) if secrets is not None and not node.shared else None
-            diskless = seed_files(shared.resolved, cluster, node, shared.trees, mine, Diskless(key))
-        small = small_user_data(shared.resolved, cluster, node, shared.trees, mine, shared.archive_sum)
+            diskless = seed_files(shared.resolved, cluster, node, trees, own, Diskless(key))
+        small = small_user_data(shared.resolved, cluster, node, trees, own, shared.archive_sum)
         return _Made(seed, diskless, Forms(seed["user-data"], small))
 
     seeds: dict[str, Mapping[str, bytes]] = {}
@@ -199,23 +261,9 @@ def render(
     )
     pxe.lint(resolved, cluster, cluster_layered, findings, arguments, keys=secrets is not None)
     findings.extend(limit_findings(sizes))
-    install, tree = everyone.trees
-    lines = [
-        boot_line(special.get(node.name, everyone).resolved, cluster, node, arguments[node.name])
-        for node in cluster.nodes
-    ]
-    keys = secrets is not None
-    boot = {name: OutFile(content) for name, content in pxe_files(resolved, cluster, lines, keys=keys).items()}
-    private_seeds = private_files(resolved, cluster, {**seeds, **diskless}, lines, keys=keys)
-    live = live_tree(resolved) if live_image(resolved.profile) else None
-    groups: dict[str, Group] = {
-        "nodes": SeedGroup(seeds, epoch),
-        "cloud": CloudGroup(cloud, archives),
-        "pxe": boot,
-        PRIVATE: {name: OutFile(content, 0o600) for name, content in private_seeds.items()},
-        "elements": element_files(resolved.target, install, tree),
-    }
-    return Rendered(groups, install, tree, live, run_id(_everything(groups, install, tree, epoch)))
+    return Rendered(
+        cluster, everyone, special, seeds, diskless, CloudGroup(cloud, archives), arguments, keys=secrets is not None
+    )
 
 
 def _everything(groups: Mapping[str, Group], install: NodeTree, node: NodeTree, epoch: int) -> Iterator[bytes]:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,6 +134,8 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 def write_sums(folder: Path, signer: Signer | None) -> dict[str, str]:
     """Write SHA256SUMS of the files in ``folder``, as `sha256sum -c` reads it, and its signature; return the sums."""
+    from concurrent.futures import ThreadPoolExecutor  # only for an image
+
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         sums = dict(zip(names, pool.map(sha256_of, (folder / name for name in names)), strict=True))

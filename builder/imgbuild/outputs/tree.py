@@ -24,7 +24,7 @@ from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import few
-from imgbuild.outputs.caller import caller, give_file, give_tree, make_folder, owner_of
+from imgbuild.outputs.caller import caller, give_file, give_tree, is_private, make_folder, owner_of
 from imgbuild.outputs.halves import in_halves
 
 RUN_FILE = ".run"
@@ -239,10 +239,15 @@ def write_file(path: Path | str, file: OutFile) -> None:
     takes a second.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, file.mode)
-    with os.fdopen(descriptor, "wb") as stream:
+    try:
         os.fchmod(descriptor, file.mode)
-        give_file(descriptor)
-        stream.write(file.content)
+        if not is_private(file.mode):
+            give_file(descriptor)
+        left = memoryview(file.content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
 
 
 def _make_folder(root: Path, relative: str, made: set[str]) -> None:

@@ -160,7 +160,8 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
     if findings.errors:
         raise InvalidInput(findings)
     rendered = render(resolved, cluster, request.epoch, findings, kept.secrets if kept else None, own, layered)
-    cluster_settings.lint(settled, rendered.install, rendered.node, findings)
+    if settled.common is not None:
+        cluster_settings.lint(settled, rendered.install, rendered.node, findings)
     settled.name_keys(findings)
     if findings.errors:
         raise InvalidInput(findings)

@@ -13,7 +13,7 @@ from imgbuild.facts.endpoint import Reach, families, node_interface, own_address
 from imgbuild.facts.kubeadm import FILES, etcd
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render import addons, balancer, disks, kubeadm, kubevip
-from imgbuild.render.cilium import cilium_values, values_yaml
+from imgbuild.render.cilium import values_yaml
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.seed_files import seed_files
 from imgbuild.render.templates import render
@@ -50,7 +50,7 @@ def _kubernetes(
     resolved: Resolved, everyone: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
 ) -> Iterator[NodeFile]:
     profile = resolved.profile
-    yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(profile, cluster, node, where, secrets))
+    yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(resolved, cluster, node, where, secrets))
     if node == cluster.first:
         yield from addons.files(profile)
     yield from kubeadm.files(resolved, everyone, cluster, node, where, secrets)
@@ -74,11 +74,12 @@ def _kubernetes(
         yield NodeFile(kubevip.HOSTS, kubevip.hosts())
 
 
-def _cluster_conf(profile: Profile, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None) -> bytes:
+def _cluster_conf(resolved: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None) -> bytes:
+    profile = resolved.profile
     kubernetes, cilium = profile.kubernetes, profile.cilium
     role = "init" if node == cluster.first else node.role
     since, until = secrets.valid if secrets else ("", "")
-    values = cilium_values(profile, cluster, node, where) if cilium.enabled else {}
+    values = resolved.cilium if cilium.enabled else {}
     others, unknown = where.others(node) if node == cluster.first else ([], [])
     replacement = cilium.enabled and replaces_kube_proxy(profile)
     rows: dict[str, object] = {

@@ -74,7 +74,7 @@ def user_data(
     made = environment("cloudinit")
     made.filters.setdefault("quote", quote)
     made.filters.setdefault("plain", plain)
-    files = sorted((sent(resolved, f) for tree in trees for f in tree.files), key=lambda f: f.path)
+    files = sorted(sent(resolved, [file for tree in trees for file in tree.files]), key=lambda f: f.path)
     inside = packed.paths if packed else frozenset()
     context: dict[str, Any] = {
         "block": block,
@@ -148,24 +148,27 @@ def travelling(resolved: Resolved, trees: Sequence[NodeTree], own: NodeTree) -> 
     """
     files = [file for tree in trees for file in tree.files]
     if any(file.path.startswith(SCRIPTS) for file in resolved.profile.files):
-        return [sent(resolved, file) for file in files]
-    files = [sent(resolved, outside_image(file)) for file in files]
+        return sent(resolved, files)
+    files = sent(resolved, [outside_image(file) for file in files])
     return needed(files, own, check_list(resolved), bls=resolved.target.boot.menu == "bls")
 
 
-def sent(resolved: Resolved, file: NodeFile) -> NodeFile:
-    """A file as it travels: imgbuild's own without what no program reads. With an image, there is room for comments."""
-    if file.path in {mine.path for mine in resolved.profile.files}:
-        return file
-    if file.path in _shipped_keys(resolved):
-        return replace(file, content=verifying(file.content.decode()).encode())
+def sent(resolved: Resolved, files: Sequence[NodeFile]) -> list[NodeFile]:
+    """Files as they travel: imgbuild's own without what no program reads. With an image, there is room for comments."""
+    users = {file.path for file in resolved.profile.files}
+    # The target's keys; those of the profile travel as they are.
+    keys = {key.path for shipped in resolved.target.repositories.key_files.values() for key in shipped}
     baked = resolved.profile.mode == "baked"
-    return replace(file, content=uncommented(file.path, file.content, scripts_only=baked))
 
+    def one(file: NodeFile) -> NodeFile:
+        if file.path in users:
+            return file
+        if file.path in keys:
+            return replace(file, content=verifying(file.content.decode()).encode())
+        content = uncommented(file.path, file.content, scripts_only=baked)
+        return file if content is file.content else replace(file, content=content)
 
-def _shipped_keys(resolved: Resolved) -> set[str]:
-    """The paths of the target's keys; those of the profile travel as they are."""
-    return {key.path for keys in resolved.target.repositories.key_files.values() for key in keys}
+    return [one(file) for file in files]
 
 
 def plain(key: str) -> str:

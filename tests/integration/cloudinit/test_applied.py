@@ -55,7 +55,7 @@ ODD = NodeTree(
 def brought(given: Resolved, node: Node) -> list[NodeFile]:
     """What a node's user-data brings."""
     *shared, own = trees_of(given, node)
-    return [*travelling(given, shared, own), *(sent(given, file) for file in own.files)]
+    return [*travelling(given, shared, own), *sent(given, own.files)]
 
 
 def check_node(applied: Applied, given: Resolved, host: str, files: Sequence[NodeFile]) -> None:
@@ -207,7 +207,7 @@ def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path
     serve = f"#!/bin/sh\nsleep 3\nexec python3 -m http.server -b 127.0.0.1 -d {tmp_path}/www 8099 >/dev/null 2>&1\n"
     applied = apply_seed(seed, tmp_path, modules=module_list(given), macs=MACS, setup=REBOOTS, serve=serve)
     (applied.root / "var/lib/imgbuild-setup").touch()
-    there = [file for tree in shared for file in tree.files] + [sent(given, file) for file in own.files]
+    there = [file for tree in shared for file in tree.files] + sent(given, own.files)
     check_node(applied, given, "static1", there)
     assert "-r" in applied.read("/var/lib/imgbuild-shutdown").decode()
 

@@ -66,7 +66,7 @@ def test_cloud_init_takes_it_and_this_target_runs_all_of_it(profile: str, mode: 
 def test_every_file_arrives_as_it_is(profile: str, mode: str) -> None:
     given = resolved(profile, mode)
     *shared, own = trees_of(given, DHCP)
-    sent_alone = (sent(given, file) for file in own.files)
+    sent_alone = sent(given, own.files)
     wanted = {file.path: file for file in (*sent_alone, *travelling(given, shared, own))}
     said = parsed(seed_of(given, DHCP)["user-data"])
     items = travels.files(said)
