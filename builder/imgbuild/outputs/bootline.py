@@ -17,6 +17,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxenet import data_source, network_config_argument
 from imgbuild.render.templates import to_json
 
+Boot = Literal["diskless", "install"]
 ANY = "any"
 """The seed folder for a machine whose MAC no node has."""
 INSTALLING = ("systemd.unit=imgbuild-install.target", "cloud-init=disabled")
@@ -35,7 +36,7 @@ class BootLine:
     mac: str | None
     macs: Sequence[str]
     folder: str
-    boot: Literal["diskless", "install"] | None
+    boot: Boot | None
     machine_id: str | None
     diskless: Sequence[str]
     install: Sequence[str]
@@ -45,7 +46,11 @@ class BootLine:
     @property
     def chosen(self) -> Sequence[str]:
         """The command line for what the machine does."""
-        return self.install if self.boot == "install" else self.diskless
+        return self.arguments(self.boot)
+
+    def arguments(self, boot: Boot | None) -> Sequence[str]:
+        """The command line for this way to boot."""
+        return self.install if boot == "install" else self.diskless
 
     def install_file(self) -> bytes:
         """What the installer must know of its node, beside the seed: one value per line."""
@@ -98,7 +103,7 @@ def _line(
     resolved: Resolved,
     node: Node,
     folder: str,
-    boot: Literal["diskless", "install"] | None,
+    boot: Boot | None,
     machine_id: str | None,
     diskless: Sequence[str],
     install: Sequence[str],

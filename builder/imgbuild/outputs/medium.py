@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.outputs.bootfile import PRIVATE, BootFile, read_boot_file
+from imgbuild.outputs.bootline import BootLine
 from imgbuild.outputs.manifest import mixed, read_manifest
-from imgbuild.outputs.pxe import BOOT_LINES, PRIVATE
 from imgbuild.render.templates import environment
 
 FOLDER = "imgbuild"
@@ -48,66 +47,56 @@ def medium(folder: Path, node: str | None, *, install: bool) -> Medium:
     manifest = read_manifest(folder)
     if wrong := mixed(folder, manifest):
         raise HostError(f"{folder} has parts of different builds: {'; '.join(wrong)}", "build it again")
-    about = _read(folder)
-    facts = about["medium"]
-    if not about["live"] or not (folder / "pxe" / about["root"]).is_file():
+    about = read_boot_file(folder)
+    facts = about.medium
+    if not about.live or not (folder / "pxe" / about.root).is_file():
         raise HostError(
             f"{folder} has no live root, which a medium starts",
             "set pxe.live: true, and build the image",
         )
     files = {
-        f"boot/{about['kernel']}": folder / "pxe" / about["kernel"],
-        f"boot/{about['initrd']}": folder / "pxe" / about["initrd"],
-        facts["root"]: folder / "pxe" / about["root"],
+        f"boot/{about.kernel}": folder / "pxe" / about.kernel,
+        f"boot/{about.initrd}": folder / "pxe" / about.initrd,
+        facts.root: folder / "pxe" / about.root,
     }
     files |= {
         f"{FOLDER}/{path.name}": path for path in sorted((folder / "pxe").glob("disk.*")) if path.suffix != ".efi"
     }
-    there = f"file://{facts['mount']}/{FOLDER}/"
-    common: list[str] = [*facts["arguments"]]
-    installing = [*facts["install"], *_NO_WAIT, f"imgbuild.base={there}"]
+    there = f"file://{facts.mount}/{FOLDER}/"
+    common: list[str] = [*facts.arguments]
+    installing = [*facts.install, *_NO_WAIT, f"imgbuild.base={there}"]
     if node is None:
         entries = [
-            _Entry(f"{about['cluster']}: install on the smallest blank disk, without a seed",
+            _Entry(f"{about.cluster}: install on the smallest blank disk, without a seed",
                    " ".join([*common, *installing, "imgbuild.install=auto", "imgbuild.seed=none"])),
-            _Entry(f"{about['cluster']}: live system, without a seed", " ".join([*common, "cloud-init=disabled"])),
+            _Entry(f"{about.cluster}: live system, without a seed", " ".join([*common, "cloud-init=disabled"])),
         ]  # fmt: skip
-        return Medium(facts["label"], files, _menu(about, entries, 0 if install else 1), secret=False)
-    line = _line(about["nodes"], node)
-    seed = folder / PRIVATE / line["folder"]
+        return Medium(facts.label, files, _menu(about, entries, 0 if install else 1), secret=False)
+    line = _line(about.nodes, node)
+    seed = folder / PRIVATE / line.folder
     files |= {f"{SEED}/{path.name}": path for path in sorted(seed.iterdir()) if path.is_file()}
-    if line["boot"] == "install":
-        own = [word for word in line["install"] if word.startswith("imgbuild.install=") or word == "imgbuild.wipe"]
+    if line.boot == "install":
+        own = [word for word in line.install if word.startswith("imgbuild.install=") or word == "imgbuild.wipe"]
         words = [*common, *installing, *own, f"imgbuild.seed={there}seed/"]
         entry = _Entry(f"{node}: install on {own[0].partition('=')[2]}", " ".join(words))
     else:
-        own = [word for word in line["diskless"] if word.startswith("systemd.machine_id=")]
+        own = [word for word in line.diskless if word.startswith("systemd.machine_id=")]
         entry = _Entry(f"{node}: live system", " ".join([*common, *own, "ds=nocloud", "imgbuild.medium=seed"]))
-    return Medium(facts["label"], files, _menu(about, [entry], 0), secret=True)
+    return Medium(facts.label, files, _menu(about, [entry], 0), secret=True)
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        about: dict[str, Any] = json.loads((folder / PRIVATE / BOOT_LINES).read_text())
-        if about["version"] != 1 or not isinstance(about["medium"], dict):
-            raise ValueError(about["version"])
-    except (OSError, ValueError, KeyError) as error:
-        raise HostError(f"{folder}/{PRIVATE}/{BOOT_LINES} cannot be read: {error}", "build it again") from error
-    return about
-
-
-def _line(nodes: Sequence[Mapping[str, Any]], node: str) -> Mapping[str, Any]:
+def _line(nodes: Sequence[BootLine], node: str) -> BootLine:
     for line in nodes:
-        if line["name"] == node:
+        if line.name == node:
             return line
-    names = ", ".join(line["name"] for line in nodes)
+    names = ", ".join(line.name for line in nodes)
     raise HostError(
         f"no seed of {node} for this medium; there are: {names or 'none'}",
         "name one of these nodes, or give the node a mac in the cluster file and build again",
     )
 
 
-def _menu(about: Mapping[str, Any], entries: Sequence[_Entry], default: int) -> str:
-    names = {"kernel": about["kernel"], "initrd": about["initrd"]}
-    context = {**names, "entries": entries, "default": default, "cluster": about["cluster"]}
+def _menu(about: BootFile, entries: Sequence[_Entry], default: int) -> str:
+    names = {"kernel": about.kernel, "initrd": about.initrd}
+    context = {**names, "entries": entries, "default": default, "cluster": about.cluster}
     return environment("cloudinit").get_template("pxe/medium.cfg.j2").render(context)

@@ -8,9 +8,7 @@ unquoted ``;`` as the end of the command.
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +16,7 @@ from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.derive import since
 from imgbuild.facts.live import ROOT, live_image, medium_arguments
 from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.bootfile import NAME, PRIVATE, BootFile, MediumFacts
 from imgbuild.outputs.bootline import ANY, INSTALLING, BootLine, filled
 from imgbuild.outputs.bootline import seed_folder as folder
 from imgbuild.outputs.pxenet import data_source
@@ -25,9 +24,6 @@ from imgbuild.render.templates import environment
 
 KERNEL, INITRD = "vmlinuz", "initrd.img"
 """Names of the kernel and the initramfs in pxe/; both come from the disk image, once one is built."""
-PRIVATE = "pxe-private"
-"""The folder with the seeds, and its name below the address of pxe/."""
-BOOT_LINES = "boot.json"
 SEED = ("user-data", "meta-data", "vendor-data")
 MEDIUM = "IMGBUILD"
 """The name of the file system on a CD or a USB disk."""
@@ -36,7 +32,7 @@ INSTALL = "install"
 _DHCP = ("dnsmasq.conf", "dnsmasq-proxy.conf", "kea-dhcp4.json", "isc-dhcpd.conf")
 _EXAMPLE = "192.0.2.2"  # RFC 5737
 
-__all__ = ["ANY", "INITRD", "KERNEL", "PRIVATE", "SEED", "fallback", "folder", "private_files", "pxe_files"]
+__all__ = ["ANY", "INITRD", "KERNEL", "SEED", "fallback", "folder", "private_files", "pxe_files"]
 
 
 def fallback(cluster: Cluster, *, keys: bool) -> Node | None:
@@ -114,26 +110,26 @@ def private_files(
         out |= {f"{line.folder}/{name}": seed[name] for name in names if name in seed}
         if line.boot is not None:
             out[f"{line.folder}/{INSTALL}"] = line.install_file()
-    about = {
-        "version": 1,
-        "cluster": cluster.name,
-        "live": live_image(resolved.profile),
-        "kernel": KERNEL,
-        "initrd": INITRD,
-        "root": ROOT,
-        "source": data_source(resolved),
-        "medium": {
-            "label": MEDIUM,
-            "root": resolved.target.live.medium_root,
-            "mount": resolved.target.live.medium_mount,
-            "arguments": medium_arguments(resolved, MEDIUM),
-            "install": INSTALLING,
-        },
-        "nodes": [asdict(line) for line in shown],
-    }
+    live = resolved.target.live
+    about = BootFile(
+        cluster=cluster.name,
+        live=live_image(resolved.profile),
+        kernel=KERNEL,
+        initrd=INITRD,
+        root=ROOT,
+        source=data_source(resolved),
+        medium=MediumFacts(
+            label=MEDIUM,
+            root=live.medium_root,
+            mount=live.medium_mount,
+            arguments=medium_arguments(resolved, MEDIUM),
+            install=INSTALLING,
+        ),
+        nodes=shown,
+    )
     context = {"cluster": cluster.name, "keys": keys, "private": PRIVATE}
     out["README.txt"] = environment("cloudinit").get_template("pxe/private.txt.j2").render(context).encode()
-    out[BOOT_LINES] = f"{json.dumps(about, indent=1, sort_keys=True)}\n".encode()
+    out[NAME] = about.content()
     return out
 
 

@@ -15,6 +15,7 @@ from imgbuild.facts.endpoint import reach
 from imgbuild.facts.live import live_image
 from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.bootfile import PRIVATE
 from imgbuild.outputs.bootline import boot_line
 from imgbuild.outputs.cloud import ARCHIVE, CloudGroup, Forms, NodeSizes, SizeTable, limit_findings, size_table
 from imgbuild.outputs.elements import element_files
@@ -22,7 +23,7 @@ from imgbuild.outputs.halves import in_halves
 from imgbuild.outputs.include import include_archive, private, public, small_user_data
 from imgbuild.outputs.lint import pxe, users_files
 from imgbuild.outputs.manifest import run_id
-from imgbuild.outputs.pxe import PRIVATE, private_files, pxe_files
+from imgbuild.outputs.pxe import private_files, pxe_files
 from imgbuild.outputs.pxenet import boot_arguments
 from imgbuild.outputs.seed import IMAGE, SeedGroup
 from imgbuild.outputs.tree import Group, OutFile

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from imgbuild.diagnostics.errors import HostError, UsageError
+from imgbuild.outputs.bootline import Boot, BootLine
 from imgbuild.serve import reports
 from imgbuild.serve.reports import Report
 from imgbuild.serve.store import Download, Record, Store, Taker, Token
-from imgbuild.serve.tree import Boot, Machine, Tree
+from imgbuild.serve.tree import Tree
 from imgbuild.serve.who import Who, read_mac
 
 LIFETIME = 600.0
@@ -41,7 +42,7 @@ class Answer:
 
     kind: Literal["boot", "disk", "wait", "unknown", "refused"]
     text: str = ""
-    machine: Machine | None = None
+    machine: BootLine | None = None
     boot: Boot = "diskless"
     token: str = field(default="", repr=False)
     reports: str = field(default="", repr=False)
@@ -86,7 +87,7 @@ class Desk:
 
     # What is known of a machine
 
-    def record(self, mac: str, machine: Machine) -> Record:
+    def record(self, mac: str, machine: BootLine) -> Record:
         """The record of this card; a new one if there is none."""
         found = self.store.nodes.get(mac)
         if found is None:
@@ -169,7 +170,7 @@ class Desk:
             return Answer("wait", f"{record.name} waits for confirmation on the page of imgbuild serve.")
         return self._give(record, machine, address, now)
 
-    def _give(self, record: Record, machine: Machine, address: str, now: float) -> Answer:
+    def _give(self, record: Record, machine: BootLine, address: str, now: float) -> Answer:
         before = record.token
         if before is not None and before.address != address and not _ended(before, now):
             self._taker(record, address, f"got a boot script while the one for {before.address} was still good")
@@ -185,7 +186,7 @@ class Desk:
         self.tell(f"{record.name} ({record.mac}, {address}): boot script, {boot}")
         return Answer("boot", machine=machine, boot=boot, token=token, reports=report)
 
-    def seed(self, token: str, folder: str, address: str) -> Machine:
+    def seed(self, token: str, folder: str, address: str) -> BootLine:
         """The node whose seed this token opens.
 
         Raises:
@@ -213,7 +214,7 @@ class Desk:
         digest = _digest(token)
         return next((r for r in self.store.nodes.values() if r.token is not None and r.token.digest == digest), None)
 
-    def _is_same(self, record: Record, machine: Machine, address: str) -> bool:
+    def _is_same(self, record: Record, machine: BootLine, address: str) -> bool:
         """Whether that machine has ``address`` now. It need not be the one that got the token: a DHCP client that
         identifies itself in another way than the firmware did gets another one.
         """

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.outputs.bootline import Boot
 from imgbuild.serve import dnsmasq, scripts
 from imgbuild.serve.app import make_app
 from imgbuild.serve.desk import Desk
@@ -25,7 +26,7 @@ from imgbuild.serve.door import MOST, listen
 from imgbuild.serve.page import Page
 from imgbuild.serve.running import Running
 from imgbuild.serve.store import LEASES, RUNNING, Store, replace_synced
-from imgbuild.serve.tree import Boot, open_tree
+from imgbuild.serve.tree import open_tree
 from imgbuild.serve.who import Neighbours, Who
 
 _SAVE_SECONDS, _KEEPALIVE = 1.0, 30.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from imgbuild.outputs.bootfile import BootFile
 from imgbuild.serve.desk import Answer
-from imgbuild.serve.tree import Nodes
 
 RETRY = 10
 """Seconds after which a machine that waits for confirmation asks again."""
@@ -25,7 +25,7 @@ def first_ipxe(url: str) -> str:
     )
 
 
-def ipxe(answer: Answer, nodes: Nodes, arguments: Sequence[str], url: str, mac: str) -> str:
+def ipxe(answer: Answer, nodes: BootFile, arguments: Sequence[str], url: str, mac: str) -> str:
     """The script for one card. ``url`` is where pxe/ is, with a slash at the end."""
     name, text = answer.machine.name if answer.machine else "", _plain(answer.text)
     if answer.kind == "boot":
@@ -52,7 +52,7 @@ def ipxe(answer: Answer, nodes: Nodes, arguments: Sequence[str], url: str, mac: 
     )
 
 
-def grub(answer: Answer, nodes: Nodes, arguments: Sequence[str], host: str, mac: str) -> str:
+def grub(answer: Answer, nodes: BootFile, arguments: Sequence[str], host: str, mac: str) -> str:
     """The same for GRUB started over the network. ``host`` is HOST or HOST:PORT, as in GRUB's (http,HOST)."""
     base = f"(http,{host})/"
     name = answer.machine.name if answer.machine else ""

@@ -11,46 +11,13 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.outputs.bootfile import NAME, PRIVATE, BootFile, read_boot_file
+from imgbuild.outputs.bootline import ANY, BootLine
 from imgbuild.outputs.manifest import mixed, read_manifest
-from imgbuild.outputs.pxe import ANY, BOOT_LINES, PRIVATE
 
 PUBLIC = "pxe"
-
-Boot = Literal["diskless", "install"]
-
-
-class Machine(BaseModel):
-    """One node of boot.json. ``mac`` is None for the one that takes machines that are not listed."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    mac: str | None
-    macs: Sequence[str] = ()
-    folder: str
-    boot: Boot | None = None
-    diskless: Sequence[str] = ()
-    install: Sequence[str] = ()
-
-    def arguments(self, boot: Boot) -> Sequence[str]:
-        """The kernel arguments for this way to boot, with placeholders (imgbuild.outputs.bootline)."""
-        return self.install if boot == "install" else self.diskless
-
-
-class Nodes(BaseModel):
-    """boot.json: what boots, and the nodes."""
-
-    version: Literal[1]
-    live: bool
-    kernel: str
-    initrd: str
-    root: str | None = None
-    nodes: Sequence[Machine]
 
 
 @dataclass
@@ -59,26 +26,26 @@ class Tree:
 
     folder: Path
     cluster: str
-    _nodes: Nodes
+    _nodes: BootFile
     _seen: tuple[int, int]
 
     @property
-    def nodes(self) -> Nodes:
+    def nodes(self) -> BootFile:
         """What boot.json has now; if it cannot be read at the moment, what it had before."""
         try:
             seen = _version(self.folder)
             if seen != self._seen:
-                self._nodes, self._seen = _read(self.folder), seen
+                self._nodes, self._seen = read_boot_file(self.folder), seen
         except (OSError, HostError):
             pass
         return self._nodes
 
-    def machine(self, mac: str) -> Machine | None:
+    def machine(self, mac: str) -> BootLine | None:
         """The node that boots from the card with this MAC, else the one that takes any machine."""
         found = next((node for node in self.nodes.nodes if mac in (node.mac, *node.macs)), None)
         return found or next((node for node in self.nodes.nodes if node.mac is None and node.folder == ANY), None)
 
-    def named(self, name: str) -> Machine | None:
+    def named(self, name: str) -> BootLine | None:
         """The node of this name."""
         return next((node for node in self.nodes.nodes if node.name == name), None)
 
@@ -89,14 +56,14 @@ class Tree:
             return None
         return open_below(self.folder / PUBLIC, names)
 
-    def private(self, machine: Machine, name: str) -> int | None:
+    def private(self, machine: BootLine, name: str) -> int | None:
         """A descriptor of a file of this node's seed; None if there is none."""
         return open_below(self.folder / PRIVATE, [machine.folder, name])
 
     def lacks(self) -> list[str]:
         """What a machine could not be booted with, for the start of `serve`."""
         nodes, place = self.nodes, self.folder / PUBLIC
-        wanted = [nodes.kernel, nodes.initrd, *([nodes.root] if nodes.live and nodes.root else [])]
+        wanted = [nodes.kernel, nodes.initrd, *([nodes.root] if nodes.live else [])]
         return [f"{PUBLIC}/{name}" for name in wanted if not (place / name).is_file()]
 
 
@@ -112,28 +79,12 @@ def open_tree(folder: Path) -> Tree:
     reasons = mixed(folder, manifest)
     if reasons:
         raise HostError(f"{folder} is a mixed tree: {'; '.join(reasons)}", "build it again")
-    if not (folder / PRIVATE / BOOT_LINES).is_file():
-        hint = "build it again with this version of imgbuild"
-        raise HostError(
-            f"{folder} has no {PRIVATE}/{BOOT_LINES}, which lists the nodes that boot over the network", hint
-        )
-    try:
-        return Tree(folder, folder.resolve().name, _read(folder), _version(folder))
-    except OSError as error:
-        raise HostError(f"cannot read {error.filename}: {error.strerror}", "run it as the user who built it") from error
+    return Tree(folder, folder.resolve().name, read_boot_file(folder), _version(folder))
 
 
 def _version(folder: Path) -> tuple[int, int]:
-    there = (folder / PRIVATE / BOOT_LINES).stat()
+    there = (folder / PRIVATE / NAME).stat()
     return there.st_mtime_ns, there.st_ino
-
-
-def _read(folder: Path) -> Nodes:
-    path = folder / PRIVATE / BOOT_LINES
-    try:
-        return Nodes.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise HostError(f"{path} is damaged, or from another version of imgbuild", "build it again") from error
 
 
 def open_below(folder: Path, names: Sequence[str]) -> int | None:

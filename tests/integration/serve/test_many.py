@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,7 @@ def test_machines_that_fetch_at_once(tmp_path: Path, machines: int, mib: int) ->
     nodes = []
     for number in range(machines):
         mac = f"52:54:00:00:{number // 256:02x}:{number % 256:02x}"
-        nodes.append(
-            {**NODES[0], "name": f"n{number}", "mac": mac, "macs": [mac], "folder": f"mac-{mac.replace(':', '-')}"}
-        )
+        nodes.append(replace(NODES[0], name=f"n{number}", mac=mac, macs=[mac], folder=f"mac-{mac.replace(':', '-')}"))
     folder = make_tree(tmp_path / "lab", nodes=nodes)
     root = folder / "pxe/root.squashfs"
     with root.open("wb") as out:

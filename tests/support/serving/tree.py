@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+from imgbuild.outputs.bootfile import BootFile, MediumFacts
+from imgbuild.outputs.bootline import BootLine
 
 CP1, W1 = "52:54:00:00:00:01", "52:54:00:00:00:02"
 SECRET = "the-secret-of"
-NODES: list[dict[str, Any]] = [
-    {
-        "name": name, "role": role, "mac": mac, "macs": [mac], "folder": f"mac-{mac.replace(':', '-')}",
-        "boot": "diskless", "machine_id": None,
-        "diskless": ["boot=live", "fetch={base}root.squashfs", "BOOTIF={bootif}",
-                     f"ds=nocloud-net;s={{seeds}}mac-{mac.replace(':', '-')}/"],
-        "install": ["boot=live", "imgbuild.install=auto", "imgbuild.base={base}",
-                    f"imgbuild.seed={{seeds}}mac-{mac.replace(':', '-')}/"],
-    }
-    for name, role, mac in (("cp1", "control-plane", CP1), ("w1", "worker", W1))
-]  # fmt: skip
-TAKES_ANY = {**NODES[1], "name": "spare", "mac": None, "macs": [], "folder": "any"}
 
 
-def make_tree(folder: Path, *, nodes: list[dict[str, Any]] | None = None, root_bytes: int = 1000) -> Path:
+def _node(name: str, role: str, mac: str) -> BootLine:
+    folder = f"mac-{mac.replace(':', '-')}"
+    seed = f"{{seeds}}{folder}/"
+    return BootLine(
+        name, role, mac, [mac], folder, "diskless", None,
+        ["boot=live", "fetch={base}root.squashfs", "BOOTIF={bootif}", f"ds=nocloud-net;s={seed}"],
+        ["boot=live", "imgbuild.install=auto", "imgbuild.base={base}", f"imgbuild.seed={seed}"], [],
+    )  # fmt: skip
+
+
+NODES = [_node("cp1", "control-plane", CP1), _node("w1", "worker", W1)]
+TAKES_ANY = replace(NODES[1], name="spare", mac=None, macs=[], folder="any")
+
+
+def make_tree(folder: Path, *, nodes: Sequence[BootLine] | None = None, root_bytes: int = 1000) -> Path:
     """Write the folder and return it."""
     nodes = NODES if nodes is None else nodes
     public, private = folder / "pxe", folder / "pxe-private"
@@ -39,14 +45,17 @@ def make_tree(folder: Path, *, nodes: list[dict[str, Any]] | None = None, root_b
         root.write(b"hsqs")
         root.truncate(root_bytes)
     for node in nodes:
-        place = private / node["folder"]
+        place = private / node.folder
         place.mkdir()
         for name in ("user-data", "meta-data", "vendor-data", "network-config"):
-            (place / name).write_text(f"{name} {SECRET} {node['name']}\n")
+            (place / name).write_text(f"{name} {SECRET} {node.name}\n")
             (place / name).chmod(0o600)
-    boot = {"version": 1, "live": True, "kernel": "vmlinuz", "initrd": "initrd.img", "root": "root.squashfs"}
-    (private / "boot.json").write_text(json.dumps({**boot, "source": "nocloud-net", "nodes": nodes}))
+    about = BootFile(
+        cluster="lab", live=True, kernel="vmlinuz", initrd="initrd.img", root="root.squashfs", source="nocloud-net",
+        medium=MediumFacts(label="L", root="live/root", mount="/run/medium", arguments=[], install=[]), nodes=nodes,
+    )  # fmt: skip
+    (private / "boot.json").write_bytes(about.content())
     groups = {name: {"run": "run1", "files": {}} for name in ("pxe", "pxe-private", "nodes")}
-    groups["nodes"]["nodes"] = {node["name"]: node["macs"] for node in nodes}
+    groups["nodes"]["nodes"] = {node.name: list(node.macs) for node in nodes}
     (folder / "manifest.json").write_text(json.dumps({"firmware": "efi", "image_wanted": "x", "groups": groups}))
     return folder

@@ -85,7 +85,7 @@ def test_what_cannot_be_a_medium_names_the_fix(folder: Path) -> None:
         medium(folder, None, install=False)
     assert found.value.hint == "set pxe.live: true, and build the image"
     (folder / "pxe-private/boot.json").write_text("{}")
-    with pytest.raises(HostError, match="cannot be read"):
+    with pytest.raises(HostError, match="is damaged"):
         medium(folder, None, install=False)
 
 

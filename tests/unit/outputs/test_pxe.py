@@ -18,9 +18,10 @@ from imgbuild.config.moment import read_moment
 from imgbuild.diagnostics.findings import Finding, Findings
 from imgbuild.diagnostics.severity import Severity
 from imgbuild.facts.resolved import Resolved
+from imgbuild.outputs.bootfile import PRIVATE
 from imgbuild.outputs.bootline import boot_line
 from imgbuild.outputs.lint import pxe
-from imgbuild.outputs.pxe import PRIVATE, private_files, pxe_files
+from imgbuild.outputs.pxe import private_files, pxe_files
 from imgbuild.outputs.pxenet import boot_arguments, network_arguments
 from imgbuild.render.network import network_config
 from tests.support.nodes import BARE, BOND, DHCP, PROFILES, STATIC, cluster_of, resolved, seed_of
