@@ -8,7 +8,8 @@ from imgbuild.facts.disks import folders_in_use
 from imgbuild.facts.live import MARK
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.node import LIBEXEC, SYSTEM
-from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
+from imgbuild.render.report import UNIT, reporter
 from imgbuild.render.templates import render, static
 
 _INSTALLER = ("block", "install-report", "install-seed", "install-target", "install-write", "path")
@@ -19,7 +20,7 @@ _LOGS = "/var/log/pods"
 
 def live_tree(resolved: Resolved) -> NodeTree:
     """What is placed over the node's files in its live root."""
-    return NodeTree(tuple(_diskless(resolved)), enable=("imgbuild-diskless.service",)) + _installer()
+    return NodeTree(tuple(_diskless(resolved)), enable=("imgbuild-diskless.service",)) + _installer() + _reporter()
 
 
 def _diskless(resolved: Resolved) -> Iterator[NodeFile]:
@@ -48,3 +49,9 @@ def _installer() -> NodeTree:
     names += [f"{SYSTEM}/{unit}" for unit in units]
     made = (*files, *(NodeFile(f"/{name}", static("node", name)) for name in names))
     return NodeTree(made, enable=(_MEDIUM_SEED,))
+
+
+def _reporter() -> NodeTree:
+    """What tells the server that booted it how far it is, also while it installs."""
+    link = NodeLink(f"/{SYSTEM}/imgbuild-install.target.wants/{UNIT}", f"../{UNIT}")
+    return NodeTree(tuple(reporter()), (link,), enable=(UNIT,))

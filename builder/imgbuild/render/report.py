@@ -11,7 +11,16 @@ from imgbuild.render.nodefile import NodeFile, SeedFiles
 from imgbuild.render.templates import render, static
 
 CONF = "/etc/imgbuild/report.conf"
-_SCRIPT, _UNIT = "usr/libexec/imgbuild/tell", "etc/systemd/system/imgbuild-tell.service"
+UNIT = "imgbuild-tell.service"
+_SCRIPT, _UNIT = "usr/libexec/imgbuild/tell", f"etc/systemd/system/{UNIT}"
+
+
+def reporter() -> list[NodeFile]:
+    """The program and its unit."""
+    return [
+        NodeFile(f"/{_SCRIPT}", static("node", _SCRIPT), 0o755, public=True),
+        NodeFile(f"/{_UNIT}", static("node", _UNIT), public=True),
+    ]
 
 
 def report_files(resolved: Resolved, cluster: Cluster, node: Node, where: Reach) -> Iterator[SeedFiles]:
@@ -21,10 +30,6 @@ def report_files(resolved: Resolved, cluster: Cluster, node: Node, where: Reach)
         return
     name, mac = ("", "") if node.shared else (node.name, node.boot_mac or "")
     content = render("node", f"{CONF[1:]}.j2", url=url, node=name, mac=mac)
-    files = [
-        NodeFile(CONF, content, 0o600),
-        NodeFile(f"/{_SCRIPT}", static("node", _SCRIPT), 0o755, public=True),
-        NodeFile(f"/{_UNIT}", static("node", _UNIT), public=True),
-    ]
+    files = [NodeFile(CONF, content, 0o600), *reporter()]
     # The text, not a file: it also runs for the last time, when the files of the seed are gone.
     yield SeedFiles(files, [static("node", "etc/imgbuild/report-update").decode()])

@@ -271,9 +271,12 @@ class Desk:
     # What serve sees by itself, and what the operator does
 
     def downloads(self, record: Record, file: str, done: int, total: int) -> None:
-        """How much of a large file a machine has."""
-        record.download = Download(file=file, done=min(done, total), total=total, time=self.now())
-        record.seen = self.now()
+        """How much of a large file a machine has. It has its live root once it has that file."""
+        now = self.now()
+        record.download = Download(file=file, done=min(done, total), total=total, time=now)
+        record.seen = now
+        if file == self.tree.nodes.root and done >= total:
+            record.live = now
         self.changed(record)
 
     def loads_kernel(self, address: str) -> None:

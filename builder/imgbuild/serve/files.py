@@ -38,13 +38,14 @@ class OpenFile(web.FileResponse):
         if size >= LARGE and request.method == "GET":
             watching = asyncio.create_task(_watch(request, size, self._progress))
         try:
-            return await super().prepare(request)
+            writer = await super().prepare(request)
         finally:
             os.close(self._descriptor)
             if watching is not None:
                 watching.cancel()
-                if self.status == 200 and acknowledged(request.transport) is not None:
-                    self._progress(size, size)
+        if watching is not None and self.status == 200:
+            self._progress(size, size)
+        return writer
 
 
 async def _watch(request: web.BaseRequest, size: int, progress: Callable[[int, int], None]) -> None:

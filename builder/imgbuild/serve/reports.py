@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qsl
 
 from imgbuild.serve.store import Install, Record, Stage
 
-Event = Literal["kernel", "live", "install", "installed", "failed", "cloud-init", "stage", "ready", "console"]
+Event = Literal["install", "installed", "failed", "cloud-init", "stage", "ready", "console"]
 MAX_BODY, MAX_CONSOLE = 64 << 10, 64 << 10
-"""Bytes of a report, and characters of a console log that are kept for a machine."""
+"""Bytes of a report, and characters of a console log."""
 _MAX_MESSAGE, _MAX_WORD, _MAX_STAGES, _MAX_FIELDS = 4096, 64, 32, 64
+_TOKEN = re.compile(r"/[rt]/[\w-]{20,}", re.ASCII)
+"""A token in an address of ours, which an error may repeat."""
 _PHONE_HOME = ("instance_id", "hostname", "fqdn")
 
 
@@ -68,10 +71,6 @@ def apply(record: Record, report: Report, now: float, *, trusted: bool) -> None:
     """Change ``record`` by the report. ``trusted``: it came with the machine's own token."""
     record.seen = now
     match report.event:
-        case "kernel":
-            record.kernel = now
-        case "live":
-            record.live, record.download = now, None
         case "install" if record.state != "installed":
             record.state, record.download = "installing", None
             record.install = Install(stage=report.stage, progress=report.progress, time=now)
@@ -92,7 +91,7 @@ def apply(record: Record, report: Report, now: float, *, trusted: bool) -> None:
             record.ready = now
             _error(record, "", now)
         case "console":
-            record.console = (record.console + report.message)[-MAX_CONSOLE:]
+            record.console = report.message  # the end of it, each time
         case _:
             pass
 
@@ -123,6 +122,7 @@ def _word(text: str) -> str:
 
 
 def _message(text: str, event: str) -> str:
+    text = _TOKEN.sub("/(not shown)", text)
     if event == "console":
         return _printable(text.replace("\r\n", "\n").replace("\r", "\n"), MAX_CONSOLE, "\n\t")
     return _printable(text.replace("\n", " "), _MAX_MESSAGE).strip()

@@ -21,6 +21,7 @@ from tests.support.places import ROOT
 
 TELL = ROOT / "node/usr/libexec/imgbuild/tell"
 TOKEN = "abcdef.0123456789abcdef"
+SERVES = "Zm9vYmFyYmF6cXV4cXV1eGNvcmdlZ3JhdWx0"  # as serve makes them
 
 
 class Taking(http.server.BaseHTTPRequestHandler):
@@ -82,6 +83,14 @@ class Node:
     def finished(self) -> None:
         self.status("finished", "ok", '"clock", "kernel", "kubeadm"')
         (self.root / "var/lib/imgbuild/firstboot.done").touch()
+
+    def journal(self, text: str) -> None:
+        """What journalctl prints, whatever it is asked for."""
+        program = self.root / "usr/bin/journalctl"
+        program.parent.mkdir(exist_ok=True)
+        (self.root / "journal").write_text(text)
+        program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {self.root}/asked\ncat {self.root}/journal\n")
+        program.chmod(0o755)
 
     def start(self) -> subprocess.Popen[str]:
         env = {**os.environ, "IMGBUILD_ROOT": str(self.root), "IMGBUILD_PAUSE": "0"}
@@ -162,3 +171,70 @@ def test_a_node_without_kubernetes_is_ready_after_cloud_init(tmp_path: Path, por
     with node.start() as told:
         assert told.wait(timeout=HUNG) == 0
     assert [r.event for r in Taking.got] == ["cloud-init", "ready"]
+
+
+JOURNAL = f"""\
+-- Logs begin at Mon 2026-11-30 00:00:00 UTC. --
+Nov 30 00:00:01 node1 kernel: ata1: SRST failed
+Nov 30 00:00:02 node1 systemd[1]: Failed to start imgbuild: a long name.
+Nov 30 00:00:03 node1 firstboot[812]: imgbuild: kubeadm
+Nov 30 00:00:04 node1 firstboot[812]: kubeadm join 10.0.0.1:6443 --token {TOKEN}
+Nov 30 00:00:05 node1 firstboot[812]: password: hunter2
+                                      second line: hunter2
+Nov 30 00:00:06 node1 install-disk[99]: imgbuild: install: http://10.0.0.2/t/{SERVES}/mac/user-data {TOKEN}
+"""
+
+
+def test_the_console_without_what_programs_print(tmp_path: Path, port: int) -> None:
+    node = Node(tmp_path, f"http://127.0.0.1:{port}/report")
+    node.journal(JOURNAL)
+    node.finished()
+    node.cloud_init([])
+    with node.start() as told:
+        assert told.wait(timeout=HUNG) == 0
+    (text,) = [report.message for report in Taking.got if report.event == "console"]
+    assert "SRST failed\n" in text and "Failed to start" in text and ": imgbuild: kubeadm\n" in text
+    assert not [word for word in ("hunter2", TOKEN, SERVES, "join", "Logs begin") if word in text]
+    assert Taking.got[-1].event == "ready", "the log comes before"
+    assert "_SYSTEMD_UNIT=imgbuild-firstboot.service" in (tmp_path / "asked").read_text().splitlines()
+
+
+def test_what_failed_comes_with_the_console_of_then(tmp_path: Path, port: int) -> None:
+    node = Node(tmp_path, f"http://127.0.0.1:{port}/report")
+    node.status("clock", "running")
+    with node.start() as told:
+        until(lambda: len(Taking.got) == 1)
+        node.journal("Nov 30 00:00:01 node1 kernel: no link\n")
+        node.status("clock", "retrying", "", "no time server")
+        until(lambda: len(Taking.got) == 3)
+        told.kill()
+    assert [report.event for report in Taking.got] == ["stage", "console", "stage"]
+
+
+def test_a_long_console_is_cut_at_its_begin(tmp_path: Path, port: int) -> None:
+    node = Node(tmp_path, f"http://127.0.0.1:{port}/report")
+    node.journal("".join(f"Nov 30 00:00:01 node1 kernel: {number} \u20ac\u20ac\u20ac\n" for number in range(5000)))
+    node.finished()
+    node.cloud_init([])
+    with node.start() as told:
+        assert told.wait(timeout=HUNG) == 0
+    (text,) = [report.message for report in Taking.got if report.event == "console"]
+    assert "kernel: 4999 " in text and "kernel: 1000 " not in text
+
+
+def test_a_live_root_reports_where_it_was_booted_from(tmp_path: Path, port: int) -> None:
+    node = Node(tmp_path, "unused")
+    (tmp_path / "etc/imgbuild/report.conf").unlink()
+    (tmp_path / "proc").mkdir()
+    words = f'boot=live "ds=nocloud-net;s=http://x/" "imgbuild.report=http://127.0.0.1:{port}/r/{SERVES}" quiet'
+    (tmp_path / "proc/cmdline").write_text(f"{words}\n")
+    node.finished()
+    node.cloud_init([])
+    with node.start() as told:
+        assert told.wait(timeout=HUNG) == 0
+    assert [report.event for report in Taking.got][-1] == "ready"
+    (tmp_path / "proc/cmdline").write_text("boot=live\n")
+    (tmp_path / "var/lib/imgbuild/told").unlink()
+    with node.start() as told:
+        assert told.stderr is not None
+        assert told.wait(timeout=HUNG) == 0 and "no address" in told.stderr.read()

@@ -44,6 +44,11 @@ class Served:
     desk: Desk
     who: Loopback
     folder: Path
+    server: web.Server
+
+    def open_connections(self) -> int:
+        """Connections that the server has at the moment."""
+        return len(self.server.connections)
 
     def machine(self, address: str) -> ClientSession:
         """A client that sends from this address."""
@@ -73,7 +78,7 @@ async def served(
     listening = await listen(runner.server, where, None)
     port = where.getsockname()[1]
     try:
-        yield Served(f"http://127.0.0.1:{port}/", port, desk, who, tree)
+        yield Served(f"http://127.0.0.1:{port}/", port, desk, who, tree, runner.server)
     finally:
         listening.close()
         await runner.cleanup()

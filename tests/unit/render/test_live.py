@@ -57,6 +57,14 @@ def test_what_containerd_and_kubelet_write_is_in_memory() -> None:
     assert "/var/log/pods)" in el7["/etc/imgbuild/diskless.conf"].content.decode()
 
 
+def test_a_live_root_reports_also_while_it_installs() -> None:
+    tree = live_tree(resolved("debian12-efi", "baked"))
+    unit = tree.by_path()["/etc/systemd/system/imgbuild-tell.service"].content.decode()
+    assert "imgbuild-tell.service" in tree.enable and "ConditionKernelCommandLine=|imgbuild.report\n" in unit
+    (link,) = tree.links
+    assert link.path == "/etc/systemd/system/imgbuild-install.target.wants/imgbuild-tell.service"
+
+
 def test_the_disk_has_none_of_it() -> None:
     for profile in ("debian12-efi", "centos7-bios", "centos8-efi"):
         given = resolved(profile, "baked")

@@ -215,6 +215,7 @@ def test_the_progress_of_a_large_file_is_what_the_machine_has(tmp_path: Path) ->
                 if download is not None:
                     break
             assert download is not None and len(got) <= download.done < size and download.total == size
+            assert server.desk.store.nodes[CP1].live is None
             while await answer.content.read(1 << 20):
                 pass
         for _ in range(600):
@@ -223,5 +224,21 @@ def test_the_progress_of_a_large_file_is_what_the_machine_has(tmp_path: Path) ->
                 break
             await asyncio.sleep(0.1)
         assert download is not None and download.done == size
+        assert server.desk.store.nodes[CP1].live is not None
+
+    run(tmp_path, steps, root_bytes=size)
+
+
+def test_a_machine_that_goes_away_has_no_live_root(tmp_path: Path) -> None:
+    size = 64 << 20
+
+    async def steps(server: Served) -> None:
+        async with server.machine(ONE) as client, client.get(f"{server.url}root.squashfs") as answer:
+            await answer.content.readexactly(1 << 20)
+        ended = asyncio.get_running_loop().time() + 30
+        while server.open_connections() and asyncio.get_running_loop().time() < ended:
+            await asyncio.sleep(0.05)
+        record = server.desk.store.nodes[CP1]
+        assert record.live is None and (record.download is None or record.download.done < size)
 
     run(tmp_path, steps, root_bytes=size)

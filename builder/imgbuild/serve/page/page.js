@@ -44,7 +44,7 @@ function standing(node) {
   if (node.state === "installing") return { kind: "busy", text: "installing" };
   if (node.phone) return { kind: "busy", text: "cloud-init is done" };
   if (node.seed) return { kind: "busy", text: "has its seed" };
-  if (node.live) return { kind: "busy", text: "live root runs" };
+  if (node.live) return { kind: "busy", text: "has its live root" };
   if (node.download) return { kind: "busy", text: `loads ${node.download.file}` };
   if (node.kernel) return { kind: "busy", text: "loads the kernel" };
   if (node.script) return { kind: "busy", text: "has its boot script" };
