@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,8 @@ from imgbuild.serve.running import rearm, running
 from imgbuild.serve.store import Store, state_folder
 from imgbuild.serve.tree import open_tree
 from imgbuild.serve.who import Neighbours
+
+_URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?", re.ASCII)
 
 
 @click.command("serve", cls=Command)
@@ -76,7 +79,7 @@ def command(
     """Boot machines over the network from FOLDER, such as out/debian12-efi, and show what they do."""
     place = state or default_state(folder)
     if rearmed:
-        _rearm(says, folder, place, rearmed, tls_cert)
+        _rearm(says, folder, place, rearmed)
         return
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key belong together: pass both")
@@ -85,6 +88,8 @@ def command(
     where = _interface(interface, listen, needed=dhcp is not None or proxy_dhcp)
     address = listen or (where.address if where is not None else "")
     network = _network(where, dhcp) if where is not None and (dhcp is not None or proxy_dhcp) else None
+    if url is None and address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        raise UsageError(f"{address} is not an address that a machine can ask", "pass --url http://ADDRESS:PORT/ too")
     options = Options(
         folder, address, port, network, _url(url),
         (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None, confirm, boot,
@@ -102,12 +107,12 @@ def default_state(folder: Path) -> Path:
     return Path(above).expanduser() / "imgbuild" / "serve" / f"{whole.name}-{digest}"
 
 
-def _rearm(says: Says, folder: Path, state: Path, names: tuple[str, ...], certificate: Path | None) -> None:
+def _rearm(says: Says, folder: Path, state: Path, names: tuple[str, ...]) -> None:
     """Rearm nodes, in the serve that runs with this state or in the state itself."""
     found = running(state)
     if found is not None:
         for name in names:
-            rearm(*found, name, certificate)
+            rearm(found, name)
             says.note(f"{name}: the next network boot gives it a seed again")
         return
     with state_folder(state) as kept:
@@ -154,20 +159,21 @@ def _network(where: Interface, dhcp: str | None) -> Network:
 
 
 def _url(url: str | None) -> str | None:
+    """Scheme, host and port alone: there is nothing below a path."""
     if url is None:
         return None
-    if not url.startswith(("http://", "https://")) or any(c in url for c in ";?# "):
+    if not _URL.fullmatch(url):
         raise click.BadParameter(f"{url!r} is not an address such as http://10.0.0.2:8080/", param_hint="--url")
     return url if url.endswith("/") else f"{url}/"
 
 
 def _tell(says: Says, network: Network | None) -> Tell:
-    def ready(url: str, page: str) -> None:
+    def ready(url: str, page: str, dhcp: bool) -> None:
         if says.json:
-            says.event("serving", url=url, page=page, dhcp=network is not None)
+            says.event("serving", url=url, page=page, dhcp=dhcp)
             return
-        what = "HTTP only: without --dhcp or --proxy-dhcp your DHCP server names boot.ipxe"
-        if network is not None:
+        what = "HTTP only: your DHCP server has to name the boot script"
+        if network is not None and dhcp:
             what = "HTTP, TFTP and " + ("DHCP" if network.range else "proxy DHCP") + f" on {network.interface}"
         says.out.print(
             f"{what}\nboot script: {url}boot.ipxe\npage: {page}", markup=False, soft_wrap=True, highlight=False

@@ -19,7 +19,7 @@ from imgbuild.config.cluster_file import load_cluster
 from imgbuild.diagnostics.errors import HostError, InvalidInput
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.serve.kubernetes import api
-from imgbuild.serve.running import running, state_of
+from imgbuild.serve.running import Where, running, state_of
 
 INTERVAL = 3.0
 """Seconds between two questions."""
@@ -130,14 +130,14 @@ def _asking(link: str | None, state: Path | None, kubeconfig: Path | None, ca: P
         keys = parse_qs(parts.query).get("key", [])
         if parts.scheme not in ("http", "https") or not keys:
             raise click.BadParameter("is not the link that imgbuild serve printed, with ?key=…", param_hint="--serve")
-        where = (f"{parts.scheme}://{parts.netloc}/", keys[0])
+        where = Where(f"{parts.scheme}://{parts.netloc}/", keys[0], ca)
     else:
         found = running(state or Path())
         if found is None:
             raise HostError(f"no imgbuild serve runs with the state in {state}", "start it, or pass --serve LINK")
         where = found
-    state_of(*where, ca)  # a wrong key is an error now, not a node that is not ready
-    yield lambda: {node["name"]: _of_serve(node) for node in state_of(*where, ca)["nodes"]}
+    state_of(where)  # a wrong key is an error now, not a node that is not ready
+    yield lambda: {node["name"]: _of_serve(node) for node in state_of(where)["nodes"]}
 
 
 def _of_serve(node: Mapping[str, Any]) -> Known:

@@ -8,7 +8,7 @@ from imgbuild.facts.disks import folders_in_use
 from imgbuild.facts.live import MARK
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.node import LIBEXEC, SYSTEM
-from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
+from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.report import UNIT, reporter
 from imgbuild.render.templates import render, static
 
@@ -53,5 +53,4 @@ def _installer() -> NodeTree:
 
 def _reporter() -> NodeTree:
     """What tells the server that booted it how far it is, also while it installs."""
-    link = NodeLink(f"/{SYSTEM}/imgbuild-install.target.wants/{UNIT}", f"../{UNIT}")
-    return NodeTree(tuple(reporter()), (link,), enable=(UNIT,))
+    return NodeTree(tuple(reporter()), enable=(UNIT,))

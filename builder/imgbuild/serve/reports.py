@@ -14,7 +14,7 @@ MAX_BODY, MAX_CONSOLE = 64 << 10, 64 << 10
 """Bytes of a report, and characters of a console log."""
 _MAX_MESSAGE, _MAX_WORD, _MAX_STAGES, _MAX_FIELDS = 4096, 64, 32, 64
 _TOKEN = re.compile(r"/[rt]/[\w-]{20,}", re.ASCII)
-"""A token in an address of ours, which an error may repeat."""
+"""A token in an address, which an error may repeat."""
 _PHONE_HOME = ("instance_id", "hostname", "fqdn")
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.outputs.bootline import Boot
@@ -30,6 +32,8 @@ from imgbuild.serve.tree import open_tree
 from imgbuild.serve.who import Neighbours, Who
 
 _SAVE_SECONDS, _KEEPALIVE = 1.0, 30.0
+_NO_HTTPS = "fetch="
+"""The argument of live-boot, whose busybox has no HTTPS (IB853)."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Tell:
-    """Where lines go: ``line`` for the operator, ``detail`` for the log of DHCP, ``ready`` once it answers."""
+    """Where lines go: ``line`` for the operator, ``detail`` for the log of DHCP.
+
+    ``ready``, once it answers, gets the addresses of boot scripts and page, and whether DHCP and TFTP are there too.
+    """
 
     line: Callable[[str], None]
     detail: Callable[[str], None]
-    ready: Callable[[str, str], None]
+    ready: Callable[[str, str, bool], None]
 
 
 def serve(options: Options, state: Path, tell: Tell, who: Who | None = None) -> None:
@@ -79,6 +86,8 @@ async def _serve(options: Options, state: Path, tell: Tell, who: Who | None) -> 
         tree, store, who or Neighbours(leases), confirm=options.confirm, boot=options.boot, tell=tell.line
     )  # fmt: skip
     tls = _certificate(options.tls)
+    if tls is not None and any(word.startswith(_NO_HTTPS) for node in tree.nodes.nodes for word in node.diskless):
+        tell.line("live-boot of these nodes fetches no live root by https: none of them gets further than its kernel")
     async with AsyncExitStack() as stack:
         where = stack.enter_context(_bound(options.address, options.port))
         port = int(where.getsockname()[1])
@@ -98,9 +107,10 @@ async def _serve(options: Options, state: Path, tell: Tell, who: Who | None) -> 
         assert runner.server is not None  # noqa: S101 - set up above
         listening = await listen(runner.server, where, tls)
         stack.callback(listening.close)
-        replace_synced(state / RUNNING, Running(url=base, port=port).model_dump_json().encode())
+        own = Running(url=_url(options.address, port, tls is not None), fingerprint=_fingerprint(options.tls))
+        replace_synced(state / RUNNING, own.model_dump_json().encode())
         stack.callback(lambda: (state / RUNNING).unlink(missing_ok=True))
-        tell.ready(base, f"{base}?key={store.key}")
+        tell.ready(base, f"{base}?key={store.key}", server is not None)
         saving = asyncio.create_task(_keep_saved(desk))
         stack.callback(saving.cancel)
         try:
@@ -197,6 +207,14 @@ def _certificate(files: tuple[Path, Path] | None) -> ssl.SSLContext | None:
         hint = "pass a certificate chain and its key as PEM files: --tls-cert FILE --tls-key FILE"
         raise HostError(f"cannot use {files[0]} and {files[1]}: {error.strerror or error}", hint) from error
     return context
+
+
+def _fingerprint(files: tuple[Path, Path] | None) -> str | None:
+    """The SHA-256 of the first certificate in the chain: that of the server."""
+    if files is None:
+        return None
+    found = x509.load_pem_x509_certificates(files[0].read_bytes())[0]
+    return found.fingerprint(hashes.SHA256()).hex()
 
 
 def _url(address: str, port: int, tls: bool) -> str:

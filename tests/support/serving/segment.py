@@ -95,14 +95,12 @@ class Machine:
 class Serve:
     """The real command in the server's namespace."""
 
-    def __init__(self, segment: Segment, folder: Path, options: Sequence[str]) -> None:
+    def __init__(self, segment: Segment, folder: Path, options: Sequence[str], through: Sequence[str]) -> None:
         self.log = segment.folder / "serve.log"
+        call = ["ip", "netns", "exec", segment.server, *through, sys.executable, "-m", "imgbuild", "serve", str(folder)]
+        call += ["--state", str(segment.folder / "state"), *options]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                ["ip", "netns", "exec", segment.server, sys.executable, "-m", "imgbuild", "serve", str(folder),
-                 "--state", str(segment.folder / "state"), *options],
-                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+            self.process = subprocess.Popen(call, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
     def text(self) -> str:
         """What it has printed so far, in all its runs."""
@@ -132,9 +130,11 @@ def segment(folder: Path) -> Iterator[Segment]:
 
 
 @contextmanager
-def serving(there: Segment, folder: Path, *options: str, times: int = 1) -> Iterator[Serve]:
-    """`imgbuild serve`, ready; ended with the block."""
-    server = Serve(there, folder, options)
+def serving(
+    there: Segment, folder: Path, *options: str, times: int = 1, through: Sequence[str] = ()
+) -> Iterator[Serve]:
+    """`imgbuild serve`, ready; ended with the block. ``through``: a command that starts it."""
+    server = Serve(there, folder, options, through)
     try:
         server.ready(times)
         yield server
