@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,7 @@ class Network:
 
     holder: subprocess.Popen[bytes]
     folder: Path
+    interface: str = "br0"
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def inside(self, argv: Sequence[str | Path]) -> list[str]:
@@ -80,8 +81,31 @@ class Network:
             "--log-dhcp",
             f"--conf-file={path}",
         ]
-        argv += ["--interface=br0", "--bind-interfaces", "--user=root", f"--pid-file={self.folder}/{name}.pid"]
+        argv += [
+            f"--interface={self.interface}",
+            "--bind-interfaces",
+            "--user=root",
+            f"--pid-file={self.folder}/{name}.pid",
+        ]
         return self.start(name, [*argv, f"--dhcp-leasefile={self.folder}/{name}.leases"])
+
+    def other_host(self, address: str) -> Network:
+        """Another host in this network, for servers that cannot be on one with ours."""
+        script = "ip link set lo up && echo ready && exec sleep infinity"
+        holder = subprocess.Popen(["unshare", "--net", "sh", "-c", script], stdout=subprocess.PIPE)
+        self.started.append(holder)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"ready\n", "no network namespace"
+        made = Network(holder, self.folder, "eth0", self.started)
+        lines = (
+            (self, f"ip link add other type veth peer name eth0 netns {holder.pid}"),
+            (self, "ip link set other master br0 up"),
+            (made, f"ip addr add {address}/24 dev eth0"),
+            (made, "ip link set eth0 up"),
+        )
+        for place, line in lines:
+            subprocess.run(place.inside(line.split()), check=True)
+        return made
 
     def serve(self, folder: Path) -> Path:
         """Serve a folder on port 80; gives the log of requests."""
@@ -165,8 +189,18 @@ class NetMachine:
         return [*argv, *self.more]
 
 
-def boot(net: Network, machine: NetMachine, folder: Path, until: Sequence[str], seconds: float) -> str:
-    """Run the machine until its console or report has each of ``until``, or it ends, or the limit; gives both."""
+def boot(
+    net: Network,
+    machine: NetMachine,
+    folder: Path,
+    until: Sequence[str],
+    seconds: float,
+    watch: Callable[[], bool] = lambda: True,
+) -> str:
+    """Run the machine until its console or report has each of ``until``, or it ends, or the limit; gives both.
+
+    ``watch`` is called all the time, and has to be true as well at the end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     console, report = folder / "console.log", folder / "report.jsonl"
 
@@ -180,7 +214,7 @@ def boot(net: Network, machine: NetMachine, folder: Path, until: Sequence[str], 
     deadline = Deadline(seconds)
     try:
         while run.poll() is None and not deadline.passed():
-            if all(text in said() for text in until):
+            if watch() and all(text in said() for text in until):
                 break
             time.sleep(0.5)
     finally:
