@@ -78,7 +78,7 @@ def serve(options: Options, state: Path, tell: Tell, who: Who | None = None) -> 
 
 async def _serve(options: Options, state: Path, tell: Tell, who: Who | None) -> None:
     tree = open_tree(options.folder)
-    for name in tree.lacks():
+    for name in tree.lacks(options.boot):
         tell.line(f"{options.folder} has no {name}: no machine boots from it until the image is built")
     store = Store(state)
     leases = state / LEASES if options.network is not None and options.network.range else options.leases

@@ -103,3 +103,4 @@ def test_what_an_unfinished_tree_lacks(tmp_path: Path) -> None:
     (folder / "pxe/root.squashfs").unlink()
     (folder / "pxe/vmlinuz").unlink()
     assert open_tree(folder).lacks() == ["pxe/vmlinuz", "pxe/root.squashfs"]
+    assert open_tree(folder).lacks("install") == ["pxe/vmlinuz", "pxe/root.squashfs", "pxe/disk.extents"]
