@@ -17,7 +17,7 @@ from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.fetch.store import Store
 from imgbuild.pipeline import Request, prepare
-from imgbuild.pipeline.write import images_found
+from imgbuild.pipeline.disk import images_found
 from tests.support.checking import ADMIN
 from tests.support.cri.pause_image import pause_image
 from tests.support.publishers import publishers, sha256

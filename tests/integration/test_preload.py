@@ -28,7 +28,7 @@ from imgbuild.fetch.store import Store
 from imgbuild.image.offline import image_lacks
 from imgbuild.image.preload import FOLDER, Preload, fetch, look_up
 from imgbuild.pipeline import Input, Request, prepare
-from imgbuild.pipeline.write import images_found
+from imgbuild.pipeline.disk import images_found
 from imgbuild.render.containerd import config
 from imgbuild.render.node import node_tree
 from tests.support.checking import ADMIN

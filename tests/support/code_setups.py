@@ -39,7 +39,7 @@ from imgbuild.facts.resolved import resolve
 from imgbuild.fetch.registry import AnswerError, Registries
 from imgbuild.fetch.store import Store
 from imgbuild.pipeline import Request, prepare
-from imgbuild.pipeline.write import images_found
+from imgbuild.pipeline.disk import images_found
 from tests.support import exporting
 from tests.support.checking import ADMIN, look
 from tests.support.locks import whole_lock

@@ -93,7 +93,7 @@ def _images(says: Says, ready: Input, files: Store) -> None:
     from imgbuild.image.offline import image_lacks  # what builds images takes half the run time
     from imgbuild.image.preload import fetch
     from imgbuild.image.requirements import together
-    from imgbuild.pipeline.write import images_found
+    from imgbuild.pipeline.disk import images_found
 
     profile, steps = ready.resolved.profile, says.steps()
     if files.offline:

@@ -16,7 +16,6 @@ from imgbuild.config.target import Target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.drivers import boot_drivers
-from imgbuild.facts.images import Image
 from imgbuild.facts.live import live_image
 from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.hold import in_use
@@ -46,7 +45,7 @@ from imgbuild.outputs.manifest import run_id
 from imgbuild.outputs.pxe import INITRD, KERNEL
 from imgbuild.outputs.signature import SUMS, Signer, write_sums
 from imgbuild.outputs.tree import OutFile, new_group, write_file
-from imgbuild.render.nodefile import NodeTree, digest
+from imgbuild.render.nodefile import NodeTree
 
 
 @dataclass(frozen=True)
@@ -71,39 +70,6 @@ class ImageRecord:
             "packages": described(self.rootfs.packages),
             **({"container_images": self.preload.described()} if self.preload is not None else {}),
         }
-
-
-def image_id(
-    resolved: Resolved,
-    install: NodeTree,
-    node: NodeTree,
-    preload: Sequence[Image] = (),
-    live: NodeTree | None = None,
-    packages: Packages | None = None,
-) -> str:
-    """The id of the image for this input: it depends on profile and layers, never on cluster or node.
-
-    ``live``: what only its live root has, if there is one. With ``preload`` it depends on the images that the cluster
-    uses, too: kube-vip's and the balancer's. ``packages``: those of a lock.
-    """
-    profile = resolved.profile
-    layout = profile.image.model_dump_json().encode()
-    arguments = " ".join(resolved.kernel_arguments).encode()
-    names = [image.reference.encode() for image in preload]
-    own = [b"live", digest(live).encode(), resolved.target.live.model_dump_json().encode()] if live is not None else []
-    locked = [packages.digest.encode()] if packages is not None else []
-    return run_id(
-        [
-            digest(install).encode(),
-            digest(node).encode(),
-            layout,
-            profile.firmware.encode(),
-            arguments,
-            *names,
-            *own,
-            *locked,
-        ]
-    )
 
 
 def host_problems(resolved: Resolved, folder: Path, cache: Path, *, locked: bool = False) -> Sequence[Lack]:

@@ -33,7 +33,7 @@ from imgbuild.image.rootfs.snapshot import package_files, write_repository
 from imgbuild.image.surroundings import surroundings
 from imgbuild.outputs.signature import Signer
 from imgbuild.pipeline import Input
-from imgbuild.pipeline.write import images_found
+from imgbuild.pipeline.disk import images_found
 
 
 @dataclass(frozen=True)

@@ -5,28 +5,15 @@ What needs no root is on disk before the image build starts. Only a build import
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imgbuild.config.layers import report
 from imgbuild.config.secrets_file import MadeMeanwhile
-from imgbuild.diagnostics.errors import HostError, InvalidInput
+from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.diagnostics.timed import Timed
-from imgbuild.facts.images import Image
 from imgbuild.fetch.checksum import sha256_of
-from imgbuild.fetch.images import Found
-from imgbuild.fetch.registry import Trouble
-from imgbuild.fetch.store import Store
-from imgbuild.image.build import build_image, host_problems
-from imgbuild.image.cache import open_store
-from imgbuild.image.offline import offline_lacks
-from imgbuild.image.preload import look_up, total_size
-from imgbuild.image.requirements import together
-from imgbuild.image.times import LastRun, save
 from imgbuild.outputs import manifest
 from imgbuild.outputs.caller import caller
 from imgbuild.outputs.manifest import GroupRecord
@@ -69,14 +56,12 @@ def write(
     refuse_another(ready.request.profile, place)
     # A stock node boots the distribution's own image: there is none to build.
     image = image and resolved.profile.mode == "baked"
-    files = open_store(cache, store, offline=offline) if image else None
-    problems = [*host_problems(resolved, place, cache, locked=ready.locked_packages is not None)] if image else []
-    if files is not None and offline:
-        problems += offline_lacks(resolved, rendered.install, ready.preload, cache, files, steps, ready.locked_packages)
-    for problem in problems:
-        steps.note(f"no disk image will be built: {problem.what}")
+    disk = None
+    if image:
+        from imgbuild.pipeline.disk import open_disk  # what builds images takes long to import
+
+        disk = open_disk(ready, place, cache, store, steps, offline=offline)
     wanted = ready.image_id
-    found = images_found(ready, files, steps) if files is not None and not problems else []
     made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:
         ready = _with_kept_keys(ready, steps)
@@ -95,49 +80,18 @@ def write(
                 steps.note("the signature of the old manifest is removed; pass --sign-key to sign the new one")
             manifest.write(folder, resolved.loaded, {**kept, **groups}, wanted, made_from, signer)
             _tell_owner(ready, place, steps)
-        if files is None:
+        if disk is None:
             return place
-        if problems:
-            why, hints = together(problems)
-            raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
+        disk.refuse(place)
         with work_folder(folder, "boot") as boot:
-            record = build_image(
-                resolved, rendered.install, rendered.node, wanted, folder, cache, steps,
-                store=files, fresh=fresh, boot=boot, live=rendered.live, signer=signer, found=found,
-                packages=ready.locked_packages,
-            )  # fmt: skip
+            record = disk.build(ready, wanted, folder, steps, fresh=fresh, boot=boot, signer=signer)
             groups = {**{name: group for name, group in kept.items() if name != "image"}, **groups}
             groups["pxe"] = _with_boot_files(folder, ready, boot)
         groups["image"] = GroupRecord(wanted, record.described(), record.sums)
         with steps.step("Write the manifest"):
             manifest.write(folder, resolved.loaded, groups, wanted, made_from, signer)
-    save(cache, resolved.name, LastRun(int(time.time()), timed.taken))
+    disk.note_times(timed.taken)
     return place
-
-
-_CODES: Mapping[Trouble, str] = {"missing": "IB837", "silent": "IB838", "another": "IB839"}
-
-
-def images_found(ready: Input, store: Store, steps: Steps, images: Sequence[Image] | None = None) -> list[Found]:
-    """The container images of the disk image, in the store or in their registries. All that is missing is reported.
-
-    ``images``: others than those.
-
-    Raises:
-        InvalidInput: an image cannot be had.
-    """
-    wanted = ready.preload if images is None else images
-    if not wanted:
-        return []
-    found, missing = look_up(ready.resolved.profile, wanted, store, steps)
-    findings = Findings()
-    for image, why in ((each.image, each.why) for each in missing):
-        layered = ready.cluster_layered if image.in_cluster_file else ready.resolved.layered
-        report(findings, layered, _CODES[why.kind], image.key, f"{image.reference}: {why}", why.hint)
-    if findings.errors:
-        raise InvalidInput(findings)
-    steps.note(f"{len(found)} container images, {total_size(found) >> 20} MiB")
-    return found
 
 
 def _with_kept_keys(ready: Input, steps: Steps) -> Input:

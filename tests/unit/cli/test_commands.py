@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -47,6 +48,16 @@ def test_a_check_imports_nothing_that_only_a_build_needs() -> None:
         "import sys; from imgbuild.cli.main import main\n"
         "try: main(['check', '--profile', 'debian12-efi'])\n"
         f"finally: print(sorted({heavy!r} & {{*sys.modules}}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HUNG)
+    assert "[]" in done.stderr.splitlines() and done.returncode == 0
+
+
+def test_a_build_without_an_image_imports_nothing_that_builds_one(tmp_path: Path) -> None:
+    words = ["--profile", "debian12-efi", "--no-image", "--output", str(tmp_path)]
+    code = (
+        f"import sys; from imgbuild.cli.main import main\ntry: main({words!r})\n"
+        "finally: print(sorted({'imgbuild.image.build', 'imgbuild.pipeline.disk'} & {*sys.modules}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HUNG)
     assert "[]" in done.stderr.splitlines() and done.returncode == 0

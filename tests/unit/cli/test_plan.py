@@ -20,7 +20,7 @@ from imgbuild.image.build import kept_plan
 from imgbuild.image.rootfs.build import kept_tar
 from imgbuild.image.times import LastRun, last_run, save
 from imgbuild.outputs.manifest import GroupRecord
-from imgbuild.pipeline import Request, prepare, write
+from imgbuild.pipeline import Request, disk, prepare, write
 from tests.support.checking import ADMIN
 from tests.support.events import of_kind, result_of
 
@@ -124,8 +124,8 @@ def test_a_build_leaves_its_times_for_the_next_plan(cache: Path, monkeypatch: py
             (args[4] / "image").mkdir()
             return SimpleNamespace(described=dict, sums={})
 
-    monkeypatch.setattr(write, "build_image", build_image)
-    monkeypatch.setattr(write, "host_problems", lambda *_, **__: [])
+    monkeypatch.setattr(disk, "build_image", build_image)
+    monkeypatch.setattr(disk, "host_problems", lambda *_, **__: [])
     monkeypatch.setattr(write, "_with_boot_files", lambda *_: GroupRecord("run", {}))
     ready = prepare(Request("debian12-efi", (), (ADMIN,)), Findings())
     more = {"cache": cache, "fresh": False}
