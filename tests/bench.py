@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def measured(command: Sequence[str]) -> Usage:
     return Usage(took, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
 
 
+def peak(command: Sequence[str]) -> float:
+    """The most memory that a process and those it forks have together (MB). A page that they share counts once."""
+    most = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            forked = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            with suppress(OSError):  # one of them has ended
+                pids = [process.pid, *forked.read_text().split()]
+                rows = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in pids]
+                most = max(most, sum(int(line.split()[1]) for row in rows for line in row if line.startswith("Pss:")))
+            time.sleep(0.01)
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return most * 1024 / 1e6
+
+
 def cluster_file(count: int) -> str:
     """A cluster of ``count`` nodes with static addresses, five of them control planes behind a vip."""
     nodes = [
@@ -118,6 +135,7 @@ def clusters() -> list[Figure]:
     """
     options = ["--profile", "debian12-efi", "--set", "kubernetes.pod_cidr=10.32.0.0/11"]
     found: dict[int, list[Usage]] = {}
+    peaks: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as name:
         for count, runs in ((1000, 3), (2000, 1), (5000, 1)):
             place = Path(name) / f"big{count}.yaml"
@@ -126,19 +144,21 @@ def clusters() -> list[Figure]:
                 output = ["--no-image", "--output", f"{name}/{count}-{run}"]
                 found.setdefault(count, []).append(measured([IMGBUILD, *options, "--cluster", str(place), *output]))
                 print(f"       {count} nodes: {found[count][-1]}")
+            again = [IMGBUILD, *options, "--cluster", str(place), "--no-image", "--output", f"{name}/{count}-memory"]
+            peaks[count] = peak(again)
+            print(f"       {count} nodes, all processes: {peaks[count]:.0f} MB")
         checked = measured([IMGBUILD, "check", *options, "--cluster", f"{name}/big1000.yaml"])
         place = Path(name) / "stock.yaml"
         place.write_text(cluster_file(100))
         stock = [*options, "--mode", "stock", "--cluster", str(place), "--no-image", "--output", f"{name}/stock"]
         print(f"       100 stock nodes: {measured([IMGBUILD, *stock])}")
     wall, user = (statistics.median(getattr(usage, what) for usage in found[1000]) for what in ("wall", "user"))
-    peak = max(usage.peak for usage in found[1000])
     return [
         Figure("all seeds of 1,000 nodes, baked", wall, 1.5, "s"),
-        Figure("all seeds of 1,000 nodes, baked, peak memory", peak, 300.0, "MB"),
+        Figure("all seeds of 1,000 nodes, baked, peak memory of both processes", peaks[1000], 300.0, "MB"),
+        Figure("all seeds of 5,000 nodes, baked, peak memory of both processes", peaks[5000], 300.0, "MB"),
         Figure("2,000 nodes against 1,000, processor time", found[2000][0].user / user, 2.2, "times"),
         Figure("5,000 nodes against 1,000, processor time", found[5000][0].user / user, 5.5, "times"),
-        Figure("5,000 nodes against 1,000, peak memory", found[5000][0].peak / peak, 5.0, "times"),
         Figure("imgbuild check of 1,000 nodes", checked.wall, 5.0, "s"),
     ]
 
