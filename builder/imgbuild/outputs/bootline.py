@@ -85,7 +85,8 @@ def boot_line(resolved: Resolved, cluster: Cluster, node: Node, network: Sequenc
         *(["imgbuild.wipe"] if node.install_wipe else []),
     ]
     boot = resolved.profile.pxe.boot
-    return _line(resolved, node, folder, boot, own, [*root, *machine, source, *late], [*root, *install])
+    # The installer too: by another machine id at each attempt, networkd would take another address from the server.
+    return _line(resolved, node, folder, boot, own, [*root, *machine, source, *late], [*root, *machine, *install])
 
 
 def _by_mac(resolved: Resolved, node: Node) -> list[str]:

@@ -143,13 +143,34 @@ Way = Literal["rom", "firmware", "http"]
 
 
 @dataclass(frozen=True)
+class Disk:
+    """A raw file as a disk with this serial number; without one as a CD."""
+
+    file: Path
+    serial: str | None = None
+
+    @property
+    def drive(self) -> str:
+        return "media=cdrom,readonly=on" if self.serial is None else "cache=none,discard=unmap"
+
+    @property
+    def device(self) -> str:
+        return "ide-cd" if self.serial is None else f"virtio-blk-pci,serial={self.serial}"
+
+
+@dataclass(frozen=True)
 class NetMachine:
-    """A machine without a disk. ``macs``: its cards; it boots from the one numbered ``card``."""
+    """A machine. ``macs``: its cards; it boots from the one numbered ``card``, None: from none.
+
+    It boots from its ``disks`` in their order, after that card. Unless it ``restarts``, it ends with its first boot.
+    """
 
     firmware: Literal["bios", "efi"]
     macs: Sequence[str]
     way: Way = "rom"
-    card: int = 0
+    card: int | None = 0
+    disks: Sequence[Disk] = ()
+    restarts: bool = False
     memory_mib: int = 2048
     more: Sequence[str] = ()
     code: Path = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
@@ -166,7 +187,8 @@ class NetMachine:
             "-cpu",
             "qemu64",
         ]
-        argv += ["-accel", "tcg,thread=single,tb-size=512", "-smp", "2", "-m", str(self.memory_mib), "-no-reboot"]
+        argv += ["-accel", "tcg,thread=single,tb-size=512", "-smp", "2", "-m", str(self.memory_mib)]
+        argv += [] if self.restarts else ["-no-reboot"]
         argv += ["-display", "none", "-serial", "stdio", "-device", "virtio-serial-pci"]
         argv += ["-chardev", f"file,id=report,path={folder}/report.jsonl"]
         argv += ["-device", "virtserialport,chardev=report,name=org.imgbuild.report.0"]
@@ -186,6 +208,9 @@ class NetMachine:
             first = ",bootindex=0" if number == self.card else ""
             argv += ["-netdev", f"tap,id=n{number},ifname=tap{number},script=no,downscript=no"]
             argv += ["-device", f"virtio-net-pci,netdev=n{number},mac={mac}{first}{rom}"]
+        for number, disk in enumerate(self.disks, start=1):
+            argv += ["-drive", f"if=none,id=d{number},format=raw,file={disk.file},{disk.drive}"]
+            argv += ["-device", f"{disk.device},drive=d{number},bootindex={number}"]
         return [*argv, *self.more]
 
 
@@ -196,10 +221,12 @@ def boot(
     until: Sequence[str],
     seconds: float,
     watch: Callable[[], bool] = lambda: True,
+    cut: int | None = None,
 ) -> str:
     """Run the machine until its console or report has each of ``until``, or it ends, or the limit; gives both.
 
-    ``watch`` is called all the time, and has to be true as well at the end.
+    ``watch`` is called all the time, and has to be true as well at the end. ``cut``: the power fails once this many
+    bytes have been written to the machine's disks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     console, report = folder / "console.log", folder / "report.jsonl"
@@ -216,9 +243,20 @@ def boot(
         while run.poll() is None and not deadline.passed():
             if watch() and all(text in said() for text in until):
                 break
-            time.sleep(0.5)
+            if cut is not None and _written(run.pid) >= cut:
+                break
+            time.sleep(0.5 if cut is None else 0.05)
     finally:
         run.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             run.wait(30)
     return said()
+
+
+def _written(pid: int) -> int:
+    """Bytes that a process has written to this host's disks (proc_pid_io(5))."""
+    try:
+        rows = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+    except OSError:  # it has ended
+        return 0
+    return next(int(row.split()[1]) for row in rows if row.startswith("write_bytes:"))

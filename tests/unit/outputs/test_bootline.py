@@ -88,6 +88,7 @@ def test_an_install_runs_no_cloud_init_in_the_live_system() -> None:
     assert line.boot == "install" and line.chosen == line.install
     assert {"systemd.unit=imgbuild-install.target", "cloud-init=disabled", "imgbuild.base={base}"} <= {*line.install}
     assert "imgbuild.seed={seeds}mac-52-54-00-12-34-56/" in line.install
+    assert f"systemd.machine_id={line.machine_id}" in line.install  # one address from DHCP for all attempts
     assert not [word for word in line.install if word.startswith(("ds=", "network-config="))]
 
 

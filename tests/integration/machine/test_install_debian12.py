@@ -1,0 +1,145 @@
+"""Debian 12 from an empty disk to a node that runs from it, without a hand: over the network.
+
+Real: QEMU, its iPXE, OVMF, `imgbuild serve` with its dnsmasq, the live root, the installer, the installed disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from imgbuild.machine.spec import Firmware
+from imgbuild.outputs.manifest import read_manifest
+from tests.support.deadline import HUNG, Deadline
+from tests.support.machine import live, netboot
+from tests.support.machine.live import MAC, checks_of, probes
+from tests.support.machine.netboot import Disk, NetMachine, boot
+
+pytestmark = [
+    pytest.mark.boot,
+    pytest.mark.image,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
+    pytest.mark.skipif(bool(netboot.missing()), reason=netboot.missing() or "-"),
+]
+LiveDebian12 = Callable[[Firmware], Path]
+MIB, GIB = 1 << 20, 1 << 30
+SECONDS = 2400.0  # the live root, the installation, and the start from the disk
+RUNS = ["PROBE seconds", '"checks"']
+PROBE = """
+{
+  echo "PROBE root $(findmnt -no SOURCE,FSTYPE /)"
+  echo "PROBE serial $(cat /sys/class/block/$(lsblk -no PKNAME "$(findmnt -no SOURCE /)")/serial)"
+  echo "PROBE mode $(stat -c %a /var/lib/cloud/seed/nocloud/user-data)"
+  echo "PROBE entries $(efibootmgr 2> /dev/null | tr '\\n\\t' '; ')"
+  echo "PROBE seconds $(cut -d ' ' -f 1 /proc/uptime)"
+} > /dev/ttyS0
+"""
+LIVE, INSTALL = "{live: true}", "{live: true, boot: install}"
+
+
+def cluster(**keys: str) -> str:
+    """The cluster file, with these keys for its node."""
+    return live.CLUSTER.replace("}\n", "".join(f", {key}: {value}" for key, value in keys.items()) + "}\n")
+
+
+def disk(path: Path, size: int, label: str | None = None) -> Path:
+    """An empty disk, or one with data."""
+    with path.open("wb") as out:
+        out.truncate(size)
+    if label is not None:
+        subprocess.run(["mkfs.ext4", "-q", "-L", label, path], check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def live_debian12(shared_folder: Path) -> LiveDebian12:
+    """Build debian12-FIRMWARE with a live root, once a run; IMGBUILD_TEST_LIVE names a folder that has been built."""
+
+    def made(firmware: Firmware) -> Path:
+        name = f"debian12-{firmware}"
+        kept = os.environ.get("IMGBUILD_TEST_LIVE")
+        if kept is not None and (Path(kept).parent / name).is_dir():
+            return Path(kept).parent / name
+        folder = shared_folder / "live"
+        folder.mkdir(exist_ok=True)
+        with (shared_folder / "images.lock").open("w") as lock:  # one image at a time
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            there = folder / "out" / name
+            return there if (there / "pxe/root.squashfs").exists() else live.build(folder, firmware, LIVE, "true")
+
+    return made
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Iterator[netboot.Network]:
+    with netboot.network(tmp_path) as made:
+        yield made
+
+
+def serve(net: netboot.Network, folder: Path) -> Path:
+    """`imgbuild serve` as the network's DHCP server; gives its output."""
+    argv: list[str | Path] = [sys.executable, "-m", "imgbuild", "serve", folder, "--interface", "br0"]
+    log = net.start("serve", [*argv, "--dhcp", "10.77.0.100,10.77.0.150", "--state", net.folder / "state"])
+    limit = Deadline(HUNG)
+    while "\npage: " not in log.read_text():
+        assert net.started[-1].poll() is None and not limit.passed(), log.read_text()
+        time.sleep(0.1)
+    return log
+
+
+def is_the_node(said: str, made: Path, serial: str) -> None:
+    """The guest runs from the disk with this serial number, and all of the image's checks pass."""
+    assert all(text in said for text in RUNS), said[-4000:]
+    found, checks = probes(said), checks_of(said)
+    print(found)
+    assert found["root"].startswith("/dev/vd") and found["root"].endswith("2 ext4"), found
+    assert found["serial"] == serial and found["mode"] == "600"
+    listed = set(read_manifest(made)["groups"]["nodes"]["checks"])
+    assert {name: check for name, check in checks.items() if check["ok"] is False} == {}
+    assert listed <= {name for name, check in checks.items() if check["ok"]}
+
+
+def no_table(image: Path) -> None:
+    with image.open("rb") as file:
+        assert file.read(512) == bytes(512)
+    assert subprocess.run(["sfdisk", "-d", image], capture_output=True, check=False).returncode != 0
+
+
+def data_bytes(made: Path) -> int:
+    """Bytes that the installer writes before the partition table."""
+    rows = [line.split() for line in (made / "pxe/disk.extents").read_text().splitlines()]
+    return sum(int(row[2]) for row in rows if row[0] == "extent")
+
+
+def test_bios_by_network_with_a_power_cut(live_debian12: LiveDebian12, net: netboot.Network, tmp_path: Path) -> None:
+    """auto among three disks. The power fails while it is written, at an offset that is printed."""
+    folder = live.copied(live_debian12("bios"), tmp_path / "build")
+    made = live.build(folder, "bios", INSTALL, PROBE, "--no-image", cluster=cluster())
+    log = serve(net, made)
+    target, small = disk(tmp_path / "target.raw", 8 * GIB), disk(tmp_path / "small.raw", GIB)
+    other = disk(tmp_path / "other.raw", 5 * GIB, "kept")
+    before = subprocess.run(["sha256sum", other], capture_output=True, check=True).stdout
+    machine = NetMachine("bios", [MAC], disks=[Disk(target, "TARGET"), Disk(other, "OTHER"), Disk(small, "SMALL")],
+                         restarts=True)  # fmt: skip
+    seed = int(os.environ.get("IMGBUILD_TEST_SEED") or random.randrange(1 << 32))  # noqa: S311
+    offset = random.Random(seed).randrange(MIB, data_bytes(made))  # noqa: S311
+    print(f"the power fails after {offset} bytes: IMGBUILD_TEST_SEED={seed}")
+    said = boot(net, machine, tmp_path / "cut", ["is installed on"], SECONDS, cut=offset)
+    assert "imgbuild: install: write " in said and "read it back" not in said, said[-4000:]
+    no_table(target)
+    said = boot(net, machine, tmp_path / "machine", RUNS, SECONDS)
+    assert "node1 is installed on /dev/vda" in said, said[-4000:] + log.read_text()
+    assert "node1 is installed: booting its disk" in said
+    is_the_node(said, made, "TARGET")
+    assert "node1: installed" in log.read_text()
+    assert subprocess.run(["sha256sum", other], capture_output=True, check=True).stdout == before
+    assert small.stat().st_blocks == 0
