@@ -1,4 +1,4 @@
-"""Debian 12 from an empty disk to a node that runs from it, without a hand: over the network.
+"""Debian 12 from an empty disk to a node that runs from it, without a hand: over the network, and from the ISO.
 
 Real: QEMU, its iPXE, OVMF, `imgbuild serve` with its dnsmasq, the live root, the installer, the installed disk.
 """
@@ -44,6 +44,15 @@ PROBE = """
 } > /dev/ttyS0
 """
 LIVE, INSTALL = "{live: true}", "{live: true, boot: install}"
+STATIC = f"""
+name: lab
+nodes:
+  - name: node1
+    role: worker
+    network:
+      interfaces: [{{name: eth0, mac: '{MAC}', addresses: [{netboot.CLIENT}/24], gateway: {netboot.SERVER}}}]
+      dns: [{netboot.SERVER}]
+"""
 
 
 def cluster(**keys: str) -> str:
@@ -143,3 +152,32 @@ def test_bios_by_network_with_a_power_cut(live_debian12: LiveDebian12, net: netb
     assert "node1: installed" in log.read_text()
     assert subprocess.run(["sha256sum", other], capture_output=True, check=True).stdout == before
     assert small.stat().st_blocks == 0
+
+
+@pytest.mark.parametrize("firmware", ["efi"])
+def test_from_the_iso_without_a_network(
+    firmware: Firmware, live_debian12: LiveDebian12, net: netboot.Network, tmp_path: Path
+) -> None:
+    """The disk is before the CD: the empty one is passed over, the installed one starts, by firmware alone.
+
+    Nothing answers on the card; the node has a static address.
+    """
+    folder = live.copied(live_debian12(firmware), tmp_path / "build")
+    made = live.build(folder, firmware, INSTALL, PROBE, "--no-image", cluster=STATIC)
+    iso, target = tmp_path / "node1.iso", disk(tmp_path / "target.raw", 8 * GIB)
+    argv: list[str | Path] = [
+        Path(sys.executable).with_name("imgbuild"),
+        "iso",
+        made,
+        "--node",
+        "node1",
+        "--output",
+        iso,
+    ]
+    subprocess.run(argv, check=True, capture_output=True, timeout=HUNG)
+    machine = NetMachine(firmware, [MAC], "firmware", card=None, disks=[Disk(target, "TARGET"), Disk(iso)],
+                         restarts=True)  # fmt: skip
+    said = boot(net, machine, tmp_path / "machine", RUNS, SECONDS)
+    assert "imgbuild: install: node1 is installed on /dev/vda" in said, said[-4000:]
+    is_the_node(said, made, "TARGET")
+    assert ("* imgbuild" in probes(said)["entries"]) == (firmware == "efi")

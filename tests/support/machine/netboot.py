@@ -22,6 +22,8 @@ from tests.support.deadline import Deadline
 SERVER = "10.77.0.1"
 FOREIGN = "10.77.0.3"
 """The address of somebody else's DHCP server, where there is one."""
+CLIENT = "10.77.0.20"
+"""A machine's static address."""
 TAPS = 4
 _NETWORK = f"""
 set -eu
