@@ -10,7 +10,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,10 +17,11 @@ import pytest
 
 from imgbuild.machine.spec import Firmware
 from imgbuild.outputs.manifest import read_manifest
-from tests.support.deadline import HUNG, Deadline
+from tests.support.deadline import HUNG
 from tests.support.machine import live, netboot
 from tests.support.machine.live import MAC, checks_of, probes
 from tests.support.machine.netboot import Disk, NetMachine, boot
+from tests.support.machine.served import DHCP, serve
 
 pytestmark = [
     pytest.mark.boot,
@@ -94,17 +94,6 @@ def net(tmp_path: Path) -> Iterator[netboot.Network]:
         yield made
 
 
-def serve(net: netboot.Network, folder: Path) -> Path:
-    """`imgbuild serve` as the network's DHCP server; gives its output."""
-    argv: list[str | Path] = [sys.executable, "-m", "imgbuild", "serve", folder, "--interface", "br0"]
-    log = net.start("serve", [*argv, "--dhcp", "10.77.0.100,10.77.0.150", "--state", net.folder / "state"])
-    limit = Deadline(HUNG)
-    while "\npage: " not in log.read_text():
-        assert net.started[-1].poll() is None and not limit.passed(), log.read_text()
-        time.sleep(0.1)
-    return log
-
-
 def is_the_node(said: str, made: Path, serial: str) -> None:
     """The guest runs from the disk with this serial number, and all of the image's checks pass."""
     assert all(text in said for text in RUNS), said[-4000:]
@@ -133,7 +122,7 @@ def test_bios_by_network_with_a_power_cut(live_debian12: LiveDebian12, net: netb
     """auto among three disks. The power fails while it is written, at an offset that is printed."""
     folder = live.copied(live_debian12("bios"), tmp_path / "build")
     made = live.build(folder, "bios", INSTALL, PROBE, "--no-image", cluster=cluster())
-    log = serve(net, made)
+    log = serve(net, made, *DHCP).log
     target, small = disk(tmp_path / "target.raw", 8 * GIB), disk(tmp_path / "small.raw", GIB)
     other = disk(tmp_path / "other.raw", 5 * GIB, "kept")
     before = subprocess.run(["sha256sum", other], capture_output=True, check=True).stdout
