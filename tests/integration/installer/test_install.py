@@ -249,10 +249,17 @@ def test_a_further_disk_of_the_node_is_not_chosen(node: InstallNode, ground: Gro
     whole(disk, ground.image)
 
 
-def test_a_disk_by_its_serial_number(node: InstallNode, ground: Ground) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        "echo 'S1  ' > /sys/class/block/vdb/serial",
+        "printf S1 | tee /sys/class/block/vdb/serial > /sys/class/block/vdb/device/serial",  # no end, as virtio's
+    ],
+)
+def test_a_disk_by_its_serial_number(node: InstallNode, ground: Ground, told: str) -> None:
     node.disk("vda", 30)
     disk = node.disk("vdb", 30)
-    done = node.install("imgbuild.install=serial:S1", before="echo 'S1  ' > /sys/class/block/vdb/serial")
+    done = node.install("imgbuild.install=serial:S1", before=told)
     assert done.code == 0, done.output
     whole(disk, ground.image)
 

@@ -45,8 +45,7 @@ choose_serial() {
 # serials NAME: prints a disk's serial numbers, as the kernel and udev have them.
 serials() {
     {
-        attribute "$1" serial
-        attribute "$1" device/serial
+        printf '%s\n' "$(attribute "$1" serial)" "$(attribute "$1" device/serial)" # virtio's does not end its line
         udevadm info --query=property --name="/dev/$1" 2> /dev/null |
             awk -F = '$1 == "ID_SERIAL" || $1 == "ID_SERIAL_SHORT" || $1 == "ID_SCSI_SERIAL" { print $2 }' || true
     } | awk '{ gsub(/^[ \t]+|[ \t]+$/, "") } length'
