@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 # What building and booting an image needs; `imgbuild doctor` says it too, and a test compares the two lists.
-RUN_PACKAGES := python3 python3-venv ca-certificates debootstrap debian-archive-keyring gpgv sudo e2fsprogs util-linux mount fdisk dosfstools \
+RUN_PACKAGES := python3 python3-venv ca-certificates mmdebstrap debian-archive-keyring gpgv sudo e2fsprogs util-linux mount fdisk dosfstools \
 	mtools systemd procps coreutils tar bash qemu-utils qemu-system-x86 ovmf zstd xz-utils policycoreutils openssh-client skopeo squashfs-tools createrepo-c
 # What the tests use besides: real checkers and real parts.
 TEST_PACKAGES := cloud-init containerd runc containernetworking-plugins shellcheck shfmt xorriso grub-common grub-pc-bin \

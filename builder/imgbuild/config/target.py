@@ -41,7 +41,7 @@ class CloudImage(Model):
 
 
 class TargetImage(Model):
-    """How the disk image is made. ``base``: null for debootstrap.
+    """How the disk image is made. ``base``: null for mmdebstrap.
 
     ``element``: imgbuild's base element without ``imgbuild-``; ``environment``: diskimage-builder's variables;
     ``wants``: what the user of an exported build.sh must set, and why.

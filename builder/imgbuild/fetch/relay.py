@@ -1,6 +1,6 @@
 """A server on the loopback interface in place of a mirror that asks for a login or is signed by the site's authority.
 
-debootstrap fetches with wget, which would have to be given the login in a command line, and knows the host's
+mmdebstrap fetches with the build host's apt, whose configuration imgbuild does not change, and which knows the host's
 authorities alone.
 """
 

@@ -130,7 +130,7 @@ def build_image(
     preload = fetch(profile, found, store, steps) if found else None
     with nullcontext(NOWHERE) if store.offline else surroundings(profile) as site:  # which listens for logins
         plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh, store=store, packages=packages)
-        plan = replace(plan, local=site.local(plan.environment.get("DIB_DISTRIBUTION_MIRROR", "")))
+        plan = replace(plan, local=site.local(plan.environment.get("DIB_APT_SOURCES_CONF", "")))
         size, esp = profile.image.size_mib, profile.image.esp_mib
         layout = disk_layout(plan.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
         known = None if fresh or live is not None or layout.selinux else looked_up(plan.key, cache)

@@ -63,7 +63,7 @@ _ROOTFS = (
 )
 _ELEMENT = {
     "debian": (
-        Tool("debootstrap", "debootstrap", "bootstrap Debian"),
+        Tool("mmdebstrap", "mmdebstrap", "make the base of Debian"),
         Tool("gpgv", "gpgv", "check the packages' signatures"),
     ),
     "el": (Tool("blkid", "util-linux", "find the base image's root file system"),),

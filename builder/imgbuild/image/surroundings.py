@@ -35,6 +35,8 @@ TRUST = "IMGBUILD_TRUST"
 """The variable with the path of the certificates, for the element imgbuild-install."""
 LOGINS = "IMGBUILD_LOGINS"
 """The variable with the folder of files with logins, for the elements."""
+FIRST_SOURCES = "IMGBUILD_FIRST_SOURCES"
+"""The variable with apt's sources of a new Debian root file system, for mmdebstrap."""
 _BUILD = "/usr/libexec/imgbuild/build-logins"
 _BLOCK = 4 << 20
 _PEM_LINE = 64
@@ -54,13 +56,30 @@ class Site:
     own_authority: bool = False
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
 
-    def local(self, mirror: str = "") -> Mapping[str, str]:
-        """The variables for diskimage-builder's elements. ``mirror``: where debootstrap fetches from."""
+    def local(self, sources: str = "") -> Mapping[str, str]:
+        """The variables for diskimage-builder's elements. ``sources``: as in DIB_APT_SOURCES_CONF.
+
+        mmdebstrap runs on this host, which knows neither the logins nor the site's authorities: it asks a server on
+        the loopback interface where the archive needs one.
+        """
         out = {LOGINS: str(self.folder)} if self.folder is not None else {}
-        if host_of(mirror) in self.hosts or (self.own_authority and mirror.startswith("https:")):
-            out["DIB_DISTRIBUTION_MIRROR"] = self._stack.enter_context(relayed(mirror))
+        first = [line.partition(":")[2].split() for line in sources.splitlines()]
+        archives = {words[1]: self._reachable(words[1]) for words in first}
+        if first:
+            # Packages of backports are for those who ask for them.
+            lines = [
+                " ".join([kind, archives[url], *rest]) for kind, url, *rest in first if "-backports" not in rest[0]
+            ]
+            out[FIRST_SOURCES] = "\n".join(lines)
+        if any(url != there for url, there in archives.items()):
             out["no_proxy"] = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1")))
         return out
+
+    def _reachable(self, archive: str) -> str:
+        """Where a program of this host finds it."""
+        if host_of(archive) in self.hosts or (self.own_authority and archive.startswith("https:")):
+            return self._stack.enter_context(relayed(archive))
+        return archive
 
 
 NOWHERE = Site()
@@ -71,7 +90,7 @@ NOWHERE = Site()
 def surroundings(profile: Profile) -> Iterator[Site]:
     """Set the environment that fetching and diskimage-builder read, for the time of a build.
 
-    A proxy with a login is handed to them without it (fetch/forward.py), and so is a mirror to debootstrap
+    A proxy with a login is handed to them without it (fetch/forward.py), and so is a mirror to mmdebstrap
     (fetch/relay.py).
     """
     variables = proxy_variables(profile, no_proxy(profile, DEFAULT, reach(profile, DEFAULT)))

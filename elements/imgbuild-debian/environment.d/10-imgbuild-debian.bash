@@ -1,4 +1,4 @@
-# Facts that the debootstrap element and the hooks of this one read.
+# Facts that diskimage-builder's debootstrap element and the hooks of this one read.
 export DISTRO_NAME=debian
 export DIB_RELEASE
 export DIB_INIT_SYSTEM=systemd
@@ -7,10 +7,26 @@ export DIB_DISTRIBUTION_MIRROR
 export DIB_APT_SOURCES_CONF
 # Only cloud-init may write the network configuration.
 export DIB_APT_MINIMAL_CREATE_INTERFACES=0
-# A named script keeps diskimage-builder from switching to mmdebstrap where that is installed.
-export DIB_DEBIAN_DEBOOTSTRAP_SCRIPT=${DIB_DEBIAN_DEBOOTSTRAP_SCRIPT:-/usr/share/debootstrap/scripts/${DIB_RELEASE}}
-# Without the first debootstrap only warns if the archive's keyring is missing and continues;
-# without the second apt in the chroot could not speak https to a mirror.
-export DIB_DEBOOTSTRAP_EXTRA_ARGS=${DIB_DEBOOTSTRAP_EXTRA_ARGS:---force-check-gpg --include=ca-certificates}
-# What the later phases need. `imgbuild lock` reads it too.
-export IMGBUILD_FIRST_PACKAGES="systemd-sysv dbus sudo python3 netbase kmod udev"
+# What every image has from the start: ca-certificates for mirrors with https, usr-is-merged in place of usrmerge, which brings
+# all of perl, the others for the later phases. `imgbuild lock` reads it too.
+export IMGBUILD_FIRST_PACKAGES="ca-certificates usr-is-merged systemd-sysv dbus sudo python3 netbase kmod udev"
+# The element uses mmdebstrap where that is installed: half of debootstrap's time, and all these packages at once. Only the
+# archive's keys count: the build host's apt may trust others.
+export DIB_DEBIAN_KEYRING=${DIB_DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
+DIB_MMDEBSTRAP_EXTRA_ARGS="--skip=check/signed-by --skip=check/qemu --include=${IMGBUILD_FIRST_PACKAGES// /,}"
+DIB_MMDEBSTRAP_EXTRA_ARGS+=" --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"
+DIB_MMDEBSTRAP_EXTRA_ARGS+=" --dpkgopt=${TMP_HOOKS_PATH:-}/imgbuild-debian-files/etc/dpkg/dpkg.cfg.d/imgbuild"
+if [ -n "${https_proxy:-}" ]; then # the element passes on http_proxy alone
+    DIB_MMDEBSTRAP_EXTRA_ARGS+=" --aptopt='Acquire::https::Proxy \"$https_proxy\"'"
+fi
+if [ ! -d "${IMGBUILD_SUPPLY:-}/.locked" ]; then # else the packages are on this host already
+    # What an earlier build has fetched is not fetched again.
+    kept=${DIB_IMAGE_CACHE:-}/apt/$DISTRO_NAME
+    DIB_MMDEBSTRAP_EXTRA_ARGS+=" --skip=essential/unlink"
+    DIB_MMDEBSTRAP_EXTRA_ARGS+=" --setup-hook='mkdir -p $kept \"\$1/var/cache/apt/archives\"'"
+    DIB_MMDEBSTRAP_EXTRA_ARGS+=" --setup-hook='sync-in $kept /var/cache/apt/archives'"
+    # shellcheck disable=SC2089 # the element has a shell read it, with its quotes
+    DIB_MMDEBSTRAP_EXTRA_ARGS+=" --customize-hook='sync-out /var/cache/apt/archives $kept'"
+fi
+# shellcheck disable=SC2090
+export DIB_MMDEBSTRAP_EXTRA_ARGS

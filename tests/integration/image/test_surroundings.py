@@ -241,10 +241,10 @@ def test_the_host_fetches_with_the_login(tmp_path: Path, authority: Authority, c
         with surroundings(given) as site:
             assert serves(url, "bookworm") and not serves(url, "trixie")
             download(f"{url}/dists/bookworm/InRelease", tmp_path / "file", sum_of, steps)
-            local = site.local(url)
-            there = local["DIB_DISTRIBUTION_MIRROR"]
+            local = site.local(f"debian:deb {url} bookworm main\nmore:deb {url} bookworm-backports main")
+            kind, there, *rest = local["IMGBUILD_FIRST_SOURCES"].split()
+            assert [kind, *rest] == ["deb", "bookworm", "main"]
             assert there.startswith("http://127.0.0.1:") and local["no_proxy"].endswith("127.0.0.1")
-            # As debootstrap does it.
             done = subprocess.run(
                 ["wget", "--no-verbose", "-O", tmp_path / "got", f"{there}/dists/bookworm/InRelease"],
                 env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False, timeout=HUNG,
@@ -284,9 +284,11 @@ def test_a_login_is_for_its_host_alone(tmp_path: Path) -> None:
         assert not any("authorization" in head for head in heads[2:])
 
 
-def test_a_mirror_without_a_login_is_asked_by_debootstrap_itself() -> None:
+def test_a_mirror_without_a_login_is_asked_by_mmdebstrap_itself() -> None:
+    sources = "debian:deb https://deb.example/debian bookworm main"
     with surroundings(resolved("debian12-efi").profile) as site:
-        assert site.local("https://deb.example/debian") == {}
+        assert site.local(sources) == {"IMGBUILD_FIRST_SOURCES": sources.partition(":")[2]}
+        assert site.local() == {}
 
 
 @pytest.mark.parametrize("word", ["plain", "quoted", "basic", "curl", "key"])
@@ -344,7 +346,7 @@ def test_a_build_has_the_site_and_the_image_nothing_of_it(
 @pytest.mark.image
 @pytest.mark.slow
 def test_debian_comes_from_a_mirror_that_asks_for_both(tmp_path: Path, authority: Authority) -> None:
-    """debootstrap, the first package lists and the packages of the profile; the host does not know the authority."""
+    """mmdebstrap, the first package lists and the packages of the profile; the host does not know the authority."""
     host = debian_mirrors("bookworm")
     crt, key = authority.issue("builder")
     name, secret = NAME_AND_PASSWORD
@@ -368,7 +370,7 @@ def test_debian_comes_from_a_mirror_that_asks_for_both(tmp_path: Path, authority
             assert not found.backports or host.backports
             plan = RootfsPlan(
                 "debian", ("imgbuild-debian", "imgbuild-install"), ELEMENTS, install_tree(script), found.environment(),
-                local=site.local(found.main),
+                local=site.local(found.sources()),
             )  # fmt: skip
             made = build_rootfs(plan, tmp_path / "cache", Recorder())
         refuse_logins(given, made.tar)

@@ -1,4 +1,4 @@
-"""The server on the loopback interface that debootstrap asks in place of a mirror with a login."""
+"""The server on the loopback interface that mmdebstrap asks in place of a mirror with a login."""
 
 from __future__ import annotations
 

@@ -59,12 +59,12 @@ def test_a_damaged_initramfs(image: bytes) -> None:
 
 
 def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert "debootstrap" not in {tool.name for tool in missing_tools(rootfs=False)}
+    assert "mmdebstrap" not in {tool.name for tool in missing_tools(rootfs=False)}
     monkeypatch.setattr("shutil.which", lambda *_args, **_more: None)
     checks = {"root": lambda: False, "loop": lambda: False, "keyring": lambda: False}
     found = lacks(tmp_path, tmp_path / "not" / "there", checks=checks)
     text = "\n".join(f"{lack.what}: {lack.hint}" for lack in found)
-    for expected in ("run imgbuild with sudo", "qemu-img", "debootstrap", "mtools", "loop device", "keyring"):
+    for expected in ("run imgbuild with sudo", "qemu-img", "mmdebstrap", "mtools", "loop device", "keyring"):
         assert expected in text
     assert "mtools" not in "".join(lack.hint for lack in lacks(tmp_path, tmp_path, "bios", checks=checks))
     assert "xz" not in {tool.name for tool in missing_tools(formats=["qcow2", "ova"])}

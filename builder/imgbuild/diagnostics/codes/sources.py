@@ -35,7 +35,7 @@ CODES = (
         "IB432",
         WARNING,
         "A base image for a target that is installed from packages",
-        why="Debian is installed by debootstrap, so no base image is read.",
+        why="Debian is installed by mmdebstrap, so no base image is read.",
         fix="Set `base.source: null`.",
         bad="""
             extends: debian12-efi

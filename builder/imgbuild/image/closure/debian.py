@@ -1,8 +1,9 @@
-"""The packages of a Debian root file system, chosen by its own apt in a base that debootstrap has unpacked."""
+"""The packages of a Debian root file system, chosen by its own apt in a base that mmdebstrap has made."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,27 +20,27 @@ from imgbuild.image.cache import locked, open_cache, store, subfolder, take
 from imgbuild.image.closure.chroot import CACHE, Found, prepare, solve
 from imgbuild.image.rootfs.mirror import DebianMirrors
 from imgbuild.image.scratch import scratch
-from imgbuild.image.surroundings import Site
+from imgbuild.image.surroundings import FIRST_SOURCES, Site
 from imgbuild.image.tool import run
 from imgbuild.render.install import solve_tree
 
-_SETTINGS = 'printf "%s\\n" "$DIB_DEBIAN_DEBOOTSTRAP_SCRIPT" "$DIB_DEBOOTSTRAP_EXTRA_ARGS" "$IMGBUILD_FIRST_PACKAGES"'
+_SETTINGS = 'printf "%s\\n" "$DIB_DEBIAN_KEYRING" "$IMGBUILD_FIRST_PACKAGES"'
+_STATUS = "./var/lib/dpkg/status"
 
 
 @dataclass(frozen=True)
 class _Bootstrap:
-    """What the element tells debootstrap and apt before the profile's own packages."""
+    """What the element tells mmdebstrap."""
 
-    script: str
-    arguments: Sequence[str]
+    keyring: str
     packages: Sequence[str]
 
 
 def solve_debian(resolved: Resolved, mirrors: DebianMirrors, cache: Path, steps: Steps, site: Site) -> Found:
-    """The repositories and the packages, debootstrap's own among them.
+    """The repositories and the packages, those of the base among them.
 
     Raises:
-        HostError: debootstrap or apt fails, or a mirror does not answer.
+        HostError: mmdebstrap or apt fails, or a mirror does not answer.
     """
     place = open_cache(cache)
     bootstrap = _bootstrap(mirrors.release)
@@ -120,56 +121,40 @@ def _bootstrap(release: str) -> _Bootstrap:
     settings = data_dir("elements") / "imgbuild-debian/environment.d/10-imgbuild-debian.bash"
     told = {"DIB_RELEASE": release, "DIB_DISTRIBUTION_MIRROR": "", "DIB_APT_SOURCES_CONF": ""}
     out = run(["bash", "-c", f'. "$1"; {_SETTINGS}', "bash", settings], what="read the element's settings", env=told)
-    script, arguments, packages = out.decode().splitlines()
-    return _Bootstrap(script, arguments.split(), packages.split())
+    keyring, packages = out.decode().splitlines()
+    return _Bootstrap(keyring, packages.split())
 
 
 def _base(
     mirrors: DebianMirrors, bootstrap: _Bootstrap, place: Path, steps: Steps, site: Site
 ) -> tuple[Path, list[str]]:
-    """A root file system whose apt can run, as a tar in the cache, and the names of debootstrap's packages.
+    """A root file system whose apt can run, as a tar in the cache, and the names of its packages.
 
-    Its packages are unpacked, not configured: that takes half the time, and apt needs no more. Their versions do not
-    matter.
+    Their versions do not matter.
     """
-    words = [mirrors.release, *bootstrap.arguments, run(["debootstrap", "--version"], what="run debootstrap").decode()]
-    tar = subfolder(place, "base") / f"apt-{hashlib.sha256(repr((words, _UNPACK)).encode()).hexdigest()}.tar"
+    options = ["--variant=minbase", "--include=ca-certificates,usr-is-merged", "--skip=check/signed-by"]
+    options += [
+        "--skip=check/qemu",
+        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+        f"--keyring={bootstrap.keyring}",
+        "--architectures=amd64",
+        "--format=tar",
+    ]
+    words = [mirrors.release, *options, run(["mmdebstrap", "--version"], what="run mmdebstrap").decode()]
+    tar = subfolder(place, "base") / f"apt-{hashlib.sha256(repr(words).encode()).hexdigest()}.tar"
     with locked(place / "base.lock", "waiting for another imgbuild that prepares a base", steps):
         kept = take(tar, "the base of apt", steps)
         if kept is not None:
             return tar, list(kept["packages"])
         with (
             scratch(place / "work", "base") as room,
-            steps.step(f"Unpack a base of {mirrors.release} with debootstrap"),
+            steps.step(f"Make a base of {mirrors.release} with mmdebstrap"),
         ):
-            told = {"mirror": mirrors.main, **site.local(mirrors.main)}
-            mirror = told.pop("DIB_DISTRIBUTION_MIRROR", told.pop("mirror"))
-            root, made = room / "root", room / "base.tar"
-            argv = ["debootstrap", "--foreign", "--variant=minbase", "--arch=amd64", *bootstrap.arguments]
-            run([*argv, mirrors.release, root, mirror, bootstrap.script], what="unpack a base", env=told)
-            names = [
-                name for part in ("required", "base") for name in (root / "debootstrap" / part).read_text().split()
-            ]
-            run(["sh", "-c", _UNPACK, "sh", root], what="unpack a base")
-            run(["tar", "--create", "--numeric-owner", "--file", made, "."], what="pack the base", cwd=root)
+            told = dict(site.local(mirrors.sources()))
+            made, sources = room / "base.tar", room / "first.list"
+            sources.write_text(f"{told.pop(FIRST_SOURCES)}\n")
+            run(["mmdebstrap", *options, mirrors.release, made, sources], what="make a base", env=told)
+            status = run(["tar", "--extract", "--to-stdout", "--file", made, _STATUS], what="read the base's packages")
+            names = re.findall(r"(?m)^Package: (\S+)$", status.decode())
             store(made, tar, sha256_of(made), {"name": f"apt of {mirrors.release}", "packages": names})
     return tar, names
-
-
-# What the packages' own scripts would do, as far as apt, awk and the store of certificates need it.
-_UNPACK = """
-set -eu
-cd "$1"
-for name in $(cat debootstrap/base); do
-    for file in var/cache/apt/archives/"$name"_*.deb; do dpkg-deb --extract "$file" .; done
-done
-rm -rf debootstrap var/cache/apt/archives/*.deb
-[ -e usr/bin/awk ] || ln -s mawk usr/bin/awk
-cp usr/share/base-passwd/passwd.master etc/passwd
-cp usr/share/base-passwd/group.master etc/group
-mkdir -p etc/apt/apt.conf.d usr/local/share/ca-certificates etc/ssl/certs var/lib/dpkg/info var/lib/dpkg/updates
-touch var/lib/dpkg/status var/lib/dpkg/available
-(cd usr/share/ca-certificates && find . -name '*.crt' | sed 's|^./||') | sort > etc/ca-certificates.conf
-find usr/share/ca-certificates -name '*.crt' -exec cat {} + > etc/ssl/certs/ca-certificates.crt
-echo 'APT::Sandbox::User "root";' > etc/apt/apt.conf.d/10imgbuild
-"""

@@ -55,4 +55,4 @@ def _able(resolved: Resolved) -> None:
         raise HostError(f"missing tools: {names}", f"apt-get install {packages}")
 
 
-_TOOLS = frozenset({"bash", "blkid", "chroot", "debootstrap", "gpgv", "mount", "qemu-img", "sudo", "tar", "unshare"})
+_TOOLS = frozenset({"bash", "blkid", "chroot", "gpgv", "mmdebstrap", "mount", "qemu-img", "sudo", "tar", "unshare"})

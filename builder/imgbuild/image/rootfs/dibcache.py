@@ -1,8 +1,7 @@
-"""What diskimage-builder keeps between builds: debootstrap's result, and the packages that apt has fetched.
+"""What diskimage-builder keeps between builds: the packages that apt has fetched.
 
-diskimage-builder writes the first in place, so that a killed run leaves half of it, and unpacks it as it is; apt
-uses a package from its archives if only the size is right. So each file is compared with the sha256 that it had when
-the last build ended, and files that differ are removed before the next one starts.
+apt uses a package from its archives if only the size is right. So each file is compared with the sha256 that it had
+when the last build ended, and files that differ are removed before the next one starts.
 """
 
 from __future__ import annotations
@@ -39,12 +38,11 @@ class DibCache:
                 gone.append(name)
         return sorted(gone)
 
-    def vouch(self, *, finished: bool) -> None:
-        """Record what is there now. After a failed build only packages: apt moves them there once verified."""
-        found = {path.relative_to(self._folder).as_posix(): path for path in self._files()}
-        wanted = {n: p for n, p in found.items() if finished or n.startswith(f"{_PACKAGES}/")}
-        kept = {} if finished else {n: s for n, s in self._known().items() if n in found}
-        write_record(self._record, {**kept, **{name: sha256_of(path) for name, path in sorted(wanted.items())}})
+    def vouch(self) -> None:
+        """Record the packages that are there now: apt moves them there once verified."""
+        found = sorted((path.relative_to(self._folder).as_posix(), path) for path in self._files())
+        packages = {name: sha256_of(path) for name, path in found if name.startswith(f"{_PACKAGES}/")}
+        write_record(self._record, packages)
 
     def _known(self) -> dict[str, str]:
         try:

@@ -23,7 +23,7 @@ from imgbuild.image.rootfs.dibcache import DibCache
 from imgbuild.image.rootfs.locked import FOLDER
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supervisor import JOB
-from imgbuild.image.surroundings import PROXIES, TRUST
+from imgbuild.image.surroundings import FIRST_SOURCES, PROXIES, TRUST
 
 _POLL_SECONDS = 0.5
 _NOTE_SECONDS = 2.0  # packages go by faster than anyone can read, and each note is a line in a log
@@ -59,11 +59,10 @@ def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: in
     finally:
         if log.exists():
             _keep_log(log, kept_log)
+    kept.vouch()
     tar = run_dir / "root.tar"
     if code or not tar.exists():
-        kept.vouch(finished=False)
         raise diblog.failure(kept_log, code, plan.environment.get("DIB_DISTRIBUTION_MIRROR", ""), progress.phase)
-    kept.vouch(finished=True)
     return tar
 
 
@@ -105,24 +104,26 @@ def _environment(plan: RootfsPlan, cache_dir: Path, run_dir: Path, tree: Path, s
         "DIB_NO_TMPFS": "1",  # the supervisor mounts one if there is memory: it must know its number
         "DIB_IMAGE_CACHE": str(dib),
         "DIB_LOCKFILES": str(dib / "locks"),
-        "DIB_DEBOOTSTRAP_CACHE": "1",
-        "DIB_DEBIAN_USE_DEBOOTSTRAP_CACHE": "1",
         "DIB_PYTHON_EXEC": sys.executable,
         "PYTHONDONTWRITEBYTECODE": "1",
-        **_locked(supply / FOLDER),
+        **_first_sources(plan, supply / FOLDER, run_dir),
     }
 
 
-def _locked(repositories: Path) -> Mapping[str, str]:
-    """What makes debootstrap take the packages of a lock: each has the sha256 that is there, and nobody signs them."""
-    if not repositories.is_dir():
+def _first_sources(plan: RootfsPlan, locked: Path, run_dir: Path) -> Mapping[str, str]:
+    """Where mmdebstrap takes Debian's packages from: a file with apt's sources, whose name ends in .list.
+
+    Packages of a lock have the sha256 that is there, and nobody signs them. By copy: what file: names is not in the
+    chroot, where dpkg looks for it.
+    """
+    release, sources = plan.environment.get("DIB_RELEASE"), plan.local.get(FIRST_SOURCES)
+    if release is not None and locked.is_dir():
+        sources = f"deb [trusted=yes] copy://{locked} {release} main"
+    if sources is None:
         return {}
-    return {
-        "DIB_DISTRIBUTION_MIRROR": f"file://{repositories}",
-        "DIB_DEBOOTSTRAP_EXTRA_ARGS": "--no-check-gpg --include=ca-certificates",
-        "DIB_DEBOOTSTRAP_CACHE": "0",
-        "DIB_DEBIAN_USE_DEBOOTSTRAP_CACHE": "",
-    }
+    place = run_dir / "first.list"
+    place.write_text(f"{sources}\n")
+    return {"DIB_DISTRIBUTION_MIRROR": str(place)}
 
 
 def _tmpfs_mib() -> int:

@@ -164,7 +164,7 @@ def _deb822(text: str) -> Iterator[AptSource]:
 
 
 def _clean(uri: str) -> str:
-    """The address without a slash at its end; empty if debootstrap cannot fetch from it."""
+    """The address without a slash at its end; empty if it is not one that imgbuild fetches from."""
     return uri.rstrip("/") if uri.startswith(("http://", "https://")) else ""
 
 

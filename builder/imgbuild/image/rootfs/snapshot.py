@@ -89,7 +89,7 @@ def _place(file: LockedFile, name: str, store: Store, place: Path, steps: Steps,
 
 
 def _write_debian(packages: Packages, store: Store, folder: Path, steps: Steps, *, copy: bool) -> None:
-    """One archive, with the suite that debootstrap asks for."""
+    """One archive, with the suite that mmdebstrap asks for."""
 
     def stanza(package: LockedPackage) -> str:
         version = package.version.replace(":", "%3a")  # as apt names files

@@ -4,7 +4,7 @@
 
 DPKG_STATUS=/var/lib/dpkg/status
 
-# pm_start: nothing is installed, then what debootstrap and the build's own preparation install.
+# pm_start: nothing is installed, then what mmdebstrap installs.
 pm_start() {
     local names=()
     : > "$DPKG_STATUS"
