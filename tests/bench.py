@@ -30,7 +30,7 @@ from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
 from imgbuild.machine.times import parse_times
 from imgbuild.render.nodefile import NodeTree
-from tests import bench_install, bench_serve, bench_store
+from tests import bench_cold, bench_install, bench_serve, bench_store
 from tests.integration.cluster.test_firstboot import FIRSTBOOT, lay, of
 from tests.integration.cluster.test_firstboot import boot as power_on
 from tests.support.cluster.made import make_image as make_node_image
@@ -205,7 +205,7 @@ def figures() -> list[Figure]:
         if STOCK_QCOW2_BYTES is not None:
             out.append(Figure("qcow2, as part of stock diskimage-builder's", size / STOCK_QCOW2_BYTES, 1.0, ""))
     conversions()
-    return [*out, *stored(), *sent(), installing(), *centos(), own_work(), emulated_boot()]
+    return [*out, *cold(), *stored(), *sent(), installing(), *centos(), own_work(), emulated_boot()]
 
 
 def sent() -> list[Figure]:
@@ -216,6 +216,17 @@ def sent() -> list[Figure]:
         print(f"       a file of 512 MiB to {machines} at once: {rates}")
         name = f"nginx's throughput by that of imgbuild serve, {machines} at once"
         out.append(Figure(name, 1 / statistics.median(shares), 1 / 0.7, "times"))
+    return out
+
+
+def cold() -> list[Figure]:
+    """A new root file system from empty caches, beside others that install the same packages."""
+    bounds = {"mmdebstrap": 0.65, "diskimage-builder": 0.3}
+    out = []
+    for share in bench_cold.against_peers():
+        print(f"       a new root file system: {share.own:.0f} s, with {share.peer} {share.others:.0f} s")
+        name = f"a new root file system, against {share.peer}"
+        out.append(Figure(name, share.times, bounds[share.peer], "times"))
     return out
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ TRUST = "IMGBUILD_TRUST"
 LOGINS = "IMGBUILD_LOGINS"
 """The variable with the folder of files with logins, for the elements."""
 FIRST_SOURCES = "IMGBUILD_FIRST_SOURCES"
-"""The variable with apt's sources of a new Debian root file system, for mmdebstrap."""
+"""The variable with apt's sources for mmdebstrap, where they are not the image's own."""
 _BUILD = "/usr/libexec/imgbuild/build-logins"
 _BLOCK = 4 << 20
 _PEM_LINE = 64
@@ -63,15 +63,9 @@ class Site:
         the loopback interface where the archive needs one.
         """
         out = {LOGINS: str(self.folder)} if self.folder is not None else {}
-        first = [line.partition(":")[2].split() for line in sources.splitlines()]
-        archives = {words[1]: self._reachable(words[1]) for words in first}
-        if first:
-            # Packages of backports are for those who ask for them.
-            lines = [
-                " ".join([kind, archives[url], *rest]) for kind, url, *rest in first if "-backports" not in rest[0]
-            ]
-            out[FIRST_SOURCES] = "\n".join(lines)
-        if any(url != there for url, there in archives.items()):
+        there = first_sources(sources, self._reachable)
+        if there != first_sources(sources):
+            out[FIRST_SOURCES] = there
             out["no_proxy"] = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1")))
         return out
 
@@ -84,6 +78,20 @@ class Site:
 
 NOWHERE = Site()
 """A site that asks for nothing."""
+
+
+def first_sources(sources: str, at: Callable[[str], str] = str) -> str:
+    """apt's sources for mmdebstrap, from the image's (DIB_APT_SOURCES_CONF). ``at``: where an archive is reached.
+
+    Without backports: their packages are for those who ask for them.
+    """
+    lines = [line.partition(":")[2].split() for line in sources.splitlines()]
+    reached = {url: at(url) for _, url, *_ in lines}
+    return "\n".join(
+        " ".join((kind, reached[url], suite, *components))
+        for kind, url, suite, *components in lines
+        if not suite.endswith("-backports")
+    )
 
 
 @contextmanager

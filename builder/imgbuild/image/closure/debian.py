@@ -20,7 +20,7 @@ from imgbuild.image.cache import locked, open_cache, store, subfolder, take
 from imgbuild.image.closure.chroot import CACHE, Found, prepare, solve
 from imgbuild.image.rootfs.mirror import DebianMirrors
 from imgbuild.image.scratch import scratch
-from imgbuild.image.surroundings import FIRST_SOURCES, Site
+from imgbuild.image.surroundings import FIRST_SOURCES, Site, first_sources
 from imgbuild.image.tool import run
 from imgbuild.render.install import solve_tree
 
@@ -151,8 +151,9 @@ def _base(
             steps.step(f"Make a base of {mirrors.release} with mmdebstrap"),
         ):
             told = dict(site.local(mirrors.sources()))
+            first = told.pop(FIRST_SOURCES, first_sources(mirrors.sources()))
             made, sources = room / "base.tar", room / "first.list"
-            sources.write_text(f"{told.pop(FIRST_SOURCES)}\n")
+            sources.write_text(f"{first}\n")
             run(["mmdebstrap", *options, mirrors.release, made, sources], what="make a base", env=told)
             status = run(["tar", "--extract", "--to-stdout", "--file", made, _STATUS], what="read the base's packages")
             names = re.findall(r"(?m)^Package: (\S+)$", status.decode())

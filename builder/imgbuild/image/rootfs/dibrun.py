@@ -23,7 +23,7 @@ from imgbuild.image.rootfs.dibcache import DibCache
 from imgbuild.image.rootfs.locked import FOLDER
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supervisor import JOB
-from imgbuild.image.surroundings import FIRST_SOURCES, PROXIES, TRUST
+from imgbuild.image.surroundings import FIRST_SOURCES, PROXIES, TRUST, first_sources
 
 _POLL_SECONDS = 0.5
 _NOTE_SECONDS = 2.0  # packages go by faster than anyone can read, and each note is a line in a log
@@ -116,11 +116,11 @@ def _first_sources(plan: RootfsPlan, locked: Path, run_dir: Path) -> Mapping[str
     Packages of a lock have the sha256 that is there, and nobody signs them. By copy: what file: names is not in the
     chroot, where dpkg looks for it.
     """
-    release, sources = plan.environment.get("DIB_RELEASE"), plan.local.get(FIRST_SOURCES)
-    if release is not None and locked.is_dir():
-        sources = f"deb [trusted=yes] copy://{locked} {release} main"
-    if sources is None:
+    if "DIB_APT_SOURCES_CONF" not in plan.environment:
         return {}
+    sources = plan.local.get(FIRST_SOURCES) or first_sources(plan.environment["DIB_APT_SOURCES_CONF"])
+    if locked.is_dir():
+        sources = f"deb [trusted=yes] copy://{locked} {plan.environment['DIB_RELEASE']} main"
     place = run_dir / "first.list"
     place.write_text(f"{sources}\n")
     return {"DIB_DISTRIBUTION_MIRROR": str(place)}
