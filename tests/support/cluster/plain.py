@@ -17,6 +17,7 @@ from pathlib import Path
 from imgbuild.config.data import data_dir
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.progress import Steps
+from imgbuild.facts.drivers import BootDrivers, boot_drivers
 from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import default_cache
 from imgbuild.image.disk.layout import disk_layout
@@ -62,7 +63,8 @@ def plain_image(folder: Path, steps: Steps) -> Path:
     rootfs = build_rootfs(plan, default_cache(), steps)
     layout = disk_layout(rootfs.key, "bios", 3072, target.boot)
     files = image_files(folder)
-    assemble(rootfs, layout, NodeTree(), ("console=tty0", "console=ttyS0,115200"), files, folder / "work", steps)
+    arguments, drivers = ("console=tty0", "console=ttyS0,115200"), BootDrivers(boot_drivers().always, ())
+    assemble(rootfs, layout, NodeTree(), arguments, files, folder / "work", steps, drivers)
     return files.path("qcow2-zstd")
 
 
