@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -141,6 +142,35 @@ def test_bios_by_network_with_a_power_cut(live_debian12: LiveDebian12, net: netb
     assert "node1: installed" in log.read_text()
     assert subprocess.run(["sha256sum", other], capture_output=True, check=True).stdout == before
     assert small.stat().st_blocks == 0
+
+
+def test_efi_by_network_refused_and_then_erased(
+    live_debian12: LiveDebian12, net: netboot.Network, tmp_path: Path
+) -> None:
+    """A disk named by its serial number, with data: refused, until the cluster file says that it may be erased."""
+    folder = live.copied(live_debian12("efi"), tmp_path / "build")
+    named = cluster(install_disk="serial:TARGET")
+    made = live.build(folder, "efi", INSTALL, PROBE, "--no-image", cluster=named)
+    log = serve(net, made, *DHCP).log
+    target = disk(tmp_path / "target.raw", 8 * GIB, "old")
+    before = subprocess.run(["sha256sum", target], capture_output=True, check=True).stdout
+    machine = NetMachine("efi", [MAC], disks=[Disk(target, "TARGET")], restarts=True)
+    refused = "/dev/vda is not blank (ext4 labelled old): add imgbuild.wipe to the kernel arguments"
+    told = f"node1: failed: {refused.partition(':')[0]}"
+    said = boot(net, machine, tmp_path / "refused", [refused], SECONDS, lambda: told in log.read_text())
+    assert f"imgbuild: install: error: {refused}" in said, said[-4000:] + log.read_text()
+    assert told in log.read_text()
+    assert subprocess.run(["sha256sum", target], capture_output=True, check=True).stdout == before
+    live.build(folder, "efi", INSTALL, PROBE, "--no-image", cluster=cluster(install_disk="serial:TARGET",
+                                                                           install_wipe="true"))  # fmt: skip
+    said = boot(net, machine, tmp_path / "machine", RUNS, SECONDS)
+    assert "imgbuild: install: /dev/vda is erased (ext4 labelled old)" in said, said[-4000:] + log.read_text()
+    assert "node1 is installed: booting its disk" in said
+    is_the_node(said, made, "TARGET")
+    assert "* imgbuild" in probes(said)["entries"]
+    assert "node1: installed" in log.read_text()
+    addresses = re.findall(r"seed fetched by (\S+)", log.read_text())
+    assert len(addresses) == 2 and len({*addresses}) == 1, "another lease at each attempt"
 
 
 @pytest.mark.parametrize("firmware", ["efi"])
