@@ -173,7 +173,7 @@ def test_efi_by_network_refused_and_then_erased(
     assert len(addresses) == 2 and len({*addresses}) == 1, "another lease at each attempt"
 
 
-@pytest.mark.parametrize("firmware", ["efi"])
+@pytest.mark.parametrize("firmware", ["efi", "bios"])
 def test_from_the_iso_without_a_network(
     firmware: Firmware, live_debian12: LiveDebian12, net: netboot.Network, tmp_path: Path
 ) -> None:
