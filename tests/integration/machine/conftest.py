@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from imgbuild.diagnostics.progress import PlainSteps, Steps
+from imgbuild.machine.spec import Firmware
+from tests.support.machine import live
 from tests.support.machine.tinyguest import TinyGuest, tiny_guest
 
 
@@ -22,6 +26,29 @@ def tiny(tiny_files: TinyGuest) -> Iterator[TinyGuest]:
     """A guest that boots in seconds; QEMU starts it instead of a disk."""
     with tiny_files.in_path():
         yield tiny_files
+
+
+@pytest.fixture(scope="session")
+def live_debian12(shared_folder: Path) -> Callable[[Firmware], Path]:
+    """Build debian12-FIRMWARE with a live root, once a run; IMGBUILD_TEST_LIVE names a folder that has been built."""
+
+    def made(firmware: Firmware) -> Path:
+        name = f"debian12-{firmware}"
+        kept = os.environ.get("IMGBUILD_TEST_LIVE")
+        if kept is not None and (Path(kept).parent / name).is_dir():
+            return Path(kept).parent / name
+        folder = shared_folder / "live"
+        folder.mkdir(exist_ok=True)
+        with (shared_folder / "images.lock").open("w") as lock:  # one image at a time
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            there = folder / "out" / name
+            return (
+                there
+                if (there / "pxe/root.squashfs").exists()
+                else live.build(folder, firmware, "{live: true}", "true")
+            )
+
+    return made
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Real: QEMU, its iPXE, OVMF, `imgbuild serve` with its dnsmasq, the live root, th
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import re
@@ -44,7 +43,7 @@ PROBE = """
   echo "PROBE seconds $(cut -d ' ' -f 1 /proc/uptime)"
 } > /dev/ttyS0
 """
-LIVE, INSTALL = "{live: true}", "{live: true, boot: install}"
+INSTALL = "{live: true, boot: install}"
 STATIC = f"""
 name: lab
 nodes:
@@ -68,25 +67,6 @@ def disk(path: Path, size: int, label: str | None = None) -> Path:
     if label is not None:
         subprocess.run(["mkfs.ext4", "-q", "-L", label, path], check=True)
     return path
-
-
-@pytest.fixture(scope="session")
-def live_debian12(shared_folder: Path) -> LiveDebian12:
-    """Build debian12-FIRMWARE with a live root, once a run; IMGBUILD_TEST_LIVE names a folder that has been built."""
-
-    def made(firmware: Firmware) -> Path:
-        name = f"debian12-{firmware}"
-        kept = os.environ.get("IMGBUILD_TEST_LIVE")
-        if kept is not None and (Path(kept).parent / name).is_dir():
-            return Path(kept).parent / name
-        folder = shared_folder / "live"
-        folder.mkdir(exist_ok=True)
-        with (shared_folder / "images.lock").open("w") as lock:  # one image at a time
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            there = folder / "out" / name
-            return there if (there / "pxe/root.squashfs").exists() else live.build(folder, firmware, LIVE, "true")
-
-    return made
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Machines that boot from `imgbuild serve`, each way, up to their kernel: what they were told, and what serve knows.
 
 Real: serve with its dnsmasq, QEMU's iPXE and OVMF's own network stack, GRUB. The kernel is Debian's, with a small
-initramfs.
+initramfs. test_serve_debian12.py boots the whole.
 """
 
 from __future__ import annotations
