@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from imgbuild.machine.spec import Firmware
 from imgbuild.outputs.signature import read_sums
 from tests.support.cri.pause_image import pause_image
-from tests.support.deadline import HUNG
-from tests.support.machine import netboot
+from tests.support.machine import live, netboot
+from tests.support.machine.live import MAC, checks_of, probes
 from tests.support.machine.netboot import SERVER, NetMachine, boot
 
 pytestmark = [
@@ -26,9 +24,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
     pytest.mark.skipif(bool(netboot.missing()), reason=netboot.missing() or "-"),
 ]
-MAC = "52:54:00:00:00:01"
 IMAGE = "example.test/pause:1"
-CLUSTER = f"name: lab\nnodes:\n  - {{name: node1, role: worker, mac: '{MAC}'}}\n"
 PROBE = f"""
 curl -fsS -o /run/pause.tar http://{SERVER}/pause.tar
 ctr images import /run/pause.tar > /dev/null
@@ -43,34 +39,14 @@ ctr run -d --net-host {IMAGE} probe
   echo "PROBE seconds $(cut -d ' ' -f 1 /proc/uptime)"
 }} > /dev/ttyS0
 """
-LAYER = f"""
-pxe: {{live: true, url: "http://{SERVER}/"}}
-kubernetes: {{enabled: false}}
-cilium: {{enabled: false}}
-helm: {{enabled: false}}
-containerd: {{source: distribution, buildkit: {{enabled: false}}, stargz: {{enabled: false}}}}
-users:
-  - name: admin
-    ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGNvcHktdGhlLWtleS1vZi15b3VyLW93bi1oZXJl you@example]
-run: [{json.dumps(PROBE)}]
-"""
-
-
-def build(folder: Path, *options: str) -> Path:
-    (folder / "cluster.yaml").write_text(CLUSTER)
-    (folder / "live.yaml").write_text(LAYER)
-    argv = [str(Path(sys.executable).with_name("imgbuild")), "--profile", "debian12-efi", "--layer", "live.yaml"]
-    argv += ["--cluster", "cluster.yaml", "--output", "out", *options]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=3 * HUNG, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "out/debian12-efi"
+PXE = f'{{live: true, url: "http://{SERVER}/"}}'
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a build, or the one that IMGBUILD_TEST_LIVE names."""
-    kept = os.environ.get("IMGBUILD_TEST_LIVE")
-    return Path(kept) if kept else build(tmp_path_factory.mktemp("live"))
+def tree(live_debian12: Callable[[Firmware], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run without an image into one that has it."""
+    folder = live.copied(live_debian12("efi"), tmp_path_factory.mktemp("live") / "build")
+    return live.build(folder, "efi", PXE, PROBE, "--no-image")
 
 
 @pytest.fixture
@@ -83,16 +59,6 @@ def rack(tree: Path, tmp_path: Path) -> Iterator[netboot.Network]:
         net.serve(web)
         net.dnsmasq("dnsmasq", (web / "dhcp/dnsmasq.conf").read_text().replace("enable-tftp", ""))
         yield net
-
-
-def probes(said: str) -> dict[str, str]:
-    lines = [line.partition("PROBE ")[2].strip() for line in said.splitlines() if "PROBE " in line]
-    return {name: value for name, _, value in (line.partition(" ") for line in lines)}
-
-
-def checks_of(said: str) -> dict[str, Any]:
-    (line,) = [line for line in said.splitlines() if line.startswith("{") and '"checks"' in line]
-    return {check["name"]: check for check in json.loads(line)["checks"]}
 
 
 def booted(net: netboot.Network, machine: NetMachine, folder: Path) -> str:
@@ -118,16 +84,15 @@ def test_the_tree_has_what_a_machine_fetches(tree: Path) -> None:
     assert table.stdout == b""
 
 
-def test_a_run_without_an_image_keeps_it(tree: Path) -> None:
-    if "IMGBUILD_TEST_LIVE" in os.environ:
-        pytest.skip("not in somebody's folder")
-    before = read_sums(tree / "pxe")
-    build(tree.parent.parent, "--no-image")
-    assert read_sums(tree / "pxe") == before and (tree / "pxe/root.squashfs").stat().st_size > 100 << 20
+def test_a_run_without_an_image_keeps_it(tree: Path, live_debian12: Callable[[Firmware], Path]) -> None:
+    before, now = (read_sums(folder / "pxe") for folder in (live_debian12("efi"), tree))
+    kept = ("vmlinuz", "initrd.img", "root.squashfs")
+    assert [now[name] for name in kept] == [before[name] for name in kept]
+    assert (tree / "pxe/root.squashfs").stat().st_size > 100 << 20
 
 
 @pytest.mark.parametrize("firmware", ["bios", "efi"])
-def test_it_is_a_node_and_runs_a_container(firmware: Any, rack: netboot.Network, tmp_path: Path) -> None:
+def test_it_is_a_node_and_runs_a_container(firmware: Firmware, rack: netboot.Network, tmp_path: Path) -> None:
     begun = time.monotonic()
     said = booted(rack, NetMachine(firmware, [MAC]), tmp_path / "machine")
     found, checks = probes(said), checks_of(said)
