@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from imgbuild.machine.spec import Firmware
 from imgbuild.outputs.signature import read_sums
 from tests.support.cri.pause_image import pause_image
+from tests.support.deadline import HUNG
 from tests.support.machine import live, netboot
 from tests.support.machine.live import MAC, checks_of, probes
 from tests.support.machine.netboot import SERVER, NetMachine, boot
@@ -49,11 +52,36 @@ def tree(live_debian12: Callable[[Firmware], Path], tmp_path_factory: pytest.Tem
     return live.build(folder, "efi", PXE, PROBE, "--no-image")
 
 
+def give_host_key(web: Path, folder: Path) -> str:
+    """Put the host key that this node has in a cluster with Kubernetes into its seed; gives the public part.
+
+    Only a cluster's secrets make one, and this image has no Kubernetes.
+    """
+    folder.mkdir()
+    (folder / "cluster.yaml").write_text(
+        "name: lab\nendpoint: 10.77.0.9:6443\nnodes:\n"
+        "  - {name: node0, role: control-plane, mac: '52:54:00:00:00:02'}\n"
+        f"  - {{name: node1, role: worker, mac: '{MAC}'}}\n"
+    )
+    argv: list[str | Path] = [Path(sys.executable).with_name("imgbuild"), "--profile", "debian12-efi"]
+    argv += ["--set", "pxe.live=true", "--cluster", "cluster.yaml", "--no-image"]
+    subprocess.run(argv, cwd=folder, check=True, capture_output=True, timeout=HUNG)
+    seed = f"pxe-private/mac-{MAC.replace(':', '-')}/user-data"
+    found = re.search(r"^ssh_keys:\n(?:  .*\n)+", (folder / "out/debian12-efi" / seed).read_text(), re.MULTILINE)
+    assert found is not None
+    path = web / seed
+    given = path.read_text().replace("resize_rootfs: false\n", f"resize_rootfs: false\n{found[0]}")
+    assert found[0] in given
+    path.write_text(given)
+    return found[0].split('ed25519_public: "ssh-ed25519 ')[1].split()[0]
+
+
 @pytest.fixture
 def rack(tree: Path, tmp_path: Path) -> Iterator[netboot.Network]:
     web = tmp_path / "web"
     subprocess.run(["cp", "-r", tree / "pxe", web], check=True)
     subprocess.run(["cp", "-r", tree / "pxe-private", web / "pxe-private"], check=True)
+    (tmp_path / "host-key").write_text(give_host_key(web, tmp_path / "keys"))
     pause_image(web / "pause.tar", IMAGE)
     with netboot.network(tmp_path) as net:
         net.serve(web)
@@ -103,4 +131,5 @@ def test_it_is_a_node_and_runs_a_container(firmware: Firmware, rack: netboot.Net
     assert {"kernel", "cloud-init", "hostname", "containerd", "failed-units"} <= {
         n for n, c in checks.items() if c["ok"]
     }
+    assert found["key"] == (tmp_path / "host-key").read_text()
     assert f"systemd.machine_id={found['machine']}" in said
