@@ -55,6 +55,22 @@ def test_shellcheck() -> None:
         assert done.returncode == 0, done.stdout
 
 
+def test_mmdebstrap_trusts_the_archives_keys_alone(tmp_path: Path) -> None:
+    """--keyring leaves /etc/apt/trusted.gpg.d of the build host in force."""
+    settings = ELEMENTS / "imgbuild-debian/environment.d/10-imgbuild-debian.bash"
+    told = 'set -eu; DIB_RELEASE=bookworm; . "$1"; eval "printf \'%s\\n\' $DIB_MMDEBSTRAP_EXTRA_ARGS"'
+    done = subprocess.run(["bash", "-c", told, "bash", settings], capture_output=True, text=True, check=True)
+    (hook,) = [line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("--setup-hook=find")]
+    apt = tmp_path / "root/etc/apt"
+    (apt / "sources.list.d").mkdir(parents=True)
+    (apt / "sources.list").write_text("deb http://mirror/debian bookworm main\n")
+    (apt / "sources.list.d/0000locked.list").write_text("deb [trusted=yes] copy:///locked bookworm main\n")
+    subprocess.run(["sh", "-ec", hook, "exec", tmp_path / "root"], check=True)
+    keys = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+    assert (apt / "sources.list").read_text() == f"deb [{keys}] http://mirror/debian bookworm main\n"
+    assert "trusted=yes] copy:" in (apt / "sources.list.d/0000locked.list").read_text()
+
+
 def test_no_mirror_has_a_name_in_the_elements() -> None:
     for path in (p for p in ELEMENTS.rglob("*") if p.is_file()):
         assert "://" not in path.read_text(), path

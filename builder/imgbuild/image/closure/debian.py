@@ -24,7 +24,7 @@ from imgbuild.image.surroundings import FIRST_SOURCES, Site, first_sources
 from imgbuild.image.tool import run
 from imgbuild.render.install import solve_tree
 
-_SETTINGS = 'printf "%s\\n" "$DIB_DEBIAN_KEYRING" "$IMGBUILD_FIRST_PACKAGES"'
+_SETTINGS = 'echo "$IMGBUILD_FIRST_PACKAGES"; eval "printf \'%s\\\\n\' $IMGBUILD_BASE_ARGS"'
 _STATUS = "./var/lib/dpkg/status"
 
 
@@ -32,8 +32,8 @@ _STATUS = "./var/lib/dpkg/status"
 class _Bootstrap:
     """What the element tells mmdebstrap."""
 
-    keyring: str
     packages: Sequence[str]
+    arguments: Sequence[str]
 
 
 def solve_debian(resolved: Resolved, mirrors: DebianMirrors, cache: Path, steps: Steps, site: Site) -> Found:
@@ -121,8 +121,8 @@ def _bootstrap(release: str) -> _Bootstrap:
     settings = data_dir("elements") / "imgbuild-debian/environment.d/10-imgbuild-debian.bash"
     told = {"DIB_RELEASE": release, "DIB_DISTRIBUTION_MIRROR": "", "DIB_APT_SOURCES_CONF": ""}
     out = run(["bash", "-c", f'. "$1"; {_SETTINGS}', "bash", settings], what="read the element's settings", env=told)
-    keyring, packages = out.decode().splitlines()
-    return _Bootstrap(keyring, packages.split())
+    packages, *arguments = out.decode().splitlines()
+    return _Bootstrap(packages.split(), arguments)
 
 
 def _base(
@@ -132,14 +132,8 @@ def _base(
 
     Their versions do not matter.
     """
-    options = ["--variant=minbase", "--include=ca-certificates,usr-is-merged", "--skip=check/signed-by"]
-    options += [
-        "--skip=check/qemu",
-        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-        f"--keyring={bootstrap.keyring}",
-        "--architectures=amd64",
-        "--format=tar",
-    ]
+    options = ["--variant=minbase", "--include=ca-certificates,usr-is-merged", "--architectures=amd64", "--format=tar"]
+    options += bootstrap.arguments
     words = [mirrors.release, *options, run(["mmdebstrap", "--version"], what="run mmdebstrap").decode()]
     tar = subfolder(place, "base") / f"apt-{hashlib.sha256(repr(words).encode()).hexdigest()}.tar"
     with locked(place / "base.lock", "waiting for another imgbuild that prepares a base", steps):
