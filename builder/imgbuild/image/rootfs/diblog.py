@@ -26,9 +26,7 @@ _PHASES = {
     "cleanup.d": "clean it up",
 }
 _HOOKS = re.compile(r"(?:Running hooks from \S*/|dib-run-parts \S+ /tmp/in_target\.d/)([a-z-]+\.d)\b")
-_PACKAGE = re.compile(
-    r"^(?:I: )?(Retrieving|Extracting|Unpacking|Setting up|Configuring) ([a-z0-9][a-z0-9.+-]*[a-z0-9+])"
-)
+_PACKAGE = re.compile(r"^(Unpacking|Setting up) ([a-z0-9][a-z0-9.+-]*[a-z0-9+])")
 _DOWNLOAD = re.compile(r"^Get:\d+ \S+ \S+ \S+ ([a-z0-9][a-z0-9.+-]+) ")
 _RPM = re.compile(r"^\s*(Downloading|Installing|Updating)\s*: ([A-Za-z0-9][\w.+-]+)")
 _PACKING = re.compile(r"tar -C \S*/mnt -cf")
@@ -38,12 +36,15 @@ _ERROR = re.compile(
     re.IGNORECASE,
 )
 # Words of lines that only repeat a failure, not its cause.
-_ECHO = re.compile(r"trap_cleanup|check_break|exitval|dib-run-parts|errors=remount-ro")
+_ECHO = re.compile(
+    r"trap_cleanup|check_break|exitval|dib-run-parts|errors=remount-ro|"
+    r"Some index files failed to download|E: apt-get update .* failed$|E: mmdebstrap failed to run"
+)
 _NETWORK = re.compile(
-    r"Could not resolve|Temporary failure resolving|Couldn't download|Failed getting release file|"
+    r"Could not resolve|Temporary failure resolving|"
     r"Connection (?:timed out|refused|failed)|Could not connect|Network is unreachable|Failed to fetch"
 )
-_SIGNATURE = re.compile(r"Release signed by unknown key|Invalid Release signature|NO_PUBKEY|is not signed")
+_SIGNATURE = re.compile(r"NO_PUBKEY|is not signed|signatures were invalid")
 _LOOP = re.compile(r"losetup: .*(?:cannot find|failed to set up)|could not find any free loop device")
 
 
