@@ -129,7 +129,7 @@ def test_a_control_plane_comes_up_through_every_stage_after_a_power_cut_in_one(u
     console = up.result.files["console"].read_text(errors="replace")
     first = STAGES.index(up.cut.stage)
     # What was marked before the cut is not done again; all else is, and is said with its time.
-    later = re.findall(rf"imgbuild: \[\d/{len(STAGES)}\] (\w+): \d+ s", console)
+    later = re.findall(rf"imgbuild: \[\d+/{len(STAGES)}\] (\w+): \d+ s", console)
     assert later, console[-3000:]
     assert later == list(STAGES[STAGES.index(later[0]) :])
     assert STAGES.index(later[0]) >= first
