@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -20,13 +19,7 @@ from tests.support.machine import live, netboot
 from tests.support.machine.live import MAC, checks_of, probes
 from tests.support.machine.netboot import SERVER, NetMachine, boot
 
-pytestmark = [
-    pytest.mark.boot,
-    pytest.mark.image,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
-    pytest.mark.skipif(bool(netboot.missing()), reason=netboot.missing() or "-"),
-]
+pytestmark = [*netboot.MARKS, pytest.mark.image]
 IMAGE = "example.test/pause:1"
 PROBE = f"""
 curl -fsS -o /run/pause.tar http://{SERVER}/pause.tar

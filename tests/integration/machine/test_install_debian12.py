@@ -23,13 +23,7 @@ from tests.support.machine.live import MAC, checks_of, probes
 from tests.support.machine.netboot import Disk, NetMachine, boot
 from tests.support.machine.served import DHCP, serve
 
-pytestmark = [
-    pytest.mark.boot,
-    pytest.mark.image,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
-    pytest.mark.skipif(bool(netboot.missing()), reason=netboot.missing() or "-"),
-]
+pytestmark = [*netboot.MARKS, pytest.mark.image]
 LiveDebian12 = Callable[[Firmware], Path]
 MIB, GIB = 1 << 20, 1 << 30
 SECONDS = 2400.0  # the live root, the installation, and the start from the disk

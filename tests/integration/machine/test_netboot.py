@@ -6,7 +6,6 @@ Debian's, with a small initramfs: what it was told is what counts here. test_dis
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -24,13 +23,9 @@ from tests.support.machine.tinyguest import TinyGuest
 from tests.support.nodes import cluster_of, resolved
 from tests.unit.outputs.test_pxe import files_of
 
-pytestmark = [
-    pytest.mark.boot,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
-    pytest.mark.skipif(bool(netboot.missing()), reason=netboot.missing() or "-"),
-]
+pytestmark = list(netboot.MARKS)
 MAC = "52:54:00:00:00:01"
+WAYS = netboot.ways(MAC)
 NODE = Node.model_validate({"name": "node1", "role": "worker", "mac": MAC})
 SAID = "Kernel command line:"
 PLAIN = f"""
@@ -88,15 +83,7 @@ def looked_at(line: str) -> None:
     assert f"ds=nocloud-net;s=http://{SERVER}/pxe-private/mac-52-54-00-00-00-01/" in words
 
 
-WAYS = [
-    pytest.param(NetMachine("bios", [MAC]), id="bios-rom"),
-    pytest.param(NetMachine("efi", [MAC]), id="efi-rom"),
-    pytest.param(NetMachine("efi", [MAC], "firmware"), id="efi-tftp-snponly"),
-    pytest.param(NetMachine("efi", [MAC], "http"), id="efi-http"),
-]
-
-
-@pytest.mark.parametrize("machine", WAYS)
+@pytest.mark.parametrize("machine", WAYS.values(), ids=WAYS)
 def test_each_way_leads_to_the_nodes_kernel(machine: NetMachine, rack: Rack) -> None:
     rack.net.dnsmasq("dnsmasq", rack.example("dnsmasq.conf"))
     looked_at(rack.kernel_line(machine))
@@ -104,11 +91,11 @@ def test_each_way_leads_to_the_nodes_kernel(machine: NetMachine, rack: Rack) -> 
     assert ("snponly.efi" in log) == (machine.way != "rom"), log
 
 
-@pytest.mark.parametrize("machine", [WAYS[0], WAYS[2]])
-def test_beside_a_dhcp_server_of_somebody_else(machine: NetMachine, rack: Rack) -> None:
+@pytest.mark.parametrize("way", ["bios-rom", "efi-tftp-snponly"])
+def test_beside_a_dhcp_server_of_somebody_else(way: str, rack: Rack) -> None:
     other = rack.net.dnsmasq("foreign", PLAIN)
     rack.net.dnsmasq("dnsmasq", f"{rack.example('dnsmasq-proxy.conf')}\nlisten-address={SERVER}\n")
-    looked_at(rack.kernel_line(machine))
+    looked_at(rack.kernel_line(WAYS[way]))
     assert "DHCPACK" in other.read_text()
     assert "DHCPACK" not in (rack.folder / "dnsmasq.log").read_text().replace("DHCPACK(br0) 10.77.0.1", "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,13 +17,7 @@ from tests.support.machine.live import MAC, checks_of, probes
 from tests.support.machine.netboot import Disk, NetMachine, boot
 from tests.support.machine.served import DHCP, URL, Served, serve
 
-pytestmark = [
-    pytest.mark.boot,
-    pytest.mark.image,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
-    pytest.mark.skipif(bool(netboot.missing()), reason=netboot.missing() or "-"),
-]
+pytestmark = [*netboot.MARKS, pytest.mark.image]
 PROBE = """
 {
   echo "PROBE root $(findmnt -no FSTYPE /) $(findmnt -no FSTYPE --target /var/lib/containerd)"

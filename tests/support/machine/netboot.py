@@ -7,6 +7,7 @@ test: a bridge, a tap for each card, no way out.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import pytest
 
 from tests.support.deadline import Deadline
 
@@ -262,3 +265,22 @@ def _written(pid: int) -> int:
     except OSError:  # it has ended
         return 0
     return next(int(row.split()[1]) for row in rows if row.startswith("write_bytes:"))
+
+
+def ways(mac: str) -> dict[str, NetMachine]:
+    """A machine for each way to the first program, by its name in tests."""
+    return {
+        "bios-rom": NetMachine("bios", [mac]),
+        "efi-rom": NetMachine("efi", [mac]),
+        "efi-tftp-snponly": NetMachine("efi", [mac], "firmware"),
+        "efi-http": NetMachine("efi", [mac], "http"),
+    }
+
+
+MARKS = (
+    pytest.mark.boot,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
+    pytest.mark.skipif(bool(missing()), reason=missing() or "-"),
+)
+"""Of every test that boots machines over the network."""
