@@ -66,9 +66,9 @@ def _base(resolved: Resolved, findings: Findings) -> None:
 
 
 def _missing(path: FilePath) -> tuple[str, str]:
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     import difflib  # only for a mistake
 
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
     what = f"{path} is neither a file nor a folder" if path.exists() else f"there is no file {path}"
     fix = "correct the path" if path.is_absolute() else f"correct the path, which is relative to {FilePath.cwd()}"

@@ -164,9 +164,9 @@ def _real(path: FilePath) -> FilePath:
 
 def closest(word: str, known: Sequence[str]) -> str:
     """``did you mean "…"?`` for the nearest known word, or an empty string."""
-    lower = {name.lower(): name for name in reversed(known)}
     import difflib  # only for a mistake
 
+    lower = {name.lower(): name for name in reversed(known)}
     near = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
     return f'did you mean "{lower[near[0]]}"?' if near else ""
 
