@@ -39,7 +39,8 @@ end() {
     awk -v r="$r" 'index($5, r "/") == 1 && $5 !~ /\/(proc|sys|dev|run)(\/|$)/ {
         print substr($5, length(r) + 1), $3, $4 }' /proc/self/mountinfo > seen
     while read -r folder; do umount "$folder"; done < mounted
-    for loop in $loops; do losetup -d "$loop"; done
+    # What a killed program wrote may still be in the device's cache; the tests read the disk's file.
+    for loop in $loops; do blockdev --flushbufs "$loop"; losetup -d "$loop"; done
     rm -rf upper
     cp -a merged/upper upper
     exit "$code"
