@@ -6,6 +6,7 @@ Debian's, with a small initramfs: what it was told is what counts here. test_dis
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 
 from imgbuild.config.cluster import Node
 from imgbuild.outputs.pxe import INITRD, KERNEL
-from tests.support.machine import netboot
+from tests.support.machine import dhcpd, netboot
 from tests.support.machine.netboot import FOREIGN, SERVER, NetMachine, Network, boot
 from tests.support.machine.packages import cache_dir, download, unpack
 from tests.support.machine.tinyguest import TinyGuest
@@ -98,6 +99,19 @@ def test_beside_a_dhcp_server_of_somebody_else(way: str, rack: Rack) -> None:
     looked_at(rack.kernel_line(WAYS[way]))
     assert "DHCPACK" in other.read_text()
     assert "DHCPACK" not in (rack.folder / "dnsmasq.log").read_text().replace("DHCPACK(br0) 10.77.0.1", "")
+
+
+@pytest.mark.parametrize("machine", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("example", ["kea-dhcp4.json", "isc-dhcpd.conf"])
+def test_kea_and_isc_lead_there_too(example: str, machine: NetMachine, rack: Rack) -> None:
+    text = (rack.web / "dhcp" / example).read_text().replace('"persist": true', '"persist": false')
+    # The bridge has no link before the machine is on.
+    patient = '["br0"], "service-sockets-max-retries": 600, "service-sockets-retry-wait-time": 500'
+    log = dhcpd.start(rack.net, example, text.replace('["*"]', patient))
+    rack.net.dnsmasq("dnsmasq", f"port=0\nenable-tftp\ntftp-root={rack.tftp}\n")
+    looked_at(rack.kernel_line(machine))
+    leased = rf"{MAC}.*: lease 10\.77\.0\.\d+ has been allocated|DHCPACK on 10\.77\.0\.\d+ to {MAC}"
+    assert re.search(leased, log.read_text())
 
 
 @pytest.mark.skipif(not Path("/usr/lib/grub/x86_64-efi/tftp.mod").exists(), reason="needs grub-efi-amd64-bin")

@@ -1,0 +1,72 @@
+"""How packages are installed with real apt: what it cannot resolve is final, a download is tried again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.install.test_apt_mirrors import SUITES, debian, urls
+from tests.support.install.archive import suite
+from tests.support.install.keys import signer
+from tests.support.install.room import Room
+from tests.support.mirror import Mirror
+
+LIB = ". /usr/libexec/imgbuild/lib/install.sh; set -euo pipefail; "
+
+
+@pytest.fixture
+def deb(room: Room, mirror: Mirror) -> Path:
+    """The package "asked" of a mirror whose lists the room has read."""
+    key = signer("mine")
+    for name in SUITES:
+        suite(mirror.folder / "debian", name, key)
+    script = mirror.folder / "debian/build/broken-1.0/DEBIAN/postinst"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\nexit 3\n")
+    script.chmod(0o755)
+    suite(mirror.folder / "debian", "bookworm", key, ("asked", "1.0"), ("broken", "1.0"))
+    suite(mirror.folder / "k8s", "/", key)
+    lists = [urls("distribution", f"{mirror.url}/debian"), urls("kubernetes", f"{mirror.url}/k8s/")]
+    debian(room, mirror, key.option("distribution"), key.option("kubernetes"), *lists)
+    assert room.step("10-repositories").returncode == 0
+    return mirror.folder / "debian/pool/asked_1.0_all.deb"
+
+
+def test_a_package_that_is_nowhere_is_final(room: Room, mirror: Mirror, deb: Path) -> None:
+    done = room.run("bash", "-c", f"{LIB} pm_install asked nowhere")
+    assert done.returncode == 1
+    assert "imgbuild: error: apt cannot install: asked nowhere (see its own errors above)" in done.stderr
+    assert "Unable to locate package nowhere" in done.stderr
+    assert f"/debian/pool/{deb.name}" not in mirror.asked
+
+
+def test_a_download_that_fails_is_tried_again_later(room: Room, deb: Path) -> None:
+    deb.rename(deb.with_suffix(".gone"))
+    done = room.run("bash", "-c", f"{LIB} RETRY_SECONDS=0; pm_install asked")
+    assert done.returncode == 75, "setup tries again"
+    assert "imgbuild: notice: the download of packages failed 3 times" in done.stderr
+    assert "imgbuild: error: packages could not be downloaded: asked" in done.stderr
+
+
+def test_a_mirror_that_comes_back_is_enough(room: Room, mirror: Mirror, deb: Path) -> None:
+    gone = deb.rename(deb.with_suffix(".gone"))
+
+    def come_back() -> None:
+        while mirror.asked.count(f"/debian/pool/{deb.name}") < 2:
+            time.sleep(0.05)
+        gone.rename(deb)
+
+    threading.Thread(target=come_back, daemon=True).start()
+    done = room.run("bash", "-c", f"{LIB} RETRIES=30 RETRY_SECONDS=1; pm_install asked; pm_version asked")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("\n1.0\n")
+    assert "the download of packages failed (attempt 1 of 30)" in done.stderr
+
+
+def test_a_package_whose_script_fails_is_an_error(room: Room, deb: Path) -> None:
+    done = room.run("bash", "-c", f"{LIB} pm_install broken")
+    assert done.returncode not in (0, 75)
+    assert "post-installation script subprocess returned error exit status 3" in done.stdout + done.stderr
