@@ -26,13 +26,16 @@ pm_refresh() {
 }
 
 # pm_install NAME...: from the package lists (NAME=VERSION and -t SUITE work as with apt-get), without recommends.
-# What apt cannot resolve is final; only the download is retried.
+# apt resolves the packages anew in each of its runs, so only a failure is looked at more closely: what cannot be
+# resolved is final, a download is retried.
 pm_install() {
-    apt_get --no-install-recommends --simulate install "$@" > /dev/null ||
-        die "apt cannot install: $* (see its own errors above)"
-    retry "the download of packages" apt_get --no-install-recommends --download-only install "$@" ||
-        later "packages could not be downloaded: $*"
-    apt_get --no-install-recommends install "$@"
+    if ! apt_get --no-install-recommends install "$@"; then
+        apt_get --no-install-recommends --simulate install "$@" > /dev/null ||
+            die "apt cannot install: $* (see its own errors above)"
+        retry "the download of packages" apt_get --no-install-recommends --download-only install "$@" ||
+            later "packages could not be downloaded: $*"
+        apt_get --no-install-recommends install "$@"
+    fi
     # apt's archives are useless once installed, and fill a small disk.
     apt-get clean
     keep_names
