@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,28 +184,39 @@ def starts(runs: int = 7) -> list[Figure]:
     return out
 
 
-def figures() -> list[Figure]:
-    out = [*clusters(), *starts()]
+def figures() -> Iterator[Figure]:
+    """Each as soon as it is measured. Absolute times come first, then the long paired runs."""
+    yield from clusters()
+    yield from starts()
     with tempfile.TemporaryDirectory() as name:
-        render = [IMGBUILD, "--profile", "centos7-efi", "--no-image", "--output", name]
-        bare = [sys.executable, "-c", "import click, jinja2, pydantic, yaml"]
-        seconds(render)
-        pairs = [(seconds(render), seconds(bare)) for _ in range(7)]
-        whole = statistics.median(r for r, _ in pairs)
-        ratio = statistics.median(r / b for r, b in pairs)
-        out.append(Figure("centos7-efi --no-image, whole process", whole, 1.0, "s"))
-        print(f"       ... {ratio:.1f} times a process that only imports click, jinja2, pydantic and yaml")
-
+        yield rendered(name)
         first = [IMGBUILD, "--profile", "debian12-efi", *LAYERS, "--output", name]
         begun = seconds([*first, "--fresh"])
         print(f"       debian12-efi with a new root file system: {begun:.0f} s")
-        out += second_images(Path(name))
+        yield from second_images(Path(name))
         size = next(Path(name).glob("debian12-efi/image/*.qcow2")).stat().st_size
         print(f"       debian12-efi.qcow2: {size / 2**20:.1f} MiB")
         if STOCK_QCOW2_BYTES is not None:
-            out.append(Figure("qcow2, as part of stock diskimage-builder's", size / STOCK_QCOW2_BYTES, 1.0, ""))
+            yield Figure("qcow2, as part of stock diskimage-builder's", size / STOCK_QCOW2_BYTES, 1.0, "")
+    yield own_work()
+    yield installing()
+    yield from stored()
+    yield from sent()
+    yield from centos()
+    yield emulated_boot()
+    yield from cold()
     conversions()
-    return [*out, *cold(), *stored(), *sent(), installing(), *centos(), own_work(), emulated_boot()]
+
+
+def rendered(output: str) -> Figure:
+    """The tree of a profile without an image; printed beside it, how many times a process that only imports."""
+    render = [IMGBUILD, "--profile", "centos7-efi", "--no-image", "--output", output]
+    bare = [sys.executable, "-c", "import click, jinja2, pydantic, yaml"]
+    seconds(render)
+    pairs = [(seconds(render), seconds(bare)) for _ in range(7)]
+    ratio = statistics.median(r / b for r, b in pairs)
+    print(f"       ... {ratio:.1f} times a process that only imports click, jinja2, pydantic and yaml")
+    return Figure("centos7-efi --no-image, whole process", statistics.median(r for r, _ in pairs), 1.0, "s")
 
 
 def sent() -> list[Figure]:
@@ -268,7 +279,7 @@ def stored() -> list[Figure]:
     ]
 
 
-def conversions(forms: Sequence[Format] = tuple(FORMATS), runs: int = 3) -> None:
+def conversions(forms: Sequence[Format] = tuple(FORMATS), runs: int = 1) -> None:
     """Each form of one disk on its own, paired with qcow2: wall and processor time, size. Printed, without a bound."""
     rootfs = build_rootfs(shared_plan(), default_cache(), PlainSteps(sys.stderr))
     with tempfile.TemporaryDirectory() as name:
