@@ -1,0 +1,69 @@
+"""A diskless node of Debian 12 on a bond with a VLAN: its live root comes by one card, and then both are up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imgbuild.machine.spec import Firmware
+from tests.support.machine import live, netboot
+from tests.support.machine.live import MAC, checks_of, probes
+from tests.support.machine.netboot import CLIENT, SERVER, NetMachine, boot
+
+pytestmark = [*netboot.MARKS, pytest.mark.image]
+OTHER = "52:54:00:00:00:02"
+VLAN_SERVER = "10.78.0.1"
+CLUSTER = f"""
+name: lab
+nodes:
+  - name: node1
+    role: worker
+    network:
+      interfaces: [{{name: eth0, mac: "{MAC}"}}, {{name: eth1, mac: "{OTHER}"}}]
+      bonds:
+        - {{name: bond0, interfaces: [eth0, eth1], mode: active-backup, addresses: [{CLIENT}/24], gateway: {SERVER}}}
+      vlans: [{{name: bond0.20, id: 20, link: bond0, addresses: [10.78.0.20/24]}}]
+      dns: [{SERVER}]
+"""
+PROBE = f"""
+answer() {{ curl -fsS -o /dev/null --max-time 20 "http://$1/" && echo yes || echo no; }}
+{{
+  echo "PROBE mode $(cat /sys/class/net/bond0/bonding/mode) of $(cat /sys/class/net/bond0/bonding/slaves)"
+  echo "PROBE addresses $(ip -4 -o addr show scope global | awk '{{ print $2, $4 }}' | tr '\\n' ' ')"
+  echo "PROBE vlan $(answer {VLAN_SERVER})"
+  ip link set eth0 down
+  echo "PROBE other-card $(answer {SERVER})"
+  ip link set eth0 up
+  echo "PROBE end -"
+}} > /dev/ttyS0
+"""
+
+
+def test_a_bond_and_a_vlan_are_up(live_debian12: Callable[[Firmware], Path], tmp_path: Path) -> None:
+    folder = live.copied(live_debian12("efi"), tmp_path / "build")
+    pxe = f'{{live: true, url: "http://{SERVER}/"}}'
+    tree = live.build(folder, "efi", pxe, PROBE, "--no-image", cluster=CLUSTER)
+    web = tmp_path / "web"
+    subprocess.run(["cp", "-r", tree / "pxe", web], check=True)
+    subprocess.run(["cp", "-r", tree / "pxe-private", web / "pxe-private"], check=True)
+    with netboot.network(tmp_path) as net:
+        for line in (
+            "ip link add link br0 name br0.20 type vlan id 20",
+            f"ip addr add {VLAN_SERVER}/24 dev br0.20",
+            "ip link set br0.20 up",
+        ):
+            subprocess.run(net.inside(line.split()), check=True)
+        net.serve(web)
+        net.start("vlan", [sys.executable, "-m", "http.server", "--bind", VLAN_SERVER, "--directory", web, "80"])
+        net.dnsmasq("dnsmasq", (web / "dhcp/dnsmasq.conf").read_text().replace("enable-tftp", ""))
+        said = boot(net, NetMachine("bios", [MAC, OTHER]), tmp_path / "machine", ["PROBE end", '"checks"'], 1500)
+    assert "PROBE end" in said and '"checks"' in said, said[-4000:]
+    found = probes(said)
+    assert found["mode"] == "active-backup 1 of eth0 eth1"
+    assert sorted(found["addresses"].split()) == sorted(["bond0", f"{CLIENT}/24", "bond0.20", "10.78.0.20/24"])
+    assert (found["vlan"], found["other-card"]) == ("yes", "yes")
+    assert {name: check["found"] for name, check in checks_of(said).items() if check["ok"] is False} == {}
