@@ -26,7 +26,7 @@ pm_refresh() {
 }
 
 # pm_install NAME...: from the package lists (NAME=VERSION and -t SUITE work as with apt-get), without recommends.
-# apt resolves the packages anew in each of its runs, so only a failure is looked at more closely: what cannot be
+# apt resolves the packages again in each of its runs, so only a failure is looked at more closely: what cannot be
 # resolved is final, a download is retried.
 pm_install() {
     if ! apt_get --no-install-recommends install "$@"; then
