@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.support.deadline import HUNG
-from tests.support.serving.segment import SERVER, Segment, segment, serving
+from tests.support.serving.segment import SERVER, Segment, serving
 from tests.support.serving.tree import CP1, SECRET, make_tree
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces")]
 SCRIPT = f"boot/{CP1.replace(':', '-')}.ipxe"
 ADDRESS = "10.77.0.11"
 ANY = "0.0.0.0"  # noqa: S104 - in a network of the test's own
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Iterator[Segment]:
-    with segment(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

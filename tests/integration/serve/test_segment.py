@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.deadline import HUNG, Deadline
-from tests.support.serving.segment import SERVER, URL, Segment, segment, serving
+from tests.support.serving.segment import SERVER, URL, Segment, serving
 from tests.support.serving.tree import CP1, SECRET, W1, make_tree
 
 pytestmark = [
@@ -23,12 +22,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="needs Debian's dnsmasq-base"),
 ]
 SCRIPT = f"{URL}boot/{CP1.replace(':', '-')}.ipxe"
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Iterator[Segment]:
-    with segment(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
