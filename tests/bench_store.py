@@ -52,7 +52,8 @@ begun = time.monotonic()
 fetch_all(wanted, Store(Path(sys.argv[1])), PlainSteps(sys.stderr))
 took = time.monotonic() - begun
 used = resource.getrusage(resource.RUSAGE_SELF)
-peak = used.ru_maxrss * 1024 / 1e6
+# Not ru_maxrss, which begins with that of the process that started this one.
+peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 print(json.dumps({"seconds": took, "peak": peak, "processor": used.ru_utime + used.ru_stime}))
 """
 

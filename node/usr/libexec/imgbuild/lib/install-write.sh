@@ -157,22 +157,26 @@ compare() {
     done
 }
 
-# write_table: the image's own partition table, for the size of this disk: the second GPT at its end, and the last
-# partition up to there. Its first sector is the last that is written: without it, no firmware reads the rest as a table
-# (UEFI 2.10, 5.2.3: a GPT needs the protective MBR), and a sector is written whole or not at all.
-write_table() {
-    local table=$work/table first
-    say "write the partition table"
-    report install stage=table
+# make_table: the image's own partition table, for the size of this disk: the second GPT at its end, and the last partition
+# up to there. In files: sgdisk waits a second after each change, and the disk is read back at the same time.
+make_table() {
+    local table=$work/table first=$work/first
     rm -f "$table"
     truncate -s "$bytes" "$table"
     dd if="$work/held.0" of="$table" bs=1M conv=notrunc status=none
     dd if="$work/held.$((size - mib))" of="$table" bs=1M oflag=seek_bytes seek=$((size - mib)) conv=notrunc status=none
     grow_table "$table"
     # The boot code and the active flag are the image's; what the size of the disk changes is sgdisk's.
-    first=$work/first
     dd if="$work/held.0" of="$first" bs=512 count=1 status=none
     dd if="$table" of="$first" bs=1 skip=$((0x1ca)) seek=$((0x1ca)) count=4 conv=notrunc status=none
+}
+
+# write_table: its first sector is the last that is written: without it, no firmware reads the rest as a table (UEFI 2.10,
+# 5.2.3: a GPT needs the protective MBR), and a sector is written whole or not at all.
+write_table() {
+    local table=$work/table first=$work/first
+    say "write the partition table"
+    report install stage=table
     put "$table" 512 512
     put "$table" 1024 $((mib - 1024))
     put "$table" $((bytes - mib)) "$mib"
