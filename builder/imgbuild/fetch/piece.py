@@ -8,9 +8,11 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from imgbuild.diagnostics.progress import Transfer
@@ -116,26 +118,33 @@ def _received(url: str, part: Part, wanted: Wanted, report: Transfer) -> str:
 
 
 def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, wanted: Wanted, report: Transfer) -> int:
-    """Write the blocks from ``start`` on; return where they end."""
+    """Write the blocks from ``start`` on; return where they end. Each is hashed while the next one is received."""
     most = wanted.limits.max_bytes if total is None else total
-    with part.path.open("r+b") as out:
+    with part.path.open("r+b", buffering=0) as out, ThreadPoolExecutor(1) as hasher:
         out.seek(start)
         at = start
+        hashed: Future[None] | None = None
         report(at, total)
         for block in blocks:
-            _add(out, part, block, at)
+            _add(out, block)
+            if hashed is not None:
+                hashed.result()
+            hashed = hasher.submit(part.feed, block, at)
             at += len(block)
             if at > most:
                 raise Failure(f"the server sends more than {at - len(block)} bytes, and does not stop")
             report(at, total)
             if wanted.stop.is_set():
                 raise Stopped
+        if hashed is not None:
+            hashed.result()
     return at
 
 
-def _add(out: BinaryIO, part: Part, block: bytes, at: int) -> None:
-    out.write(block)
-    part.feed(block, at)
+def _add(out: FileIO, block: bytes) -> None:
+    rest = memoryview(block)
+    while rest:
+        rest = rest[out.write(rest) :]
 
 
 def _checked_range(reply: Reply, part: Part, there: int, origin: Origin) -> int | None:
