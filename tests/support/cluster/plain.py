@@ -33,7 +33,7 @@ from tests.support.mirror import Mirror, listening
 _PACKAGES = (
     "cloud-init cloud-guest-utils dbus e2fsprogs gdisk grub-pc-bin grub2-common initramfs-tools iproute2 "
     "libpam-systemd linux-image-cloud-amd64 netbase netplan.io openssh-server sudo systemd-resolved systemd-sysv "
-    "tzdata udev zstd"
+    "tzdata udev xz-utils zstd"
 )
 # Which packages and which kernel there are, the elements and the assembly want to know.
 _INSTALL = rf"""#!/bin/bash
