@@ -48,7 +48,7 @@ def test_apply_makes_links_masks_and_starts_in_order(tmp_path: Path, name: str, 
     for unit in ("swap.target", *node.target.services.updaters):
         assert (node.root / "etc/systemd/system" / unit).readlink() == Path("/dev/null")
     for unit in node.target.services.updaters:
-        assert f"systemctl stop {unit}" in node.log
+        assert node.log.index(f"systemctl stop {unit}") < node.log.index("systemctl daemon-reload")
     fstab = (node.root / "etc/fstab").read_text().splitlines()
     assert [line for line in fstab if not line.startswith("#")] == ["UUID=1 / ext4 defaults 0 1"]
     assert "# imgbuild: UUID=2 none swap sw 0 0" in fstab
@@ -100,6 +100,14 @@ def test_apply_mounts_further_disks_before_what_uses_them(tmp_path: Path) -> Non
         done = node.run("apply")
         assert (done.returncode, b"imgbuild: error: /data: no disk" in done.stderr) == (code, True)
         assert "systemctl start containerd.service" not in node.log[before:]
+
+
+def test_apply_forgets_that_a_masked_timer_failed(tmp_path: Path) -> None:
+    node = _stock(tmp_path, "debian12-efi", [])
+    node.inactive("apt-daily.timer")
+    assert node.run("apply").returncode == 0
+    assert "systemctl reset-failed apt-daily.timer" in node.log
+    assert "systemctl stop apt-daily.timer" not in node.log
 
 
 def test_apply_stops_what_must_not_run_and_leaves_enforcing(tmp_path: Path) -> None:
