@@ -928,8 +928,12 @@ def test_a_node_joins_only_once_its_clock_is_the_api_servers(tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     finished(node)
     assert node.calls("kubeadm") == [JOINED]
-    (line,) = [line for line in done.stderr.splitlines() if "API server's" in line]
-    assert re.search(r"waiting: this node's clock is [34] h \d+ min behind the API server's at 10\.0\.0\.10:6443", line)
+    lines = [line for line in done.stderr.splitlines() if "API server's" in line]
+    # A busy machine takes long enough between two questions for another number of minutes, which is said again.
+    assert 1 <= len(lines) <= 2
+    for line in lines:
+        words = r"waiting: this node's clock is [34] h \d+ min behind the API server's at 10\.0\.0\.10:6443"
+        assert re.search(words, line)
     assert any("clock is" in line for line in node.console)
 
 
