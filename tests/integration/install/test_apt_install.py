@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.install.test_apt_mirrors import SUITES, debian, urls
+from tests.integration.install.test_list import LIB
 from tests.support.install.archive import suite
 from tests.support.install.keys import signer
 from tests.support.install.room import Room
 from tests.support.mirror import Mirror
-
-LIB = ". /usr/libexec/imgbuild/lib/install.sh; set -euo pipefail; "
 
 
 @pytest.fixture

@@ -931,6 +931,7 @@ def test_a_node_joins_only_once_its_clock_is_the_api_servers(tmp_path: Path) -> 
     lines = [line for line in done.stderr.splitlines() if "API server's" in line]
     # A busy machine takes long enough between two questions for another number of minutes, which is said again.
     assert 1 <= len(lines) <= 2
+    assert len(set(lines)) == len(lines), "the same words only once"
     for line in lines:
         words = r"waiting: this node's clock is [34] h \d+ min behind the API server's at 10\.0\.0\.10:6443"
         assert re.search(words, line)

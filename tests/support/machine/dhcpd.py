@@ -22,8 +22,8 @@ def _unpacked(*packages: str) -> list[Path]:
 def _kea(folder: Path) -> list[str | Path]:
     places = _unpacked(*_KEA)
     libraries = ":".join(str(place / _LIBRARIES) for place in places)
-    hooks = f"KEA_PIDFILE_DIR={folder}", f"KEA_LOCKFILE_DIR={folder}"
-    return ["env", f"LD_LIBRARY_PATH={libraries}", *hooks, places[0] / "usr/sbin/kea-dhcp4"]
+    folders = f"KEA_PIDFILE_DIR={folder}", f"KEA_LOCKFILE_DIR={folder}"
+    return ["env", f"LD_LIBRARY_PATH={libraries}", *folders, places[0] / "usr/sbin/kea-dhcp4"]
 
 
 def _isc(folder: Path) -> list[str | Path]:
