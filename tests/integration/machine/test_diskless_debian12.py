@@ -71,9 +71,7 @@ def give_host_key(web: Path, folder: Path) -> str:
 
 @pytest.fixture
 def rack(tree: Path, tmp_path: Path) -> Iterator[netboot.Network]:
-    web = tmp_path / "web"
-    subprocess.run(["cp", "-r", tree / "pxe", web], check=True)
-    subprocess.run(["cp", "-r", tree / "pxe-private", web / "pxe-private"], check=True)
+    web = live.served(tree, tmp_path / "web")
     (tmp_path / "host-key").write_text(give_host_key(web, tmp_path / "keys"))
     pause_image(web / "pause.tar", IMAGE)
     with netboot.network(tmp_path) as net:

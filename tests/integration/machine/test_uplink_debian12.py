@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -63,9 +62,7 @@ def test_a_bond_and_a_vlan_are_up(live_debian12: Callable[[Firmware], Path], tmp
     folder = live.copied(live_debian12("efi"), tmp_path / "build")
     pxe = f'{{live: true, url: "http://{SERVER}/"}}'
     tree = live.build(folder, "efi", pxe, PROBE, "--no-image", cluster=CLUSTER)
-    web = tmp_path / "web"
-    subprocess.run(["cp", "-r", tree / "pxe", web], check=True)
-    subprocess.run(["cp", "-r", tree / "pxe-private", web / "pxe-private"], check=True)
+    web = live.served(tree, tmp_path / "web")
     with netboot.network(tmp_path) as net:
         net.serve(web)
         heard = net.start("heard", [sys.executable, "-c", LISTEN])

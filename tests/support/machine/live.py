@@ -52,6 +52,13 @@ def copied(made: Path, folder: Path) -> Path:
     return folder
 
 
+def served(tree: Path, web: Path) -> Path:
+    """Copy an output folder's pxe/ to ``web``, with pxe-private/ below it, as a web server has them."""
+    subprocess.run(["cp", "-r", tree / "pxe", web], check=True)
+    subprocess.run(["cp", "-r", tree / "pxe-private", web / "pxe-private"], check=True)
+    return web
+
+
 def probes(said: str) -> dict[str, str]:
     """The lines "PROBE NAME VALUE"."""
     lines = [line.partition("PROBE ")[2].strip() for line in said.splitlines() if "PROBE " in line]
