@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ from imgbuild.image.content import Additions, add, unpack, write_boot_loader
 from imgbuild.image.disk import grub, selinux
 from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import make_root
-from imgbuild.image.formats.write import DiskRecord, ImageFiles, write_files
+from imgbuild.image.formats.qcow2 import Compression
+from imgbuild.image.formats.write import DiskRecord, ImageFiles, compressions, write_files
 from imgbuild.image.live.disk import write_disk_files
 from imgbuild.image.live.proof import prove_initrd
 from imgbuild.image.live.root import LiveParts, take_initrd, write_root
@@ -51,8 +52,8 @@ class Assembled:
 
     proof: BootProof
     disk: DiskRecord
-    epoch: int
-    """The date of its files (seconds)."""
+    sums: Mapping[str, str]
+    """The sha256 of each file of the disk, by name."""
 
 
 def assemble(
@@ -67,13 +68,15 @@ def assemble(
     preload: Preload | None = None,
     live: LiveParts | None = None,
     cache: Path | None = None,
+    known: Callable[[DiskRecord, int], None] = lambda _disk, _epoch: None,
 ) -> Assembled:
     """Write the disk's ``files`` and return what its boot loader was proven to start.
 
     ``drivers`` must be in the initramfs (None: those of every image); ``preload`` are container images for first boot;
     ``live``: a live root is made, too. ``work`` is a folder for temporary files (about three times the root file
     system); it is emptied at the end, and by the next run after a kill. ``cache``: the finished file system is kept
-    there, and taken from there. Each file appears complete or not at all.
+    there, and taken from there. ``known`` is called with the disk and the date of its files (seconds) as soon as these
+    are known. Each file appears complete or not at all.
 
     Raises:
         HostError: no root, no space, a unit that does not exist, a disk that would not boot.
@@ -87,7 +90,8 @@ def assemble(
             disk = None
             # A live root is made of the whole root; labels in a part of one have not been compared with EL's yet.
             if cache is not None and live is None and not layout.selinux:
-                system = stack.enter_context(_system(rootfs, layout, cache, folder, epoch, steps))
+                kinds = compressions(files.formats)
+                system = stack.enter_context(_system(rootfs, layout, cache, folder, epoch, kinds, steps))
                 why = why_whole(additions, system)
                 if why is None:
                     disk = edited(additions, system, folder, stack, steps)
@@ -102,22 +106,24 @@ def assemble(
                 _make_live(live, disk, root, additions, drivers, proof.kernel, folder, steps)
             shutil.rmtree(root, ignore_errors=True)
             with steps.step(f"Write it as {', '.join(files.formats)}"):
-                record = write_files(disk.path, files, folder, epoch, steps, disk.source)
+                written = write_files(
+                    disk.path, files, folder, epoch, steps, disk.source, lambda made: known(made, epoch)
+                )
     except OSError as err:
         if err.errno in {28, 122}:  # ENOSPC, EDQUOT
             raise no_space("make the disk image") from err
         raise
-    return Assembled(proof, record, epoch)
+    return Assembled(proof, written.disk, written.sums)
 
 
 @contextmanager
 def _system(
-    rootfs: Rootfs, layout: DiskLayout, cache: Path, folder: Path, epoch: int, steps: Steps
+    rootfs: Rootfs, layout: DiskLayout, cache: Path, folder: Path, epoch: int, kinds: Set[Compression], steps: Steps
 ) -> Iterator[System]:
-    """The finished file system of the root, from the cache or made now."""
+    """The finished file system of the root, from the cache or made now. ``kinds``: its packs that will be needed."""
     key = kept.key_of(rootfs.key, rootfs.sha256, layout)
     place = subfolder(cache, kept.FOLDER) / key
-    with kept.opened(place, steps) as found:
+    with kept.opened(place, steps, kinds) as found:
         if found is not None:
             steps.note(f"file system {key[:12]} is in the cache")
             try:

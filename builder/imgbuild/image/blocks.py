@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -41,7 +41,7 @@ class FileBlocks:
         if self._digests is None:
             size = os.fstat(self._file.fileno()).st_size
             found = [ZERO] * (size // BLOCK)
-            for number, digest in hashed(self, with_data(self._file.fileno(), size)):
+            for number, digest in hashed(lambda n: sha256(self.read(n)), with_data(self._file.fileno(), size)):
                 found[number] = digest
             self._digests = found
         return self._digests
@@ -54,11 +54,16 @@ class FileBlocks:
         self._file.close()
 
 
-def hashed(blocks: Blocks, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """The digests of these blocks as they are now, read and hashed by a thread for each processor."""
+def sha256(content: bytes) -> bytes:
+    """The digest of a block."""
+    return hashlib.sha256(content).digest()
+
+
+def hashed(digest: Callable[[int], bytes], numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """These blocks with their digests; ``digest`` reads and hashes one, in a thread for each processor."""
 
     def several(part: Sequence[int]) -> list[tuple[int, bytes]]:
-        return [(number, hashlib.sha256(blocks.read(number)).digest()) for number in part]
+        return [(number, digest(number)) for number in part]
 
     wanted = list(numbers)
     parts = [wanted[at : at + _AT_ONCE] for at in range(0, len(wanted), _AT_ONCE)]
@@ -84,6 +89,13 @@ def with_data(descriptor: int, size: int, start: int = 0) -> Iterator[int]:
             last = number
             yield number
         at = end
+
+
+def copy_data(source: Path, target: int, offset: int = 0) -> None:
+    """Copy what a sparse file has into the file ``target`` (a descriptor), from byte ``offset`` on."""
+    with source.open("rb") as data:
+        for number in with_data(data.fileno(), os.fstat(data.fileno()).st_size):
+            os.pwrite(target, os.pread(data.fileno(), BLOCK, number * BLOCK), offset + number * BLOCK)
 
 
 def disk_digest(digests: Sequence[bytes]) -> str:

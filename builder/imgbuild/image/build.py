@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -32,9 +33,9 @@ from imgbuild.image.preload import Preload, fetch
 from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
 from imgbuild.image.rootfs.base import Base, base_tar, kept_base
-from imgbuild.image.rootfs.build import Rootfs, build_rootfs, cached, looked_up
+from imgbuild.image.rootfs.build import Rootfs, build_rootfs, is_kept, looked_up
 from imgbuild.image.rootfs.locked import locked_build, locked_mirrors
-from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors
+from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors, own_archives
 from imgbuild.image.rootfs.packages import described
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supply import Supply
@@ -142,21 +143,26 @@ def build_image(
         else:
             supply = Supply(store, node_files(profile), locked_build(resolved, packages) if packages else None)
             rootfs = build_rootfs(plan, cache, steps, fresh=fresh, supply=supply)
-    with in_use(rootfs.tar), new_group(folder, "image", run) as group:
+    with in_use(rootfs.tar), new_group(folder, "image", run) as group, ThreadPoolExecutor(1) as beside:
+        bill: list[Future[bytes]] = []
+
+        def describe(disk: DiskRecord, epoch: int) -> None:
+            contents = Contents(
+                resolved.name, profile, target, rootfs.packages, found, disk.blocks_sha256, epoch, packages
+            )  # fmt: skip
+            bill.append(beside.submit(sbom, contents))
+
         refuse_logins(profile, rootfs.tar)
         guest = Appliance(profile.firmware, target.name, target.vmware)
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         drivers = boot_drivers(profile.kernel.initramfs_drivers)
         parts = LiveParts(target.live, live, boot) if live is not None else None
         arguments, work = resolved.kernel_arguments, cache / "work"
-        made = assemble(rootfs, layout, node, arguments, files, work, steps, drivers, preload, parts, cache)
+        made = assemble(rootfs, layout, node, arguments, files, work, steps, drivers, preload, parts, cache, describe)
         with steps.step("Write the bill of materials"):
-            contents = Contents(
-                resolved.name, profile, target, rootfs.packages, found, made.disk.blocks_sha256, made.epoch, packages
-            )  # fmt: skip
-            write_file(group / file_name(resolved.name), OutFile(sbom(contents)))
+            write_file(group / file_name(resolved.name), OutFile(bill[0].result()))
         with steps.step(f"Write {SUMS}"):
-            sums = write_sums(group, signer)
+            sums = write_sums(group, signer, made.sums)
         write_file(boot / KERNEL, OutFile(made.proof.kernel_file))
         if parts is None:
             write_file(boot / INITRD, OutFile(made.proof.initrd_file))
@@ -170,11 +176,10 @@ def rootfs_plan(
 ) -> RootfsPlan:  # fmt: skip
     """What this profile's root file system is made of: on a base, or from the mirror that answers now.
 
-    With the ``packages`` of a lock no mirror is asked.
+    No mirror is asked for the root file system in the cache, or with the ``packages`` of a lock.
 
     Raises:
-        HostError: the base cannot be had; no mirror answers, and none did when the root file system in the cache
-            was built. Offline: there is no root file system in the cache.
+        HostError: the base cannot be had; no mirror answers. Offline: there is no root file system in the cache.
     """
     if packages is not None:
         return _locked_plan(resolved, install, packages, base_tar(resolved, cache, steps, fresh=fresh, files=store))
@@ -190,18 +195,12 @@ def rootfs_plan(
     base = base_tar(resolved, cache, steps, fresh=fresh, files=store)
     if base is not None:
         return _on_base(target, install, base)
-    wanted, security = (_listed(resolved, kind) for kind in ("distribution", "security"))
-    release = target.image.environment["DIB_RELEASE"]
-    try:
-        mirrors = _answering(release, wanted, security, steps)
-    except HostError:
-        # Without a network an image can still be made from a root file system in the cache.
-        old = kept_plan(resolved, install, cache, steps)
-        if fresh or old is None or cached(old.key, cache) is None:
-            raise
-        steps.note("the mirror does not answer: using the root file system in the cache")
+    record, own = _mirrors_of(resolved, cache), _own(resolved)
+    old = kept_plan(resolved, install, cache, steps) if not fresh and _asked_with(record) == own else None
+    if old is not None and is_kept(old.key, cache):
         return old
-    write_record(_mirrors_of(resolved, cache), asdict(mirrors))
+    mirrors = answering_mirrors(resolved, steps)
+    write_record(record, {**asdict(mirrors), "own": own})
     return _from_mirrors(target, install, mirrors)
 
 
@@ -228,7 +227,7 @@ def kept_plan(
     if packages is not None:
         return _locked_plan(resolved, install, packages, None)
     try:
-        mirrors = DebianMirrors(**_read(_mirrors_of(resolved, cache)))
+        mirrors = _read(_mirrors_of(resolved, cache))
     except (OSError, ValueError, TypeError):
         return None
     return _from_mirrors(resolved.target, install, mirrors)
@@ -251,9 +250,25 @@ def _mirrors_of(resolved: Resolved, cache: Path) -> Path:
     return subfolder(open_cache(cache), "mirrors") / f"{run_id(u.encode() for u in (release, *listed))}.json"
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    data: Mapping[str, Any] = json.loads(path.read_text())
-    return {**data, "components": tuple(data["components"])}
+def _own(resolved: Resolved) -> Sequence[str]:
+    """What the host's apt has to do with the mirrors: nothing if the profile or the target lists them."""
+    if "" not in _listed(resolved, "distribution"):
+        return ()
+    return own_archives(resolved.target.image.environment["DIB_RELEASE"])
+
+
+def _read(path: Path) -> DebianMirrors:
+    data: dict[str, Any] = json.loads(path.read_text())
+    data.pop("own", None)
+    return DebianMirrors(**{**data, "components": tuple(data["components"])})
+
+
+def _asked_with(path: Path) -> Sequence[str] | None:
+    """What `_own` gave when the mirrors of a record were asked; None if that is not known."""
+    try:
+        return tuple(map(str, json.loads(path.read_text())["own"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _answering(release: str, wanted: Sequence[str], security: Sequence[str], steps: Steps) -> DebianMirrors:

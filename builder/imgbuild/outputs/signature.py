@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,13 +132,18 @@ def read_sums(folder: Path) -> dict[str, str]:
     return {line["name"]: line["sum"] for line in found if line is not None}
 
 
-def write_sums(folder: Path, signer: Signer | None) -> dict[str, str]:
-    """Write SHA256SUMS of the files in ``folder``, as `sha256sum -c` reads it, and its signature; return the sums."""
+def write_sums(folder: Path, signer: Signer | None, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Write SHA256SUMS of the files in ``folder``, as `sha256sum -c` reads it, and its signature; return the sums.
+
+    ``known``: those of files that this run has just written and read.
+    """
     from concurrent.futures import ThreadPoolExecutor  # only for an image
 
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    sums = dict(known or {})
+    todo = [name for name in names if name not in sums]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        sums = dict(zip(names, pool.map(sha256_of, (folder / name for name in names)), strict=True))
+        sums |= zip(todo, pool.map(sha256_of, (folder / name for name in todo)), strict=True)
     content = "".join(f"{sums[name]}  {name}\n" for name in names).encode()
     write_file(folder / SUMS, OutFile(content))
     if signer is not None:

@@ -45,8 +45,9 @@ def made(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all forms, made in one go."""
     folder = tmp_path_factory.mktemp("made")
     files = image_files(folder, "node", ALL)
-    record = write_files(raw, files, tmp_path_factory.mktemp("work"), 1_700_000_000, recorder := Recorder())
-    assert (record.blocks_sha256, record.size) == (blocks_sha256(raw), 67 * MIB)
+    written = write_files(raw, files, tmp_path_factory.mktemp("work"), 1_700_000_000, recorder := Recorder())
+    assert (written.disk.blocks_sha256, written.disk.size) == (blocks_sha256(raw), 67 * MIB)
+    assert written.sums == {path.name: sha256(path) for path in folder.iterdir()}
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"node{FORMATS[form].suffix}" for form in ALL)
     assert {line.partition(":")[0] for line in recorder.lines} == {path.name for path in folder.iterdir()}
     return folder

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.diagnostics.findings import Findings
 from imgbuild.fetch.failure import FetchError
 from imgbuild.image import build
+from imgbuild.image.build import kept_plan, rootfs_plan
+from imgbuild.image.rootfs.build import kept_tar
 from imgbuild.image.rootfs.mirror import AptSource, DebianMirrors, apt_sources, debian_mirrors
+from imgbuild.pipeline import Request, prepare
 from tests.support.image.recorder import Recorder
 
 
@@ -128,3 +132,35 @@ def test_the_list_is_tried_in_order_and_the_dead_are_named(monkeypatch: pytest.M
     assert "c.example" in str(caught.value)
     with pytest.raises(HostError, match=r"a\.example"):
         build._answering("bookworm", ["https://a.example/debian"], [""], steps)
+
+
+def test_no_mirror_is_asked_for_a_root_file_system_that_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    ready = prepare(Request("debian12-efi", ("distro-containerd", "container-host")), Findings())
+    own, asked = ["http://a.example/debian"], []
+
+    def mirrors(release: str, _wanted: str, *, security: str) -> DebianMirrors:
+        asked.append(own[0])
+        return DebianMirrors(release, own[0], security)
+
+    monkeypatch.setattr(build, "debian_mirrors", mirrors)
+    monkeypatch.setattr(build, "own_archives", lambda _release: (own[0], ""))
+
+    def key(*, fresh: bool = False) -> str:
+        return rootfs_plan(ready.resolved, ready.rendered.install, tmp_path, Recorder(), fresh=fresh).key
+
+    first = key()
+    assert (key(), len(asked)) == (first, 2)
+    tar = kept_tar(first, tmp_path)
+    tar.parent.mkdir()
+    tar.touch()
+    assert (key(), len(asked)) == (first, 2)
+    assert (key(fresh=True), len(asked)) == (first, 3)
+    own[0] = "http://b.example/debian"  # the host's apt has another one now
+    assert key() != first
+    assert len(asked) == 4
+    own[0] = "http://c.example/debian"  # offline, on another host: that of the host where it was built
+    kept = kept_plan(ready.resolved, ready.rendered.install, tmp_path, Recorder())
+    assert kept is not None
+    assert kept.environment["DIB_DISTRIBUTION_MIRROR"] == "http://b.example/debian"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.blocks import copy_data
 from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.sizes import MIB
 from imgbuild.image.tool import run
@@ -87,7 +88,8 @@ def write_esp(disk: Path, layout: DiskLayout, files: Mapping[str, bytes], work: 
         content.write_bytes(data)
         run(["mcopy", "-i", image, content, f"::{path}"], what=f"copy {path} to the ESP", env=env)
     content.unlink()
-    _copy_into(image, disk, MIB)
+    with disk.open("r+b") as out:
+        copy_data(image, out.fileno(), MIB)
     image.unlink()
 
 
@@ -100,14 +102,3 @@ def read_esp(disk: Path, start: int, path: str) -> bytes | None:
         if "not found" in str(error):
             return None
         raise
-
-
-def _copy_into(source: Path, disk: Path, offset: int) -> None:
-    """Copy a file into the disk at ``offset`` bytes, keeping its holes."""
-    with source.open("rb") as data, disk.open("r+b") as out:
-        position = offset
-        while block := data.read(MIB):
-            if block.strip(b"\0"):
-                out.seek(position)
-                out.write(block)
-            position += len(block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Protocol
 from imgbuild.config.profile.extras import Format
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.formats import FORMATS
-from imgbuild.fetch.checksum import sync
+from imgbuild.fetch.checksum import sha256_of, sync
 from imgbuild.image.blocks import Blocks, FileBlocks, disk_digest, processors
 from imgbuild.image.formats.containerdisk import write_containerdisk
 from imgbuild.image.formats.ova import Appliance, write_ova
@@ -83,11 +83,27 @@ class DiskRecord:
     size: int
 
 
+@dataclass(frozen=True)
+class Written:
+    """The disk, and the sha256 of each file that was made of it, by name."""
+
+    disk: DiskRecord
+    sums: Mapping[str, str]
+
+
+def compressions(formats: Sequence[Format]) -> Set[Compression]:
+    """How the qcow2 files among these forms, and among what they are made of, are compressed."""
+    bases = (_MADE_FROM.get(form, form) for form in formats)
+    return {_QCOW2[base] for base in bases if base in _QCOW2}
+
+
 def write_files(
-    disk: Path, files: ImageFiles, work: Path, epoch: int, steps: Steps, source: Source | None = None
-) -> DiskRecord:
+    disk: Path, files: ImageFiles, work: Path, epoch: int, steps: Steps, source: Source | None = None,
+    known: Callable[[DiskRecord], None] = lambda _record: None,
+) -> Written:  # fmt: skip
     """Write every form of the raw ``disk``. Each file appears complete or not at all. ``source``: where the rest of it
-    is; None if it is all in the file.
+    is; None if it is all in the file. ``known`` is called once, with the record of the disk: before a qcow2 is written,
+    which needs it, else at the end.
 
     Raises:
         HostError: a tool is missing or failed, or there is no space. Forms that were finished are kept.
@@ -100,6 +116,13 @@ def write_files(
         source.fill()
     blocks = FileBlocks(disk) if source is None else source.blocks()
 
+    def record() -> DiskRecord:
+        found = DiskRecord(disk_digest(blocks.digests), disk.stat().st_size)
+        known(found)
+        return found
+
+    early = record() if compressions(files.formats) else None
+
     def convert(base: Format, part: Path) -> None:
         if base in _QCOW2:
             kind = _QCOW2[base]
@@ -108,46 +131,61 @@ def write_files(
             return
         _convert(base, disk, part, cores)
 
-    def chain(base: Format) -> list[str]:
-        """One conversion of the disk, and the archives that are made of it; returns what there is to tell."""
+    def chain(base: Format) -> list[_New]:
+        """One conversion of the disk, and the archives that are made of it."""
         wanted = base in files.formats
         made = files.path(base) if wanted else work / files.path(base).name
-        told = [_appear(made, lambda part: convert(base, part))]
+        new = [_appear(made, lambda part: convert(base, part))]
         if "ova" in files.formats and base == _MADE_FROM["ova"]:
-            told.append(
+            new.append(
                 _appear(files.path("ova"), lambda part: write_ova(made, disk, files.name, files.appliance, part, epoch))
             )
         if "containerdisk" in files.formats and base == _MADE_FROM["containerdisk"]:
-            told.append(
+            new.append(
                 _appear(files.path("containerdisk"), lambda part: write_containerdisk(made, files.name, part, epoch))
             )
         if not wanted:
             made.unlink()
-        return told if wanted else told[1:]
+        return new if wanted else new[1:]
+
+    sums: dict[str, str] = {}
 
     with ThreadPoolExecutor(cores) as pool:
         jobs = [pool.submit(chain, base) for base in _ORDER if base in bases]
         try:
             for job in as_completed(jobs):
-                for text in job.result():
-                    steps.note(text)
+                for new in job.result():
+                    steps.note(new.told)
+                    sums[new.name] = new.sha256
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return DiskRecord(disk_digest(blocks.digests), disk.stat().st_size)
+    return Written(early or record(), sums)
 
 
-def _appear(output: Path, write: Callable[[Path], None]) -> str:
-    """Write a file that appears complete or not at all; returns its name, size and time."""
+@dataclass(frozen=True)
+class _New:
+    name: str
+    sha256: str
+    told: str
+    """Its name, size and time."""
+
+
+def _appear(output: Path, write: Callable[[Path], None]) -> _New:
+    """Write a file that appears complete or not at all."""
     part = output.with_name(f".{output.name}.part")
     start = time.monotonic()
     try:
         write(part)
-        sync(part)
+        with ThreadPoolExecutor(1) as beside:  # one waits for the disk, the other for the processor
+            synced = beside.submit(sync, part)
+            sha256 = sha256_of(part)
+            synced.result()
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)
-    return f"{output.name}: {output.stat().st_blocks * 512 / 1e6:.0f} MB, {time.monotonic() - start:.0f} s"
+    size = output.stat().st_blocks * 512 / 1e6
+    return _New(output.name, sha256, f"{output.name}: {size:.0f} MB, {time.monotonic() - start:.0f} s")
 
 
 def _convert(form: Format, disk: Path, output: Path, cores: int) -> None:

@@ -91,14 +91,14 @@ def debian_mirrors(
     read. Each suite is requested (``asked``), so that a dead mirror is found now and not after a minute. Raises
     HostError: no mirror is known, or none answers; it names what was tried.
     """
-    sources = list(apt_sources(apt))
-    main = _clean(wanted) or _archive(sources, release)
+    own, own_security = own_archives(release, apt)
+    main = _clean(wanted) or own
     if not main:
         raise HostError(
             f"no Debian mirror for {release}: neither the profile nor this host's apt ({apt}) has one",
             "set repositories.distribution in the profile, or add a Debian source to the host's apt",
         )
-    guess = _clean(security) or ("" if wanted else _security(sources, release))
+    guess = _clean(security) or ("" if wanted else own_security)
     candidates = [guess] if guess else [f"{main}-security"]
     try:
         if not asked(main, release):
@@ -116,6 +116,12 @@ def debian_mirrors(
         except FetchError as err:
             raise _dead(candidate, err) from err
     return DebianMirrors(release, main, found, updates, backports)
+
+
+def own_archives(release: str, apt: Path = _APT) -> tuple[str, str]:
+    """The archives of a release and of its security updates that the host's own apt uses; empty if there are none."""
+    sources = list(apt_sources(apt))
+    return _archive(sources, release), _security(sources, release)
 
 
 def apt_sources(apt: Path) -> Iterator[AptSource]:

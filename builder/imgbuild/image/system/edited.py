@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.image.blocks import Blocks
+from imgbuild.image.blocks import Blocks, copy_data
 from imgbuild.image.content import HOST_KEYS, WRITTEN, Additions, add, write_boot_loader
 from imgbuild.image.disk import selinux
 from imgbuild.image.disk.layout import DiskLayout
@@ -23,7 +23,7 @@ from imgbuild.image.system.listing import INIT_SCRIPTS
 from imgbuild.image.system.make import size_of
 from imgbuild.image.system.packs import Pack
 from imgbuild.image.system.partial import Partial
-from imgbuild.image.system.working import Working, copy_data
+from imgbuild.image.system.working import Working
 
 _POLICY = "/etc/selinux/"
 _POLICY_CONFIG = "/etc/selinux/config"

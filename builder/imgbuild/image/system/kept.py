@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imgbuild.config.target import Firmware
@@ -40,6 +41,13 @@ class System:
     """What the base added to the boot menu."""
     digests: Sequence[bytes]
     cores: Mapping[str, Mapping[str, str]]
+    packs: Mapping[Compression, Future[Sequence[int]]] = field(default_factory=dict)
+    """The sizes in those packs that are being verified by other threads."""
+
+    @property
+    def blocks(self) -> int:
+        """How many of its blocks have content."""
+        return len(self.digests) - self.digests.count(ZERO)
 
     @property
     def image(self) -> Path:
@@ -69,7 +77,7 @@ class System:
         """Its blocks, compressed."""
         base = FileBlocks(self.image, self.digests)
         try:
-            with pack_of(self.folder, kind, base) as pack:
+            with pack_of(self.folder, kind, base, self.packs.get(kind)) as pack:
                 yield pack
         finally:
             base.close()
@@ -87,15 +95,23 @@ def there(rootfs: Rootfs, layout: DiskLayout, cache: Path) -> bool:
 
 
 @contextmanager
-def opened(folder: Path, steps: Steps) -> Iterator[System | None]:
-    """The file system in ``folder``, not to be removed in the meantime; None if there is none, or if it was unfit."""
+def opened(folder: Path, steps: Steps, kinds: Set[Compression] = frozenset()) -> Iterator[System | None]:
+    """The file system in ``folder``, not to be removed in the meantime; None if there is none, or if it was unfit.
+
+    ``kinds``: its packs that will be needed. They are verified by other threads from now on.
+    """
     with ExitStack() as held:
         try:
             held.enter_context(in_use(folder / IMAGE))
         except FileNotFoundError:
             yield None
-        else:
-            yield _read(folder, steps)
+            return
+        system = _read(folder, steps)
+        if system is not None and kinds:
+            pool = held.enter_context(ThreadPoolExecutor(len(kinds)))
+            verified = {kind: pool.submit(sizes_of, folder, kind, system.blocks) for kind in kinds}
+            system = replace(system, packs=verified)
+        yield system
 
 
 def _read(folder: Path, steps: Steps) -> System | None:
@@ -169,10 +185,9 @@ def damage(folder: Path) -> str | None:
                 return f"{IMAGE} differs from its record"
         finally:
             blocks.close()
-        count = len(system.digests) - system.digests.count(ZERO)
         for kind in KINDS:
             if (folder / f"{kind}.json").exists():
-                sizes_of(folder, kind, count)
+                sizes_of(folder, kind, system.blocks)
     except Unfit as why:
         return str(why)
     return None

@@ -7,7 +7,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,11 +39,18 @@ class Pack:
 
 
 @contextmanager
-def pack_of(folder: Path, kind: Compression, base: Blocks) -> Iterator[Pack]:
-    """The pack of a kept file system in its ``folder``: verified, or made now."""
+def pack_of(
+    folder: Path, kind: Compression, base: Blocks, verified: Future[Sequence[int]] | None = None
+) -> Iterator[Pack]:  # fmt: skip
+    """The pack of a kept file system in its ``folder``: verified, or made now.
+
+    ``verified``: what `sizes_of` gives or raises, if another thread has called it.
+    """
     data, record = _files(folder, kind)
+    sizes: Sequence[int]
     try:
-        sizes = sizes_of(folder, kind, len(base.digests) - base.digests.count(ZERO))
+        count = len(base.digests) - base.digests.count(ZERO)
+        sizes = verified.result() if verified is not None else sizes_of(folder, kind, count)
     except Unfit:
         remove(record)
         remove(data)
@@ -52,7 +59,7 @@ def pack_of(folder: Path, kind: Compression, base: Blocks) -> Iterator[Pack]:
         yield Pack(file.fileno(), base.digests, sizes)
 
 
-def sizes_of(folder: Path, kind: Compression, count: int) -> list[int]:
+def sizes_of(folder: Path, kind: Compression, count: int) -> Sequence[int]:
     """The sizes of the ``count`` blocks of a pack, all of which was just read.
 
     Raises:

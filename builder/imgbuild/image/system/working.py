@@ -7,13 +7,12 @@ makes from the whole disk. A qcow2 takes what has not changed from blocks that a
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.image.blocks import BLOCK, ZERO, Blocks, hashed, with_data
+from imgbuild.image.blocks import BLOCK, ZERO, Blocks, copy_data, hashed, sha256, with_data
 
 PAGE = 4096
 """A block of the file system: bytes."""
@@ -92,7 +91,7 @@ class Working:
 
     def _verified(self, number: int) -> bytes:
         block = os.pread(self._base.fileno(), BLOCK, number * BLOCK)
-        if hashlib.sha256(block).digest() != self._digests[number]:
+        if sha256(block) != self._digests[number]:
             raise DamagedError(
                 "the file system in the cache differs from its record",
                 "it was removed, and the next run makes it again; if that repeats, check the disk of the cache",
@@ -112,25 +111,18 @@ class Working:
         first = self._offset // BLOCK
         digests = [ZERO] * (size // BLOCK)
         digests[first : first + len(self._digests)] = self._digests[: len(digests) - first]
-        for number, digest in hashed(_Reader(self), with_data(self._disk.fileno(), size)):
+        for number, digest in hashed(self._digest, with_data(self._disk.fileno(), size)):
             digests[number] = digest
         return digests
 
-
-def copy_data(source: Path, target: int, offset: int = 0) -> None:
-    """Copy what a sparse file has into the file ``target`` (a descriptor), from byte ``offset`` on."""
-    with source.open("rb") as data:
-        for number in with_data(data.fileno(), os.fstat(data.fileno()).st_size):
-            os.pwrite(target, os.pread(data.fileno(), BLOCK, number * BLOCK), offset + number * BLOCK)
-
-
-class _Reader:
-    """Reads blocks without knowing their digests."""
-
-    digests: Sequence[bytes] = ()
-
-    def __init__(self, working: Working) -> None:
-        self.read = working._read
+    def _digest(self, number: int) -> bytes:
+        """The digest of block ``number`` of the disk."""
+        inside = number - self._offset // BLOCK
+        if inside in self._filled:  # most of them are the base's, without a change
+            digest = sha256(os.pread(self._disk.fileno(), BLOCK, number * BLOCK))
+            if digest == self._digests[inside]:
+                return digest
+        return sha256(self._read(number))
 
 
 class _WorkingBlocks:
