@@ -27,7 +27,7 @@ from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.logins import login_at
 from imgbuild.fetch.watch import Watch
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18  # a socket has no more at once; memory for a whole MiB would be fresh, and empty, for each read
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SECRET = frozenset({"authorization", "cookie"})
 

@@ -54,7 +54,6 @@ _ROOTFS = (
     Tool("sudo", "sudo", "diskimage-builder calls it everywhere, as root too"),
     Tool("unshare", "util-linux", "keep the build's mounts to itself"),
     Tool("setpriv", "util-linux", "end the build with imgbuild"),
-    Tool("losetup", "mount", "diskimage-builder copies through a loop device"),
     Tool("mount", "mount", "build in a chroot"),
     Tool("fstrim", "util-linux", "diskimage-builder asks for it"),
     Tool("findmnt", "util-linux", "diskimage-builder asks for it"),
@@ -153,10 +152,10 @@ def lacks(
         found.append(Lack(f"missing tools: {names}", f"apt-get install {packages}"))
     if rootfs and element in {None, "debian"} and not ask["keyring"]():
         found.append(Lack("no keyring to verify Debian's packages with", "apt-get install debian-archive-keyring"))
-    if rootfs and not ask["loop"]():
+    if rootfs and element in {None, "el"} and not ask["loop"]():
         found.append(
             Lack(
-                "no loop device available: diskimage-builder uses one even for a tar",
+                "no loop device available: the disk of a base image is read through one",
                 "run 'modprobe loop', or detach an unused one (losetup --list); in a container, share the host's /dev",
             )
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,28 +47,3 @@ def tiny(rootfs: Rootfs, tmp_path: Path) -> Callable[[str], RootfsPlan]:
         )
 
     return plan
-
-
-@pytest.fixture
-def loops() -> Callable[[Path], str]:
-    """The loop devices attached to files below a folder, as losetup lists them; other builds' are left out.
-
-    Once the mount namespace of a build is gone its tmpfs has no path any more ("/dib_image…"): what is left of it
-    is known by the number of its file system, seen while the path was still there.
-    """
-    seen: set[str] = set()
-
-    def listed(folder: Path) -> str:
-        argv = ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-MAJ:MIN,BACK-FILE"]
-        out = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        found = []
-        for line in out.splitlines():
-            _, number, file = [*line.split(maxsplit=2), "", ""][:3]  # one that goes this moment has no file any more
-            if file.startswith(f"{folder}/"):
-                seen.add(number)
-            elif not (file.startswith("/dib_image") and number in seen):
-                continue
-            found.append(line)
-        return "\n".join(found)
-
-    return listed

@@ -58,7 +58,7 @@ def test_shellcheck() -> None:
 def test_mmdebstrap_trusts_the_archives_keys_alone(tmp_path: Path) -> None:
     """--keyring leaves /etc/apt/trusted.gpg.d of the build host in force."""
     settings = ELEMENTS / "imgbuild-debian/environment.d/10-imgbuild-debian.bash"
-    told = 'set -eu; DIB_RELEASE=bookworm; . "$1"; eval "printf \'%s\\n\' $DIB_MMDEBSTRAP_EXTRA_ARGS"'
+    told = 'set -eu; DIB_RELEASE=bookworm; . "$1"; eval "printf \'%s\\n\' $IMGBUILD_BASE_ARGS"'
     done = subprocess.run(["bash", "-c", told, "bash", settings], capture_output=True, text=True, check=True)
     (hook,) = [line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("--setup-hook=find")]
     apt = tmp_path / "root/etc/apt"

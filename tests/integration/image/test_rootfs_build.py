@@ -99,11 +99,12 @@ def test_a_build_is_done_once(tiny: Callable[[str], RootfsPlan], tmp_path: Path)
     listing = subprocess.run(["tar", "-tf", first.tar], capture_output=True, text=True, check=True).stdout
     assert "./etc/imgbuild/was-here\n" in listing
     assert "./etc/imgbuild/given\n" in listing
-    assert "etc/dib-manifests" not in listing
     assert "/usr/local/bin/dib-run-parts" not in listing
     assert {"bash", "systemd"} <= {p.name for p in first.packages}
     assert "install packages" in steps.lines
     assert "pack it" in steps.lines
+    (log,) = (cache / "logs").iterdir()
+    assert "/dev/loop" not in log.read_text()
 
     again = Recorder()
     assert build_rootfs(tiny(script), cache, again, supply=supply) == first
@@ -176,14 +177,15 @@ def test_a_dead_mirror_is_named(tiny: Callable[[str], RootfsPlan], tmp_path: Pat
 
 
 @pytest.mark.parametrize("how", ["kill", "kill-both", "interrupt"])
-def test_an_ended_build_leaves_nothing(
-    how: str, tiny: Callable[[str], RootfsPlan], tmp_path: Path, loops: Callable[[Path], str]
-) -> None:
+def test_an_ended_build_leaves_nothing(how: str, tiny: Callable[[str], RootfsPlan], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     plan = tiny(_QUICK)
-    with _running(plan, cache, _QUICK, tmp_path) as process:
-        # The moment with the most to lose: the loop device is attached and mounted.
-        _until(lambda: loops(cache) or process.poll() is not None)
+    slow = "#!/bin/bash\nexec -a packages-are-installed sleep 600\n"
+    with _running(plan, cache, slow, tmp_path) as process:
+        # The moment with the most to lose: everything is mounted.
+        _until(
+            lambda: any("packages-are-installed" in words for words in _processes(cache)) or process.poll() is not None
+        )
         assert process.poll() is None, process.communicate()[0]
         supervisors = _supervisors(cache)
         assert len(supervisors) == 1
@@ -199,14 +201,12 @@ def test_an_ended_build_leaves_nothing(
     _until(lambda: not _processes(cache), 10)
     assert str(cache) not in Path("/proc/self/mounts").read_text()
     if how != "kill-both":
-        # With its supervisor killed too, nobody is left to detach the loop device: the next run does.
-        assert not loops(cache)
+        # With its supervisor killed too, nobody is left to remove the files: the next run does.
         assert not (cache / "build").exists()
     assert not list((cache / "rootfs").glob("*.tar"))
 
     steps = Recorder()
     build_rootfs(plan, cache, steps)
-    assert not loops(cache)
     assert ("removed what a killed build had left" in steps.lines) == (how == "kill-both")
 
 

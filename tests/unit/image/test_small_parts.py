@@ -13,7 +13,6 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.formats import bootable, suffix_of
 from imgbuild.image.proof import initramfs
 from imgbuild.image.requirements import lacks, missing_tools
-from imgbuild.image.rootfs.leftovers import BuildState, clear
 from imgbuild.image.scratch import scratch
 from imgbuild.image.tool import run
 from tests.support.places import ROOT
@@ -67,6 +66,9 @@ def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatc
     for expected in ("run imgbuild with sudo", "qemu-img", "mmdebstrap", "mtools", "loop device", "keyring"):
         assert expected in text
     assert "mtools" not in "".join(lack.hint for lack in lacks(tmp_path, tmp_path, "bios", checks=checks))
+    for element, needed in (("el", True), ("debian", False)):
+        told = "".join(lack.what for lack in lacks(tmp_path, tmp_path, "bios", element, checks=checks))
+        assert ("loop device" in told) == needed
     assert "xz" not in {tool.name for tool in missing_tools(formats=["qcow2", "ova"])}
     assert "xz" in {tool.name for tool in missing_tools(formats=["raw.xz"])}
     assert "xz" in {tool.name for tool in missing_tools()}  # imgbuild doctor
@@ -87,17 +89,3 @@ def test_a_command_that_is_missing_or_fails() -> None:
         run(["sh", "-c", "echo oh no >&2; exit 3"], what="dance")
     with pytest.raises(HostError, match="no space left"):
         run(["sh", "-c", "echo 'write: No space left on device' >&2; exit 1"], what="dance")
-
-
-def test_what_a_killed_build_left_is_cleared_whatever_its_state_file_says(tmp_path: Path) -> None:
-    run_dir = tmp_path / "build"
-    assert not clear(run_dir)
-    for state in (None, "", "{}", '{"folder": 1}'):
-        (run_dir / "tmp").mkdir(parents=True)
-        if state is not None:
-            (run_dir / "state.json").write_text(state)
-        assert clear(run_dir)
-        assert not run_dir.exists()
-    run_dir.mkdir()
-    BuildState(str(run_dir), "0:12345", "another boot").write(run_dir)
-    assert clear(run_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,6 @@ from imgbuild.image.cache import (
 )
 from imgbuild.image.rootfs.dibcache import discard_packages
 from imgbuild.image.rootfs.dibrun import run_dib
-from imgbuild.image.rootfs.leftovers import clear
 from imgbuild.image.rootfs.locked import refuse_others
 from imgbuild.image.rootfs.packages import LIST, Package, read_list
 from imgbuild.image.rootfs.plan import RootfsPlan
@@ -57,7 +57,7 @@ def build_rootfs(
     the install scripts need; by default they fetch it themselves.
 
     Raises HostError with the cause picked from diskimage-builder's log and the log's path. However the run
-    ends, kill -9 included, no mount remains; a loop device remains at most until the next run.
+    ends, kill -9 included, no mount remains.
     """
     plan_key = plan.key
     place = open_cache(cache_dir)
@@ -138,7 +138,8 @@ def _read(key: str, tar: Path, kept: Mapping[str, Any], *, verified: bool = True
 
 def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, supply: Supply, steps: Steps) -> Rootfs:
     run_dir = cache_dir / "build"
-    if clear(run_dir):
+    if run_dir.exists():  # whoever holds the cache's lock knows that no other build uses it
+        shutil.rmtree(run_dir)
         steps.note("removed what a killed build had left")
     tar = _tar(key, cache_dir)
     with steps.step(f"Build the root file system of {plan.target} with diskimage-builder"):
@@ -151,7 +152,7 @@ def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, supply: Suppl
             sha256 = sha256_of(made)
             store(made, tar, sha256, {"name": plan.target, "packages": [asdict(p) for p in packages]})
         finally:
-            clear(run_dir)
+            shutil.rmtree(run_dir, ignore_errors=True)
     return Rootfs(tar, key, packages, sha256, name=plan.target)
 
 

@@ -45,7 +45,6 @@ _NETWORK = re.compile(
     r"Connection (?:timed out|refused|failed)|Could not connect|Network is unreachable|Failed to fetch"
 )
 _SIGNATURE = re.compile(r"NO_PUBKEY|is not signed|signatures were invalid")
-_LOOP = re.compile(r"losetup: .*(?:cannot find|failed to set up)|could not find any free loop device")
 
 
 def plain(line: str) -> str:
@@ -117,11 +116,6 @@ def failure(log: Path, code: int, mirror: str, phase: str) -> HostError:
         return HostError(
             f"the mirror {mirror} could not be reached{where}: {_last(why)}",
             f"check the network (and http_proxy), or set another mirror in repositories.distribution; {hint}",
-        )
-    if _LOOP.search(text):
-        return HostError(
-            f"diskimage-builder found no free loop device: {_last(why)}",
-            f"run 'losetup --list' and detach unused devices; in a container, share the host's /dev; {hint}",
         )
     return HostError(f"diskimage-builder failed{where} (exit code {code}): {' | '.join(why) or 'no output'}", hint)
 

@@ -3,7 +3,7 @@
 It runs in its own mount namespace (started by "unshare --mount") and puts the build into a process
 namespace: killing the first process there ends every process of the build, whatever they forked. It detects
 imgbuild's end by its standard input, a pipe that the kernel closes even on SIGKILL; if it is killed itself,
-the build dies with it (parent-death signal) and the next run removes the rest (leftovers.py).
+the build dies with it (parent-death signal) and the next run removes its files.
 
     python -m imgbuild.image.rootfs.supervisor RUN_DIR    reads RUN_DIR/job.json, writes RUN_DIR/log
 """
@@ -19,8 +19,6 @@ import sys
 import types
 from pathlib import Path
 from typing import Any
-
-from imgbuild.image.rootfs.leftovers import BuildState, boot_id, detach, device_of
 
 JOB = "job.json"
 INTERRUPTED = 130
@@ -38,25 +36,19 @@ def main(run_dir: Path) -> int:
         signal.signal(number, _on_signal)
     job: dict[str, Any] = json.loads((run_dir / JOB).read_text())
     temporary = run_dir / "tmp"
-    device = ""
+    mounted = False
     try:
         temporary.mkdir()
         if job["tmpfs_mib"]:
             size = f"size={job['tmpfs_mib']}m,mode=0755"
             subprocess.run(["mount", "-t", "tmpfs", "-o", size, "imgbuild", temporary], check=True)
-            device = device_of(temporary)
-        state = BuildState(str(run_dir), device, boot_id())
-        state.write(run_dir)
-        try:
-            return _build(job, run_dir)
-        finally:
-            _ignore_signals()
-            detach(state)
+            mounted = True
+        return _build(job, run_dir)
     except _Stop:
         return INTERRUPTED
     finally:
         _ignore_signals()
-        if device:
+        if mounted:
             subprocess.run(["umount", "--lazy", temporary], check=False)
         shutil.rmtree(temporary, ignore_errors=True)
         # imgbuild takes what it needs (log, tar) if it is still running; if not, nothing is needed.

@@ -36,8 +36,8 @@ pm_install() {
             later "packages could not be downloaded: $*"
         apt_get --no-install-recommends install "$@"
     fi
-    # apt's archives are useless once installed, and fill a small disk.
-    apt-get clean
+    # apt's archives are useless once installed, and fill a small disk. In a build they are the host's.
+    in_image || apt-get clean
     keep_names
 }
 
