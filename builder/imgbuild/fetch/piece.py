@@ -30,6 +30,7 @@ _WHOLE = re.compile(r"bytes \*/([0-9]{1,18})")
 _PIECED = "it was assembled from several answers"
 _SPARE = 16 << 20  # bytes that stay free on the disk
 _BLOCK = 1 << 20
+_SYNCED = 64 << 20  # bytes from one sync to the next
 _LOCAL = "file://"
 
 
@@ -118,12 +119,17 @@ def _received(url: str, part: Part, wanted: Wanted, report: Transfer) -> str:
 
 
 def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, wanted: Wanted, report: Transfer) -> int:
-    """Write the blocks from ``start`` on; return where they end. Each is hashed while the next one is received."""
+    """Write the blocks from ``start`` on; return where they end.
+
+    Each is hashed while the next one is received, and the disk gets what is there meanwhile: whoever syncs the file in
+    the end waits for little.
+    """
     most = wanted.limits.max_bytes if total is None else total
-    with part.path.open("r+b", buffering=0) as out, ThreadPoolExecutor(1) as hasher:
+    with part.path.open("r+b", buffering=0) as out, ThreadPoolExecutor(1) as hasher, ThreadPoolExecutor(1) as syncer:
         out.seek(start)
-        at = start
+        at = synced = start
         hashed: Future[None] | None = None
+        syncing: Future[None] | None = None
         report(at, total)
         for block in blocks:
             _add(out, block)
@@ -134,10 +140,15 @@ def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, w
             if at > most:
                 raise Failure(f"the server sends more than {at - len(block)} bytes, and does not stop")
             report(at, total)
+            if at - synced >= _SYNCED and (syncing is None or syncing.done()):
+                if syncing is not None:
+                    syncing.result()  # the kernel reports an error of the disk once
+                syncing, synced = syncer.submit(os.fdatasync, out.fileno()), at
             if wanted.stop.is_set():
                 raise Stopped
-        if hashed is not None:
-            hashed.result()
+        for pending in (hashed, syncing):
+            if pending is not None:
+                pending.result()
     return at
 
 
