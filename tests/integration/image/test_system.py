@@ -98,6 +98,8 @@ def test_the_same_files_as_from_the_whole_root(
         assemble(rootfs, layout, _TREE, KERNEL_ARGS, files, tmp_path / "work", steps, cache=cache)
         if cache is not None:
             assert not any("whole root" in line for line in steps.lines)
+            (record,) = (cache / kept.FOLDER).glob(f"*/{kept.RECORD}")
+            assert json.loads(record.read_text())["name"] == rootfs.name == "debian12"
             disk = tmp_path / "back.raw"
             packed = str(files.path("qcow2-zstd"))
             subprocess.run(["qemu-img", "check", "-q", packed], check=True)

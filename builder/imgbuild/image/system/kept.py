@@ -147,9 +147,9 @@ def keep(made: Path, folder: Path, name: str) -> None:
 
     It is not synced: what a power failure damages differs from the record, and takes seconds to make again.
     """
-    sums = {name: sha256_of(made / name) for name in SMALL}
-    for name in (IMAGE, META, *SMALL):
-        (made / name).chmod(0o600)
+    sums = {file: sha256_of(made / file) for file in SMALL}
+    for file in (IMAGE, META, *SMALL):
+        (made / file).chmod(0o600)
     write_record(made / RECORD, {"name": name, "sha256": {**sums, META: meta_digest(made)}})
     with suppress(OSError):  # another run was faster
         made.rename(folder)
