@@ -11,7 +11,7 @@ RUN_PACKAGES := python3 python3-venv ca-certificates mmdebstrap debian-archive-k
 TEST_PACKAGES := cloud-init containerd runc containernetworking-plugins shellcheck shfmt xorriso grub-common grub-pc-bin \
 	gcc libc6-dev gawk mawk busybox-static iproute2 iptables procps kmod openssl curl xfsprogs dnf rpm gpg gpg-agent git jq docker-registry tinyproxy strace virtinst python3-openstackclient haproxy \
 	libvirt-clients libxml2-utils python3-ironicclient \
-	dnsmasq-base ipxe nginx-light chromium grub-efi-amd64-bin debootstrap
+	mkosi dnsmasq-base ipxe nginx-light chromium grub-efi-amd64-bin debootstrap
 
 VENV := .venv
 # Container images often set it. Each of the tests' hundreds of processes would then compile imgbuild anew.
