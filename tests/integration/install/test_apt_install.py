@@ -26,7 +26,9 @@ def deb(room: Room, mirror: Mirror) -> Path:
     script.parent.mkdir(parents=True)
     script.write_text("#!/bin/sh\nexit 3\n")
     script.chmod(0o755)
-    suite(mirror.folder / "debian", "bookworm", key, ("asked", "1.0"), ("broken", "1.0"))
+    suite(
+        mirror.folder / "debian", "bookworm", key, *((name, "1.0") for name in ("asked", "broken", "kernel", "runtime"))
+    )
     suite(mirror.folder / "k8s", "/", key)
     lists = [urls("distribution", f"{mirror.url}/debian"), urls("kubernetes", f"{mirror.url}/k8s/")]
     debian(room, mirror, key.option("distribution"), key.option("kubernetes"), *lists)
@@ -69,3 +71,38 @@ def test_a_package_whose_script_fails_is_an_error(room: Room, deb: Path) -> None
     done = room.run("bash", "-c", f"{LIB} pm_install broken")
     assert done.returncode not in (0, 75)
     assert "post-installation script subprocess returned error exit status 3" in done.stdout + done.stderr
+
+
+def _kept(room: Room) -> set[str]:
+    """Those of the packages that apt has kept."""
+    names = {line.partition("_")[0] for line in room.run("ls", "/var/cache/apt/archives").stdout.split()}
+    return names & {"asked", "kernel", "runtime"}
+
+
+_MOUNTED = "mount --bind /var/cache/apt/archives /var/cache/apt/archives; "  # as an image build does, with the host's
+_TOGETHER = "KERNEL_PACKAGES=(kernel) KERNEL_VERSION='' KERNEL_RELEASE='' CONTAINERD_PACKAGES=({}); pm_together asked"
+
+
+def test_an_image_gets_kernel_and_runtime_in_the_run_of_the_packages(room: Room, deb: Path) -> None:
+    done = room.run("bash", "-c", f"{_MOUNTED} {LIB} {_TOGETHER.format('runtime')}")
+    assert done.returncode == 0, done.stderr
+    assert room.run("dpkg-query", "--show", "asked", "kernel", "runtime").returncode == 0
+    last = room.read("/var/log/apt/history.log").rpartition("Commandline:")[2]
+    assert all(f"{name}:amd64 (1.0)" in last for name in ("asked", "kernel", "runtime"))
+    assert _kept(room) == {"asked", "kernel", "runtime"}, "the next build takes them"
+
+
+def test_what_cannot_be_in_one_run_is_left_to_its_own_step(room: Room, deb: Path) -> None:
+    done = room.run("bash", "-c", f"{LIB} {_TOGETHER.format('nowhere')}")
+    assert done.returncode == 0, done.stderr
+    assert "imgbuild: notice: not in one run: kernel=1.0 nowhere" in done.stderr
+    assert room.run("dpkg-query", "--show", "asked").returncode == 0
+    assert room.run("dpkg-query", "--show", "kernel").returncode == 1
+    assert not _kept(room), "its own folder is emptied"
+
+
+def test_a_node_gets_its_packages_alone(room: Room, deb: Path) -> None:
+    done = room.run("env", "IMGBUILD_IN_IMAGE=0", "bash", "-c", f"{LIB} {_TOGETHER.format('runtime')}")
+    assert done.returncode == 0, done.stderr
+    assert room.run("dpkg-query", "--show", "runtime").returncode == 1
+    assert not _kept(room)

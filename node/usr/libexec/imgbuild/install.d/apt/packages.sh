@@ -36,9 +36,57 @@ pm_install() {
             later "packages could not be downloaded: $*"
         apt_get --no-install-recommends install "$@"
     fi
-    # apt's archives are useless once installed, and fill a small disk. In a build they are the host's.
-    in_image || apt-get clean
+    drop_archives
     keep_names
+}
+
+# drop_archives: apt's archives are useless once installed, and fill a small disk.
+drop_archives() { archives_kept || apt-get clean; }
+
+# archives_kept: whether their folder is the build host's, whose next build uses them again.
+archives_kept() { mountpoint -q /var/cache/apt/archives; }
+
+# kernel_version: prints the version of the kernel's package that the profile requests: the highest offered one that matches,
+# in dpkg's order; if none is requested, the highest of the newer suite, or the one that apt itself chooses.
+kernel_version() {
+    local name=${KERNEL_PACKAGES[0]} offered version chosen=
+    offered=$(apt-cache madison "$name" | awk -F'|' '{ gsub(/ /, "", $2); print $2 }' | sort -u)
+    [ -n "$offered" ] || die "no mirror offers the kernel package $name"
+    if [ -z "$KERNEL_VERSION$KERNEL_RELEASE" ]; then
+        offered=$(apt-cache policy "$name" | sed -n 's/^  Candidate: //p')
+    fi
+    while IFS= read -r version; do
+        if [ -n "$KERNEL_VERSION" ]; then
+            case $version in
+                "$KERNEL_VERSION" | "$KERNEL_VERSION"[-+~.]*) ;;
+                *) continue ;;
+            esac
+        fi
+        if [ -z "$chosen" ] || dpkg --compare-versions "$version" gt "$chosen"; then
+            chosen=$version
+        fi
+    done <<< "$offered"
+    [ -n "$chosen" ] ||
+        die "no mirror offers $name $KERNEL_VERSION (kernel.version); offered: ${offered//$'\n'/, }"
+    printf '%s\n' "$chosen"
+}
+
+# pm_together NAME...: like pm_install, in one run with what later steps of an image build ask for. Each run of apt resolves the
+# packages again and ends with all triggers. If that cannot be (a kernel of another suite may need newer helpers of that
+# suite), these alone.
+pm_together() {
+    local chosen also=()
+    if in_image && ! solving; then
+        chosen=$(kernel_version)
+        also=("${KERNEL_PACKAGES[0]}=$chosen" ${CONTAINERD_PACKAGES[@]+"${CONTAINERD_PACKAGES[@]}"})
+        if apt_get --no-install-recommends install "$@" "${also[@]}"; then
+            drop_archives
+            keep_names
+            return 0
+        fi
+        notice "not in one run: ${also[*]}"
+    fi
+    pm_install "$@"
 }
 
 # systemd-resolved turns resolv.conf into a link to what only a running system has: the build still needs names.

@@ -66,6 +66,9 @@ END
     rm -f "$errors"
 }
 
+# pm_together NAME...: the packages of every node. The kernel has a run of its own, which needs a repository of its own.
+pm_together() { pm_install "$@"; }
+
 # pm_query FORMAT NAME: what is installed by that name, or provides it; fails if there is nothing.
 pm_query() {
     case $2 in
