@@ -372,9 +372,13 @@ def test_debian_comes_from_a_mirror_that_asks_for_both(tmp_path: Path, authority
                 local=site.local(found.sources()),
             )  # fmt: skip
             made = build_rootfs(plan, tmp_path / "cache", Recorder())
+            asked = [path.rpartition("/")[2].partition("_")[0] for path in mirror.asked if path.endswith(".deb")]
+            other = replace(plan, install=install_tree(f"{script}true\n"))
+            again = build_rootfs(other, tmp_path / "cache", Recorder())
         refuse_logins(given, made.tar)
-    asked = {path.rpartition("/")[2].partition("_")[0] for path in mirror.asked if path.endswith(".deb")}
-    assert {"dpkg", "bash", "hello", "systemd-sysv"} <= asked
+    assert {"dpkg", "bash", "hello", "systemd-sysv"} <= set(asked)
+    assert again.packages == made.packages
+    assert sum(path.endswith(".deb") for path in mirror.asked) == len(asked), "what a build has fetched is kept"
     listing = subprocess.run(["tar", "-tf", made.tar], capture_output=True, text=True, check=True).stdout
     assert not [
         word
