@@ -108,3 +108,26 @@ def test_a_package_that_cannot_be_read_fails_the_kernels_script(here: Path, tmp_
     said = run(here / "depmod", _RELEASE)
     assert said.returncode == 1
     assert f"index-modules {broken}' failed" in said.stderr
+
+
+def test_an_initramfs_is_made_once_at_the_end_and_later_updated(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`update-initramfs -u` heeds update_initramfs=no, `-c` does not. A stand-in writes down how it was called."""
+    root = tmp_path / "root"
+    monkeypatch.setenv("IMGBUILD_ROOT", str(root))
+    for folder in ("lib/modules/1.0", "lib/modules/2.0", "boot", "usr/sbin"):
+        (root / folder).mkdir(parents=True)
+    program = root / "usr/sbin/update-initramfs"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    program.chmod(0o755)
+    (root / "boot/initrd.img-1.0").touch()
+
+    assert run(here / "beside").returncode == 0
+    assert run(here / "make-initramfs").returncode == 0
+    assert not (tmp_path / "calls").exists(), "no package has asked"
+    for words in (("-c", "-k", "2.0"), ("-u",)):
+        assert run(here / "update-initramfs", *words).returncode == 0
+    for _ in range(2):
+        assert run(here / "make-initramfs").returncode == 0
+    assert (tmp_path / "calls").read_text() == "-u -k 1.0\n-c -k 2.0\n"
