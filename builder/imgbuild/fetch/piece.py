@@ -125,7 +125,7 @@ def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, w
     the end waits for little.
     """
     most = wanted.limits.max_bytes if total is None else total
-    with part.path.open("r+b", buffering=0) as out, ThreadPoolExecutor(1) as hasher, ThreadPoolExecutor(1) as syncer:
+    with part.path.open("r+b", buffering=0) as out, ThreadPoolExecutor(2) as beside:
         out.seek(start)
         at = synced = start
         hashed: Future[None] | None = None
@@ -135,7 +135,7 @@ def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, w
             _add(out, block)
             if hashed is not None:
                 hashed.result()
-            hashed = hasher.submit(part.feed, block, at)
+            hashed = beside.submit(part.feed, block, at)
             at += len(block)
             if at > most:
                 raise Failure(f"the server sends more than {at - len(block)} bytes, and does not stop")
@@ -143,7 +143,7 @@ def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, w
             if at - synced >= _SYNCED and (syncing is None or syncing.done()):
                 if syncing is not None:
                     syncing.result()  # the kernel reports an error of the disk once
-                syncing, synced = syncer.submit(os.fdatasync, out.fileno()), at
+                syncing, synced = beside.submit(os.fdatasync, out.fileno()), at
             if wanted.stop.is_set():
                 raise Stopped
         for pending in (hashed, syncing):

@@ -91,6 +91,11 @@ def with_data(descriptor: int, size: int, start: int = 0) -> Iterator[int]:
         at = end
 
 
+def used(digests: Sequence[bytes]) -> int:
+    """How many blocks have content."""
+    return len(digests) - digests.count(ZERO)
+
+
 def copy_data(source: Path, target: int, offset: int = 0) -> None:
     """Copy what a sparse file has into the file ``target`` (a descriptor), from byte ``offset`` on."""
     with source.open("rb") as data:

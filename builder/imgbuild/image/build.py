@@ -196,9 +196,11 @@ def rootfs_plan(
     if base is not None:
         return _on_base(target, install, base)
     record, own = _mirrors_of(resolved, cache), _own(resolved)
-    old = kept_plan(resolved, install, cache, steps) if not fresh and _asked_with(record) == own else None
-    if old is not None and is_kept(old.key, cache):
-        return old
+    found = None if fresh else _answered(record)
+    if found is not None and found[1] == own:
+        plan = _from_mirrors(target, install, found[0])
+        if is_kept(plan.key, cache):
+            return plan
     mirrors = answering_mirrors(resolved, steps)
     write_record(record, {**asdict(mirrors), "own": own})
     return _from_mirrors(target, install, mirrors)
@@ -226,11 +228,8 @@ def kept_plan(
         return replace(_on_base(resolved.target, install, kept_base(wanted, cache)), packages=packages)
     if packages is not None:
         return _locked_plan(resolved, install, packages, None)
-    try:
-        mirrors = _read(_mirrors_of(resolved, cache))
-    except (OSError, ValueError, TypeError):
-        return None
-    return _from_mirrors(resolved.target, install, mirrors)
+    found = _answered(_mirrors_of(resolved, cache))
+    return None if found is None else _from_mirrors(resolved.target, install, found[0])
 
 
 def _on_base(target: Target, install: NodeTree, base: Base) -> RootfsPlan:
@@ -257,17 +256,13 @@ def _own(resolved: Resolved) -> Sequence[str]:
     return own_archives(resolved.target.image.environment["DIB_RELEASE"])
 
 
-def _read(path: Path) -> DebianMirrors:
-    data: dict[str, Any] = json.loads(path.read_text())
-    data.pop("own", None)
-    return DebianMirrors(**{**data, "components": tuple(data["components"])})
-
-
-def _asked_with(path: Path) -> Sequence[str] | None:
-    """What `_own` gave when the mirrors of a record were asked; None if that is not known."""
+def _answered(path: Path) -> tuple[DebianMirrors, Sequence[str] | None] | None:
+    """The mirrors of a record, and what `_own` gave when they were asked, if that is known."""
     try:
-        return tuple(map(str, json.loads(path.read_text())["own"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        data: dict[str, Any] = json.loads(path.read_text())
+        own = tuple(map(str, data.pop("own"))) if "own" in data else None
+        return DebianMirrors(**{**data, "components": tuple(data["components"])}), own
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

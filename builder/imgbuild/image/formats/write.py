@@ -93,8 +93,12 @@ class Written:
 
 def compressions(formats: Sequence[Format]) -> Set[Compression]:
     """How the qcow2 files among these forms, and among what they are made of, are compressed."""
-    bases = (_MADE_FROM.get(form, form) for form in formats)
-    return {_QCOW2[base] for base in bases if base in _QCOW2}
+    return {_QCOW2[base] for base in _bases(formats) & _QCOW2.keys()}
+
+
+def _bases(formats: Sequence[Format]) -> Set[Format]:
+    """What is converted from the disk itself."""
+    return {_MADE_FROM.get(form, form) for form in formats}
 
 
 def write_files(
@@ -111,7 +115,7 @@ def write_files(
     files.folder.mkdir(parents=True, exist_ok=True)
     cores = processors()
 
-    bases = {_MADE_FROM.get(form, form) for form in files.formats}
+    bases = _bases(files.formats)
     if source is not None and bases - _QCOW2.keys():
         source.fill()
     blocks = FileBlocks(disk) if source is None else source.blocks()

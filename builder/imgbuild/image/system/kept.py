@@ -16,7 +16,7 @@ from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.hold import in_use, unlink_unused
-from imgbuild.image.blocks import ZERO, FileBlocks
+from imgbuild.image.blocks import FileBlocks, used
 from imgbuild.image.cache import Unfit, regular, remove, write_record
 from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.formats.qcow2 import Compression
@@ -43,11 +43,6 @@ class System:
     cores: Mapping[str, Mapping[str, str]]
     packs: Mapping[Compression, Future[Sequence[int]]] = field(default_factory=dict)
     """The sizes in those packs that are being verified by other threads."""
-
-    @property
-    def blocks(self) -> int:
-        """How many of its blocks have content."""
-        return len(self.digests) - self.digests.count(ZERO)
 
     @property
     def image(self) -> Path:
@@ -109,7 +104,7 @@ def opened(folder: Path, steps: Steps, kinds: Set[Compression] = frozenset()) ->
         system = _read(folder, steps)
         if system is not None and kinds:
             pool = held.enter_context(ThreadPoolExecutor(len(kinds)))
-            verified = {kind: pool.submit(sizes_of, folder, kind, system.blocks) for kind in kinds}
+            verified = {kind: pool.submit(sizes_of, folder, kind, used(system.digests)) for kind in kinds}
             system = replace(system, packs=verified)
         yield system
 
@@ -187,7 +182,7 @@ def damage(folder: Path) -> str | None:
             blocks.close()
         for kind in KINDS:
             if (folder / f"{kind}.json").exists():
-                sizes_of(folder, kind, system.blocks)
+                sizes_of(folder, kind, used(system.digests))
     except Unfit as why:
         return str(why)
     return None

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from imgbuild.image.blocks import ZERO, Blocks, processors
+from imgbuild.image.blocks import ZERO, Blocks, processors, used
 from imgbuild.image.cache import Unfit, regular, remove, write_record
 from imgbuild.image.formats.qcow2 import Compression, Kept, compressed
 
@@ -25,8 +25,8 @@ class Pack:
     def __init__(self, file: int, digests: Sequence[bytes], sizes: Sequence[int]) -> None:
         self._found: dict[bytes, list[Kept]] = defaultdict(list)
         at = 0
-        used = (digest for digest in digests if digest != ZERO)
-        for digest, size in zip(used, sizes, strict=True):
+        blocks = (digest for digest in digests if digest != ZERO)
+        for digest, size in zip(blocks, sizes, strict=True):
             self._found[digest].append(Kept(file, at, size))
             at += size
         for several in self._found.values():
@@ -49,8 +49,7 @@ def pack_of(
     data, record = _files(folder, kind)
     sizes: Sequence[int]
     try:
-        count = len(base.digests) - base.digests.count(ZERO)
-        sizes = verified.result() if verified is not None else sizes_of(folder, kind, count)
+        sizes = verified.result() if verified is not None else sizes_of(folder, kind, used(base.digests))
     except Unfit:
         remove(record)
         remove(data)
@@ -83,12 +82,12 @@ def _files(folder: Path, kind: Compression) -> tuple[Path, Path]:
 
 
 def _made(data: Path, record: Path, kind: Compression, base: Blocks) -> list[int]:
-    used = [number for number, digest in enumerate(base.digests) if digest != ZERO]
+    numbers = [number for number, digest in enumerate(base.digests) if digest != ZERO]
     sizes = []
     part = data.with_name(f"{data.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as out:
-            for block in compressed(kind, base, used):
+            for block in compressed(kind, base, numbers):
                 out.write(block)
                 sizes.append(len(block))
         sums = _sums(part)
