@@ -88,8 +88,7 @@ def assemble(
     try:
         with scratch(work, "assemble") as folder, ExitStack() as stack:
             disk = None
-            # A live root is made of the whole root; labels in a part of one have not been compared with EL's yet.
-            if cache is not None and live is None and not layout.selinux:
+            if cache is not None and live is None:  # a live root is made of the whole root
                 kinds = compressions(files.formats)
                 system = stack.enter_context(_system(rootfs, layout, cache, folder, epoch, kinds, steps))
                 why = why_whole(additions, system)

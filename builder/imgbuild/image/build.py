@@ -134,7 +134,7 @@ def build_image(
         plan = replace(plan, local=site.local(plan.environment.get("DIB_APT_SOURCES_CONF", "")))
         size, esp = profile.image.size_mib, profile.image.esp_mib
         layout = disk_layout(plan.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
-        known = None if fresh or live is not None or layout.selinux else looked_up(plan.key, cache)
+        known = None if fresh or live is not None else looked_up(plan.key, cache)
         if known is not None and kept.there(known, layout, cache):
             # The finished file system is verified instead, which is faster than reading what it was made of.
             steps.note(f"root file system {plan.key[:12]} is in the cache")

@@ -7,6 +7,7 @@ is said in base.sh, rpms.py and nerdctl.py.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,22 +18,47 @@ from pathlib import Path
 
 import pytest
 
+from imgbuild.config.target import load_target
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import PlainSteps
+from imgbuild.image.assemble import assemble
 from imgbuild.image.content import unpack
+from imgbuild.image.disk.layout import disk_layout
 from imgbuild.image.disk.partition import read_table
 from imgbuild.image.overlay import enable_units, lay
-from imgbuild.image.rootfs.build import Rootfs
+from imgbuild.image.rootfs.build import Rootfs, looked_up
 from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
+from imgbuild.machine.spec import Firmware
 from imgbuild.pipeline import Request, prepare
+from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
 from tests.integration.image.conftest import rootfs as rootfs
 from tests.support.deadline import HUNG
 from tests.support.el.listing import listing
 from tests.support.el.made import IMGBUILD, OTHER, Made, build, imgbuild, make_image
 from tests.support.el.update import make_update_disk
+from tests.support.image.files import files_of
+from tests.support.image.plan import KERNEL_ARGS, image_files
+from tests.support.image.recorder import Recorder
 
 pytestmark = [pytest.mark.image, pytest.mark.boot]
+
+
+# New and replaced files, a file of a set-user-id bit, new folders, blanks, a folder that is a link, an empty file.
+_TREE = NodeTree(
+    files=(
+        NodeFile("/etc/hostname", b"replaced\n"),
+        NodeFile("/etc/shadow", b"root:*::::::\n", 0o600),
+        NodeFile("/etc/new folder/with blanks/a file", b"x" * 100_000, 0o640),
+        NodeFile("/lib/systemd/system/own.service", b"[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=a.target\n"),
+        NodeFile("/usr/bin/sudo", b"another program", 0o4755),
+        NodeFile("/var/run/empty", b""),
+        NodeFile("/srv/rule-7999/a", b"by one of the policy's last rules"),
+    ),
+    links=(NodeLink("/etc/mtab", "../" * 30 + "proc/self/mounts"), NodeLink("/srv/link", "nowhere at all")),
+    enable=("sshd.service", "own.service"),
+    mask=("crond.service", "no-such.service"),
+)
 
 
 # Each image in a process of its own, where tests run in several: it is made once. make test makes this one of CentOS 8,
@@ -174,6 +200,37 @@ def test_the_boot_loader_lies_where_its_own_tools_look(made: Made, tmp_path: Pat
         "::/EFI/BOOT/BOOTX64.EFI", "::/EFI/BOOT/grubx64.efi", "::/EFI/BOOT/grub.cfg",
         "::/EFI/centos/shimx64.efi", "::/EFI/centos/grubx64.efi", "::/EFI/centos/grub.cfg", "::/EFI/centos/grubenv",
     } == {name for name in listed if not name.endswith("/")}  # fmt: skip
+
+
+@pytest.mark.parametrize("firmware", ["efi", pytest.param("bios", marks=pytest.mark.slow)])
+def test_a_disk_from_the_kept_file_system_has_the_same_files_and_labels(
+    made: Made, firmware: Firmware, tmp_path: Path
+) -> None:
+    (tar,) = (made.cache / "rootfs").glob("*.tar")
+    rootfs = looked_up(tar.stem, made.cache)
+    assert rootfs is not None
+    target = load_target(f"centos{made.world.release}")
+    layout = disk_layout(rootfs.key, firmware, 4096, target.boot, selinux=target.selinux)
+    found = []
+    for cache in (None, made.cache):
+        files = image_files(tmp_path / f"made-{bool(cache)}", formats=("raw",))
+        steps = Recorder()
+        assemble(rootfs, layout, _TREE, KERNEL_ARGS, files, tmp_path / "work", steps, cache=cache)
+        assert any("Unpack the root file system" in line for line in steps.lines) is (cache is None)
+        disk = files.path("raw")
+        (esp, *_), root = read_table(disk), read_table(disk)[-1]
+        with disk.open("rb") as data:
+            data.seek(esp.start)
+            first = hashlib.sha256(data.read(esp.size)).hexdigest()
+        found.append((first, files_of(disk, root.start, tmp_path)))
+        disk.unlink()
+    (esp_whole, whole), (esp_edited, edited) = found
+    assert edited.keys() == whole.keys()
+    assert {path: (whole[path], edited[path]) for path in whole if whole[path] != edited[path]} == {}
+    assert esp_edited == esp_whole
+    label = bytes.fromhex(edited["/srv/rule-7999/a"][-1]["security.selinux"])
+    assert label == b"system_u:object_r:srv_t:s0\0"
+    assert bytes.fromhex(edited["/etc/shadow"][-1]["security.selinux"]) == b"system_u:object_r:shadow_t:s0\0"
 
 
 @pytest.mark.slow  # test_assemble.py has both of Debian's root

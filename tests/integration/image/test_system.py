@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.image.system import kept
 from imgbuild.image.system.make import IMAGE, LISTING, META
 from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
+from tests.support.image.files import files_of
 from tests.support.image.plan import DEBIAN, KERNEL_ARGS, image_files
 from tests.support.image.recorder import Recorder
 
@@ -25,7 +25,6 @@ pytestmark = pytest.mark.image
 
 _SIZE_MIB = 2560
 # New and replaced files, folders that are links, blanks, a long link, a set-user-id bit, an init script's unit.
-_UNIT = b"[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
 _TREE = NodeTree(
     files=(
         NodeFile("/etc/hostname", b"replaced\n"),
@@ -43,47 +42,6 @@ _TREE = NodeTree(
     enable=("ssh.service", "own.service"),
     mask=("cron.service", "no-such.service"),
 )
-_LISTED = """
-import hashlib, json, os, stat, sys
-out = {}
-for folder, folders, files in os.walk(sys.argv[1]):
-    for name in (*folders, *files):
-        path = os.path.join(folder, name)
-        at = os.lstat(path)
-        names = os.listxattr(path, follow_symlinks=False)
-        labels = {one: os.getxattr(path, one, follow_symlinks=False).hex() for one in names}
-        content = os.readlink(path) if stat.S_ISLNK(at.st_mode) else ""
-        if stat.S_ISREG(at.st_mode):
-            content = hashlib.file_digest(open(path, "rb"), "sha256").hexdigest()
-        size = 0 if stat.S_ISDIR(at.st_mode) else at.st_size
-        links = 1 if stat.S_ISDIR(at.st_mode) else at.st_nlink
-        out[path[len(sys.argv[1]):]] = [at.st_mode, at.st_uid, at.st_gid, size, links, content, labels]
-json.dump(out, sys.stdout)
-"""
-
-
-def _files(disk: Path, offset: int, work: Path) -> dict[str, Any]:
-    """Everything on a disk's root file system, by the kernel."""
-    subprocess.run(["e2fsck", "-fn", f"{disk}?offset={offset}"], check=True, capture_output=True)
-    place = work / "mounted"
-    place.mkdir(exist_ok=True)
-    script = 'mount -o loop,ro,noload,offset="$1" "$2" "$3" && python3 -c "$4" "$3"'
-    argv = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        script,
-        "sh",
-        str(offset),
-        str(disk),
-        str(place),
-    ]
-    done = subprocess.run([*argv, _LISTED], check=True, capture_output=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 @pytest.mark.parametrize("firmware", [pytest.param("bios", marks=pytest.mark.slow), "efi"])
@@ -106,7 +64,7 @@ def test_the_same_files_as_from_the_whole_root(
             subprocess.run(["qemu-img", "convert", "-O", "raw", packed, str(disk)], check=True)
         else:
             disk = files.path("raw")
-        found.append(_files(disk, layout.root_offset, tmp_path))
+        found.append(files_of(disk, layout.root_offset, tmp_path))
         disk.unlink()
     whole, edited = found
     assert edited.keys() == whole.keys()
@@ -167,5 +125,5 @@ def test_what_needs_the_whole_root_gets_it(rootfs: Rootfs, tmp_path: Path, share
     files = image_files(tmp_path / "out", formats=("raw",))
     assemble(rootfs, layout, tree, (), files, tmp_path / "work", steps, cache=shared_cache)
     assert any("the whole root file system is unpacked: a path has a quotation mark" in line for line in steps.lines)
-    found = _files(files.path("raw"), layout.root_offset, tmp_path)
+    found = files_of(files.path("raw"), layout.root_offset, tmp_path)
     assert found['/etc/a "quoted" name'][3] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from typing import Any
 from imgbuild.config.target import Boot
 from imgbuild.image.tool import run
 
-_LARGE = 256 * 1024  # bytes; of kernels and initramfs only the names matter
+_LARGE = 256 * 1024  # bytes; of kernels and initramfs only the names matter, and a compiled policy labels nothing
 # What units, labels and boot loaders depend on.
 _UNITS = ("etc/systemd", "lib/systemd/system", "usr/lib/systemd/system", "usr/local/lib/systemd/system")
 _WHOLE = ("boot", "etc/selinux", "usr/share/imgbuild", *_UNITS)
+_LABELS = re.compile(r"etc/selinux/[^/]+/contexts/files/")  # EL's file_contexts has 400 KB
 INIT_SCRIPTS = ("etc/init.d", "etc/rc.d/init.d")
 """Where scripts from before systemd are. A partial root has none: systemctl would run the root's own tools."""
 
@@ -79,11 +81,16 @@ def wanted(listing: Listing, root: Path, boot: Boot) -> list[str]:
         if not _below(path, whole):
             if "/" in path or not stat.S_ISLNK(at.mode):
                 continue
-        elif stat.S_ISREG(at.mode) and not path.startswith("boot/efi/") and (root / path).lstat().st_size > _LARGE:
+        elif stat.S_ISREG(at.mode) and not _needed(path) and (root / path).lstat().st_size > _LARGE:
             continue
         if stat.S_IFMT(at.mode) in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
             out.append(path)
     return out
+
+
+def _needed(path: str) -> bool:
+    """Whether its content is read, however large it is: the ESP's programs, the rules for labels."""
+    return path.startswith("boot/efi/") or _LABELS.match(path) is not None
 
 
 def _below(path: str, folders: Sequence[str]) -> bool:
