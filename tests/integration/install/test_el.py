@@ -95,6 +95,55 @@ def test_an_image_from_base_to_clean(room: Room, profile: str) -> None:
     assert room.read("/standin/installed") == before
 
 
+def installs(room: Room) -> list[str]:
+    """The calls that install packages."""
+    return [call for call in room.calls() if " install " in call]
+
+
+@pytest.mark.parametrize("profile", sorted(KERNELS))
+def test_an_image_gets_everything_in_one_transaction(room: Room, profile: str) -> None:
+    el(room, profile)
+    steps(room, "10-repositories", "20-packages", "30-kernel", "50-kubernetes")
+    (call,) = installs(room)
+    version = resolved(profile).profile.kubernetes.version
+    assert {"kernel-ml", f"kubelet-{version}", f"kubeadm-{version}", f"kubectl-{version}"} <= set(call.split())
+
+
+def test_a_missing_kernel_is_still_the_fault_of_its_own_step(room: Room) -> None:
+    el(room, "centos8-efi")
+    offers = room.read("/standin/offers").splitlines()
+    room.write("/standin/offers", "".join(f"{line}\n" for line in offers if not line.startswith("kernel-ml")))
+    said = steps(room, "10-repositories", "20-packages")
+    assert "imgbuild: notice: not in one transaction: kernel-ml kubelet-" in said
+    assert "packages could not be installed: --enablerepo=elrepo-kernel kernel-ml" in failed(room, "30-kernel")
+
+
+def test_what_is_removed_from_the_base_is_gone_before_the_kernels_initramfs_is_made(room: Room) -> None:
+    el(room, "centos8-efi", sets=("base.remove=[firewalld]",))
+    steps(room, "10-repositories", "20-packages", "30-kernel", "50-kubernetes")
+    words = [call.split() for call in room.calls()]
+    removal = next(number for number, call in enumerate(words) if "remove" in call and "firewalld" in call)
+    assert removal < next(number for number, call in enumerate(words) if "install" in call and "kernel-ml" in call)
+    assert len(installs(room)) == 3
+
+
+def test_what_left_with_a_later_step_is_installed_again(room: Room) -> None:
+    el(room, "centos8-efi")
+    steps(room, "10-repositories", "20-packages")
+    installed = room.read("/standin/installed").splitlines()
+    room.write("/standin/installed", "".join(f"{line}\n" for line in installed if not line.startswith("kubectl ")))
+    steps(room, "30-kernel", "50-kubernetes")
+    assert len(installs(room)) == 2
+
+
+def test_a_node_gets_the_packages_of_each_step_alone(room: Room) -> None:
+    el(room, "centos8-efi", mode="stock")
+    room.write("/etc/machine-id", "c" * 32 + "\n")
+    steps(room, "10-repositories", "20-packages", "30-kernel", "50-kubernetes", image=False)
+    assert len(installs(room)) == 3
+    assert not [call for call in installs(room) if "includepkgs" in call]
+
+
 def test_stock_repositories_stay_off(room: Room) -> None:
     el(room, "centos7-efi")
     steps(room, "10-repositories", "10-repositories")
@@ -264,8 +313,7 @@ def test_the_menu_of_a_grub_that_is_not_there(room: Room, image: bool) -> None:
         room.write(link, "")
         (room.upper / link.lstrip("/")).unlink()
         (room.upper / link.lstrip("/")).symlink_to("/boot/grub/grub.conf")
-    steps(room, "10-repositories", "20-packages", image=image)
-    said = steps(room, "30-kernel", image=image)
+    said = steps(room, "10-repositories", "20-packages", "30-kernel", image=image)
     for path in LEFTOVERS:
         assert f"removing {path}, which no boot loader here reads" in said
         assert not (room.upper / path.lstrip("/")).is_symlink() and not (room.upper / path.lstrip("/")).exists()

@@ -104,7 +104,9 @@ def new_kernel(release: str) -> None:
 
 def manager() -> int:
     """yum 3.4.3 or dnf."""
+    only_kernels = "--setopt=elrepo-kernel.includepkgs=kernel*"
     allowed = {"-y", "--enablerepo=elrepo-kernel", "--disableexcludes=kubernetes", "--exclude=kernel[*]"}
+    allowed.add(only_kernels.replace("*", "[*]"))
     if NAME == "yum":
         allowed |= {
             "--disableplugin=fastestmirror",
@@ -124,6 +126,9 @@ def manager() -> int:
         print("Trying other mirror.", file=sys.stderr)
         return 1
     if words[0] == "install":
+        others = [word for word in words[1:] if not word.startswith("kernel")]
+        if others and "--enablerepo=elrepo-kernel" in ARGS and only_kernels not in ARGS:
+            refuse(f"would install {others[0]} from the kernel's repository if that has it")
         strict = {"--setopt=skip_missing_names_on_install=0", "--setopt=strict=1"} & set(ARGS)
         for word in words[1:]:
             offered = versions_of(word, "offers")

@@ -40,9 +40,21 @@ manager_install() {
     { manager install "$@" 2>&1 >&3 | tee "$errors" >&2; } 3>&1
 }
 
-# pm_install NAME...: options of yum and dnf work too.
+# What pm_together has installed; a line each, as a step asks for it.
+TOGETHER=$CACHE/together
+
+# pm_install NAME...: options of yum and dnf work too. Nothing is asked of them if all of it came with pm_together.
 pm_install() {
-    local errors why='' fail=later
+    local errors why='' fail=later word left=''
+    for word in "$@"; do
+        case $word in -*) continue ;; esac
+        if ! grep -Fxqs -e "$word" "$TOGETHER" || ! pm_version "$word" > /dev/null; then
+            left=yes
+        fi
+    done
+    if [ -z "$left" ]; then
+        return 0
+    fi
     errors=$(mktemp)
     if ! retry "the installation of packages" manager_install "$errors" "$@"; then
         # AppStream's packages belong to modules, and dnf installs none of them if the repository does not describe
@@ -66,8 +78,50 @@ END
     rm -f "$errors"
 }
 
-# pm_together NAME...: the packages of every node. The kernel has a run of its own, which needs a repository of its own.
-pm_together() { pm_install "$@"; }
+# kernel_ready: what the scripts of a kernel's package need, to make a boot entry and the right one.
+kernel_ready() {
+    local file sum
+    if in_image && ! grep -Eqx '[0-9a-f]{32}' /etc/machine-id 2> /dev/null; then
+        # Without one kernel-install makes no boot entry. 90-clean empties it again.
+        sum=$(md5sum < /etc/imgbuild/install.conf)
+        write /etc/machine-id <<< "${sum%% *}"
+    fi
+    # The official image of CentOS 7 has the menu of a GRUB that is not installed. grubby finds it first, has no entry
+    # in it to copy ("unable to find a suitable template"), and exits with 0.
+    if [ -d /boot/grub2 ]; then
+        for file in /etc/grub.conf /boot/grub/grub.conf /boot/grub/menu.lst; do
+            if [ -e "$file" ] || [ -L "$file" ]; then
+                log "removing $file, which no boot loader here reads"
+                rm -f "$file"
+            fi
+        done
+    fi
+}
+
+# pm_together NAME...: like pm_install, in one transaction with what later steps of an image build ask for. Each
+# transaction reads the metadata of all repositories again, and ends with all triggers. If that cannot be, these alone.
+# Likewise if packages of the base are to be removed: the kernel's initramfs must not have what is in them.
+pm_together() {
+    local options=() also=()
+    if in_image && ! solving && [ -z "${REMOVE_PACKAGES:-}" ]; then
+        kernel_ready
+        also=("${KERNEL_PACKAGES[@]/%/${KERNEL_VERSION:+-$KERNEL_VERSION}}")
+        if [ -n "$KERNEL_REPOSITORY" ]; then
+            # It has newer tools too (perf), which only the kernel's own step may take.
+            options+=("--enablerepo=$KERNEL_REPOSITORY" "--setopt=$KERNEL_REPOSITORY.includepkgs=kernel*")
+        fi
+        if [ -n "${KUBERNETES_PACKAGES:-}" ]; then
+            options+=(--disableexcludes=kubernetes)
+            also+=("${KUBERNETES_PACKAGES[@]/%/-$KUBERNETES_VERSION}")
+        fi
+        if manager install ${options[@]+"${options[@]}"} "$@" "${also[@]}"; then
+            printf '%s\n' "$@" "${also[@]}" | write "$TOGETHER"
+            return 0
+        fi
+        notice "not in one transaction: ${also[*]}"
+    fi
+    pm_install "$@"
+}
 
 # pm_query FORMAT NAME: what is installed by that name, or provides it; fails if there is nothing.
 pm_query() {
