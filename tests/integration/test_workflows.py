@@ -105,6 +105,36 @@ def test_shellcheck_passes(name: str, script: str, tmp_path: Path) -> None:
     assert "${{" not in script, "an expression in a script is text that somebody else may choose: use env"
 
 
+def by_schema(schema: str, file: Path) -> subprocess.CompletedProcess[str]:
+    """The schema that GitLab or GitHub itself publishes, as check-jsonschema has it."""
+    tool = Path(sys.executable).with_name("check-jsonschema")
+    argv = [tool, "--builtin-schema", f"vendor.{schema}", "--verbose", file]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=HUNG, check=False)
+
+
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [
+        *(("gitlab-ci", file) for file in (GITLAB, GITLAB_FARM)),
+        *(("github-workflows", file) for file in WORKFLOWS),
+        ("dependabot", ROOT / ".github/dependabot.yml"),
+        ("github-issue-config", ROOT / ".github/ISSUE_TEMPLATE/config.yml"),
+        *(("github-issue-forms", ROOT / f".github/ISSUE_TEMPLATE/{name}.yml") for name in ("bug", "feature")),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_gitlab_and_github_take_them(schema: str, file: Path) -> None:
+    done = by_schema(schema, file)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["image", "services", "include"])
+def test_a_job_cannot_be_called_as_a_keyword_of_gitlab(name: str, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yml").write_text(GITLAB_FARM.read_text().replace("build-image:", f"{name}:"))
+    done = by_schema("gitlab-ci", tmp_path / "pipeline.yml")
+    assert done.returncode == 1 and f"$.{name}" in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda p: p.name)
 def test_actions_are_pinned_and_rights_are_few(workflow: Path) -> None:
     text = workflow.read_text()
@@ -130,7 +160,7 @@ def test_the_examples_install_what_a_build_needs() -> None:
     wanted = {*packages.split(), "git"}
     for script in (
         *(run_block(workflow, "Install imgbuild and what a build needs") for workflow in (GITHUB, GITHUB_FARM)),
-        *(gitlab_scripts(pipeline)["image"] for pipeline in (GITLAB, GITLAB_FARM)),
+        *(gitlab_scripts(pipeline)["build-image"] for pipeline in (GITLAB, GITLAB_FARM)),
     ):
         installs = re.findall(r"--no-install-recommends (.*)", script.replace("\\\n", " "))
         assert set(installs[-1].split()) == wanted
@@ -170,7 +200,7 @@ def test_gitlab_gets_a_code_quality_report(tmp_path: Path) -> None:
 
 
 def test_gitlab_keeps_the_cache_for_a_week(tmp_path: Path) -> None:
-    block = yaml.safe_load(GITLAB.read_text())["image"]["script"][0]
+    block = yaml.safe_load(GITLAB.read_text())["build-image"]["script"][0]
     cache = tmp_path / ".cache/imgbuild"
     for kept in (False, True):
         assert bash(block, tmp_path, IMGBUILD_CACHE=str(cache)).returncode == 0
@@ -196,7 +226,7 @@ def test_a_farm_builds_afresh_on_mondays(where: str, day: str, tmp_path: Path) -
     """With stand-ins for imgbuild and the date."""
     script: str = {
         "github": run_block(GITHUB_FARM, "Build"),
-        "gitlab": yaml.safe_load(GITLAB_FARM.read_text())["image"]["script"][0],
+        "gitlab": yaml.safe_load(GITLAB_FARM.read_text())["build-image"]["script"][0],
         "kubernetes": kubernetes_job()["args"][0],
     }[where]
     for name in ("imgbuild", "date"):
@@ -218,7 +248,9 @@ def test_a_farm_logs_in_to_its_store(tmp_path: Path) -> None:
     path = f"PATH={tmp_path}:$PATH\n"
     told = {"GITHUB_ACTOR": "me", "GITHUB_REPOSITORY": "Us/Images", "TOKEN": "hunter2", "GITHUB_ENV": "environment"}
     assert bash(path + run_block(GITHUB_FARM, "Log in to the store"), tmp_path, **told).returncode == 0
-    (login,) = [line for line in yaml.safe_load(GITLAB_FARM.read_text())["image"]["before_script"] if "login" in line]
+    (login,) = [
+        line for line in yaml.safe_load(GITLAB_FARM.read_text())["build-image"]["before_script"] if "login" in line
+    ]
     told = {"CI_REGISTRY_USER": "me", "CI_REGISTRY_PASSWORD": "hunter2", "CI_REGISTRY": "registry.example.com"}
     assert bash(path + login, tmp_path, **told).returncode == 0
     calls = (tmp_path / "calls").read_text()
