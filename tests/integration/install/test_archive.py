@@ -120,6 +120,23 @@ def test_what_the_build_host_has_fetched_is_not_fetched_again(room: Room, mirror
     assert mirror.asked == ["/n.tgz"]
 
 
+def test_two_files_of_a_build_may_be_the_same_one(room: Room, mirror: Mirror) -> None:
+    lay(room, nerdctl_full(), f"{mirror.url}/n.tgz")
+    supply = room.upper / "var/cache/imgbuild/supply"
+    supply.mkdir(parents=True)
+    sum256 = hashlib.sha256(b"program").hexdigest()
+    (supply / sum256).write_bytes(b"program")
+    places = [f"/var/cache/imgbuild/{name}" for name in ("kubeadm", "kubelet")]
+    for place in places:
+        fetched = (
+            f". /usr/libexec/imgbuild/lib/install.sh; . /usr/libexec/imgbuild/lib/archive.sh; fetch {place} {sum256}"
+        )
+        done = room.run("bash", "-c", f"set -euo pipefail; {fetched} {mirror.url}/{place}")
+        assert done.returncode == 0, done.stderr
+    assert [room.read(place) for place in places] == ["program"] * 2
+    assert not mirror.asked
+
+
 def test_a_dead_address_moves_on_to_the_next(room: Room, mirror: Mirror, dead: str) -> None:
     content = nerdctl_full()
     (mirror.folder / "n.tgz").write_bytes(content)

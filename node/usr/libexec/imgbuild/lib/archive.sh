@@ -54,9 +54,9 @@ fetch() {
     fi
     rm -f "$file"
     mkdir -p "${file%/*}"
-    # The build host has put it here, if it builds an image.
+    # The build host has put it here, if it builds an image. Two files may be the same one: it stays.
     if right_sum "$CACHE/supply/$sum" "$sum"; then
-        mv -f "$CACHE/supply/$sum" "$file"
+        ln -f "$CACHE/supply/$sum" "$file"
         return 0
     fi
     for url in "$@"; do
