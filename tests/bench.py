@@ -231,12 +231,12 @@ def sent() -> list[Figure]:
 
 
 def cold() -> list[Figure]:
-    """A new root file system from empty caches, beside others that install the same packages."""
+    """A new root file system, and a whole image, from empty caches, beside others that install the same packages."""
     bounds = {"mmdebstrap": 0.65, "diskimage-builder": 0.3}
     out = []
     for share in bench_cold.against_peers():
-        print(f"       a new root file system: {share.own:.0f} s, with {share.peer} {share.others:.0f} s")
-        name = f"a new root file system, against {share.peer}"
+        print(f"       a new {share.what}: {share.own:.0f} s, with {share.peer} {share.others:.0f} s")
+        name = f"a new {share.what}, against {share.peer}"
         if share.peer in bounds:
             out.append(Figure(name, share.times, bounds[share.peer], "times"))
     return out

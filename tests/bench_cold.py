@@ -1,7 +1,8 @@
-"""A new root file system from empty caches, beside mmdebstrap, diskimage-builder's own debian-minimal and mkosi.
+"""A new root file system from empty caches, beside mmdebstrap and mkosi; a whole new image beside diskimage-builder's.
 
 All of them take the same packages from one mirror on the loopback interface, which has them in memory or on disk before
-the first run, and write a tar. The others get no imgbuild steps, no list of packages and no checks.
+the first run. The others get no imgbuild steps, no list of packages and no checks. diskimage-builder's `vm` and
+`debian-minimal` make a disk for BIOS as qcow2; kpartx and dmsetup are stand-ins where there is no device-mapper.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Share:
     """imgbuild's time by a peer's in paired runs, with the medians in seconds."""
 
     peer: str
+    what: str
     times: float
     own: float
     others: float
@@ -88,9 +90,26 @@ def mirrored(folder: Path) -> Iterator[DebianMirrors]:
             process.join()
 
 
+_LAYERS = ("distro-containerd", "container-host")
+
+
+def _sets(mirrors: DebianMirrors) -> tuple[str, ...]:
+    return f'repositories.distribution=["{mirrors.main}"]', f'repositories.security=["{mirrors.security}"]'
+
+
+def _own_image(mirrors: DebianMirrors, place: Path) -> None:
+    words = [f"--layer={name}" for name in _LAYERS] + [f"--set={one}" for one in _sets(mirrors)]
+    argv: list[str | Path] = [Path(sys.executable).with_name("imgbuild"), "--profile", "debian12-bios", *words]
+    argv += ["--output", place / "out"]
+    told = {**os.environ, "IMGBUILD_CACHE": str(place / "cache"), "IMGBUILD_STORE": str(place / "store")}
+    place.mkdir()
+    subprocess.run(argv, capture_output=True, check=True, env=told)
+    if not list(place.rglob("image/*.qcow2")):
+        raise RuntimeError("imgbuild has written no disk")
+
+
 def _own(mirrors: DebianMirrors, place: Path) -> Rootfs:
-    sets = (f'repositories.distribution=["{mirrors.main}"]', f'repositories.security=["{mirrors.security}"]')
-    ready = prepare(Request("debian12-efi", ("distro-containerd", "container-host"), sets, lock=False), Findings())
+    ready = prepare(Request("debian12-efi", _LAYERS, _sets(mirrors), lock=False), Findings())
     quiet = PlainSteps(sys.stderr)
     return build_rootfs(rootfs_plan(ready.resolved, ready.rendered.install, place, quiet), place, quiet)
 
@@ -117,14 +136,17 @@ def _diskimage_builder(mirrors: DebianMirrors, packages: Sequence[Package], plac
         "DIB_RELEASE": _RELEASE, "DIB_DISTRIBUTION_MIRROR": mirrors.main, "DIB_APT_SOURCES_CONF": mirrors.sources(),
         "DIB_IMAGE_CACHE": str(place / "cache"), "TMP_DIR": str(place / "memory"), "DIB_NO_TMPFS": "1",
         "DIB_DEBIAN_DEBOOTSTRAP_SCRIPT": f"/usr/share/debootstrap/scripts/{_RELEASE}",
-        "DIB_PYTHON_EXEC": sys.executable,
+        "DIB_PYTHON_EXEC": sys.executable, "DIB_IMAGE_SIZE": "4",
     }  # fmt: skip
     (place / "memory").mkdir()
     start = (
         "import sys; sys.argv[0] = 'disk-image-create'; from diskimage_builder.disk_image_create import main; main()"
     )
-    argv = [sys.executable, "-c", start, "-n", "-t", "tar", "-p", names, "-o", str(place / "root"), "debian-minimal"]
+    elements = ("vm", "debian-minimal", "block-device-mbr")
+    argv = [sys.executable, "-c", start, "-t", "qcow2", "-p", names, "-o", str(place / "stock"), *elements]
     _in_memory(place / "memory", argv, told)
+    if not (place / "stock.qcow2").exists():
+        raise RuntimeError("diskimage-builder has written no disk")
 
 
 def _mkosi(mirrors: DebianMirrors, packages: Sequence[Package], place: Path) -> None:
@@ -139,15 +161,15 @@ def _mkosi(mirrors: DebianMirrors, packages: Sequence[Package], place: Path) -> 
     argv += ["--compress-output=no", f"--output-dir={place}", f"--workspace-dir={place / 'memory'}", "--bootable=no"]
     argv += ["--with-docs=no", f"--local-mirror={mirrors.main}", f"--skeleton-tree={place / 'tree'}"]
     argv += [f"--package={one.name}={one.version}" for one in packages]
-    _in_memory(place / "memory", argv, {"PATH": f"{_STAND_INS}:{os.environ['PATH']}"})
+    _in_memory(place / "memory", argv, {"PATH": f"/usr/local/sbin:{os.environ['PATH']}"})
     if not list(place.rglob("root.tar*")):
         raise RuntimeError("mkosi has written no tar")
 
 
 def _in_memory(folder: Path, argv: Sequence[str | Path], told: Mapping[str, str]) -> None:
-    """Run a command in a mount namespace with a tmpfs at ``folder``."""
-    script = 'mount -t tmpfs -o size=75% tmpfs "$1"; shift; exec "$@"'
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", folder, *argv]
+    """Run a command in a mount namespace with a tmpfs at ``folder``, and the stand-ins where sudo finds them."""
+    script = 'mount -t tmpfs -o size=75% tmpfs "$1"; mount --bind "$2" /usr/local/sbin; shift 2; exec "$@"'
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", folder, _STAND_INS, *argv]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **told})
     if done.returncode:
         raise RuntimeError(f"{argv[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -163,16 +185,18 @@ def against_peers(runs: int = 3) -> list[Share]:
             "diskimage-builder": functools.partial(_diskimage_builder, mirrors, packages),
             "mkosi": functools.partial(_mkosi, mirrors, packages),
         }
+        ours: dict[str, Callable[[DebianMirrors, Path], object]] = {"diskimage-builder": _own_image}
         for make in peers.values():
             _timed(make, folder / "run")
         shares = []
         for peer, make in peers.items():
             pairs = [
-                (_timed(lambda place: _own(mirrors, place), folder / "run"), _timed(make, folder / "run"))
+                (_timed(functools.partial(ours.get(peer, _own), mirrors), folder / "run"), _timed(make, folder / "run"))
                 for _ in range(1 if peer == "mkosi" else runs)
             ]
             own, others = (statistics.median(pair[what] for pair in pairs) for what in (0, 1))
-            shares.append(Share(peer, statistics.median(a / b for a, b in pairs), own, others))
+            what = "image" if peer in ours else "root file system"
+            shares.append(Share(peer, what, statistics.median(a / b for a, b in pairs), own, others))
         return shares
 
 

@@ -108,7 +108,7 @@ def test_shellcheck_passes(name: str, script: str, tmp_path: Path) -> None:
 def by_schema(schema: str, file: Path) -> subprocess.CompletedProcess[str]:
     """The schema that GitLab or GitHub itself publishes, as check-jsonschema has it."""
     tool = Path(sys.executable).with_name("check-jsonschema")
-    argv = [tool, "--builtin-schema", f"vendor.{schema}", "--verbose", file]
+    argv: list[str | Path] = [tool, "--builtin-schema", f"vendor.{schema}", "--verbose", file]
     return subprocess.run(argv, capture_output=True, text=True, timeout=HUNG, check=False)
 
 

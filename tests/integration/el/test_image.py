@@ -36,6 +36,7 @@ from tests.integration.image.conftest import rootfs as rootfs
 from tests.support.deadline import HUNG
 from tests.support.el.listing import listing
 from tests.support.el.made import IMGBUILD, OTHER, Made, build, imgbuild, make_image
+from tests.support.el.modules import MODULAR, SEEN
 from tests.support.el.update import make_update_disk
 from tests.support.image.files import files_of
 from tests.support.image.plan import KERNEL_ARGS, image_files
@@ -148,6 +149,8 @@ def test_the_manifest_has_the_kernel_and_where_each_package_came_from(made: Made
     assert image["kernel"] == made.world.kernel
     assert f"{'efi' if 'efi' in made.profile else 'bios'} starts {made.world.kernel}" in made.said
     packages = image["packages"]
+    if made.world.release == "8":
+        assert packages[MODULAR]["version"] == f"{SEEN}-1"
     assert (packages["kernel-ml"]["repository"], packages["kernel-ml"]["origin"]) == ("elrepo-kernel", "profile")
     assert (packages["kubernetes-cni"]["repository"], packages["kubernetes-cni"]["origin"]) == (
         "kubernetes",

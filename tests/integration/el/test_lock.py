@@ -5,8 +5,11 @@ interface; then installed by the node's own scripts from nothing but the lock's 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from imgbuild.config.load import load
+from imgbuild.config.lock_file import read_lock
 from imgbuild.config.lock_packages import Packages
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings
@@ -29,9 +33,14 @@ from imgbuild.image.rootfs.packages import LIST, Package, read_list
 from imgbuild.image.rootfs.supply import Supply
 from imgbuild.image.surroundings import NOWHERE
 from tests.integration.image.conftest import rootfs as rootfs
+from tests.support.checking import ADMIN
+from tests.support.cluster.seeds import CHART, CHART_VERSION
+from tests.support.deadline import HUNG
 from tests.support.el.base import base_tar
 from tests.support.el.chroot import Chroot
 from tests.support.el.ground import ended
+from tests.support.el.made import IMGBUILD
+from tests.support.el.modules import MODULAR, SEEN
 from tests.support.el.rpms import Rpm, build, index
 from tests.support.el.world import World, make_world
 from tests.support.image.recorder import Recorder
@@ -106,6 +115,13 @@ def test_the_closure_has_each_package_with_its_file_on_the_mirror(solved: Solved
         assert solved.store.path(one.sha256).read_bytes() == content, "fetched once, to verify its signature"
 
 
+@pytest.mark.parametrize("solved", [EL8], indirect=True)
+def test_a_package_of_a_module_is_that_of_its_default_stream(solved: Solved) -> None:
+    (found,) = [one for one in solved.packages.packages if one.name == MODULAR]
+    assert (found.version, found.repository) == (f"{SEEN}-1", "imgbuild-AppStream")
+    assert solved.packages.modules.keys() == {"imgbuild-AppStream"}
+
+
 def installed(solved: Solved, folder: Path, packages: Packages) -> tuple[Package, ...]:
     """What the node's own scripts install where there is nothing but the packages of a lock."""
     locked = locked_build(solved.resolved, packages)
@@ -143,3 +159,48 @@ def test_a_package_by_another_signer_is_not_chosen(solved: Solved, tmp_path: Pat
     sets = (f"repositories.epel=[{mirror.url}/foreign/]", "repositories.epel_enabled=true", "packages.install=[htop]")
     with pytest.raises(HostError, match="htop"):
         choose(solved.world, tmp_path, *sets)
+
+
+@pytest.mark.parametrize(("release", "firmware"), [("8", "efi"), ("7", "bios")])
+def test_an_image_is_built_from_a_lock_and_a_store_without_a_network(
+    release: str, firmware: str, rootfs: Rootfs, tmp_path: Path
+) -> None:
+    """By the commands that users know: lock, fetch, and a build that has not even a loopback device."""
+    base = base_tar(rootfs, release)
+    with serving(tmp_path / "mirror") as mirror, base.open("rb") as data:
+        digest = hashlib.file_digest(data, "sha256").hexdigest()
+        world = make_world(mirror, release, base, digest, tmp_path)
+        chart = mirror.folder / "cilium.tgz"
+        with tarfile.open(chart, "w:gz") as out:
+            out.add(CHART, "cilium")
+        pin = {"urls": [f"{mirror.url}/cilium.tgz"], "sha256": hashlib.sha256(chart.read_bytes()).hexdigest()}
+        profile = {
+            "extends": [f"centos{release}-{firmware}", "./" + world.layer.name],
+            "cilium": {"version": CHART_VERSION, "chart": pin},
+            "image": {"formats": ["raw"]},
+        }
+        (tmp_path / "node.yaml").write_text(json.dumps(profile))
+        words = ("--profile", "node.yaml", "--set", ADMIN)
+        for command in ("lock", "fetch"):
+            store = ("--store", str(tmp_path / "store"))
+            done = by_command(tmp_path, command, *words, *store)
+            assert done.returncode == 0, done.stderr[-4000:]
+    shutil.rmtree(tmp_path / "mirror")
+    shutil.rmtree(tmp_path / "cache")
+    done = by_command(tmp_path, *words, "--offline", *store, before=("unshare", "--net"))
+    assert done.returncode == 0, done.stderr[-4000:]
+    image = json.loads((tmp_path / "out/node/manifest.json").read_text())["groups"]["image"]
+    section = read_lock(tmp_path / "imgbuild.lock", Findings())
+    assert section is not None and section.lock.profiles["node"].packages is not None
+    wanted = {(one.name, one.version) for one in section.lock.profiles["node"].packages.packages}
+    assert {(name, one["version"]) for name, one in image["packages"].items() if one["origin"] != "base"} == wanted
+    assert image["kernel"] == world.kernel
+
+
+def by_command(folder: Path, *words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """The real command in the folder, with a cache of its own."""
+    environment = {**os.environ, "IMGBUILD_CACHE": str(folder / "cache"), "COLUMNS": "200"}
+    return subprocess.run(
+        [*before, IMGBUILD, *words], cwd=folder, capture_output=True, text=True, check=False, env=environment,
+        timeout=HUNG,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.el.rpms import Rpm, build, index
+from tests.support.el.modules import HIDDEN, MODULAR, SEEN, write_modular
 from tests.support.install.room import Room, tree
 from tests.support.mirror import Mirror
 
@@ -66,42 +66,15 @@ def test_a_mirror_of_appstream_without_its_modules(
     """What `reposync` without --download-metadata leaves; container-selinux is such a package."""
     if shutil.which("dnf") is None:
         pytest.skip("there is no dnf here")
-    label = "container-tools:rhel8:1:abc"
-    build([Rpm("container-selinux", module=label)], mirror.folder, tmp_path / "build", None)
-    index(mirror.folder)
-    if with_modules:
-        (tmp_path / "modules.yaml").write_text(MODULES)
-        subprocess.run(
-            ["modifyrepo_c", "--mdtype=modules", tmp_path / "modules.yaml", mirror.folder / "repodata"], check=True
-        )
+    write_modular(mirror.folder, tmp_path, None, described=with_modules)
     lay(room, [f"{mirror.url}/"], [f"{mirror.url}/"])
     repository = f"[imgbuild-appstream]\nname=AppStream\nbaseurl={mirror.url}/\ngpgcheck=0\nenabled=1\n"
     room.write("/etc/yum.repos.d/imgbuild.repo", repository)
-    script = ". /usr/libexec/imgbuild/lib/install.sh; set -euo pipefail; pm_install container-selinux"
+    script = f". /usr/libexec/imgbuild/lib/install.sh; set -euo pipefail; pm_install {MODULAR}"
     own = "--setopt=install_weak_deps=0 --installroot=/tmp/root --releasever=8"
     room.write("/usr/local/sbin/dnf", f'#!/bin/sh\nexec /usr/bin/dnf {own} "$@"\n', 0o755)
     done = room.run("env", "-u", "IMGBUILD_IN_IMAGE", "bash", "-c", script, IMGBUILD_RETRIES="1")
     told = "mirror AppStream with reposync --download-metadata" in done.stderr
     assert (done.returncode == 0, told) == (with_modules, not with_modules), done.stdout + done.stderr
-
-
-MODULES = """---
-document: modulemd
-version: 2
-data:
-  name: container-tools
-  stream: rhel8
-  version: 1
-  context: abc
-  arch: noarch
-  summary: x
-  description: x
-  license: {module: [none]}
-  artifacts: {rpms: ["container-selinux-0:1.0-1.noarch"]}
-...
----
-document: modulemd-defaults
-version: 1
-data: {module: container-tools, stream: rhel8, profiles: {rhel8: []}}
-...
-"""
+    if with_modules:
+        assert f"{MODULAR}-{SEEN}-1.noarch" in done.stdout and HIDDEN not in done.stdout

@@ -18,6 +18,7 @@ from imgbuild.config.target import load_target
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.render.install import install_tree
+from tests.support.el.modules import MODULAR, write_modular
 from tests.support.el.nerdctl import helm, nerdctl_full
 from tests.support.el.rpms import Rpm, build, index, kernel
 from tests.support.install.keys import Signer, signer
@@ -65,7 +66,8 @@ def make_world(mirror: Mirror, release: str, base: Path, base_sha256: str, work:
     kernels += kernel(_debian_kernel(), work, bls=release == "8", flavour="kernel-lt")[1]
     # What the packages with scriptlets want; the profile does not ask for it by name.
     shell = Rpm("bash", provides=["/bin/sh"])
-    build([shell, *(Rpm(name) for name in _names(release))], places["distribution"], work / "build", key)
+    names = [name for name in _names(release) if release == "7" or name != MODULAR]
+    build([shell, *(Rpm(name) for name in names)], places["distribution"], work / "build", key)
     build(kernels, places["elrepo"], work / "build", key)
     build(_kubernetes(), places["kubernetes"], work / "build", key)
     archives = mirror.folder / "archives"
@@ -74,6 +76,9 @@ def make_world(mirror: Mirror, release: str, base: Path, base_sha256: str, work:
     tool, tool_sum = helm(archives, "4.3.0")
     for path in layout.values():
         index(mirror.folder / _RELEASES[release] / path.replace("$basearch", "x86_64"))
+    if release == "8":
+        streams = layout["AppStream"].replace("$basearch", "x86_64")
+        write_modular(mirror.folder / _RELEASES[release] / streams, work / "build", key)
     index(places["elrepo"])
     index(places["kubernetes"])
     url = mirror.url

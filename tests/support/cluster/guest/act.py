@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from probe import run, say  # type: ignore[import-not-found] # beside it on the disk
@@ -71,6 +72,15 @@ def reset() -> None:
     say("after", there=there(), cluster=cluster(), verify=must("imgbuild-verify"))
 
 
+def pod(image: str) -> None:
+    """A control plane's first boot, and a container of an image that must be there: there is no registry."""
+    must("imgbuild-status", "--wait", "1200")
+    must("ctr", "-n", "k8s.io", "run", "--detach", "--net-host", image, "probe")
+    tasks = [line.split() for line in must("ctr", "-n", "k8s.io", "tasks", "ls").splitlines()]
+    state = next((words[2] for words in tasks if words[0] == "probe"), "not there")
+    say("pod", images=must("ctr", "-n", "k8s.io", "images", "ls"), state=state, verify=must("imgbuild-verify"))
+
+
 def stock() -> None:
     """A plain image's way to a node: the second boot, on the kernel that was installed in the first."""
     while not Path("/usr/bin/imgbuild-status").exists():  # the first boot, which ends in the other kernel
@@ -80,9 +90,10 @@ def stock() -> None:
 
 
 if __name__ == "__main__":
-    acts = {"joined": joined, "made": made, "reset": reset, "stock": stock}
+    acts: dict[str, Callable[..., None]] = {"joined": joined, "made": made, "pod": pod, "reset": reset, "stock": stock}
     try:
-        acts[Path(__file__).with_name("act").read_text().strip()]()
+        what, *words = Path(__file__).with_name("act").read_text().split()
+        acts[what](*words)
         say("done")
     except Exception as error:
         say("error", text=f"{type(error).__name__}: {error}")
