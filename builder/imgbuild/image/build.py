@@ -32,7 +32,7 @@ from imgbuild.image.live.root import LiveParts
 from imgbuild.image.preload import Preload, fetch
 from imgbuild.image.proof.bootproof import BootProof
 from imgbuild.image.requirements import Lack, lacks
-from imgbuild.image.rootfs.base import Base, base_tar, kept_base
+from imgbuild.image.rootfs.base import Base, base_of, base_tar, kept_base, named_sha256
 from imgbuild.image.rootfs.build import Rootfs, build_rootfs, is_kept, looked_up
 from imgbuild.image.rootfs.locked import locked_build, locked_mirrors
 from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors, own_archives
@@ -181,8 +181,11 @@ def rootfs_plan(
     Raises:
         HostError: the base cannot be had; no mirror answers. Offline: there is no root file system in the cache.
     """
+    base = base_of(resolved, cache, steps, fresh=fresh, files=store)
+    if base is not None:
+        return _on_base(resolved.target, install, base, packages)
     if packages is not None:
-        return _locked_plan(resolved, install, packages, base_tar(resolved, cache, steps, fresh=fresh, files=store))
+        return _locked_plan(resolved, install, packages)
     if store is not None and store.offline:
         known = kept_plan(resolved, install, cache, steps)
         if known is None:
@@ -192,9 +195,6 @@ def rootfs_plan(
             )
         return known
     target = resolved.target
-    base = base_tar(resolved, cache, steps, fresh=fresh, files=store)
-    if base is not None:
-        return _on_base(target, install, base)
     record, own = _mirrors_of(resolved, cache), _own(resolved)
     found = None if fresh else _answered(record)
     if found is not None and found[1] == own:
@@ -206,9 +206,7 @@ def rootfs_plan(
     return _from_mirrors(target, install, mirrors)
 
 
-def _locked_plan(resolved: Resolved, install: NodeTree, packages: Packages, base: Base | None) -> RootfsPlan:
-    if base is not None:
-        return replace(_on_base(resolved.target, install, base), packages=packages)
+def _locked_plan(resolved: Resolved, install: NodeTree, packages: Packages) -> RootfsPlan:
     plan = _from_mirrors(resolved.target, install, locked_mirrors(resolved, packages))
     return replace(plan, packages=packages)
 
@@ -217,24 +215,22 @@ def kept_plan(
     resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, packages: Packages | None = None
 ) -> RootfsPlan | None:
     """The plan of an earlier build of the same input, found without a network; None if nothing was kept of one."""
-    own, image = resolved.profile.base, resolved.target.image.base
-    if image is not None and own.source is not None and Path(own.source).is_dir():
-        base = base_tar(resolved, cache, steps)
-        return None if base is None else replace(_on_base(resolved.target, install, base), packages=packages)
-    if image is not None:
-        wanted = own.sha256 if own.source else image.sha256
-        if wanted is None:
-            return None
-        return replace(_on_base(resolved.target, install, kept_base(wanted, cache)), packages=packages)
+    named = named_sha256(resolved)
+    if named is not None:
+        return _on_base(resolved.target, install, kept_base(named, cache), packages)
+    if resolved.target.image.base is not None:
+        source = resolved.profile.base.source
+        base = base_tar(resolved, cache, steps) if source is not None and Path(source).is_dir() else None
+        return None if base is None else _on_base(resolved.target, install, base, packages)
     if packages is not None:
-        return _locked_plan(resolved, install, packages, None)
+        return _locked_plan(resolved, install, packages)
     found = _answered(_mirrors_of(resolved, cache))
     return None if found is None else _from_mirrors(resolved.target, install, found[0])
 
 
-def _on_base(target: Target, install: NodeTree, base: Base) -> RootfsPlan:
+def _on_base(target: Target, install: NodeTree, base: Base, packages: Packages | None = None) -> RootfsPlan:
     elements = elements_of(target)
-    return RootfsPlan(target.id, elements, data_dir("elements"), install, target.image.environment, base)
+    return RootfsPlan(target.id, elements, data_dir("elements"), install, target.image.environment, base, packages)
 
 
 def _from_mirrors(target: Target, install: NodeTree, mirrors: DebianMirrors) -> RootfsPlan:

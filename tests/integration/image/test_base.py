@@ -18,7 +18,11 @@ from imgbuild.config.load import load
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.resolved import Resolved, resolve
+from imgbuild.image.build import rootfs_plan
+from imgbuild.image.rootfs import build as rootfs_build
 from imgbuild.image.rootfs.base import Base, base_tar
+from imgbuild.image.rootfs.plan import RootfsPlan
+from imgbuild.render.nodefile import NodeTree
 from tests.support.image.recorder import Recorder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")
@@ -329,3 +333,33 @@ def test_a_download_of_an_earlier_version_is_moved_into_the_store(
 
 def test_debian_has_no_base(tmp_path: Path) -> None:
     assert base_tar(given(None, profile="debian12-efi"), tmp_path, Recorder()) is None
+
+
+class ReachedError(Exception):
+    """The build has begun."""
+
+
+def test_a_base_is_made_for_a_build_alone(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for a root file system that is in the cache: reading a base takes longer than the image that is made."""
+    archive = tmp_path / "root.tar.gz"
+    subprocess.run(["tar", "-C", root, "-czf", archive, "."], check=True)
+    cache, wanted = tmp_path / "cache", given(archive, digest(archive))
+    plan = rootfs_plan(wanted, NodeTree(), cache, Recorder())
+    assert plan.base is not None and not plan.base.tar.exists()
+
+    def run_dib(plan: RootfsPlan, *_: object) -> Path:
+        assert plan.base is not None and digest(plan.base.tar) == digest(archive)
+        raise ReachedError
+
+    monkeypatch.setattr(rootfs_build, "run_dib", run_dib)
+    with pytest.raises(ReachedError):
+        rootfs_build.build_rootfs(plan, cache, Recorder())
+    with plan.base.tar.open("r+b") as data:
+        data.write(b"damaged")
+    said = Recorder()
+    with pytest.raises(ReachedError):
+        rootfs_build.build_rootfs(rootfs_plan(wanted, NodeTree(), cache, said), cache, said)
+    assert any("the base root.tar.gz" in line and "not used but rebuilt" in line for line in said.lines), said.lines
+    with pytest.raises(HostError, match="has the sha256"):
+        bad = rootfs_plan(given(archive, "a" * 64), NodeTree(), cache, Recorder())
+        rootfs_build.build_rootfs(bad, cache, Recorder())

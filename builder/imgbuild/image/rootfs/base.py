@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,6 +38,8 @@ class Base:
 
     tar: Path
     sha256: str
+    prepare: Callable[[], object] | None = field(default=None, compare=False, repr=False)
+    """Makes the tar or verifies it; None if this run has done so. A root file system that is kept needs no base."""
 
 
 def base_tar(
@@ -50,12 +52,10 @@ def base_tar(
     Raises:
         HostError: it cannot be fetched, its checksum differs, or it has no root file system.
     """
-    profile, target = resolved.profile, resolved.target
+    target = resolved.target
     if target.image.base is None:
         return None
-    own = profile.base
-    source = own.source or target.image.base.url
-    wanted = own.sha256 if own.source else target.image.base.sha256
+    source, wanted = resolved.profile.base.source or target.image.base.url, named_sha256(resolved)
     place = open_cache(cache)
     folder = subfolder(place, "base")
     with locked(place / "base.lock", f"waiting for another imgbuild that prepares a base in {folder}", steps):
@@ -80,9 +80,31 @@ def base_tar(
     return Base(tar, wanted)
 
 
-def kept_base(sha256: str, cache: Path) -> Base:
+def base_of(resolved: Resolved, cache: Path, steps: Steps, *, fresh: bool, files: Store | None) -> Base | None:
+    """The same, but if its checksum is known, it is not made or read before somebody prepares it.
+
+    Raises:
+        HostError: as `base_tar`, for a folder.
+    """
+
+    def now() -> Base | None:
+        return base_tar(resolved, cache, steps, fresh=fresh, files=files)
+
+    sha256 = named_sha256(resolved)
+    return now() if sha256 is None else kept_base(sha256, cache, now)
+
+
+def named_sha256(resolved: Resolved) -> str | None:
+    """The checksum of the base's source, if profile or target name it: for a folder it is known once that is read."""
+    own, image = resolved.profile.base, resolved.target.image.base
+    if image is None or (own.source is not None and Path(own.source).is_dir()):
+        return None
+    return own.sha256 if own.source else image.sha256
+
+
+def kept_base(sha256: str, cache: Path, prepare: Callable[[], object] | None = None) -> Base:
     """The base with that checksum, as an earlier build has left it or not."""
-    return Base(cache / "base" / f"{sha256}.tar", sha256)
+    return Base(cache / "base" / f"{sha256}.tar", sha256, prepare)
 
 
 def _copied(source: str, wanted: str, room: Path, steps: Steps) -> Path:

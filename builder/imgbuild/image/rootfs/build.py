@@ -142,6 +142,8 @@ def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, supply: Suppl
         shutil.rmtree(run_dir)
         steps.note("removed what a killed build had left")
     tar = _tar(key, cache_dir)
+    if plan.base is not None and plan.base.prepare is not None:
+        plan.base.prepare()
     with steps.step(f"Build the root file system of {plan.target} with diskimage-builder"):
         try:
             with supply.folder(cache_dir / "work", steps) as folder:
