@@ -16,7 +16,7 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from imgbuild.facts.images import Image
 from tests.support.deadline import HUNG, Deadline
 
 _CONFIG = """
@@ -106,6 +107,14 @@ def push(port: int, name: str, archive: Path) -> None:
         ask("PUT", f"{place.path}?{query}", text[f"blobs/sha256/{blob['digest'][7:]}"])
     ask("PUT", f"/v2/{path}/manifests/{tag}", manifest, parsed["mediaType"])
     connection.close()
+
+
+def push_each(port: int, images: Sequence[Image], archive: Path) -> str:
+    """Push one archive under all these names; gives the --set by which a profile gets them from there."""
+    for image in images:
+        push(port, f"{image.path}:{image.tag}", archive)
+    here = {"server": f"http://127.0.0.1:{port}"}
+    return f"containerd.registries={json.dumps({image.registry: here for image in images})}"
 
 
 def push_index(port: int, name: str, archives: dict[str, Path]) -> str:

@@ -6,7 +6,6 @@ kubelet, crictl and the API server (tests/support/cluster/standins); one tiny im
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -27,7 +26,7 @@ from tests.support.cluster.world import make_layer
 from tests.support.cri.pause_image import pause_image
 from tests.support.deadline import HUNG
 from tests.support.mirror import serving
-from tests.support.registry import docker_registry, push
+from tests.support.registry import docker_registry, push_each
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,13 +57,8 @@ def make_bundle(site: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, set[
         monkeypatch.chdir(site)
         Path("node.yaml").write_text(yaml.safe_dump(PROFILE))
         make_layer(mirror, site / "world.yaml")
-        server = {"server": f"http://127.0.0.1:{port}"}
-        registries = dict.fromkeys(("registry.k8s.io", "quay.io", "shop.test", "ghcr.io"), server)
-        sets = (ADMIN, f"containerd.registries={json.dumps(registries)}")
-        ready = prepare(Request("node.yaml", ("world.yaml",), sets), Findings())
-        archive = pause_image(site / "image.tar", "x")
-        for image in ready.preload:
-            push(port, f"{image.path}:{image.tag}", archive)
+        ready = prepare(Request("node.yaml", ("world.yaml",), (ADMIN,)), Findings())
+        sets = (ADMIN, push_each(port, ready.preload, pause_image(site / "image.tar", "x")))
         words = ("--profile", "node.yaml", "--layer", "world.yaml", *(w for one in sets for w in ("--set", one)))
         imgbuild(site, "lock", *words)
         imgbuild(site, "bundle", *words, "--output", "node.bundle", "--no-wheels")

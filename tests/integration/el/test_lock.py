@@ -32,9 +32,11 @@ from imgbuild.image.rootfs.locked import FOLDER, locked_build, refuse_others
 from imgbuild.image.rootfs.packages import LIST, Package, read_list
 from imgbuild.image.rootfs.supply import Supply
 from imgbuild.image.surroundings import NOWHERE
+from imgbuild.pipeline import Request, prepare
 from tests.integration.image.conftest import rootfs as rootfs
 from tests.support.checking import ADMIN
 from tests.support.cluster.seeds import CHART, CHART_VERSION
+from tests.support.cri.pause_image import pause_image
 from tests.support.deadline import HUNG
 from tests.support.el.base import base_tar
 from tests.support.el.chroot import Chroot
@@ -47,6 +49,7 @@ from tests.support.image.recorder import Recorder
 from tests.support.install.keys import signer
 from tests.support.install.room import tree
 from tests.support.mirror import serving
+from tests.support.registry import docker_registry, push_each
 
 pytestmark = [pytest.mark.image, pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot needs root")]
 EL8 = pytest.param("8", id="centos8", marks=pytest.mark.xdist_group("lock-el8"))
@@ -167,25 +170,34 @@ def test_an_image_is_built_from_a_lock_and_a_store_without_a_network(
 ) -> None:
     """By the commands that users know: lock, fetch, and a build that has not even a loopback device."""
     base = base_tar(rootfs, release)
-    with serving(tmp_path / "mirror") as mirror, base.open("rb") as data:
+    with (
+        serving(tmp_path / "mirror") as mirror,
+        docker_registry(tmp_path / "registry") as port,
+        base.open("rb") as data,
+    ):
         digest = hashlib.file_digest(data, "sha256").hexdigest()
         world = make_world(mirror, release, base, digest, tmp_path)
-        chart = mirror.folder / "cilium.tgz"
+        chart = mirror.folder / f"cilium-{CHART_VERSION}.tgz"
         with tarfile.open(chart, "w:gz") as out:
             out.add(CHART, "cilium")
-        pin = {"urls": [f"{mirror.url}/cilium.tgz"], "sha256": hashlib.sha256(chart.read_bytes()).hexdigest()}
+        pin = {"urls": [f"{mirror.url}/{chart.name}"], "sha256": hashlib.sha256(chart.read_bytes()).hexdigest()}
         profile = {
             "extends": [f"centos{release}-{firmware}", "./" + world.layer.name],
             "cilium": {"version": CHART_VERSION, "chart": pin},
             "image": {"formats": ["raw"]},
+            "images": {"preload": True},
         }
-        (tmp_path / "node.yaml").write_text(json.dumps(profile))
-        words = ("--profile", "node.yaml", "--set", ADMIN)
+        node = tmp_path / "node.yaml"
+        node.write_text(json.dumps(profile))
+        images = prepare(Request(str(node), (), (ADMIN,)), Findings()).preload
+        sets = (ADMIN, push_each(port, images, pause_image(tmp_path / "image.tar", "x")))
+        words = ("--profile", "node.yaml", *(word for one in sets for word in ("--set", one)))
         for command in ("lock", "fetch"):
             store = ("--store", str(tmp_path / "store"))
             done = by_command(tmp_path, command, *words, *store)
             assert done.returncode == 0, done.stderr[-4000:]
-    shutil.rmtree(tmp_path / "mirror")
+    for gone in ("mirror", "registry"):
+        shutil.rmtree(tmp_path / gone)
     shutil.rmtree(tmp_path / "cache")
     done = by_command(tmp_path, *words, "--offline", *store, before=("unshare", "--net"))
     assert done.returncode == 0, done.stderr[-4000:]
@@ -195,6 +207,7 @@ def test_an_image_is_built_from_a_lock_and_a_store_without_a_network(
     wanted = {(one.name, one.version) for one in section.lock.profiles["node"].packages.packages}
     assert {(name, one["version"]) for name, one in image["packages"].items() if one["origin"] != "base"} == wanted
     assert image["kernel"] == world.kernel
+    assert len(image["container_images"]) == len(images)
 
 
 def by_command(folder: Path, *words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

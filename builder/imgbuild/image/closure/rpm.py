@@ -10,6 +10,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +48,8 @@ def solve_rpm(resolved: Resolved, base: Base, store: Store, cache: Path, steps: 
         HostError: yum or dnf fails, a signature is wrong, or a mirror does not answer.
     """
     urls = repository_addresses(resolved)
-    with steps.step("Read the metadata of the repositories"):
-        metadata = {name: read_metadata(places) for name, places in urls.items()}
+    with steps.step("Read the metadata of the repositories"), ThreadPoolExecutor(len(urls)) as pool:
+        metadata = dict(zip(urls, pool.map(read_metadata, urls.values()), strict=True))
     place = open_cache(cache)
     manager = resolved.target.package_manager
     with scratch(place / "work", "solve") as room, steps.step(f"Choose the packages with {manager}"):

@@ -87,8 +87,8 @@ kernel_ready() {
         write /etc/machine-id <<< "${sum%% *}"
     fi
     # The official image of CentOS 7 has the menu of a GRUB that is not installed. grubby finds it first, has no entry
-    # in it to copy ("unable to find a suitable template"), and exits with 0.
-    if [ -d /boot/grub2 ]; then
+    # in it to copy ("unable to find a suitable template"), and exits with 0. In an image GRUB 2 may come with the kernel.
+    if in_image || [ -d /boot/grub2 ]; then
         for file in /etc/grub.conf /boot/grub/grub.conf /boot/grub/menu.lst; do
             if [ -e "$file" ] || [ -L "$file" ]; then
                 log "removing $file, which no boot loader here reads"
