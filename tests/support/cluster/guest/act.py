@@ -78,7 +78,8 @@ def pod(image: str) -> None:
     must("ctr", "-n", "k8s.io", "run", "--detach", "--net-host", image, "probe")
     tasks = [line.split() for line in must("ctr", "-n", "k8s.io", "tasks", "ls").splitlines()]
     state = next((words[2] for words in tasks if words[0] == "probe"), "not there")
-    say("pod", images=must("ctr", "-n", "k8s.io", "images", "ls"), state=state, verify=must("imgbuild-verify"))
+    pinned = must("ctr", "-n", "k8s.io", "images", "ls", "-q", 'labels."io.cri-containerd.pinned"==pinned')
+    say("pod", pinned=pinned.split(), state=state, verify=must("imgbuild-verify"))
 
 
 def stock() -> None:
