@@ -13,9 +13,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,13 @@ import yaml
 from imgbuild.diagnostics.progress import PlainSteps
 from imgbuild.machine import BootResult, MachineSpec, boot
 from imgbuild.machine.process import running
-from imgbuild.machine.report import Message
 from imgbuild.machine.spec import Wire
 from imgbuild.render.verify import CLUSTER
+from tests.support.cluster.acting import SECONDS, act, said
 from tests.support.cluster.ground import wait
 from tests.support.cluster.made import PROFILE, Made, imgbuild, make_image
 from tests.support.cluster.plain import debian_and, plain_image
 from tests.support.cluster.world import make_layer
-from tests.support.machine.testdisk import write_disk
 from tests.support.places import SUPPORT
 
 # On one worker: they share the image, two cores are enough for two machines, and a node that is too slow to tell of
@@ -43,8 +42,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.image, pytest.mark.boot, pytest.mark
 STAGES = ("clock", "kernel", "disks", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "addons", "verify")
 IN_CLUSTER = set(CLUSTER) - {"vip", "balancer", "addons"}
 """Checks that a node skips until it is in a cluster; this one has no virtual address, no balancer and no addons."""
-# On two busy cores. Nothing depends on how long it takes.
-SECONDS = 2400.0
 
 
 @pytest.fixture(scope="module")
@@ -145,36 +142,6 @@ def test_the_boot_plot_shows_first_boots_stages(up: Up) -> None:
     plot = up.result.files["plot"].read_text()
     assert "imgbuild's own" in plot
     assert all(f">{span.name}</text>" in plot for span in times.stages)
-
-
-def told(messages: Sequence[Message]) -> bool:
-    """Whether the guest has said what it had to say."""
-    return any(m.kind == "probe" and m.body["name"] in {"done", "error"} for m in messages)
-
-
-def act(spec: MachineSpec, what: str, folder: Path) -> BootResult:
-    """Boot, and do it in the guest (guest/act.py), to its end."""
-    spec = replace(spec, extra_disks=(make_disk(folder / "act.iso", what),))
-    steps = PlainSteps(sys.stderr)
-    result = boot(spec, steps, folder / "boot", check=False, until=told, seconds=SECONDS, temp=folder)
-    heard = said(result)
-    assert "error" not in heard, heard["error"]
-    assert "done" in heard, result.failure()
-    return result
-
-
-def said(result: BootResult) -> Mapping[str, Mapping[str, Any]]:
-    """What the guest told, by its name."""
-    return {str(m.body["name"]): m.body for m in result.messages if m.kind == "probe"}
-
-
-def make_disk(path: Path, what: str) -> Path:
-    """The ISO that brings what is done in the guest."""
-    here = SUPPORT / "cluster"
-    name = path.with_suffix(".act")
-    name.write_text(what)
-    act, probe = here / "guest/act.py", SUPPORT / "machine/guest/probe.py"
-    return write_disk(path, {act.name: act, probe.name: probe, "act": name})
 
 
 def test_reset_undoes_a_node_and_first_boot_makes_the_cluster_again(up: Up, tmp_path: Path) -> None:

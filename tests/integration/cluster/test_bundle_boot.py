@@ -19,8 +19,8 @@ from imgbuild.config.lock_file import read_lock
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.machine import MachineSpec
 from imgbuild.pipeline import Request, prepare
-from tests.integration.cluster.test_boot import act, said
 from tests.support.checking import ADMIN
+from tests.support.cluster.acting import act, said
 from tests.support.cluster.made import IMGBUILD
 from tests.support.cluster.world import make_layer
 from tests.support.cri.pause_image import pause_image
