@@ -121,10 +121,13 @@ def report(cri: Cri, *, sandbox: bool) -> dict[str, object]:
 
 
 def _command(proc: Path) -> list[str]:
-    """What the process runs. It is "ready" a moment before it has become the image's own program, runc's until then."""
+    """What the process runs. It is "ready" a moment before it has become the image's own program.
+
+    Until then it is runc's, and without words while the kernel replaces it.
+    """
     for _ in range(100):
         command = (proc / "cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
-        if command != ["runc", "init"]:
+        if command not in (["runc", "init"], [""]):
             break
         time.sleep(0.1)
     return command

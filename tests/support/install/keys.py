@@ -48,8 +48,12 @@ def signer(name: str = "test", *, made: str = "", expires: str = "never") -> Sig
 def _gpg(home: Path, *args: str) -> str:
     command = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "", *args]
     environment = {**os.environ, "GNUPGHOME": str(home), "LC_ALL": "C"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    # Its agent would stay for as long as the folder does.
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], capture_output=True, check=False)
+    for _ in range(5):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        # Its agent would stay for as long as the folder does.
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], capture_output=True, check=False)
+        # That of the call before may still be on its way out.
+        if "can't connect to the agent" not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -87,6 +87,8 @@ def build_rootfs(
                 kept = take(tar, "the root file system", steps)
                 if kept and (found := _read(plan_key, tar, kept)):
                     return found
+            if plan.base is not None and plan.base.prepare is not None:
+                plan.base.prepare()
             supply.fetch(steps)
             made = _build(plan, plan_key, place, lock, supply, steps)
             if shared is not None:
@@ -142,8 +144,6 @@ def _build(plan: RootfsPlan, key: str, cache_dir: Path, lock: int, supply: Suppl
         shutil.rmtree(run_dir)
         steps.note("removed what a killed build had left")
     tar = _tar(key, cache_dir)
-    if plan.base is not None and plan.base.prepare is not None:
-        plan.base.prepare()
     with steps.step(f"Build the root file system of {plan.target} with diskimage-builder"):
         try:
             with supply.folder(cache_dir / "work", steps) as folder:
