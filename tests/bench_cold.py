@@ -2,7 +2,7 @@
 
 All of them take the same packages from one mirror on the loopback interface, which has them in memory or on disk before
 the first run. The others get no imgbuild steps, no list of packages and no checks. diskimage-builder's `vm` and
-`debian-minimal` make a disk for BIOS as qcow2; kpartx and dmsetup are stand-ins where there is no device-mapper.
+`debian-minimal` make a disk for BIOS as qcow2; kpartx and dmsetup, which need device-mapper, are stand-ins.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,9 @@ from imgbuild.machine import MachineSpec
 from imgbuild.pipeline import Request, prepare
 from tests.support.checking import ADMIN
 from tests.support.cluster.acting import act, said
-from tests.support.cluster.made import IMGBUILD
 from tests.support.cluster.world import make_layer
+from tests.support.command import imgbuild
 from tests.support.cri.pause_image import pause_image
-from tests.support.deadline import HUNG
 from tests.support.mirror import serving
 from tests.support.registry import docker_registry, push_each
 
@@ -42,15 +40,6 @@ PROFILE = {
 }
 
 
-def imgbuild(folder: Path, *words: str | Path, before: tuple[str, ...] = ()) -> None:
-    """The real command, with a cache of its own in the folder."""
-    done = subprocess.run(
-        [*before, IMGBUILD, *words], cwd=folder, capture_output=True, text=True, timeout=HUNG, check=False,
-        env={**os.environ, "IMGBUILD_CACHE": str(folder / "cache")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-
-
 def make_bundle(site: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, set[str]]:
     """The bundle, made where there is a network, and its images as containerd names them. The servers are gone then."""
     with serving(site / "mirror") as mirror, docker_registry(site / "registry") as port:
@@ -60,8 +49,8 @@ def make_bundle(site: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, set[
         ready = prepare(Request("node.yaml", ("world.yaml",), (ADMIN,)), Findings())
         sets = (ADMIN, push_each(port, ready.preload, pause_image(site / "image.tar", "x")))
         words = ("--profile", "node.yaml", "--layer", "world.yaml", *(w for one in sets for w in ("--set", one)))
-        imgbuild(site, "lock", *words)
-        imgbuild(site, "bundle", *words, "--output", "node.bundle", "--no-wheels")
+        imgbuild(site / "cache", "lock", *words, cwd=site)
+        imgbuild(site / "cache", "bundle", *words, "--output", "node.bundle", "--no-wheels", cwd=site)
         lock = read_lock(site / "imgbuild.lock", Findings())
         assert lock is not None
         pins = lock.lock.profiles["node"].images
@@ -79,13 +68,11 @@ def test_a_node_from_a_bundle_has_its_images_and_runs_the_pods(tmp_path: Path, m
     bundle = made.rename(there / "node.bundle")
     shutil.rmtree(site)
 
-    imgbuild(there, "bundle", "unpack", bundle, "unpacked", "--unsigned")
-    shutil.move(there / "unpacked/profile", there / "profile")
-    options = open_bundle(bundle).contents.options
-    (there / "profile/cache").mkdir()
+    cache, options = there / "cache", open_bundle(bundle).contents.options
+    imgbuild(cache, "bundle", "unpack", bundle, "unpacked", "--unsigned", cwd=there)
     imgbuild(
-        there / "profile", *options, "--offline", "--store", bundle, "--output", there / "out",
-        before=("unshare", "--net"),
+        cache, *options, "--offline", "--store", bundle, "--output", there / "out",
+        cwd=there / "unpacked/profile", before=("unshare", "--net"),
     )  # fmt: skip
 
     out = there / "out/node"

@@ -8,8 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +33,12 @@ from imgbuild.image.surroundings import NOWHERE
 from imgbuild.pipeline import Request, prepare
 from tests.integration.image.conftest import rootfs as rootfs
 from tests.support.checking import ADMIN
-from tests.support.cluster.seeds import CHART, CHART_VERSION
+from tests.support.cluster.world import served_chart
+from tests.support.command import imgbuild
 from tests.support.cri.pause_image import pause_image
-from tests.support.deadline import HUNG
 from tests.support.el.base import base_tar
 from tests.support.el.chroot import Chroot
 from tests.support.el.ground import ended
-from tests.support.el.made import IMGBUILD
 from tests.support.el.modules import MODULAR, SEEN
 from tests.support.el.rpms import Rpm, build, index
 from tests.support.el.world import World, make_world
@@ -177,13 +174,9 @@ def test_an_image_is_built_from_a_lock_and_a_store_without_a_network(
     ):
         digest = hashlib.file_digest(data, "sha256").hexdigest()
         world = make_world(mirror, release, base, digest, tmp_path)
-        chart = mirror.folder / f"cilium-{CHART_VERSION}.tgz"
-        with tarfile.open(chart, "w:gz") as out:
-            out.add(CHART, "cilium")
-        pin = {"urls": [f"{mirror.url}/{chart.name}"], "sha256": hashlib.sha256(chart.read_bytes()).hexdigest()}
         profile = {
             "extends": [f"centos{release}-{firmware}", "./" + world.layer.name],
-            "cilium": {"version": CHART_VERSION, "chart": pin},
+            "cilium": served_chart(mirror),
             "image": {"formats": ["raw"]},
             "images": {"preload": True},
         }
@@ -192,15 +185,12 @@ def test_an_image_is_built_from_a_lock_and_a_store_without_a_network(
         images = prepare(Request(str(node), (), (ADMIN,)), Findings()).preload
         sets = (ADMIN, push_each(port, images, pause_image(tmp_path / "image.tar", "x")))
         words = ("--profile", "node.yaml", *(word for one in sets for word in ("--set", one)))
+        cache, store = tmp_path / "cache", ("--store", "store")
         for command in ("lock", "fetch"):
-            store = ("--store", str(tmp_path / "store"))
-            done = by_command(tmp_path, command, *words, *store)
-            assert done.returncode == 0, done.stderr[-4000:]
-    for gone in ("mirror", "registry"):
+            imgbuild(cache, command, *words, *store, cwd=tmp_path)
+    for gone in ("mirror", "registry", "cache"):
         shutil.rmtree(tmp_path / gone)
-    shutil.rmtree(tmp_path / "cache")
-    done = by_command(tmp_path, *words, "--offline", *store, before=("unshare", "--net"))
-    assert done.returncode == 0, done.stderr[-4000:]
+    imgbuild(cache, *words, "--offline", *store, cwd=tmp_path, before=("unshare", "--net"))
     image = json.loads((tmp_path / "out/node/manifest.json").read_text())["groups"]["image"]
     section = read_lock(tmp_path / "imgbuild.lock", Findings())
     assert section is not None and section.lock.profiles["node"].packages is not None
@@ -208,12 +198,3 @@ def test_an_image_is_built_from_a_lock_and_a_store_without_a_network(
     assert {(name, one["version"]) for name, one in image["packages"].items() if one["origin"] != "base"} == wanted
     assert image["kernel"] == world.kernel
     assert len(image["container_images"]) == len(images)
-
-
-def by_command(folder: Path, *words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """The real command in the folder, with a cache of its own."""
-    environment = {**os.environ, "IMGBUILD_CACHE": str(folder / "cache"), "COLUMNS": "200"}
-    return subprocess.run(
-        [*before, IMGBUILD, *words], cwd=folder, capture_output=True, text=True, check=False, env=environment,
-        timeout=HUNG,
-    )  # fmt: skip

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,8 @@ import yaml
 
 from imgbuild.bundle.read import open_bundle
 from tests.support.checking import ADMIN
+from tests.support.command import imgbuild
 from tests.support.cri.pause_image import pause_image
-from tests.support.deadline import HUNG
 from tests.support.registry import docker_registry, push
 
 pytestmark = [
@@ -23,16 +21,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("docker-registry") is None, reason="builds an image"),
 ]
-IMGBUILD = str(Path(sys.executable).with_name("imgbuild"))
-
-
-def imgbuild(cache: Path, *words: str, cwd: Path, before: tuple[str, ...] = ()) -> str:
-    done = subprocess.run(
-        [*before, IMGBUILD, *words], cwd=cwd, capture_output=True, text=True, timeout=HUNG,
-        env={**os.environ, "IMGBUILD_CACHE": str(cache)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_a_bundle_builds_in_an_empty_network_namespace(tmp_path: Path) -> None:

@@ -38,8 +38,6 @@ def make_layer(mirror: Mirror, layer: Path) -> Path:
     binaries = {**dict.fromkeys(("kubeadm", "kubelet", "crictl"), kube), "kubectl": kubectl}
     helm = mirror.folder / f"helm-v{HELM}-linux-amd64.tar.gz"
     _archive(helm, programs()["helm"], "linux-amd64/helm")
-    chart = mirror.folder / f"cilium-{CHART_VERSION}.tgz"
-    _archive(chart, CHART, "cilium")
     image = pause_image(mirror.folder / "pause.tar", "imgbuild.test/pause:test")
     values: dict[str, Any] = {
         "kubernetes": {
@@ -48,13 +46,20 @@ def make_layer(mirror: Mirror, layer: Path) -> Path:
             "binaries": {name: _served(mirror, path) for name, path in binaries.items()},
         },
         "helm": {"version": HELM, **_served(mirror, helm)},
-        "cilium": {"version": CHART_VERSION, "chart": _served(mirror, chart)},
+        "cilium": served_chart(mirror),
         "containerd": {"images": [{"name": "pause", **_served(mirror, image)}]},
         "files": [{"path": _UNIT_PATH, "content": _UNIT}],
         "run": [f"systemctl enable --now {_UNIT_PATH}"],
     }
     layer.write_text(yaml.safe_dump(values))
     return layer
+
+
+def served_chart(mirror: Mirror) -> dict[str, Any]:
+    """The small chart under Cilium's name, put on the mirror; gives the profile's key `cilium`."""
+    chart = mirror.folder / f"cilium-{CHART_VERSION}.tgz"
+    _archive(chart, CHART, "cilium")
+    return {"version": CHART_VERSION, "chart": _served(mirror, chart)}
 
 
 def _archive(target: Path, source: Path, name: str) -> None:

@@ -39,9 +39,7 @@ data: {module: container-tools, stream: rhel8, profiles: {rhel8: []}}
 def write_modular(folder: Path, work: Path, signer: Signer | None, *, described: bool = True) -> None:
     """Make a repository of both streams. ``described``: with what `reposync` fetches only with --download-metadata."""
     rpms = [Rpm(MODULAR, version, module=f"container-tools:{stream}:1:abc") for stream, version in _STREAMS.items()]
-    for rpm in rpms:
-        build([rpm], folder, work / f"modular-{rpm.version}", None)
-    build([], folder, work, signer)
+    build(rpms, folder, work, signer)
     index(folder)
     if described:
         streams = (_STREAM.format(stream=s, version=v, MODULAR=MODULAR) for s, v in _STREAMS.items())

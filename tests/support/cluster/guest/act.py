@@ -73,7 +73,7 @@ def reset() -> None:
 
 
 def pod(image: str) -> None:
-    """A control plane's first boot, and a container of an image that must be there: there is no registry."""
+    """A control plane's first boot, and a container of an image that the node must have: no registry answers."""
     must("imgbuild-status", "--wait", "1200")
     must("ctr", "-n", "k8s.io", "run", "--detach", "--net-host", image, "probe")
     tasks = [line.split() for line in must("ctr", "-n", "k8s.io", "tasks", "ls").splitlines()]
