@@ -1,7 +1,5 @@
 """The cluster file: the nodes, their roles and addresses. It changes seeds only, never the image."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Annotated, Literal
 

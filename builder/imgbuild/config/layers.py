@@ -196,16 +196,16 @@ def chain(path: FilePath, name: str, kind: str, findings: Findings) -> list[Docu
 def _read(path: FilePath, findings: Findings, name: str) -> Document | None:
     if not path.is_relative_to(data_dir("profiles")):
         return read(path, findings, name)
-    document, said = _read_ours(path, name)
+    document, said = read_shipped(path, name)
     findings.extend(said.items)
     return document
 
 
 @cache
-def _read_ours(path: FilePath, name: str) -> tuple[Document | None, Findings]:
-    """imgbuild's own files, read once per process: every profile builds on base.yaml, and `diff` loads two."""
+def read_shipped(path: FilePath, name: str) -> tuple[Document | None, Findings]:
+    """One of imgbuild's own files, read once per process: every profile builds on base.yaml, and `diff` loads two."""
     findings = Findings()
-    return read(path, findings, name), findings
+    return read(path, findings, name, shipped=True), findings
 
 
 def _chain(

@@ -4,8 +4,6 @@ One file beside the profile has a section for each profile of that folder. `imgb
 reads it (lock_file.py); imgbuild.facts.locked puts its values into the profile's own keys.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field

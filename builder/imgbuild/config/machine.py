@@ -3,8 +3,6 @@
 It is for `imgbuild export` alone, and is in no seed and no image.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The network of one node in a cluster file: interfaces, bonds, VLANs, routes, name servers."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -316,10 +316,11 @@ def _unreadable(error: Exception, text: str, raw: list[str], file: str, findings
         findings.add("IB101", "this is not YAML: half a character is not allowed in it", hint="remove it", mark=mark)
 
 
-def parse(text: str, file: str, findings: Findings, *, private: bool = False) -> Document | None:
+def parse(text: str, file: str, findings: Findings, *, private: bool = False, shipped: bool = False) -> Document | None:
     """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read.
 
     ``private``: it is a file of secrets, of which nothing is shown unless it can be read as YAML.
+    ``shipped``: it is imgbuild's own, so that each of its lines may be shown.
     """
     raw = _LINE_BREAK.split(text)
     try:
@@ -329,7 +330,7 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
         return None
     if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and not node.style):
         return Document({}, {(): Mark(file, 1, 1)}, {}, file)
-    reader = _Reader(file, _shown_lines(raw, node), findings)
+    reader = _Reader(file, raw if shipped else _shown_lines(raw, node), findings)
     if not isinstance(node, yaml.MappingNode):
         found = characters.first(node.value) if isinstance(node, yaml.ScalarNode) and not private else None
         if found is not None:
@@ -349,10 +350,12 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False) ->
     return Document(data, reader.marks, reader.key_marks, file)
 
 
-def read(path: FilePath, findings: Findings, name: str | None = None, *, private: bool = False) -> Document | None:
+def read(
+    path: FilePath, findings: Findings, name: str | None = None, *, private: bool = False, shipped: bool = False
+) -> Document | None:
     """Read one YAML file; ``name`` is its name in messages. Every problem is a finding, none an exception.
 
-    ``private``: it is a file of secrets (`parse`).
+    ``private`` and ``shipped``: as for `parse`.
     """
     name = name or str(path)
     here = Mark(name, 1, 1)
@@ -381,4 +384,4 @@ def read(path: FilePath, findings: Findings, name: str | None = None, *, private
     if "\0" in text:
         findings.add("IB100", f"{name} is a binary file, or UTF-16", mark=here, hint=_TEXT)
         return None
-    return parse(text, name, findings, private=private)
+    return parse(text, name, findings, private=private, shipped=shipped)

@@ -1,7 +1,5 @@
 """A target: the facts of one distribution release, as data (profiles/targets/). Nothing else names a release."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -9,9 +7,8 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from imgbuild.config.data import data_dir
 from imgbuild.config.fields import Model
-from imgbuild.config.layers import closest
+from imgbuild.config.layers import closest, read_shipped
 from imgbuild.config.shipped import shipped
-from imgbuild.config.source import read
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Findings
 
@@ -284,13 +281,13 @@ def load_target(name: str) -> Target:
     path = data_dir("profiles") / "targets" / f"{name}.yaml"
     if "/" in name or not path.is_file():
         raise KeyError(name)
-    findings = Findings()
-    document = read(path, findings, f"profiles/targets/{name}.yaml")
-    if document is None or findings.items:
-        raise InvalidInput(findings)
+    document, said = read_shipped(path, f"profiles/targets/{name}.yaml")
+    if document is None or said.items:
+        raise InvalidInput(said)
     try:
         return Target.model_validate({"id": name, **document.data})
     except ValidationError as error:
+        findings = Findings()
         for item in error.errors():
             key = ".".join(map(str, item["loc"]))
             findings.add(

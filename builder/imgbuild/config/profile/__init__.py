@@ -3,8 +3,6 @@
 Each field declares its setting once (imgbuild.config.setting); every item of the recipe has one (docs/recipe.md).
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What first boot applies to the cluster after Cilium: manifests and Helm charts."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The container runtime: containerd and its companions, images stored on the node, crictl."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What a node has beyond the recipe: logins, files, commands; and the outputs: clouds, PXE, the disk image."""
 
-from __future__ import annotations
-
 import base64
 from typing import Annotated, Literal
 

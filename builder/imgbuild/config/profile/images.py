@@ -1,7 +1,5 @@
 """Container images in the disk image, so that first boot pulls none."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from imgbuild.config.fields import Model, pattern

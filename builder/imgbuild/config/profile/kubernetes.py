@@ -1,7 +1,5 @@
 """Kubernetes, helm and Cilium."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Logins at the hosts that packages, archives and the base image come from."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field

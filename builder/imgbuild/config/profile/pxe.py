@@ -1,7 +1,5 @@
 """Booting over the network: what a machine gets, and from where."""
 
-from __future__ import annotations
-
 import ipaddress
 from typing import Annotated, Literal
 

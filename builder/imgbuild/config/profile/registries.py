@@ -1,7 +1,5 @@
 """Registries and their mirrors, for every program on the node that pulls images."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator

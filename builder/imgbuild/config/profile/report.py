@@ -1,7 +1,5 @@
 """Where a node reports how far it is."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from imgbuild.config.fields import Model, Url

@@ -1,7 +1,5 @@
 """Runtimes that containerd starts containers with, beside runc: NVIDIA's, Kata, gVisor."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import StrictBool, StrictInt, StrictStr

@@ -1,7 +1,5 @@
 """The place where nodes run: its proxy, its certificate authorities, its names."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from typing import Annotated

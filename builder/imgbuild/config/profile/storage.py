@@ -1,7 +1,5 @@
 """Further disks of a node: which disk, which file system, where it is mounted."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """The operating system of a node: time, repositories, packages, kernel, security settings, network."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
