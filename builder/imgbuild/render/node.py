@@ -73,6 +73,7 @@ def _files(resolved: Resolved) -> Iterator[NodeFile]:
     profile, target = resolved.profile, resolved.target
     yield from (_plain(f"{LIBEXEC}/{name}", 0o755) for name in _SCRIPTS)
     yield from (_plain(f"{LIBEXEC}/checks/{name}") for name in _CHECKS)
+    yield _plain(f"{LIBEXEC}/lib/kernel.sh")  # verify's, and set-up's and first boot's
     if has_disks(profile):
         yield _plain(f"{LIBEXEC}/disks", 0o755)
         yield _plain(f"{LIBEXEC}/lib/block.sh")

@@ -106,3 +106,30 @@ def test_a_node_gets_its_packages_alone(room: Room, deb: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert room.run("dpkg-query", "--show", "runtime").returncode == 1
     assert not _kept(room)
+
+
+_STATES = {
+    # What dpkg had not written into its list yet.
+    "in the middle of its list": (
+        "install -D /dev/null /var/lib/dpkg/updates/0001",
+        "dpkg was interrupted",
+    ),
+    # The package that it depends on was not unpacked yet.
+    "between two packages": (
+        r"printf 'Package: half\nStatus: install ok unpacked\nArchitecture: all\nVersion: 1.0\nDepends: asked\n"
+        r"Maintainer: nobody\nDescription: a test\n\n' >> /var/lib/dpkg/status",
+        "--fix-broken",
+    ),
+}
+
+
+@pytest.mark.parametrize("state", _STATES)
+def test_after_a_power_cut_dpkg_is_set_right_first(room: Room, deb: Path, state: str) -> None:
+    cut, error = _STATES[state]
+    assert room.run("bash", "-c", cut).returncode == 0
+    refused = room.run("bash", "-c", f"{LIB} apt_get install kernel")
+    assert refused.returncode and error in refused.stdout + refused.stderr
+    done = room.step("10-repositories", image=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = room.run("bash", "-c", f"{LIB} pm_install asked kernel; pm_verify asked kernel", image=False)
+    assert done.returncode == 0, done.stderr

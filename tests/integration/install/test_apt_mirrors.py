@@ -156,3 +156,30 @@ def test_an_expired_key_of_a_minor_that_has_ended(
     assert f"and valid: {mirror.url}/core:/stable:/v1.{newer}/deb/Release.key" in done.stdout
     tried = [line for line in done.stderr.splitlines() if "Release.key has no valid" in line and DEAD in line]
     assert len(tried) == 1, "an address that does not answer is waited for once"
+
+
+@pytest.mark.parametrize("suites", ["bookworm bookworm-updates", "bookworm bookworm-updates bookworm-backports"])
+def test_the_kernels_suite_has_the_keys_of_the_images_own_sources(
+    room: Room, mirror: Mirror, keys: dict[str, Signer], suites: str
+) -> None:
+    """As in Tencent's cloud image: apt refuses all sources if one address has two values of Signed-By."""
+    url = archive(mirror, keys["mine"])
+    suite(mirror.folder / "debian", "bookworm", keys["mine"], ("linux-image-amd64", "6.1.9-1"))
+    suite(mirror.folder / "debian", "bookworm-backports", keys["mine"], ("linux-image-amd64", "6.12.9-1"))
+    own = (keys["mine"].option("kubernetes"), urls("kubernetes", f"{url}/k8s/"))
+    room.lay(tree("debian12-efi", mode="stock", sets=own))
+    if "bookworm" not in Path("/etc/os-release").read_text():
+        pytest.skip("the host is no Debian 12")
+    room.write("/etc/apt/sources.list", "")
+    room.write("/usr/share/keyrings/cloud.asc", keys["mine"].public)
+    stanza = "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nSigned-By: /usr/share/keyrings/{}\n"
+    other = stanza.format(f"{url}/debian-security", "bookworm-security", "debian-archive-keyring.gpg")
+    room.write("/etc/apt/sources.list.d/debian.sources", f"{other}Enabled: no\n")
+    room.write("/etc/apt/sources.list.d/own.sources", stanza.format(f"{url}/debian", suites, "cloud.asc"))
+    for _ in range(2):
+        done = room.step("10-repositories", image=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "6.12.9-1" in room.run("apt-cache", "madison", "linux-image-amd64").stdout
+    again = room.run("apt-get", "update")
+    assert again.returncode == 0, again.stderr
+    assert not [line for line in again.stderr.splitlines() if line.startswith("W:")]

@@ -41,7 +41,8 @@ def el(room: Room, profile: str, *, mode: str = "baked", faults: str = "", sets:
     offers = [f"{name} 1.0-1" for name in names(profile)]
     offers += [f"{name} {version}-150500.1.1" for name in ("kubelet", "kubeadm", "kubectl", "cri-tools")]
     offers += [f"kernel-ml {KERNELS[profile]}", "kernel-ml 5.0.0-1.elrepo"][::-1]
-    room.world(offers="\n".join(offers) + "\n", installed=f"kernel {OLD}\nfirewalld 1-1\n", faults=faults)
+    room.world(offers="\n".join(offers) + "\n", installed=f"kernel {OLD}\nfirewalld 1-1\n", faults=faults,
+               running=f"{OLD}.x86_64")  # fmt: skip
     for name, fingerprint in KEYS.items():
         room.write(f"/etc/pki/rpm-gpg/{name}", fingerprint + "\n")
     room.write("/etc/yum.repos.d/CentOS-Base.repo", STOCK_REPO)

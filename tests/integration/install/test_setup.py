@@ -23,6 +23,8 @@ REBOOT = "run/imgbuild/reboot-needed"
 def node(room: Room) -> Room:
     """A stock node whose install and apply are stand-ins that write down that they ran."""
     room.lay(tree("debian12-efi", "distro-containerd", "container-host", mode="stock"))
+    kernel = "/usr/libexec/imgbuild/lib/kernel.sh"  # a node file, as imgbuild-verify needs it too
+    room.write(kernel, (ROOT / f"node{kernel}").read_text())
     room.stand_in("systemctl", "uname")
     for name in ("install", "apply", "boot-arguments"):
         room.write(
@@ -110,6 +112,17 @@ def test_a_reboot_that_changed_nothing_is_no_circle(node: Room) -> None:
     assert not (node.upper / REBOOT).exists()
     assert "systemctl reboot" not in node.calls()
     assert status(node)["stage"] == "kernel"
+
+
+def test_a_kernel_that_was_updated_since_takes_no_reboot(node: Room) -> None:
+    newer = "6.12.30-amd64"
+    node.world(running=newer)
+    owner = f"[ \"$1 $2\" = '-S /boot/vmlinuz-{newer}' ] && echo 'linux-image-{newer}: /boot/vmlinuz-{newer}'"
+    node.write("/usr/local/sbin/dpkg", f"#!/bin/sh\n{owner}\n", 0o755)
+    node.write("/etc/imgbuild/verify.conf", "packages=dpkg\nkernel_owner='linux-image-[0-9]*[0-9]-amd64'\n")
+    assert setup(node).returncode == 0
+    assert ran(node) == ["install", "boot-arguments", "apply"]
+    assert not (node.upper / REBOOT).exists()
 
 
 def test_a_missing_kernel_argument_takes_the_reboot_too(node: Room) -> None:

@@ -501,6 +501,34 @@ def test_the_wrong_kernel_stops(tmp_path: Path) -> None:
     finished(node)
 
 
+@pytest.mark.parametrize(
+    ("running", "owner", "code"),
+    [
+        ("6.19-amd64", "linux-image-6.19-amd64: /boot/vmlinuz-6.19-amd64", 0),
+        ("6.19-amd64", "somebodys-kernel: /boot/vmlinuz-6.19-amd64", 1),
+        ("6.19-amd64", "", 1),
+        ("6.9-amd64", "linux-image-6.9-amd64: /boot/vmlinuz-6.9-amd64", 1),
+    ],
+    ids=["an update", "another package's", "nobody's", "an older one"],
+)
+def test_after_a_reset_a_newer_kernel_of_the_package_will_do(
+    tmp_path: Path, running: str, owner: str, code: int
+) -> None:
+    """The file that names imgbuild's kernel is of the installation: `apt full-upgrade` does not change it."""
+    node = BootNode(tmp_path)
+    node.set(kernel=running)
+    dpkg = node.bin / "dpkg"
+    dpkg.write_text(
+        f"#!/bin/bash\n[ \"$1 $2\" = '-S /boot/vmlinuz-{running}' ] && [ -n '{owner}' ] && echo '{owner}'\n"
+    )
+    dpkg.chmod(0o755)
+    assert node.run().returncode == code
+    if code:
+        assert f"the kernel {running} runs, but 6.12 was installed" in node.status["error"]
+    else:
+        finished(node)
+
+
 def test_stock_waits_for_setup(tmp_path: Path) -> None:
     node = BootNode(tmp_path)
     node.write("usr/libexec/imgbuild/setup", "")

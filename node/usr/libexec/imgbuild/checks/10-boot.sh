@@ -1,18 +1,6 @@
 # shellcheck shell=bash disable=SC2154 # kernel_*, grub_*, bls: set by verify.conf
 # Kernel, boot loader, cloud-init, root file system, systemd.
 
-# Prints the name of the package that installed a kernel; $1 is its file in /boot, which on EL 8 can be a copy.
-owner_of() {
-    local original=/lib/modules/${1##*/vmlinuz-}/vmlinuz
-    case $packages in
-        rpm)
-            rpm -qf --queryformat '%{NAME}\n' "$1" 2>/dev/null ||
-                rpm -qf --queryformat '%{NAME}\n' "$original" 2>/dev/null
-            ;;
-        dpkg) dpkg -S "$1" 2>/dev/null | cut -d : -f 1 ;;
-    esac | awk '!/ / && !n++'
-}
-
 # A live root has no /boot: the server has its kernel, which is the one that the image was built with.
 live_root() { [[ -e $R/usr/share/imgbuild/live ]]; }
 

@@ -19,10 +19,16 @@ apt_get() {
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" ${only[@]+"${only[@]}"}
 }
 
+# pm_recover: finishes what a power cut interrupted. Until then apt installs nothing, although it still simulates.
+pm_recover() { dpkg --force-confdef --force-confold --configure -a || notice "some packages are still not configured"; }
+
 # apt-get update exits with 0 when a mirror is dead; with Error-Mode=any it does not.
 pm_refresh() {
     retry "reading the package lists" apt_get -o APT::Update::Error-Mode=any update ||
         later "no package list: the mirrors named above do not answer; see /etc/apt/sources.list and sources.list.d"
+    # A package that was being unpacked when the power was cut is fetched again, and so is what it depends on.
+    in_image || retry "the repair of interrupted packages" apt_get --fix-broken install ||
+        later "packages that were being installed when the power was cut could not be completed"
 }
 
 # pm_install NAME...: from the package lists (NAME=VERSION and -t SUITE work as with apt-get), without recommends.

@@ -16,6 +16,9 @@ manager_refresh() {
         { print }'
 }
 
+# kernel_complete NAME RELEASE: what the package's scripts do last: copy to /boot, boot entry, modules.dep, initramfs.
+kernel_complete() { kernel-install add "$2" "/lib/modules/$2/vmlinuz"; }
+
 # kernel_default RELEASE: there is an entry for this kernel, and the boot loader starts it. kernel-install writes none
 # if /etc/machine-id is empty, and exits with 0.
 kernel_default() {
@@ -26,7 +29,7 @@ kernel_default() {
     entry=${entry##*/}
     entry=${entry%.conf}
     if ! grep -qx "saved_entry=$entry" "$environment" 2> /dev/null; then
-        notice "installing $release left another kernel the default: changing it"
+        log "making $release the boot loader's default"
         grub2-editenv "$environment" set "saved_entry=$entry"
     fi
     grep -qx "saved_entry=$entry" "$environment" || die "$environment does not name $entry as its default"

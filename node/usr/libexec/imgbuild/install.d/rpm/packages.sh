@@ -33,6 +33,13 @@ pm_refresh() {
     fi
 }
 
+# at_version VERSION NAME...: puts the names into WORDS as yum and dnf take them, each at VERSION unless that is empty.
+at_version() {
+    local version=$1
+    shift
+    WORDS=("${@/%/${version:+-$version}}")
+}
+
 # manager_install ERRORS NAME...: what goes to standard error is kept in ERRORS as well.
 manager_install() {
     local errors=$1
@@ -105,14 +112,16 @@ pm_together() {
     local options=() also=()
     if in_image && ! solving && [ -z "${REMOVE_PACKAGES:-}" ]; then
         kernel_ready
-        also=("${KERNEL_PACKAGES[@]/%/${KERNEL_VERSION:+-$KERNEL_VERSION}}")
+        at_version "$KERNEL_VERSION" "${KERNEL_PACKAGES[@]}"
+        also=("${WORDS[@]}")
         if [ -n "$KERNEL_REPOSITORY" ]; then
             # It has newer tools too (perf), which only the kernel's own step may take.
             options+=("--enablerepo=$KERNEL_REPOSITORY" "--setopt=$KERNEL_REPOSITORY.includepkgs=kernel*")
         fi
         if [ -n "${KUBERNETES_PACKAGES:-}" ]; then
             options+=(--disableexcludes=kubernetes)
-            also+=("${KUBERNETES_PACKAGES[@]/%/-$KUBERNETES_VERSION}")
+            at_version "$KUBERNETES_VERSION" "${KUBERNETES_PACKAGES[@]}"
+            also+=("${WORDS[@]}")
         fi
         if manager install ${options[@]+"${options[@]}"} "$@" "${also[@]}"; then
             printf '%s\n' "$@" "${also[@]}" | write "$TOGETHER"
@@ -156,13 +165,9 @@ pm_remove() { manager remove "$@"; }
 
 # pm_pinned VERSION NAME...: installs exactly that version. The repository file excludes them from every other update.
 pm_pinned() {
-    local version=$1 name names=()
-    shift
-    for name in "$@"; do
-        names+=("$name-$version")
-    done
-    pm_install --disableexcludes=kubernetes "${names[@]}"
-    pm_verify "${names[@]}"
+    at_version "$@"
+    pm_install --disableexcludes=kubernetes "${WORDS[@]}"
+    pm_verify "${WORDS[@]}"
 }
 
 # Held already: exclude= in the repository file.

@@ -19,6 +19,12 @@ menu_of() {
     done
 }
 
+# kernel_complete NAME RELEASE: what the package's scripts do last: modules.dep, initramfs, and its line in the boot menu.
+kernel_complete() {
+    new-kernel-pkg --package "$1" --mkinitrd --dracut --depmod --update "$2"
+    new-kernel-pkg --package "$1" --rpmposttrans "$2"
+}
+
 # kernel_default RELEASE: the boot menu has this kernel, and starts it. new-kernel-pkg exits with 0 without an entry.
 kernel_default() {
     local release=$1 menu
