@@ -64,15 +64,22 @@ for mac in $macs; do
   n=$((n + 1))
 done
 run() { chroot "$r" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"; }
+final() {
+  if [ -e "$r/usr/libexec/imgbuild/setup" ] && ! cmp -s "$work/setup" "$r/usr/libexec/imgbuild/setup"; then
+    mv "$r/usr/libexec/imgbuild/setup" "$r/usr/libexec/imgbuild/setup.sent"
+    cp "$work/setup" "$r/usr/libexec/imgbuild/setup"
+  fi
+  run "${@}" modules --mode=final || true
+}
 if [ -x "$work/serve" ]; then "$work/serve" & fi
+if [ -e "$work/before" ]; then
+  . "$work/before"
+  rm -rf "$r"/run/*
+fi
 run "${@}" init --local || true
 run "${@}" init || true
 run "${@}" modules --mode=config || true
-if [ -e "$r/usr/libexec/imgbuild/setup" ]; then
-  mv "$r/usr/libexec/imgbuild/setup" "$r/usr/libexec/imgbuild/setup.sent"
-  cp "$work/setup" "$r/usr/libexec/imgbuild/setup"
-fi
-run "${@}" modules --mode=final || true
+final "${@}"
 sleep 1 # power_state acts after cloud-init has ended
 cp -a t/upper out
 cat /proc/sys/kernel/hostname > hostname
@@ -122,12 +129,14 @@ def apply_seed(
     setup: str = "#!/bin/sh\necho called >> /var/lib/imgbuild-setup\n",
     files: Mapping[str, bytes] | None = None,
     serve: str | None = None,
+    before: str | None = None,
     command: Sequence[str] = ("/usr/bin/cloud-init",),
 ) -> Applied:
     """Run all four stages on ``seed``. ``macs`` are network cards; ``files`` lie on the node beforehand.
 
     ``modules`` is the list (cloudinit/modules.yaml) that cloud-init is held to; ``serve`` is a script that
-    runs beside it in the same network.
+    runs beside it in the same network; ``before`` is what an earlier boot did until the power was cut: shell, in which
+    ``run "$@" STAGE`` runs a stage of cloud-init on the root ``$r``, and ``final "$@"`` the last one.
     """
     add = work / "add"
     for name, content in seed.items():
@@ -147,6 +156,8 @@ def apply_seed(
     shutdown.chmod(0o755)
     (work / "setup").write_text(setup)
     (work / "setup").chmod(0o755)
+    if before is not None:
+        (work / "before").write_text(before)
     if serve is not None:
         (work / "serve").write_text(serve)
         (work / "serve").chmod(0o755)

@@ -224,6 +224,20 @@ def _certificate(
     return bad, _trusted(folder, made, 1, moment)
 
 
+def _include_before_trust(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    (folder / "ca.pem").write_text(make("lab", read_moment().now).ca.certificate)
+    found = []
+    for scheme in ("https", "http"):
+        (folder / "node.yaml").write_text(
+            "extends: debian12-efi\nmode: stock\ntrust: {certificates: [{file: ca.pem}]}\n"
+            f"cloud: {{include_url: '{scheme}://files.example.com/files.tar.gz'}}\n"
+        )
+        findings = Findings()
+        look(Request("node.yaml"), findings)
+        found.append(findings.items)
+    return found[0], found[1]
+
+
 def _locked(
     change: Callable[[str], str], more: str, folder: Path, patch: pytest.MonkeyPatch
 ) -> tuple[Sequence[Finding], Sequence[Finding]]:
@@ -316,6 +330,7 @@ SETUPS: dict[str, SetUp] = {
     "IB437": _no_key,
     "IB491": partial(_certificate, 11 * 365, 1),
     "IB492": partial(_certificate, 0, 2),
+    "IB498": _include_before_trust,
     "IB536": partial(_mirror_login, "mixed"),
     "IB537": partial(_mirror_login, "old"),
     "IB546": partial(_mirror_login, "ec"),

@@ -205,7 +205,7 @@ def test_name_servers_of_a_node_with_dhcp(tmp_path: Path) -> None:
     """That they arrive is shown with cloud-init's own renderers: tests/integration/cloudinit/test_sysconfig.py."""
     rendered, found = cluster("dhcpdns", tmp_path)
     assert rendered is not None and found == []
-    (words,) = yaml.safe_load(rendered.groups["nodes"]["n1/user-data"].content)["bootcmd"]
+    _, words = yaml.safe_load(rendered.groups["nodes"]["n1/user-data"].content)["bootcmd"]
     assert words[-6:] == ["eth0", "DNS1", "10.1.0.2", "eth0", "DOMAIN", "corp.example"]
     assert "seed_dns=(10.1.0.2)\n" in written(rendered, "n1", "/etc/imgbuild/seed.conf")  # imgbuild-verify looks
 

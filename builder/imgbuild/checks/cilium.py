@@ -19,9 +19,10 @@ from imgbuild.checks.context import Context
 from imgbuild.checks.pins import pinned
 from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
+from imgbuild.config.target import KernelFacts
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import chart_release
-from imgbuild.facts.derive import minor, networks, version
+from imgbuild.facts.derive import minor, networks, since, version
 
 _VALUES: Path = ("cilium", "values")
 
@@ -108,9 +109,31 @@ def _kernel(context: Context, chart: str) -> None:
             f"Cilium {chart} requires kernel {oldest} or later, this node has {release}",
             "use a newer kernel.flavour, or an older cilium.version",
         )  # fmt: skip
+    _ip6tables(context, facts, release)
     for key, feature in versions("cilium")["features"].items():
         if _at(profile.cilium.values, tuple(key.split("."))) is True:
             _feature(context, key, feature, release)
+
+
+def _ip6tables(context: Context, facts: KernelFacts, release: Version) -> None:
+    """What the agent loads at its start (pkg/datapath/iptables/iptables.go, Start)."""
+    profile, gone = context.profile, since("kernel", "no_ip6table_raw")
+    if facts.ip6table_raw or release < gone or _at(profile.cilium.values, ("ipv6", "enabled")) is not True:
+        return
+    fix = f"set kernel.version to one before {gone} that your mirror has"
+    for name, other in context.target.kernels.items():
+        if other.ip6table_raw and other.signed == facts.signed:
+            settings = [f"kernel.flavour: {name}", *(
+                f"cilium.values.{key}: false"
+                for key, feature in versions("cilium")["features"].items()
+                if _at(profile.cilium.values, tuple(key.split("."))) is True
+                and version(other.version) < version(feature["kernel"])
+            )]  # fmt: skip
+            fix += f"; or set {', '.join(settings)}"
+    context.report(
+        "IB626", (*_VALUES, "ipv6", "enabled"),
+        f"{profile.kernel.flavour} {release} has no module ip6table_raw: with IPv6 the agent does not start", fix,
+    )  # fmt: skip
 
 
 def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Version) -> None:

@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from imgbuild.checks.context import Context
 from imgbuild.config import certificates
@@ -23,10 +24,11 @@ _SOON = datetime.timedelta(days=30)
 
 
 def check(context: Context) -> None:
-    """All findings about ``proxy``, ``trust`` and ``hosts``, and about files that do their work."""
+    """All findings about ``proxy``, ``trust`` and ``hosts``, what is too early for them, and about files that do their work."""
     _proxy(context)
     _certificates(context)
     _hosts(context)
+    _include(context)
     for index, file in enumerate(context.profile.files):
         path = ("files", index, "path")
         if _PROXY.search(file.text):
@@ -45,6 +47,24 @@ def check(context: Context) -> None:
                 "IB494", ("run", index), "run comes after set-up, which fetches packages without these certificates",
                 "remove it, and write trust: {certificates: [{file: PATH}]}",
             )  # fmt: skip
+
+
+def _include(context: Context) -> None:
+    """A node fetches its files in cloud-init's bootcmd, before names and certificates are written (cloudinit/)."""
+    profile, path = context.profile, ("cloud", "include_url")
+    if profile.mode == "baked" or profile.cloud.include_url is None:
+        return
+    url = urlsplit(profile.cloud.include_url)
+    if profile.hosts.get(url.hostname or "") is not None:
+        context.report(
+            "IB497", path, f"nodes fetch this before hosts has told them where {url.hostname} is",
+            "write its address in place of the name, or add the name to your DNS",
+        )  # fmt: skip
+    if url.scheme == "https" and profile.trust.certificates:
+        context.report(
+            "IB498", path, "nodes fetch this before they trust the certificates of trust",
+            "publish it under http://, since its sha256 is compared; nothing to do if the image trusts that server",
+        )  # fmt: skip
 
 
 def check_endpoint(context: Context) -> None:

@@ -103,6 +103,8 @@ class KernelFacts(Model):
     ``end_of_life``: the day (ISO 8601) after which this target's repository gets no fixed kernel of this flavour; null
     if none is known.
 
+    ``ip6table_raw``: it has the module (or is older than 6.17, from which on ELRepo's configs have it off).
+
     ``owner``: the package (a shell pattern) that owns /boot/vmlinuz-* of this flavour.
     """
 
@@ -111,6 +113,7 @@ class KernelFacts(Model):
     version: str
     release: str | None = None
     cpuset_v1: bool
+    ip6table_raw: bool = True
     signed: bool
     end_of_life: str | None = None
 

@@ -23,9 +23,11 @@ INSTALL = "/etc/imgbuild/install.conf"
 
 _FUNCTION = re.compile(r"(?m)^(\w+)\(\) (?:\{ .*\}|\{\n(?:.*\n)*?\})\n")
 _WORD = re.compile(r"\w+")
-_IN_IMAGE = re.compile(r"(?m)^( *)if in_image(?:;| && .*;) then\n(?:(?!\1(?:else|elif|fi)\b).*\n)*\1fi\n")
+_ELSEWHERE = re.compile(
+    r"(?m)^( *)if (?:in_image|solving|live_root)(?:;| && .*;) then\n(?:(?!\1(?:else|elif|fi)\b).*\n)*\1fi\n"
+)
 _SET_FOR_IMAGE = re.compile(r"(?m)^(?:IMAGE_PACKAGES|IMAGE_UNITS|REMOVE_PACKAGES)=.*\n")
-_REST_IN_IMAGE = re.compile(r"(?m)^in_image \|\| exit 0\n[\s\S]*")
+_REST_ELSEWHERE = re.compile(r"(?m)^in_image \|\| exit 0\n[\s\S]*")
 _BY_NAME = re.compile(r"check_|\w+_is_whole$")
 """Functions that are called by a name which is put together: verify's checks and 50-kubeadm's ${way}_is_whole."""
 
@@ -91,7 +93,7 @@ _RULED: Sequence[_Ruled] = (
 
 
 def outside_image(file: NodeFile) -> NodeFile:
-    """``file`` without what the installation does, or is told, only while an image is built.
+    """``file`` without what is done, or told, only while an image is built or a lock made, or on a live root.
 
     A script must have its indentation, which tells where a block ends.
     """
@@ -99,7 +101,7 @@ def outside_image(file: NodeFile) -> NodeFile:
         return replace(file, content=_SET_FOR_IMAGE.sub("", file.content.decode()).encode())
     if not file.path.startswith(SCRIPTS):
         return file
-    return replace(file, content=_IN_IMAGE.sub("", _REST_IN_IMAGE.sub("", file.content.decode())).encode())
+    return replace(file, content=_ELSEWHERE.sub("", _REST_ELSEWHERE.sub("", file.content.decode())).encode())
 
 
 def needed(files: Iterable[NodeFile], own: NodeTree, checks: Iterable[str], *, bls: bool) -> list[NodeFile]:

@@ -78,6 +78,7 @@ def user_data(
     inside = packed.paths if packed else frozenset()
     context: dict[str, Any] = {
         "block": block,
+        "boot_script": _script("boot.sh"),
         "cluster": cluster,
         "content": content,
         "diskless": diskless is not None,

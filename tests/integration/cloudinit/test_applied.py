@@ -194,6 +194,64 @@ def test_a_failed_setup_is_an_error_and_stops_what_follows(tmp_path: Path) -> No
     assert not (applied.root / "var/lib/imgbuild-shutdown").exists()
 
 
+ENDED = "/var/lib/imgbuild/seed-ended"
+# cloud-init has counted its modules, and nothing of what they wrote is on the disk.
+NOTHING_WRITTEN = """
+run "$@" init --local
+run "$@" init
+ls "$r"/var/lib/cloud/instances/*/sem/config_users_groups
+rm -f "$r"/var/lib/cloud/instances/*/sem/imgbuild_*
+rm -r "$r"/etc/imgbuild "$r"/home/admin
+sed -i "/^admin:/d" "$r"/etc/passwd "$r"/etc/shadow "$r"/etc/group "$r"/etc/gshadow
+"""
+
+
+@pytest.mark.parametrize("mode", ["baked", "stock"])
+def test_power_that_fails_while_the_seed_is_written_loses_nothing(mode: str, tmp_path: Path) -> None:
+    """cloud-init marks a module before it runs, and never runs it again."""
+    given, node = resolved("debian12-efi", mode), NODES["static"]
+    seed = seed_of(given, node, ODD)
+    applied = apply_seed(seed, tmp_path, modules=module_list(given), macs=MACS, before=NOTHING_WRITTEN)
+    check_node(applied, given, node.name, [*brought(given, node), *ODD.files])
+    assert applied.read(ENDED).endswith(b" ok\n")
+
+
+def test_power_that_fails_during_the_users_commands(tmp_path: Path) -> None:
+    commands = (
+        "echo a >> /var/lib/a",
+        "echo b >> /var/lib/b; [ -e /var/lib/go-on ] || kill -9 $PPID",
+        "echo c > /var/lib/c",
+    )
+    given = resolved("debian12-efi", "baked", run=commands)
+    before = """
+for stage in "init --local" init "modules --mode=config"; do run "$@" $stage || true; done
+final "$@"
+touch "$r/var/lib/go-on"
+test ! -e "$r/var/lib/c"
+"""
+    applied = apply_seed(seed_of(given, NODES["dhcp"]), tmp_path, macs=MACS, before=before)
+    assert applied.errors == []
+    assert (applied.read("/var/lib/a"), applied.read("/var/lib/c")) == (b"a\n", b"c\n")
+    assert applied.read("/var/lib/b") == b"b\nb\n", "the one that was interrupted"
+
+
+def test_a_command_that_failed_is_run_again_at_the_next_boot_and_files_are_not_written_again(tmp_path: Path) -> None:
+    given = resolved("debian12-efi", "stock", run=("test -e /var/lib/go-on", "echo c > /var/lib/c"))
+    before = """
+for stage in "init --local" init "modules --mode=config"; do run "$@" $stage || true; done
+final "$@"
+touch "$r/var/lib/go-on"
+echo mine > "$r/etc/imgbuild/seed.conf"
+grep -q ' failed$' "$r/var/lib/imgbuild/seed-ended"
+"""
+    setup = "#!/bin/sh\n[ ! -e /run/imgbuild/seed-again ] || echo again >> /var/lib/imgbuild-setup\n"
+    applied = apply_seed(seed_of(given, NODES["dhcp"]), tmp_path, macs=MACS, before=before, setup=setup)
+    assert applied.errors == []
+    assert applied.read("/var/lib/c") == b"c\n"
+    assert applied.read("/etc/imgbuild/seed.conf") == b"mine\n"
+    assert applied.read("/var/lib/imgbuild-setup") == b"again\n", "set-up is told that it is not a new seed"
+
+
 def test_the_files_of_an_include_are_fetched_checked_and_unpacked(tmp_path: Path) -> None:
     given = resolved("centos7-efi", "stock", ["cloud.include_url=http://127.0.0.1:8099/files.tar.gz"])
     *shared, own = [*trees_of(given, STATIC)[:-1], ODD, trees_of(given, STATIC)[-1]]

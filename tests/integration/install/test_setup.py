@@ -208,6 +208,47 @@ def test_a_new_instance_applies_its_files_again(node: Room) -> None:
     assert ran(node) == ["apply"]
 
 
+def seed(node: Room, name: str, *, again: bool) -> None:
+    """cloud-init's current seed; ``again``: cloud-init repeats what it has begun (cloudinit/boot.sh)."""
+    link = node.upper / "var/lib/cloud/instance"
+    (node.upper / "var/lib/cloud/instances" / name).mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"/var/lib/cloud/instances/{name}")
+    if again:
+        node.write("/run/imgbuild/seed-again", "")
+
+
+def test_what_cloud_init_repeats_continues_with_set_up(node: Room) -> None:
+    """And does not begin with it again, which would allow one more reboot each time."""
+    seed(node, "one", again=False)
+    node.world(running="6.1.0-old")
+    assert setup(node).returncode == 0
+    power_cut(node)
+    ran(node)
+    seed(node, "one", again=True)
+    assert setup(node).returncode == 1, "it was rebooted for the kernel once"
+    assert ran(node) == []
+    node.world(running=KERNEL)
+    assert setup(node).returncode == 0
+    assert ran(node) == ["apply"]
+    assert setup(node).returncode == 0
+    assert ran(node) == []
+    seed(node, "two", again=True)
+    assert setup(node).returncode == 0
+    assert ran(node) == ["apply"], "a new seed whose first boot was cut before set-up"
+
+
+def test_the_users_commands_wait_for_the_service(node: Room) -> None:
+    seed(node, "one", again=False)
+    setup(node)
+    ran(node)
+    (node.upper / DONE).unlink()
+    seed(node, "one", again=True)
+    hold = f"flock /run/imgbuild/setup.lock sh -c 'sleep 2; echo service >> /standin/ran; touch /{DONE}' & sleep 1; bash {SETUP}"
+    assert node.run("bash", "-c", hold, image=False).returncode == 0
+    assert ran(node) == ["service"]
+
+
 def test_only_one_at_a_time(node: Room) -> None:
     hold = f"mkdir -p /run/imgbuild; flock /run/imgbuild/setup.lock bash {SETUP}"
     done = node.run("bash", "-c", hold, image=False)

@@ -134,7 +134,7 @@ def test_no_list_that_may_be_empty_is_taken_whole() -> None:
             "KERNEL_PACKAGES",
         ),
         *("KEYS", "KUBERNETES_BROUGHT", "KUBERNETES_PACKAGES", "PACKAGES", "REMOVE_PACKAGES", "names", "packages"),
-        *("wanted", "places", "also"),  # begin with something
+        *("wanted", "places", "also", "files", "WORDS"),  # begin with something
         *("present", "others", "tried", "missing"),  # behind a look at how many there are
     }
     for file in tree("centos7-efi", mode="stock").files:

@@ -149,6 +149,26 @@ def test_names_that_lead_nowhere(tmp_path: Path, row: str, severity: str) -> Non
     assert [(f.code, f.severity.name) for f in found(tmp_path, f"hosts: {{{row}}}")] == [("IB496", severity)]
 
 
+@pytest.mark.parametrize(
+    ("url", "codes"),
+    [
+        ("http://files.lab.example/f.tar.gz", ["IB497"]),
+        ("https://files.lab.example/f.tar.gz", ["IB497", "IB498"]),
+        ("https://files.example.com/f.tar.gz", ["IB498"]),
+        ("http://10.0.0.5/f.tar.gz", []),
+    ],
+)
+def test_files_that_are_fetched_before_names_and_certificates_are_there(
+    tmp_path: Path, url: str, codes: list[str]
+) -> None:
+    (tmp_path / "0.pem").write_text(pem())
+    site = "trust: {certificates: [{file: 0.pem}]}\nhosts: {files.lab.example: 10.0.0.5, files.example.com: null}"
+    said = found(tmp_path, f"mode: stock\n{site}\ncloud: {{include_url: '{url}'}}")
+    assert [f.code for f in said if f.code.startswith("IB49")] == codes
+    baked = found(tmp_path, f"{site}\ncloud: {{include_url: '{url}'}}")
+    assert not [f.code for f in baked if f.code.startswith("IB49")]
+
+
 LAB = """name: lab
 endpoint: k8s.lab:6443
 {settings}

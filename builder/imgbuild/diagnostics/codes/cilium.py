@@ -263,5 +263,26 @@ CODES = (
         bad="cilium: {values: {bpf: {natMax: 16777217}}}",
         good="cilium: {values: {bpf: {natMax: 16777216}}}",
     ),
+    Code(
+        "IB626",
+        ERROR,
+        "IPv6 on a kernel without ip6table_raw",
+        why=(
+            "With IPv6 the agent loads the tables of ip6tables, and ends if one is missing "
+            "(pkg/datapath/iptables/iptables.go). ELRepo's kernel-ml has had no raw table since 6.17."
+        ),
+        fix="Use `kernel.flavour: kernel-lt`, or an older kernel.",
+        bad="""
+            extends: centos8-efi
+            kubernetes: {pod_cidr: '10.244.0.0/16,fd00:10:244::/56', service_cidr: '10.96.0.0/12,fd00:10:96::/112'}
+            cilium: {values: {ipv6: {enabled: true}}}
+        """,
+        good="""
+            extends: centos8-efi
+            kernel: {flavour: kernel-lt}
+            kubernetes: {pod_cidr: '10.244.0.0/16,fd00:10:244::/56', service_cidr: '10.96.0.0/12,fd00:10:96::/112'}
+            cilium: {values: {ipv6: {enabled: true}, enableIPv4BIGTCP: false, bandwidthManager: {bbr: false}}}
+        """,
+    ),
 )
 """The rows of this family."""

@@ -101,5 +101,36 @@ CODES = (
         bad="hosts: {registry.example.com: 0.0.0.0}",
         good="hosts: {registry.example.com: 10.0.0.5}",
     ),
+    Code(
+        "IB497",
+        ERROR,
+        "The server of `cloud.include_url` is known by `hosts` alone",
+        why=(
+            "A node fetches its files in cloud-init's `bootcmd`, which runs before files are written: /etc/hosts does "
+            "not have the name yet."
+        ),
+        fix="Write the address in the URL, or add the name to your DNS.",
+        bad="""
+            mode: stock
+            hosts: {files.lab.example: 10.0.0.5}
+            cloud: {include_url: 'http://files.lab.example/files.tar.gz'}
+        """,
+        good="""
+            mode: stock
+            hosts: {files.lab.example: 10.0.0.5}
+            cloud: {include_url: 'http://10.0.0.5/files.tar.gz'}
+        """,
+    ),
+    Code(
+        "IB498",
+        WARNING,
+        "`cloud.include_url` is fetched before the certificates of `trust` are there",
+        why=(
+            "A node fetches its files in cloud-init's `bootcmd`, with the certificates that its cloud image has: it does "
+            "not reach a server, or a proxy that inspects traffic, whose authority is yours."
+        ),
+        fix="Publish the file under http://: its sha256 is in the seed.",
+        setup="A certificate is in `trust.certificates`, and `cloud.include_url` begins with https:// in stock mode.",
+    ),
 )
 """The rows of this family."""

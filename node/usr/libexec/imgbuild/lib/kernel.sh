@@ -18,15 +18,11 @@ owner_of() {
 kernel_runs() {
     wanted=$(cat "$R/usr/share/imgbuild/kernel")
     running=$(uname -r)
-    [ "$running" = "$wanted" ] || {
-        [ "$(printf '%s\n' "$wanted" "$running" | sort -V | tail -n 1)" = "$running" ] && of_our_package "$running"
-    }
-}
-
-# of_our_package RELEASE: the package that the profile requests installed this kernel.
-of_our_package() (
-    # shellcheck source=/dev/null
-    . "$R/etc/imgbuild/verify.conf"
     # shellcheck disable=SC2053 # the owner's name is a pattern
-    [[ $(owner_of "/boot/vmlinuz-$1") == $kernel_owner ]]
-)
+    [ "$running" = "$wanted" ] || (
+        # shellcheck source=/dev/null
+        . "$R/etc/imgbuild/verify.conf"
+        [[ $(printf '%s\n' "$wanted" "$running" | sort -V | tail -n 1) == "$running" &&
+            $(owner_of "/boot/vmlinuz-$running") == $kernel_owner ]]
+    )
+}

@@ -50,16 +50,21 @@ manager_install() {
 # What pm_together has installed; a line each, as a step asks for it.
 TOGETHER=$CACHE/together
 
-# pm_install NAME...: options of yum and dnf work too. Nothing is asked of them if all of it came with pm_together.
-pm_install() {
-    local errors why='' fail=later word left=''
+# came_together NAME...: all of it came with pm_together. Options are not looked at.
+came_together() {
+    local word
     for word in "$@"; do
         case $word in -*) continue ;; esac
         if ! grep -Fxqs -e "$word" "$TOGETHER" || ! pm_version "$word" > /dev/null; then
-            left=yes
+            return 1
         fi
     done
-    if [ -z "$left" ]; then
+}
+
+# pm_install NAME...: options of yum and dnf work too. Nothing is asked of them if all of it came with pm_together.
+pm_install() {
+    local errors why='' fail=later
+    if in_image && came_together "$@"; then
         return 0
     fi
     errors=$(mktemp)
