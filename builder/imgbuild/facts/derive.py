@@ -80,6 +80,12 @@ def sysctl_name(key: str) -> str:
     return key if first == "." else key.translate(str.maketrans("./", "/."))
 
 
+def sysctl_path(key: str) -> str:
+    """The file below /proc/sys. sysctl.d(5): if the first separator is a dot, dots and slashes are swapped."""
+    first = next(c for c in key if c in "./")
+    return key if first == "/" else key.translate(str.maketrans("./", "/."))
+
+
 @cache
 def networks(written: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """The networks in kubernetes.pod_cidr or service_cidr: one, or one of each family. The first family is the main."""

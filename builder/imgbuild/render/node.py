@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from imgbuild.config.profile import Profile
 from imgbuild.facts.disks import has_disks
+from imgbuild.facts.kernel_settings import modules, sysctls
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd, verify
 from imgbuild.render.clock import chrony_folder
@@ -104,7 +105,7 @@ def _system(resolved: Resolved) -> Iterator[NodeFile]:
     if target.paths.timezone:
         yield NodeFile(target.paths.timezone, f"{profile.time.zone}\n".encode())
     name = "etc/modules-load.d/imgbuild.conf"
-    yield NodeFile(f"/{name}", render("node", f"{name}.j2", modules=verify.modules(profile)))
+    yield NodeFile(f"/{name}", render("node", f"{name}.j2", modules=modules(profile)))
     if profile.bpffs.enabled and target.bpffs_unit:
         yield _plain(f"{SYSTEM}/sys-fs-bpf.mount")
     if target.selinux and profile.selinux.mode is not None:
@@ -122,7 +123,7 @@ def _network(resolved: Resolved) -> Iterator[NodeFile]:
     profile, target = resolved.profile, resolved.target
     name = "etc/sysctl.d/99-zz-imgbuild.conf"
     reverse = {f"net.ipv4.conf.{i}.rp_filter" for i in ("all", "default")}
-    settings = [(key, value) for key, _, value in verify.sysctls(resolved) if key not in reverse]
+    settings = [(key, value) for key, _, value in sysctls(resolved) if key not in reverse]
     content = render("node", f"{name}.j2", settings=settings, rp_filter=profile.network.rp_filter)
     yield NodeFile(f"/{name}", content)
     yield _plain("etc/udev/rules.d/99-zz-imgbuild-rp-filter.rules")
@@ -243,7 +244,7 @@ def _node_conf(resolved: Resolved, tree: NodeTree) -> bytes:
         selinux=profile.selinux.mode if target.selinux else None,
         swap=profile.swap.enabled,
         grub_dir=target.boot.grub_dir if target.boot.menu == "bls" else None,
-        modules=verify.modules(profile),
+        modules=modules(profile),
         stop=[unit for unit in tree.mask if unit.endswith((".service", ".timer"))],
         links=tree.links,
         mask=tree.mask,

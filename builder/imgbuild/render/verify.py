@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from imgbuild.config.profile import File, Profile
 from imgbuild.facts.derive import sysctl_name
 from imgbuild.facts.disks import has_disks
+from imgbuild.facts.kernel_settings import modules, sysctls
 from imgbuild.facts.resolved import Resolved
 from imgbuild.facts.runtimes import snapshotters
 from imgbuild.render import containerd
@@ -143,26 +144,6 @@ def _unmade(profile: Profile) -> set[str]:
     manager = values.get("bandwidthManager")
     unmade = set() if isinstance(manager, dict) and manager.get("enabled") else {"cilium-bandwidth"}
     return unmade | ({"cilium-health"} if values.get("healthChecking") is False else set())
-
-
-def modules(profile: Profile) -> list[str]:
-    """The modules to load at boot: stargz mounts layers through FUSE."""
-    more = ["fuse"] if profile.containerd.stargz.enabled else []
-    return list(dict.fromkeys([*profile.kernel.modules, *more]))
-
-
-def sysctl_path(key: str) -> str:
-    """The file below /proc/sys. sysctl.d(5): if the first separator is a dot, dots and slashes are swapped."""
-    first = next(c for c in key if c in "./")
-    return key if first == "/" else key.translate(str.maketrans("./", "/."))
-
-
-def sysctls(resolved: Resolved) -> list[tuple[str, str, str]]:
-    """Key, path below /proc/sys and value of each sysctl that is set; null in the profile removes one."""
-    network = resolved.profile.network
-    rows = {key: str(value) for key, value in resolved.sysctls.items()}
-    rows |= {f"net.ipv4.conf.{name}.rp_filter": str(network.rp_filter) for name in ("all", "default")}
-    return [(key, sysctl_path(key), " ".join(value.split())) for key, value in sorted(rows.items())]
 
 
 def verify_conf(resolved: Resolved) -> bytes:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.render import verify
+from imgbuild.facts.derive import sysctl_path
+from imgbuild.facts.kernel_settings import sysctls
 from imgbuild.render.node import node_tree
 from tests.support.profiles import CASES, HOST, resolved, write_tree
 
@@ -29,7 +30,7 @@ def _in_namespace(script: str, *argv: str | Path) -> str:
 def test_systemd_sysctl_sets_every_network_key(tmp_path: Path, name: str, layers: list[str]) -> None:
     found = resolved(name, layers, ["network.rp_filter=2"])
     root = write_tree(node_tree(found), tmp_path)
-    rows = [row for row in verify.sysctls(found) if row[1].startswith("net/ipv4/")]
+    rows = [row for row in sysctls(found) if row[1].startswith("net/ipv4/")]
     assert len(rows) >= 3
     paths = [f"/proc/sys/{path}" for _, path, _ in rows]
     # The bridge keys are those of a kernel with br_netfilter: whether this one has it is not ours to decide.
@@ -50,14 +51,14 @@ def test_the_file_sorts_between_distributions_and_cilium() -> None:
 
 
 def test_keys_to_paths() -> None:
-    assert verify.sysctl_path("net.ipv4.ip_forward") == "net/ipv4/ip_forward"
-    assert verify.sysctl_path("net.ipv4.conf.eth0/100.forwarding") == "net/ipv4/conf/eth0.100/forwarding"
-    assert verify.sysctl_path("net/ipv4/conf/eth0.100/forwarding") == "net/ipv4/conf/eth0.100/forwarding"
+    assert sysctl_path("net.ipv4.ip_forward") == "net/ipv4/ip_forward"
+    assert sysctl_path("net.ipv4.conf.eth0/100.forwarding") == "net/ipv4/conf/eth0.100/forwarding"
+    assert sysctl_path("net/ipv4/conf/eth0.100/forwarding") == "net/ipv4/conf/eth0.100/forwarding"
 
 
 def test_null_takes_a_sysctl_away() -> None:
     found = resolved("debian12-efi", HOST, ["kernel.sysctl={net.ipv4.ip_forward: null, vm.max_map_count: 262144}"])
-    keys = [key for key, _, _ in verify.sysctls(found)]
+    keys = [key for key, _, _ in sysctls(found)]
     assert "net.ipv4.ip_forward" not in keys
     text = node_tree(found).by_path()["/etc/sysctl.d/99-zz-imgbuild.conf"].content.decode()
     assert "ip_forward" not in text

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from imgbuild.config.cluster import DEFAULT
+from imgbuild.facts.kernel_settings import modules, sysctls
 from imgbuild.facts.resolved import Resolved
-from imgbuild.render import containerd, verify
+from imgbuild.render import containerd
 from imgbuild.render.cluster_files import seed_tree
 from imgbuild.render.node import node_tree
 from tests.support.deadline import HUNG
@@ -158,9 +159,9 @@ class Node:
         self.write("/proc/sys/kernel/random/boot_id", "0d5ac0f2-7d0b-4c3e-9a38-0b8ad0a5a4a1\n")
         self.write(f"/usr/share/zoneinfo/{profile.time.zone}", "")
         self.answer("chronyc", "Leap status     : Normal\n")
-        for module in verify.modules(profile):
+        for module in modules(profile):
             (self.root / "sys/module" / module.replace("-", "_")).mkdir(parents=True)
-        for _, path, value in verify.sysctls(self.resolved):
+        for _, path, value in sysctls(self.resolved):
             self.write(f"/proc/sys/{path}", value.replace(" ", "\t") + "\n")
         for name in ("all", "default", "eth0", "lo"):
             self.write(f"/proc/sys/net/ipv4/conf/{name}/rp_filter", f"{profile.network.rp_filter}\n")

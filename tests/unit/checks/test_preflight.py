@@ -9,7 +9,7 @@ import pytest
 from imgbuild.config.data import versions
 from imgbuild.config.target import load_target
 from imgbuild.facts import derive
-from imgbuild.render.verify import sysctls
+from imgbuild.facts.kernel_settings import sysctls
 from tests.support.places import TESTS
 from tests.support.profiles import resolved
 
