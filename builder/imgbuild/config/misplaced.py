@@ -95,7 +95,7 @@ _TABLE: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> str:
+def advice(model: type[BaseModel], path: Path) -> str:
     """Where an unknown key belongs, or what it is called here; empty if unknown."""
     word = str(path[-1])
     kind = next((kind for kind, other in declared.documents().items() if issubclass(other, model)), "")
@@ -145,7 +145,7 @@ def _places(kind: str) -> Sequence[declared.Place]:
     return list(declared.places(declared.documents()[kind]))
 
 
-def missing(model: type[BaseModel], path: Path, data: Any) -> str:
+def missing(model: type[BaseModel], path: Path) -> str:
     """How a key that must be there is written, with an example of its declaration."""
     place = declared.place(model, path)
     setting = place.setting if place is not None else None

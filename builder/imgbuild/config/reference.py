@@ -47,5 +47,3 @@ class LocalFile:
 
 SecretText = Annotated[str, Field(min_length=1), Reference()]
 """A secret. The field's Setting declares it with ``secret=True``."""
-PublicText = Annotated[str, Field(min_length=1), Reference(private=None)]
-"""A text that may be in a file of its own, such as a certificate."""

@@ -53,9 +53,6 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("binary", "tarball"), ("binaries",)),
 }  # fmt: skip
 
-_CHRONY = re.compile(r"^(?:server|pool|peer)\s+|\s+(?:iburst|prefer|minpoll|maxpoll)\b.*")
-"""What surrounds a server in chrony.conf."""
-
 
 @dataclass(frozen=True)
 class Replacement:

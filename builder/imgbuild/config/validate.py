@@ -73,7 +73,7 @@ def _unknown(model: type[BaseModel], path: Path, layered: Layered, findings: Fin
     mark = layered.key_marks.get(path) or layered.mark(path)
     hint = _cut_at_comma(mark)
     if named and advise and not hint:
-        hint = misplaced.advice(model, path, layered.data) or closest(str(path[-1]), declared.keys_at(model, path[:-1]))
+        hint = misplaced.advice(model, path) or closest(str(path[-1]), declared.keys_at(model, path[:-1]))
     hint = hint or _quoting(model, path, layered.mark(path)) or _known_here(model, path)
     findings.add("IB111", f"there is no key {key}", hint=hint, key=key, mark=mark)
 
@@ -95,7 +95,7 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
     key = format_path(shown_path(path))
     if item["type"] == "missing":
         mark = layered.mark(path[:-1])
-        hint = _quoting(model, path, mark) or misplaced.missing(model, path, layered.data) or "add it"
+        hint = _quoting(model, path, mark) or misplaced.missing(model, path) or "add it"
         findings.add("IB112", f"{key} is missing", key=key, mark=mark, hint=hint)
         return
     mark, private = layered.mark(path), is_private(path)

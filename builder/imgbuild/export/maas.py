@@ -113,10 +113,10 @@ def _machines(given: Given, units: Sequence[Unit]) -> Iterator[str]:
         yield 'maas "$profile" machines create architecture=amd64/generic \\'
         yield f"  hostname={unit.name.partition('.')[0]} \\"
         yield "".join(f"  mac_addresses={mac} \\\n" for mac in dict.fromkeys(filter(None, macs))).rstrip("\n")
-        yield f"  {' '.join(_power(unit, found))}"
+        yield f"  {' '.join(_power(found))}"
 
 
-def _power(unit: Unit, found: Bmc | None) -> list[str]:
+def _power(found: Bmc | None) -> list[str]:
     if found is None:
         return ["power_type=manual"]
     login = ['power_parameters_power_user="$BMC_USER"', 'power_parameters_power_pass="$BMC_PASSWORD"']

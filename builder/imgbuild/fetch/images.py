@@ -140,7 +140,7 @@ def _root(registries: Registries, image: Image, sources: Sequence[Source]) -> tu
             answers.append((source, error))
     if known and image.tag and all(error.absent for _, error in answers):
         _tell_tag(registries, image, asked)
-    raise _missing(image, answers)
+    raise _missing(answers)
 
 
 def _tell_tag(registries: Registries, image: Image, sources: Sequence[Source]) -> None:
@@ -157,7 +157,7 @@ def _tell_tag(registries: Registries, image: Image, sources: Sequence[Source]) -
         )
 
 
-def _missing(image: Image, answers: Sequence[tuple[Source, AnswerError]]) -> ImageMissingError:
+def _missing(answers: Sequence[tuple[Source, AnswerError]]) -> ImageMissingError:
     text = "; ".join(f"{source.host}: {error}" for source, error in answers)
     if not answers:
         return ImageMissingError(

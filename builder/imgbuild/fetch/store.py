@@ -95,9 +95,9 @@ class Store:
         if wrong:
             place = self._move_aside(artifact.sha256)
             steps.note(f"{artifact.name} in the store {wrong}: {place}")
-        return wrong == "" or self._unpacked(artifact, steps)
+        return wrong == "" or self._unpacked(artifact)
 
-    def _unpacked(self, artifact: Artifact, steps: Steps) -> bool:
+    def _unpacked(self, artifact: Artifact) -> bool:
         """Copy it from the bundle, if it is there; whether it was.
 
         Raises:

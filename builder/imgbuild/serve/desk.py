@@ -239,7 +239,7 @@ class Desk:
                 self._taker(record, address, f"reported {report.event} with its token")
                 raise Refused(f"this address for reports is not for {address}")
         else:
-            record = self._by_name(report, address)
+            record = self._at_sender(address)
         reports.apply(record, report, self.now(), trusted=token is not None)
         self.changed(record)
         if report.event in ("installed", "ready"):
@@ -248,7 +248,7 @@ class Desk:
         elif report.event == "failed":
             self.tell(f"{record.name}: failed: {record.error}")
 
-    def _by_name(self, report: Report, address: str) -> Record:
+    def _at_sender(self, address: str) -> Record:
         """The machine that a report without a token is from: the one that has the address, whatever it claims."""
         found = self.at_address(address)
         if found is not None:

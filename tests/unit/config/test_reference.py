@@ -13,7 +13,7 @@ from imgbuild.config.dereference import in_document
 from imgbuild.config.fields import Model
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.redact import is_private
-from imgbuild.config.reference import PublicText, Reference, SecretText
+from imgbuild.config.reference import Reference, SecretText
 from imgbuild.config.setting import Setting
 from imgbuild.config.source import parse
 from imgbuild.diagnostics.findings import Finding, Findings
@@ -26,7 +26,7 @@ KEY = ("users", 0, "hashed_password")
 
 class Lock(Model):
     pin: Annotated[SecretText | None, Setting("A secret.", secret=True)] = None
-    papers: Annotated[list[PublicText], Setting("Not a secret.")] = []
+    papers: Annotated[list[Annotated[str, Reference(private=None)]], Setting("Not a secret.")] = []
     doors: Annotated[dict[str, SecretText], Setting("Secrets.", secret=True)] = {}
 
 

@@ -109,7 +109,7 @@ def _menus(disk: Path, layout: DiskLayout, first: Partition, root: _Ext4) -> lis
         )
         if layout.boot.signed_efi:
             folders = (FALLBACK.rpartition("/")[0], layout.esp_vendor)
-            return [_signed_menu(disk, layout, first, devices, folder) for folder in folders]
+            return [_signed_menu(disk, first, devices, folder) for folder in folders]
         core = _efi_program(disk, first, FALLBACK)
     else:
         core = _bios_core(disk, first, root, layout)
@@ -125,7 +125,7 @@ def _menus(disk: Path, layout: DiskLayout, first: Partition, root: _Ext4) -> lis
     return [menu]
 
 
-def _signed_menu(disk: Path, layout: DiskLayout, first: Partition, devices: list[Device], folder: str) -> Menu:
+def _signed_menu(disk: Path, first: Partition, devices: list[Device], folder: str) -> Menu:
     """The menu of a signed GRUB: it reads grub.cfg in the folder that it was itself started from."""
     shim = FALLBACK if folder == FALLBACK.rpartition("/")[0] else f"{folder}/shimx64.efi"
     for program in (shim, f"{folder}/grubx64.efi"):
