@@ -27,6 +27,7 @@ from imgbuild.fetch.forward import forwarded
 from imgbuild.fetch.logins import HostLogin, Logins, logged_in
 from imgbuild.fetch.relay import relayed
 from imgbuild.render.nodefile import NodeFile
+from imgbuild.render.paths import LIBEXEC
 from imgbuild.render.repository_logins import login_file, login_tree, quoted, update
 from imgbuild.render.site import proxy_variables
 
@@ -37,7 +38,7 @@ LOGINS = "IMGBUILD_LOGINS"
 """The variable with the folder of files with logins, for the elements."""
 FIRST_SOURCES = "IMGBUILD_FIRST_SOURCES"
 """The variable with apt's sources for mmdebstrap, where they are not the image's own."""
-_BUILD = "/usr/libexec/imgbuild/build-logins"
+_BUILD = f"/{LIBEXEC}/build-logins"
 _BLOCK = 4 << 20
 _PEM_LINE = 64
 """Characters of a whole line of base64 in PEM (RFC 7468)."""

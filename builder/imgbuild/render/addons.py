@@ -10,6 +10,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.facts.addons import kind
 from imgbuild.facts.kubernetes_types import without_null
 from imgbuild.render.nodefile import NodeFile
+from imgbuild.render.paths import ADDONS_CONF
 from imgbuild.render.templates import render
 
 FOLDER = "/etc/imgbuild/addons"
@@ -43,4 +44,4 @@ def files(profile: Profile) -> Iterator[NodeFile]:
             contents["secret-values.yaml"] = addon.secret_values.encode()
         rows.append({**row, "files": " ".join(f"{at}/{name}" for name in contents)})
         yield from (NodeFile(f"{at}/{name}", content, 0o600) for name, content in contents.items())
-    yield NodeFile("/etc/imgbuild/addons.conf", render("node", "etc/imgbuild/addons.conf.j2", addons=rows), 0o600)
+    yield NodeFile(f"/{ADDONS_CONF}", render("node", f"{ADDONS_CONF}.j2", addons=rows), 0o600)

@@ -15,6 +15,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.render import addons, balancer, disks, kubeadm, kubevip
 from imgbuild.render.cilium import values_yaml
 from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.paths import CLUSTER_CONF
 from imgbuild.render.seed_files import seed_files
 from imgbuild.render.templates import render
 
@@ -50,7 +51,7 @@ def _kubernetes(
     resolved: Resolved, everyone: Resolved, cluster: Cluster, node: Node, where: Reach, secrets: Secrets | None
 ) -> Iterator[NodeFile]:
     profile = resolved.profile
-    yield NodeFile("/etc/imgbuild/cluster.conf", _cluster_conf(resolved, cluster, node, where, secrets))
+    yield NodeFile(f"/{CLUSTER_CONF}", _cluster_conf(resolved, cluster, node, where, secrets))
     if node == cluster.first:
         yield from addons.files(profile)
     yield from kubeadm.files(resolved, everyone, cluster, node, where, secrets)
@@ -126,7 +127,7 @@ def _cluster_conf(resolved: Resolved, cluster: Cluster, node: Node, where: Reach
         "cilium_acceleration": str(_part(values, "loadBalancer").get("acceleration") or ""),
         "cilium_devices": " ".join(device_names(values.get("devices"))),
     }
-    return render("node", "etc/imgbuild/cluster.conf.j2", rows=rows, shared=node.shared)
+    return render("node", f"{CLUSTER_CONF}.j2", rows=rows, shared=node.shared)
 
 
 def _yes(value: bool) -> str:

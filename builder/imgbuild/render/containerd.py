@@ -17,9 +17,8 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.facts.runtimes import default_runtime, runtimes, snapshotters
 from imgbuild.render import registries
 from imgbuild.render.nodefile import NodeFile, NodeLink
+from imgbuild.render.paths import SYSTEM
 from imgbuild.render.templates import render, static
-
-SYSTEM = "etc/systemd/system"
 
 
 def files(resolved: Resolved) -> Iterator[NodeFile]:

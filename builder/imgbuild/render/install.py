@@ -16,11 +16,10 @@ from imgbuild.facts.live import live_image
 from imgbuild.facts.packages import KUBERNETES, image_packages, node_packages
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, NodeTree, own_file
+from imgbuild.render.paths import INSTALL_CONF, LIBEXEC, SYSTEM
 from imgbuild.render.repositories import apt_sources, key_files, repository_settings, rpm_repositories
 from imgbuild.render.templates import render, static
 
-LIBEXEC = "usr/libexec/imgbuild"
-CONF = "/etc/imgbuild/install.conf"
 CACHE = "/var/cache/imgbuild"
 
 Settings = dict[str, str | list[str]]
@@ -37,7 +36,7 @@ def install_tree(resolved: Resolved) -> NodeTree:
     """
     profile = resolved.profile
     settings = _settings(resolved)
-    files = [NodeFile(CONF, render("node", "etc/imgbuild/install.conf.j2", settings=settings))]
+    files = [NodeFile(f"/{INSTALL_CONF}", render("node", f"{INSTALL_CONF}.j2", settings=settings))]
     files += [_script("install", "install"), _script("lib/install.sh", "lib/install.sh", mode=0o644)]
     # For programs of the node files too:
     files += [_script(f"lib/{name}.sh", f"lib/{name}.sh", mode=0o644) for name in ("login", "path")]
@@ -127,7 +126,7 @@ def _setup(resolved: Resolved) -> Iterable[NodeFile]:
     conf = "etc/imgbuild/setup.conf"
     arguments = resolved.kernel_arguments
     yield NodeFile(f"/{conf}", render("node", f"{conf}.j2", arguments=arguments))
-    unit = "etc/systemd/system/imgbuild-setup.service"
+    unit = f"{SYSTEM}/imgbuild-setup.service"
     yield NodeFile(f"/{unit}", static("node", unit))
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from imgbuild.facts.disks import folders_in_use
 from imgbuild.facts.live import MARK
 from imgbuild.facts.resolved import Resolved
-from imgbuild.render.node import LIBEXEC, SYSTEM
 from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.paths import LIBEXEC, SYSTEM
 from imgbuild.render.report import UNIT, reporter
 from imgbuild.render.templates import render, static
 

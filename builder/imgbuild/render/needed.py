@@ -15,11 +15,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from imgbuild.render.nodefile import NodeFile, NodeTree
+from imgbuild.render.paths import ADDONS_CONF, CLUSTER_CONF, INSTALL_CONF, LIBEXEC
 
-SCRIPTS = "/usr/libexec/imgbuild/"
-ADDONS = "/etc/imgbuild/addons.conf"
-CLUSTER = "/etc/imgbuild/cluster.conf"
-INSTALL = "/etc/imgbuild/install.conf"
+SCRIPTS = f"/{LIBEXEC}/"
 
 _FUNCTION = re.compile(r"(?m)^(\w+)\(\) (?:\{ .*\}|\{\n(?:.*\n)*?\})\n")
 _WORD = re.compile(r"\w+")
@@ -97,7 +95,7 @@ def outside_image(file: NodeFile) -> NodeFile:
 
     A script must have its indentation, which tells where a block ends.
     """
-    if file.path == INSTALL:
+    if file.path == f"/{INSTALL_CONF}":
         return replace(file, content=_SET_FOR_IMAGE.sub("", file.content.decode()).encode())
     if not file.path.startswith(SCRIPTS):
         return file
@@ -110,12 +108,12 @@ def needed(files: Iterable[NodeFile], own: NodeTree, checks: Iterable[str], *, b
     ``bls``: whether its boot menu is in files of the Boot Loader Specification and not in grub.cfg.
     """
     found, mine = tuple(files), own.by_path()
-    if CLUSTER not in mine:
+    if f"/{CLUSTER_CONF}" not in mine:
         return list(found)
-    conf = _values(mine[CLUSTER].content.decode()) | {"bls": "yes" if bls else "no"}
+    conf = _values(mine[f"/{CLUSTER_CONF}"].content.decode()) | {"bls": "yes" if bls else "no"}
     instead = {name: command for ruled in _RULED if ruled.out(conf) for name, command in ruled.instead.items()}
     left_out = [f"{SCRIPTS}install.d/80-list"]  # it lists an image's packages
-    if ADDONS not in mine:
+    if f"/{ADDONS_CONF}" not in mine:
         instead |= {"apply_addons": _NOTHING, "check_addons": 'skip "applied" "the seed has no addons"'}
         left_out.append(f"{SCRIPTS}firstboot.d/75-addons")
     if conf["node_role"] == "worker":  # its unit's condition is a control plane's manifest

@@ -12,10 +12,9 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.render import containerd, verify
 from imgbuild.render.clock import chrony_folder
 from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree, own_file
+from imgbuild.render.paths import LIBEXEC, SYSTEM
 from imgbuild.render.templates import render, static
 
-LIBEXEC = "usr/libexec/imgbuild"
-SYSTEM = "etc/systemd/system"
 _SCRIPTS = ("apply", "report", "rp-filter", "verify")
 _LIBRARIES = (
     "agent",

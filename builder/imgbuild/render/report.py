@@ -8,11 +8,12 @@ from imgbuild.config.cluster import Cluster, Node
 from imgbuild.facts.endpoint import Reach
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, SeedFiles
+from imgbuild.render.paths import LIBEXEC, SYSTEM
 from imgbuild.render.templates import render, static
 
 CONF = "/etc/imgbuild/report.conf"
 UNIT = "imgbuild-tell.service"
-_SCRIPT, _UNIT = "usr/libexec/imgbuild/tell", f"etc/systemd/system/{UNIT}"
+_SCRIPT, _UNIT = f"{LIBEXEC}/tell", f"{SYSTEM}/{UNIT}"
 
 
 def reporter() -> list[NodeFile]:

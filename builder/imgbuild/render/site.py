@@ -12,11 +12,11 @@ from imgbuild.facts.endpoint import Reach, own_address
 from imgbuild.facts.no_proxy import no_proxy
 from imgbuild.facts.resolved import Resolved
 from imgbuild.render.nodefile import NodeFile, SeedFiles
+from imgbuild.render.paths import SYSTEM
 from imgbuild.render.templates import render, static
 
 PROXY = "/etc/imgbuild/proxy.env"
 """NAME=value lines, as systemd's EnvironmentFile, a shell and sudo's env_file read them alike."""
-SYSTEM = "etc/systemd/system"
 _ANCHORS = {"el": "/etc/pki/ca-trust/source/anchors", "debian": "/usr/local/share/ca-certificates"}
 _UPDATE = {"el": "update-ca-trust", "debian": "update-ca-certificates --fresh"}
 _HOSTS = "/etc/imgbuild/hosts"

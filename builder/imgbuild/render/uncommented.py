@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 
+from imgbuild.render.paths import LIBEXEC
 from imgbuild.render.stripped import bare
 
 _COMMENT = re.compile(r"(?m)^[ \t]*#(?:[ \t].*)?\n")
 """Not ``#include`` (sudoers), ``#clear`` (apt) or ``#!``, which programs read."""
 
-_SCRIPTS = ("/usr/libexec/imgbuild/", "/var/lib/cloud/scripts/per-boot/imgbuild-")
+_SCRIPTS = (f"/{LIBEXEC}/", "/var/lib/cloud/scripts/per-boot/imgbuild-")
 _SHELL = (
     *_SCRIPTS, "/usr/share/bash-completion/", "/etc/profile.d/", "/etc/dracut.conf.d/", "/etc/initramfs-tools/",
     "/etc/sysconfig/",

@@ -22,6 +22,7 @@ from imgbuild.render.ifcfg import ifcfg
 from imgbuild.render.needed import SCRIPTS, needed, outside_image
 from imgbuild.render.nodefile import NodeFile, NodeTree
 from imgbuild.render.packed import Packed, pack
+from imgbuild.render.paths import LIBEXEC
 from imgbuild.render.site import PROXY
 from imgbuild.render.stripped import bare
 from imgbuild.render.templates import environment, static
@@ -29,7 +30,7 @@ from imgbuild.render.uncommented import uncommented
 from imgbuild.render.verify import check_list
 from imgbuild.render.yamltext import block, content, quote
 
-SETUP = "/usr/libexec/imgbuild/setup"
+SETUP = f"/{LIBEXEC}/setup"
 """The node script that does the whole recipe on a stock cloud image (stock mode)."""
 
 

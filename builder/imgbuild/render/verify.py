@@ -12,6 +12,7 @@ from imgbuild.facts.kernel_settings import modules, sysctls
 from imgbuild.facts.resolved import Resolved
 from imgbuild.facts.runtimes import snapshotters
 from imgbuild.render import containerd
+from imgbuild.render.paths import SYSTEM
 from imgbuild.render.templates import render
 
 CILIUM = (
@@ -30,20 +31,19 @@ def check_names(resolved: Resolved) -> frozenset[str]:
     return frozenset(check_list(resolved)) - UNREQUIRED - left_out(resolved).keys()
 
 
-_SYSTEM = "/etc/systemd/system"
 _READS = {
     "/etc/localtime": "time-zone",
     "/etc/modules-load.d/imgbuild.conf": "modules",
     "/etc/sysctl.d/99-zz-imgbuild.conf": "sysctl:",
     "/etc/udev/rules.d/99-zz-imgbuild-rp-filter.rules": "rp-filter",
-    f"{_SYSTEM}/imgbuild-rp-filter.service": "rp-filter",
-    f"{_SYSTEM}/sys-fs-bpf.mount": "bpffs",
+    f"/{SYSTEM}/imgbuild-rp-filter.service": "rp-filter",
+    f"/{SYSTEM}/sys-fs-bpf.mount": "bpffs",
     "/etc/selinux/config": "selinux",
     "/etc/NetworkManager/conf.d/90-imgbuild.conf": "network-manager",
     "/etc/systemd/networkd.conf.d/90-imgbuild.conf": "networkd",
     "/etc/containerd/config.toml": "containerd-plugins",
-    f"{_SYSTEM}/stargz-snapshotter.service.d/10-imgbuild.conf": "stargz",
-    f"{_SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
+    f"/{SYSTEM}/stargz-snapshotter.service.d/10-imgbuild.conf": "stargz",
+    f"/{SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
     "/etc/crictl.yaml": "crictl",
 }
 """These checks expect the content of imgbuild's own file. If a user's file replaces it, the content is unknown.
@@ -53,8 +53,8 @@ The checks `chrony` and `containerd-config` then verify only what does not depen
 _AFTER = {
     "/etc/NetworkManager/conf.d/90-imgbuild.conf": "network-manager",
     "/etc/systemd/networkd.conf.d/90-imgbuild.conf": "networkd",
-    f"{_SYSTEM}/stargz-snapshotter.service.d/10-imgbuild.conf": "stargz",
-    f"{_SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
+    f"/{SYSTEM}/stargz-snapshotter.service.d/10-imgbuild.conf": "stargz",
+    f"/{SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
 }
 """A user's file in the same folder that is read after imgbuild's own can change what these checks look at."""
 _SYSCTLS = "/etc/sysctl.d/99-zz-imgbuild.conf"

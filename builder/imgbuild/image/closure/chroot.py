@@ -18,6 +18,7 @@ from imgbuild.image.overlay import lay
 from imgbuild.image.surroundings import LOGINS, PROXIES, TRUST, Site
 from imgbuild.image.tool import run
 from imgbuild.render.nodefile import NodeTree
+from imgbuild.render.paths import LIBEXEC
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def solve(root: Path, steps: Steps) -> None:
     Raises:
         HostError: the package manager cannot choose, or a repository does not answer.
     """
-    enter(root, ["/usr/libexec/imgbuild/solve"], "choose the packages", {"IMGBUILD_IN_IMAGE": "1"}, steps)
+    enter(root, [f"/{LIBEXEC}/solve"], "choose the packages", {"IMGBUILD_IN_IMAGE": "1"}, steps)
 
 
 def enter(

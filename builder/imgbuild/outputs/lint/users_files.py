@@ -9,9 +9,10 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.lint import drop_ins
 from imgbuild.render.install import early_files
 from imgbuild.render.nodefile import NodeTree
+from imgbuild.render.paths import LIBEXEC
 from imgbuild.render.verify import left_out
 
-_IMGBUILD = ("/etc/imgbuild/", "/usr/libexec/imgbuild/")
+_IMGBUILD = ("/etc/imgbuild/", f"/{LIBEXEC}/")
 
 
 def lint(resolved: Resolved, install: NodeTree, node: NodeTree, findings: Findings) -> None:
