@@ -26,12 +26,10 @@ from imgbuild.diagnostics.findings import few
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image, sources
 from imgbuild.facts.registries import Source, given, mirrors, source
+from imgbuild.fetch.oci_format import CHART_ARCHIVE, CHART_CONFIG, MANIFEST
 from imgbuild.fetch.registry import AnswerError, Registries, registries
 
 _INDEX = "manifests"
-_CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json"
-_CHART_CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _MOST = 1 << 20
 """Bytes of a Chart.yaml and of a chart's manifest."""
 
@@ -184,9 +182,9 @@ def _chart(asked: Registries, bundle: Bundle, sha256: str, to: Source, charts: s
         config = json.dumps(about, separators=(",", ":"), sort_keys=True).encode()
         (folder / hashlib.sha256(config).hexdigest()).write_bytes(config)
         manifest = json.dumps({
-            "schemaVersion": 2, "mediaType": _MANIFEST,
-            "config": _descriptor(_CHART_CONFIG, config),
-            "layers": [{"mediaType": _CHART_CONTENT, "digest": f"sha256:{sha256}",
+            "schemaVersion": 2, "mediaType": MANIFEST,
+            "config": _descriptor(CHART_CONFIG, config),
+            "layers": [{"mediaType": CHART_ARCHIVE, "digest": f"sha256:{sha256}",
                         "size": (folder / sha256).stat().st_size}],
         }).encode()  # fmt: skip
         (folder / "manifest.json").write_bytes(manifest)

@@ -16,12 +16,12 @@ from imgbuild.facts.registries import source
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.limits import Limits
+from imgbuild.fetch.oci_format import CHART_ARCHIVE
 from imgbuild.fetch.publisher import text_at
 from imgbuild.fetch.registry import AnswerError, Registries
 
 _INDEX = Limits(total_seconds=600.0, max_bytes=128 << 20, tries=3)
 """Indexes grow with every release: some have tens of megabytes."""
-_CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Charts:
         tag, place = version.replace("+", "_"), source(Server(url=f"https://{host}"))
         try:
             found = json.loads(self._registries.manifest(place, f"{path}:{tag}"))
-            layers = [layer for layer in found["layers"] if layer["mediaType"] == _CONTENT]
+            layers = [layer for layer in found["layers"] if layer["mediaType"] == CHART_ARCHIVE]
             digest, size = str(layers[0]["digest"]), int(layers[0]["size"])
         except AnswerError as error:
             raise FetchError(f"{host}: {error}", "check the chart's address, its version and the login") from error

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imgbuild.facts.images import Image
 from imgbuild.facts.registries import Source
+from imgbuild.fetch.oci_format import DIGEST, DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST
 from imgbuild.fetch.registry import AnswerError, ImageMissingError, Registries
 
-_INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-_MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
+_INDEXES = (INDEX, DOCKER_INDEX)
+_MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
 _PLATFORM = ("linux", "amd64")
-_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -232,7 +225,7 @@ def _kind(document: Mapping[str, Any]) -> str:
 
 def _blob(entry: Mapping[str, Any]) -> Blob:
     digest = str(entry["digest"])
-    if not _DIGEST.fullmatch(digest):  # it becomes the name of a file
+    if not DIGEST.fullmatch(digest):  # it becomes the name of a file
         raise ValueError(digest)
     return Blob(str(entry["mediaType"]), digest, int(entry["size"]))
 

@@ -18,18 +18,13 @@ from pathlib import Path
 from imgbuild.diagnostics.errors import UsageError
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.oci_format import EMPTY, MANIFEST, TITLE
 from imgbuild.fetch.registry import AnswerError, skopeo
 
 SCHEMES = ("oci://", "oci+http://")
 _SECONDS = 3600
 _PLACE = re.compile(r"oci(?P<plain>\+http)?://(?P<host>[A-Za-z0-9.\[\]:-]+)/(?P<path>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)/?")
-_TITLE = "org.opencontainers.image.title"
 _EMPTY = b"{}"
-_EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
-_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-_CERTIFICATE = re.compile(r"x509:|certificate")
-_LOGIN = re.compile(r"unauthorized|authentication required|\b401\b", re.IGNORECASE)
-_DENIED = re.compile(r"denied|\b403\b", re.IGNORECASE)
 
 
 @dataclass
@@ -62,14 +57,14 @@ class Repository:
             shutil.rmtree(folder, ignore_errors=True)
             if error.absent:
                 return None
-            if _DENIED.search(str(error)) and not _LOGIN.search(str(error)):
+            if error.denied and not error.anonymous:
                 # Some registries deny access to a repository before something is in it.
                 self.denied = self.denied or str(error)
                 return None
-            raise self._unusable(str(error)) from error
+            raise self._unusable(error) from error
         try:
             layers = json.loads((folder / "manifest.json").read_text())["layers"]
-            return {str(one["annotations"][_TITLE]): folder / _hex(one["digest"]) for one in layers}
+            return {str(one["annotations"][TITLE]): folder / _hex(one["digest"]) for one in layers}
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise FetchError(
                 f"{tag} in the store {self} is not an entry that imgbuild has made",
@@ -87,13 +82,13 @@ class Repository:
                 (folder / digest).symlink_to(path.resolve())
                 layers.append({
                     "mediaType": "application/octet-stream", "digest": f"sha256:{digest}",
-                    "size": path.stat().st_size, "annotations": {_TITLE: name},
+                    "size": path.stat().st_size, "annotations": {TITLE: name},
                 })  # fmt: skip
             empty = hashlib.sha256(_EMPTY).hexdigest()
             (folder / empty).write_bytes(_EMPTY)
-            config = {"mediaType": _EMPTY_TYPE, "digest": f"sha256:{empty}", "size": len(_EMPTY)}
+            config = {"mediaType": EMPTY, "digest": f"sha256:{empty}", "size": len(_EMPTY)}
             (folder / "manifest.json").write_text(json.dumps({
-                "schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "artifactType": kind, "config": config,
+                "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": config,
                 "layers": layers,
             }))  # fmt: skip
             (folder / "version").write_text("Directory Transport Version: 1.1\n")
@@ -113,14 +108,14 @@ class Repository:
     def _tls(self, side: str) -> list[str]:
         return [f"--{side}-tls-verify=false"] if self.plain else []
 
-    def _unusable(self, why: str) -> FetchError:
+    def _unusable(self, why: AnswerError) -> FetchError:
         hint = "check the registry's address and the network; a registry without TLS is oci+http://HOST/PATH"
-        if _CERTIFICATE.search(why):
+        if why.certificate:
             hint = (
                 "renew the registry's certificate if it has expired; put the authority that signed it into "
                 f"/etc/containers/certs.d/{self.host}/ca.crt"
             )
-        elif _LOGIN.search(why):
+        elif why.anonymous:
             hint = f"log in, as the user that runs imgbuild: skopeo login {self.host}"
         return FetchError(f"the store {self} cannot be used: {why}", hint)
 

@@ -23,7 +23,8 @@ _COPY_SECONDS = 3600
 """The time limit for the layers of one image."""
 _NOT_THERE = re.compile(r"manifest unknown|name unknown|not found|NAME_UNKNOWN|MANIFEST_UNKNOWN|\b404\b", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"x509:|certificate")
-_LOGIN = re.compile(r"unauthorized|authentication required|\b401\b|denied|\b403\b", re.IGNORECASE)
+_ANONYMOUS = re.compile(r"unauthorized|authentication required|\b401\b", re.IGNORECASE)
+_DENIED = re.compile(r"denied|\b403\b", re.IGNORECASE)
 _ANOTHER = re.compile(r"manifest digest|does not match|digest mismatch|doesn't match", re.IGNORECASE)
 
 
@@ -46,13 +47,16 @@ class AnswerError(Exception):
     """What a registry answered, or why it did not.
 
     ``absent``: it answers, and does not have the image. ``another``: what it sent has another digest.
-    ``certificate``: its certificate is not trusted. ``login``: it requires a login, or denies this one.
+    ``certificate``: its certificate is not trusted. ``anonymous``: it requires a login that it did not get.
+    ``denied``: it denies access to this login, or to anybody. ``login``: either of these two.
     """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.certificate = _CERTIFICATE.search(text) is not None
-        self.login = _LOGIN.search(text) is not None
+        self.anonymous = _ANONYMOUS.search(text) is not None
+        self.denied = _DENIED.search(text) is not None
+        self.login = self.anonymous or self.denied
         self.absent = _NOT_THERE.search(text) is not None
         self.another = _ANOTHER.search(text) is not None
 

@@ -35,12 +35,13 @@ from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.hold import alone, alone_now, in_use, unlink_unused
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.oci import Repository
+from imgbuild.fetch.oci_format import INDEX, LAYOUT
 from imgbuild.fetch.part import Part
 from imgbuild.fetch.records import Records
 
 _LAYOUT = {
-    "oci-layout": '{"imageLayoutVersion":"1.0.0"}',
-    "index.json": '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}',
+    "oci-layout": LAYOUT,
+    "index.json": f'{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}',
 }
 _KIND = "application/vnd.imgbuild.file.v1"
 _DIGEST = re.compile(r'"sha256:([0-9a-f]{64})"')

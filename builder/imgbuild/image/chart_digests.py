@@ -5,7 +5,6 @@ A registry can have another image under the same tag, for example one that was p
 
 from __future__ import annotations
 
-import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,13 +16,13 @@ import yaml
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image
+from imgbuild.fetch.oci_format import DIGEST
 from imgbuild.fetch.pinned import chart_file
 from imgbuild.fetch.store import Store
 from imgbuild.image.surroundings import surroundings
 
 _VALUES = "cilium/values.yaml"
 _CLOUDS = ("generic", "aws", "azure", "alibabacloud")
-_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 def exact(
@@ -71,4 +70,4 @@ def _digest(values: Mapping[str, Any], image: Image) -> str | None:
     last = image.path.rpartition("/")[2]
     cloud = next((name for name in _CLOUDS if f"-{name}" in last), "")
     found = str(here.get(f"{cloud}Digest") or here.get("digest") or "")
-    return found if _DIGEST.fullmatch(found) else None
+    return found if DIGEST.fullmatch(found) else None

@@ -29,6 +29,7 @@ from imgbuild.facts.images import Image, sources
 from imgbuild.facts.registries import Source
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.images import Found, described, find
+from imgbuild.fetch.oci_format import INDEX, LAYOUT
 from imgbuild.fetch.registry import AnswerError, ImageMissingError, Registries, registries
 from imgbuild.fetch.store import Store
 from imgbuild.image.chart_digests import exact
@@ -177,9 +178,9 @@ def total_size(found: Sequence[Found]) -> int:
 
 def add_members(tar: tarfile.TarFile, found: Sequence[Found], blobs: Path, epoch: int) -> None:
     """Write the members of the OCI layout: the same bytes for the same images."""
-    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": _entries(found)}
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": _entries(found)}
     for path, content in (
-        ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'),
+        ("oci-layout", LAYOUT.encode()),
         ("index.json", json.dumps(index, separators=(",", ":")).encode()),
     ):
         add(tar, path, content, len(content), epoch)

@@ -24,6 +24,7 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.images import Found
+from imgbuild.fetch.oci_format import INDEX, LAYOUT, REFERENCE
 from imgbuild.fetch.pinned import pinned, with_sizes
 from imgbuild.fetch.several import fetch_all
 from imgbuild.fetch.store import Store
@@ -161,12 +162,12 @@ def _layout(found: Sequence[Found]) -> Iterator[Part]:
             "mediaType": one.root.kind,
             "digest": one.root.digest,
             "size": one.root.size,
-            "annotations": {"org.opencontainers.image.ref.name": _name(one)},
+            "annotations": {REFERENCE: _name(one)},
         }
         for one in sorted(found, key=_name)
     ]
-    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
-    yield part_of("oci-layout", "layout", b'{"imageLayoutVersion":"1.0.0"}')
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    yield part_of("oci-layout", "layout", LAYOUT.encode())
     yield part_of("index.json", "layout", json.dumps(index, indent=1).encode())
 
 

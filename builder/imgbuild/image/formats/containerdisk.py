@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from imgbuild.fetch.oci_format import CONFIG, INDEX, LAYER, LAYOUT, MANIFEST, REFERENCE
 from imgbuild.image.formats.member import add
 
 _OWNER = 107
-_TYPE = "application/vnd.oci.image"
 
 
 class _Layer(io.RawIOBase):
@@ -77,21 +77,21 @@ def write_containerdisk(qcow2: Path, name: str, output: Path, epoch: int) -> Non
     manifest = _json(
         {
             "schemaVersion": 2,
-            "mediaType": f"{_TYPE}.manifest.v1+json",
-            "config": {"mediaType": f"{_TYPE}.config.v1+json", **_blob(config)},
-            "layers": [{"mediaType": f"{_TYPE}.layer.v1.tar", "digest": f"sha256:{digest}", "size": total}],
+            "mediaType": MANIFEST,
+            "config": {"mediaType": CONFIG, **_blob(config)},
+            "layers": [{"mediaType": LAYER, "digest": f"sha256:{digest}", "size": total}],
         }
     )
     entry = {
-        "mediaType": f"{_TYPE}.manifest.v1+json",
+        "mediaType": MANIFEST,
         **_blob(manifest),
-        "annotations": {"org.opencontainers.image.ref.name": name},
+        "annotations": {REFERENCE: name},
         "platform": {"architecture": "amd64", "os": "linux"},
     }
-    index = _json({"schemaVersion": 2, "mediaType": f"{_TYPE}.index.v1+json", "manifests": [entry]})
+    index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})
     with tarfile.open(output, "w", format=tarfile.PAX_FORMAT) as tar:
         for path, content in (
-            ("oci-layout", _json({"imageLayoutVersion": "1.0.0"})),
+            ("oci-layout", LAYOUT.encode()),
             ("index.json", index),
             (_path(manifest), manifest),
             (_path(config), config),
