@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from imgbuild.checks import early
 from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.config.moment import RELEASED
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import containerd_line, minor, version
-
-_SOON = datetime.timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def check(context: Context) -> None:
         end = datetime.date.fromisoformat(chosen.end) if chosen.end is not None else None
         if end is not None and today > end:
             what = f"{chosen.name} has had no fixes since its end of life on {end}"
-        elif end is not None and end - today <= _SOON:
+        elif end is not None and end - today <= early.SUPPORT:
             what = f"{chosen.name} reaches its end of life on {end}: from then on it gets no fixes"
         elif chosen.lacks:
             what = chosen.name
@@ -95,7 +94,7 @@ def _later(line: str, ends: Mapping[str, str | None], today: datetime.date) -> s
 
 
 def _lasts(end: str | None, today: datetime.date) -> bool:
-    return end is None or datetime.date.fromisoformat(end) - today > _SOON
+    return end is None or datetime.date.fromisoformat(end) - today > early.SUPPORT
 
 
 def _helm(context: Context) -> _Chosen:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import cache
 
+from imgbuild.checks import early
 from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
@@ -117,9 +118,6 @@ def _keys(context: Context) -> None:
             _shipped_expiry(context, name, [key.expires for key in keys if key.content is not None])
 
 
-_SOON = timedelta(days=60)
-
-
 def _expiry(context: Context, expires: int | None) -> tuple[date, bool] | None:
     """The day on which a key expires and whether it has passed; None if not within 60 days or not checked.
 
@@ -128,7 +126,7 @@ def _expiry(context: Context, expires: int | None) -> tuple[date, bool] | None:
     if expires is None or context.target.package_manager != "apt":
         return None
     at, now = (datetime.fromtimestamp(second, UTC) for second in (expires, context.moment.second))
-    return (at.date(), at <= now) if at - now <= _SOON else None
+    return (at.date(), at <= now) if at - now <= early.KEY else None
 
 
 def _own_expiry(context: Context, path: Path, expires: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 
+from imgbuild.checks import early
 from imgbuild.checks.context import Context
 from imgbuild.config import certificates
 from imgbuild.config.layers import closest
@@ -12,7 +13,6 @@ from imgbuild.config.profile import RepositoryLogin
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.repository_logins import APT_AUTH, APT_CONF, by_helm, fetched, host_of, in_plain, repository_logins
 
-_SOON = datetime.timedelta(days=30)
 # What yum and dnf put in place of in any value of a repository file.
 _VARIABLE = re.compile(r"\$\{?(?:basearch|releasever|arch|uuid|infra|contentdir|stream|YUM[0-9])\b")
 _OWN = ("/etc/yum.repos.d/", "/etc/yum.conf", "/etc/dnf/", "/etc/apt/", "/etc/pki/rpm-gpg/")
@@ -103,7 +103,7 @@ def _certificate(context: Context, path: Path, login: RepositoryLogin) -> None:
     end, start = certificate.end, certificate.start
     if end <= now:
         context.report("IB537", where, f"{name} has expired on {end:%Y-%m-%d}", "ask for a new certificate")
-    elif end <= now + _SOON:
+    elif end <= now + early.CERTIFICATE:
         context.report(
             "IB537", where, f"{name} expires on {end:%Y-%m-%d}", "ask for its successor, and build the seeds again",
             lesser=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path as FilePath
 
+from imgbuild.checks import early
 from imgbuild.checks.context import Context
 from imgbuild.config.clouds import LIMITS
 from imgbuild.config.cluster import Cluster
@@ -12,9 +13,6 @@ from imgbuild.config.fields import duration_seconds
 from imgbuild.config.kept_secrets import Kept, default_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.facts.derive import key_kind, minor, since
-
-_DAY = 86400
-_SOON_DAYS = 7
 
 
 def check(context: Context, kept: Kept) -> None:
@@ -66,7 +64,7 @@ def _old_kubeadm(context: Context, kept: Kept) -> None:
 
 def _token(context: Context, kept: Kept) -> None:
     left = kept.secrets.token_end - kept.now
-    if left >= min(_SOON_DAYS * _DAY, duration_seconds(context.cluster.token_ttl) // 2):
+    if left >= min(early.TOKEN.total_seconds(), duration_seconds(context.cluster.token_ttl) // 2):
         return
     state = "has expired" if left <= 0 else f"expires in {left // 3600} hours"
     command = f"imgbuild token {_options(context, kept)}"

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from imgbuild.checks import early
 from imgbuild.checks.context import Context
 from imgbuild.config import certificates
 from imgbuild.config.cluster import Node
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _PROXY = re.compile(r"(?im)\bhttps?_proxy\s*=|^\s*proxy\s*=\s*\S|Acquire::https?::proxy")
 _ANCHORS = ("/etc/pki/ca-trust/source/", "/usr/share/pki/ca-trust-source/", "/usr/local/share/ca-certificates/")
 _UPDATE = re.compile(r"\bupdate-ca-(trust|certificates)\b")
-_SOON = datetime.timedelta(days=30)
 
 
 def check(context: Context) -> None:
@@ -134,7 +134,7 @@ def _expiry(context: Context, index: int, certificate: Certificate, now: datetim
         context.report(
             "IB491", path, f"{name} has expired on {end:%Y-%m-%d}", "give the authority's current certificate"
         )
-    elif end <= now + _SOON:
+    elif end <= now + early.CERTIFICATE:
         context.report(
             "IB491", path, f"{name} expires on {end:%Y-%m-%d}", "give the authority's next certificate too", lesser=True
         )
