@@ -22,8 +22,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SUMS = "SHA256SUMS"
-SIGNATURE = "SHA256SUMS.sig"
+from imgbuild.outputs.signature import SUFFIX, SUMS
+
+SIGNATURE = f"{SUMS}{SUFFIX}"
 CONTENTS = "bundle.json"
 BLOBS = "blobs/sha256/"
 PROFILE = "profile/"

@@ -23,7 +23,6 @@ from imgbuild.bundle.layout import (
     MAX_LIST,
     MAX_SIGNATURE,
     SIGNATURE,
-    SUMS,
     Contents,
     Member,
     filling,
@@ -31,6 +30,7 @@ from imgbuild.bundle.layout import (
     read_sums,
 )  # fmt: skip
 from imgbuild.diagnostics.errors import HostError, UsageError
+from imgbuild.outputs.signature import SUMS
 
 _BYTES = 1 << 20
 _ANEW = "copy it again from where it was made, or make it again: imgbuild bundle"

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from imgbuild.bundle.layout import CONTENTS, END, SIGNATURE, SUMS, Contents, Kind, Listed, filling, header, sums_text
+from imgbuild.bundle.layout import CONTENTS, END, SIGNATURE, Contents, Kind, Listed, filling, header, sums_text
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.checksum import sync
 from imgbuild.fetch.hold import in_use
 from imgbuild.outputs.caller import give_file
-from imgbuild.outputs.signature import Signer
+from imgbuild.outputs.signature import SUMS, Signer
 
 _BLOCK = 1 << 20
 _FIRST = header(SUMS, 0).partition(b"\0")[0]

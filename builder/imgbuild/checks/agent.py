@@ -16,11 +16,9 @@ from imgbuild.config.cluster import Cluster
 from imgbuild.config.data import versions
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.cilium_values import chart_release, chart_values
+from imgbuild.facts.cilium_values import VALUES, chart_release, chart_values
 from imgbuild.facts.conditions import Configuration
 from imgbuild.facts.derive import version
-
-_VALUES: Path = ("cilium", "values")
 
 
 def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
@@ -34,7 +32,7 @@ def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> 
         place = _place(rule["at"], agent, leaves)
         if place is not None:
             context.report(
-                rule["code"], (*_VALUES, *place), _message(rule), rule["fix"], lesser=rule.get("lesser", False)
+                rule["code"], (*VALUES, *place), _message(rule), rule["fix"], lesser=rule.get("lesser", False)
             )
 
 

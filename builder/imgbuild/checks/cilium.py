@@ -21,10 +21,8 @@ from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
 from imgbuild.config.target import KernelFacts
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.cilium_values import chart_release
+from imgbuild.facts.cilium_values import VALUES, chart_release
 from imgbuild.facts.derive import minor, networks, since, version
-
-_VALUES: Path = ("cilium", "values")
 
 
 def check(context: Context) -> None:
@@ -131,13 +129,13 @@ def _ip6tables(context: Context, facts: KernelFacts, release: Version) -> None:
             )]  # fmt: skip
             fix += f"; or set {', '.join(settings)}"
     context.report(
-        "IB626", (*_VALUES, "ipv6", "enabled"),
+        "IB626", (*VALUES, "ipv6", "enabled"),
         f"{profile.kernel.flavour} {release} has no module ip6table_raw: with IPv6 the agent does not start", fix,
     )  # fmt: skip
 
 
 def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Version) -> None:
-    path = (*_VALUES, *key.split("."))
+    path = (*VALUES, *key.split("."))
     if release < version(feature["kernel"]):
         context.report(
             "IB607", path, f"{key} requires kernel {feature['kernel']}, this node has {release}: "
@@ -164,7 +162,7 @@ def _at(values: Mapping[str, object], path: Path) -> object:
 def _words(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
     table = versions("cilium")
     for path, value in leaves.items():
-        name, where = ".".join(map(str, path)), (*_VALUES, *path)
+        name, where = ".".join(map(str, path)), (*VALUES, *path)
         allowed = table["enums"].get(name)
         if isinstance(allowed, dict):  # by the first minor that has these values
             allowed = allowed[max((m for m in allowed if version(m) <= release), key=version, default=min(allowed))]
@@ -189,7 +187,7 @@ def _ranges(context: Context, leaves: Mapping[Path, object]) -> None:
         if isinstance(value, int | float) and value and not (least <= value <= (most or value)):
             fits = f"from {least} to {most}" if most else f"{least} or more"
             context.report(
-                "IB625", (*_VALUES, *key.split(".")), f"{key} is {value}, and the agent refuses to start",
+                "IB625", (*VALUES, *key.split(".")), f"{key} is {value}, and the agent refuses to start",
                 f"write {fits}, or remove it",
             )  # fmt: skip
 
@@ -205,11 +203,11 @@ def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
         try:
             native = ipaddress.ip_network(str(value), strict=False)
         except ValueError:
-            context.report("IB617", (*_VALUES, key), f"{value!r:.60} is not a network", fix)
+            context.report("IB617", (*VALUES, key), f"{value!r:.60} is not a network", fix)
             continue
         if native.version in pods and not pods[native.version].subnet_of(native):  # type: ignore[arg-type]
             context.report(
-                "IB617", (*_VALUES, key),
+                "IB617", (*VALUES, key),
                 f"{native} does not contain the pods' {pods[native.version]}: traffic between pods would be "
                 "masqueraded", fix,
             )  # fmt: skip
@@ -220,7 +218,7 @@ def _native_cidr(context: Context, leaves: Mapping[Path, object]) -> None:
         if pool is not None and str(network) not in listed:
             written = ", ".join(map(str, listed))
             context.report(
-                "IB618", (*_VALUES, *path), f"the pool {written} is not kubernetes.pod_cidr {network}",
+                "IB618", (*VALUES, *path), f"the pool {written} is not kubernetes.pod_cidr {network}",
                 "remove it: imgbuild sets it to kubernetes.pod_cidr",
             )  # fmt: skip
 
@@ -230,7 +228,7 @@ def _images(context: Context, leaves: Mapping[Path, object]) -> None:
     name = leaves.get(path)
     if isinstance(name, str) and name.endswith("-generic"):
         context.report(
-            "IB619", (*_VALUES, *path), f"the chart appends -generic itself: it would pull {name}-generic",
+            "IB619", (*VALUES, *path), f"the chart appends -generic itself: it would pull {name}-generic",
             f"write {name.removesuffix('-generic')}",
         )  # fmt: skip
     # The digests in a chart are those of quay.io's images; a mirror that repacks them has different ones.
@@ -238,7 +236,7 @@ def _images(context: Context, leaves: Mapping[Path, object]) -> None:
         repository, digest = leaves.get((*above, "image", "repository")), leaves.get((*above, "image", "useDigest"))
         if isinstance(repository, str) and not repository.startswith("quay.io/cilium/") and digest is not False:
             context.report(
-                "IB620", (*_VALUES, *above, "image", "repository"),
+                "IB620", (*VALUES, *above, "image", "repository"),
                 f"{repository} is a mirror, but the chart requests quay.io's digest",
                 f"set cilium.values.{'.'.join((*above, 'image', 'useDigest'))}: false unless the mirror keeps digests",
             )  # fmt: skip

@@ -15,9 +15,9 @@ from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
+from imgbuild.facts.cilium_values import VALUES
 from imgbuild.facts.derive import version
 
-_VALUES: Path = ("cilium", "values")
 _MOST = 20
 """Unknown keys that get their own finding: searching for the nearest known key takes time."""
 
@@ -42,7 +42,7 @@ def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> N
         elif known.get(path) is False and not isinstance(leaves[path], dict):
             said.add(path)
             context.report(
-                "IB616", (*_VALUES, *path), f"{name} is a mapping in the chart, not {leaves[path]!r:.60}",
+                "IB616", (*VALUES, *path), f"{name} is a mapping in the chart, not {leaves[path]!r:.60}",
                 "write the keys below it",
             )  # fmt: skip
     first = unknown if len(unknown) <= _MOST + 1 else unknown[:_MOST]
@@ -52,7 +52,7 @@ def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> N
     if rest:
         names = few([".".join(map(str, path)) for path in rest], 3)
         context.report(
-            "IB611", (*_VALUES, *rest[0]), f"{len(rest)} more keys that Cilium's chart does not read: {names}",
+            "IB611", (*VALUES, *rest[0]), f"{len(rest)} more keys that Cilium's chart does not read: {names}",
             "look them up in the chart's values.yaml", of_key=True,
         )  # fmt: skip
 
@@ -92,7 +92,7 @@ def _reads(known: Mapping[Path, bool], path: Path) -> bool:
 
 
 def _unknown(context: Context, release: Version, path: Path) -> None:
-    name, where = ".".join(map(str, path)), (*_VALUES, *path)
+    name, where = ".".join(map(str, path)), (*VALUES, *path)
     known = _known(release)
     if len(path) == 1 and "." in name and (name.split(".")[0],) in known:
         first, _, rest = name.partition(".")
@@ -118,7 +118,7 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
 
 
 def _row(context: Context, release: Version, path: Path, row: Mapping[str, str]) -> None:
-    name, where = ".".join(map(str, path)), (*_VALUES, *path)
+    name, where = ".".join(map(str, path)), (*VALUES, *path)
     chart, use = context.profile.cilium.version, row.get("use")
     out = f"set cilium.values.{name} to null to remove it"
     if "since" in row and release < version(row["since"]):

@@ -12,10 +12,9 @@ from packaging.version import Version
 
 from imgbuild.checks.context import Context
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.cilium_values import replaces_kube_proxy
+from imgbuild.facts.cilium_values import VALUES, replaces_kube_proxy
 from imgbuild.facts.derive import since
 
-_VALUES: Path = ("cilium", "values")
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -26,7 +25,7 @@ def combinations(context: Context, release: Version, leaves: Mapping[Path, objec
         return leaves.get(path) is True
 
     def say(code: str, path: Path, message: str, hint: str) -> None:
-        context.report(code, (*_VALUES, *path), message, hint)
+        context.report(code, (*VALUES, *path), message, hint)
 
     if str(leaves.get(("bpf", "datapathMode"), "")).startswith("netkit"):
         _netkit(context, leaves, release)
@@ -49,7 +48,7 @@ def _cluster(context: Context, leaves: Mapping[Path, object], release: Version) 
     if release >= since("cilium", "cluster_name"):
         if name is not None and not _CLUSTER.fullmatch(str(name)):
             context.report(
-                "IB640", (*_VALUES, "cluster", "name"), f"{name!r:.60} is not a cluster name for Cilium since 1.16",
+                "IB640", (*VALUES, "cluster", "name"), f"{name!r:.60} is not a cluster name for Cilium since 1.16",
                 "use at most 32 of a-z, 0-9 and -, with a letter or digit at each end",
             )  # fmt: skip
         elif name is None and not _CLUSTER.fullmatch(context.cluster.name):
@@ -61,7 +60,7 @@ def _cluster(context: Context, leaves: Mapping[Path, object], release: Version) 
     number, most = leaves.get(("cluster", "id")), leaves.get(("clustermesh", "maxConnectedClusters"), 255)
     if isinstance(number, int) and isinstance(most, int) and not 0 <= number <= most:
         context.report(
-            "IB624", (*_VALUES, "cluster", "id"), f"the agent accepts a cluster id from 0 to {most}, not {number}",
+            "IB624", (*VALUES, "cluster", "id"), f"the agent accepts a cluster id from 0 to {most}, not {number}",
             "give each cluster of the mesh its own id, starting at 1; use 0 without a mesh",
         )  # fmt: skip
 
@@ -77,7 +76,7 @@ def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, 
         missing = leaves.get(needs, needs == ("hubble", "enabled")) is not True
         if leaves.get(path) is True and missing and not standalone:
             context.report(
-                "IB641", (*_VALUES, *path), f"the chart refuses {_name(path)} without {_name(needs)}",
+                "IB641", (*VALUES, *path), f"the chart refuses {_name(path)} without {_name(needs)}",
                 f"set {_name(needs)}: true, or {_name(path)}: false",
             )  # fmt: skip
     idle: list[tuple[Path, str]] = []
@@ -104,7 +103,7 @@ def _idle(context: Context, leaves: Mapping[Path, object], release: Version, *, 
     for path, why in idle:
         if leaves.get(path) is not None:
             context.report(
-                "IB614", (*_VALUES, *path), f"{_name(path)} has no effect {why}", f"set {_name(path)} to null to "
+                "IB614", (*VALUES, *path), f"{_name(path)} has no effect {why}", f"set {_name(path)} to null to "
                 "remove it, or change the other",
             )  # fmt: skip
 
@@ -114,7 +113,7 @@ def _name(path: Path) -> str:
 
 
 def _netkit(context: Context, leaves: Mapping[Path, object], release: Version) -> None:
-    path: Path = (*_VALUES, "bpf", "datapathMode")
+    path: Path = (*VALUES, "bpf", "datapathMode")
     if context.target.family == "el":
         # ELRepo's kernel configs: CONFIG_NETKIT is not set; the distribution's are older than it.
         context.report("IB637", path, f"no kernel for {context.target.name} has netkit", "write veth")

@@ -18,6 +18,7 @@ from imgbuild.facts.derive import networks, read_interface
 from imgbuild.facts.resolved import Resolved
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Networks = tuple[Network, ...]
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from imgbuild.config.cluster import Node
 from imgbuild.config.layers import closest
 from imgbuild.config.node_network import Addresses, Bond, Vlan
 from imgbuild.diagnostics.findings import Path
-from imgbuild.facts.cilium_values import chart_release
+from imgbuild.facts.cilium_values import VALUES, chart_release
 from imgbuild.facts.derive import device_names, since, version
 
-_VALUES: Path = ("cilium", "values")
 _DEVICES: Path = ("devices",)
 _MISSING: Mapping[Path, str] = {
     _DEVICES: "the agent refuses to start there (“unable to determine direct routing device”)",
@@ -49,7 +48,7 @@ def check(context: Context, leaves: Mapping[Path, object]) -> None:
         among = taken if key == ("nodePort", "directRoutingDevice") else []
         there = {number: _among(names, among) for number, names in has.items()}
         for index, name in enumerate(device_names(value)):
-            path = (*_VALUES, *key, *((index,) if isinstance(value, list) else ()))
+            path = (*VALUES, *key, *((index,) if isinstance(value, list) else ()))
             others = [other for other in taken if other != name] if key == _DEVICES else []
             if not name.startswith("!"):
                 _named(context, path, name, others, there, end)
@@ -137,7 +136,7 @@ def _named(
 
 
 def _xdp(context: Context) -> None:
-    path = (*_VALUES, "loadBalancer", "acceleration")
+    path = (*VALUES, "loadBalancer", "acceleration")
     fix = "write best-effort or disabled, or name other devices in cilium.values.devices"
     if "gcp" in context.profile.cloud.providers:
         context.report(

@@ -6,10 +6,9 @@ from collections.abc import Sequence, Set
 
 from imgbuild.checks.context import Context
 from imgbuild.diagnostics.findings import Path, few, format_path
-from imgbuild.facts.images import Image, images, mirrored
+from imgbuild.facts.images import UPSTREAM, Image, images, mirrored
 
-_UPSTREAM_IMAGES = "registry.k8s.io"
-_PUBLIC = frozenset({"registry.k8s.io", "quay.io", "ghcr.io", "gcr.io", "docker.io"})
+_PUBLIC = frozenset({UPSTREAM, "quay.io", "ghcr.io", "gcr.io", "docker.io"})
 """Registries that a site would mirror; any other one is the site's own choice."""
 _UPSTREAM_CHARTS = "https://helm.cilium.io"
 
@@ -61,7 +60,7 @@ def _archives(context: Context, by_digest: Sequence[Image]) -> None:
 def _mirrors_are_used(context: Context, registries: Set[str]) -> Path | None:
     """The setting that shows that this site has mirrors for the images of nodes; None if it has none."""
     profile = context.profile
-    if profile.kubernetes.image_repository != _UPSTREAM_IMAGES:
+    if profile.kubernetes.image_repository != UPSTREAM:
         return ("kubernetes", "image_repository")
     for name, registry in profile.containerd.registries.items():
         if name in registries and registry is not None and registry.mirrors:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from imgbuild.checks import devices, own_address
-from imgbuild.checks.context import Context, Network, node_networks, overlap, parts
+from imgbuild.checks.context import Context, Networks, node_networks, overlap, parts
 from imgbuild.diagnostics.findings import Mark
 from imgbuild.facts.derive import networks, read_interface
-
-Networks = tuple[Network, ...]
 
 # kubeadm: node masks of the controller manager, PodSubnetNodeMaskMaxDiff = 16, MaximumBitsForServiceSubnet = 20,
 # MinimumAddressesInServiceSubnet = 10 (cmd/kubeadm/app/constants).

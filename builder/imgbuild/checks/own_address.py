@@ -5,14 +5,12 @@ from __future__ import annotations
 import ipaddress
 
 from imgbuild.checks import devices
-from imgbuild.checks.context import Context, Network, inside, parts
+from imgbuild.checks.context import Context, Networks, inside, parts
 from imgbuild.config.cluster import Node
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
 from imgbuild.facts import endpoint
 from imgbuild.facts.derive import as_address, read_interface
-
-Networks = tuple[Network, ...]
 
 _FIX = "give one of the node's own addresses, or null for the source address of its default route"
 

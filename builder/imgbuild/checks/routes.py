@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imgbuild.checks.agent import configured
-from imgbuild.checks.context import Context, parts
+from imgbuild.checks.context import Context, Network, parts
 from imgbuild.config.cluster import Node
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.conditions import Condition
@@ -20,7 +20,6 @@ from imgbuild.facts.derive import read_interface
 from imgbuild.facts.endpoint import kubelet_address
 from imgbuild.facts.node_settings import Own
 
-Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 _KEY: Path = ("cilium", "values", "autoDirectNodeRoutes")
 _OUT = (
     "add the layer tunnel (routingMode: tunnel and related values), or set "
@@ -61,8 +60,8 @@ def check(context: Context, own: Sequence[Own]) -> None:
 class _Routes:
     """What a node's kernel knows. Nodes of one network share it, so that 5,000 of them need no 25 million lookups."""
 
-    connected: frozenset[Net]
-    routes: tuple[tuple[Net, str], ...]
+    connected: frozenset[Network]
+    routes: tuple[tuple[Network, str], ...]
     """Network and gateway, as the cluster file has them."""
     dhcp: bool
 
@@ -110,7 +109,7 @@ def _far_apart(nodes: Sequence[Node], addresses: Mapping[int, str]) -> _Apart | 
     return _Apart(*first, len(involved - {*first})) if first else None
 
 
-def _network(text: str) -> Net:
+def _network(text: str) -> Network:
     return read_interface(text).network
 
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 from rich.console import Console
@@ -22,7 +22,7 @@ from imgbuild.facts.formats import bootable
 from imgbuild.machine.access import Access, access, forward
 from imgbuild.machine.boot import boot
 from imgbuild.machine.result import BootResult, result_fields
-from imgbuild.machine.spec import MachineSpec
+from imgbuild.machine.spec import Accelerator, MachineSpec
 from imgbuild.machine.stay import Stay
 from imgbuild.machine.table import print_checks
 from imgbuild.outputs.caller import give_tree
@@ -81,7 +81,7 @@ def command(
     mixed: bool,
     seconds: int,
     memory: int,
-    accel: Literal["tcg", "kvm"],
+    accel: Accelerator,
 ) -> int:  # fmt: skip
     """Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node."""
     if check and ssh:
@@ -124,7 +124,7 @@ def boot_folder(
     mixed_runs: bool,
     seconds: int,
     memory_mib: int,
-    accel: Literal["tcg", "kvm"],
+    accel: Accelerator,
     online: bool = False,
     disks: Sequence[tuple[str, int]] = (),
     keep: tuple[Callable[[Access, int], None], float] | None = None,
@@ -191,7 +191,7 @@ def _blank(folder: Path, disks: Sequence[tuple[str, int]]) -> Iterator[tuple[str
 
 
 def spec_of(
-    folder: Path, manifest: Mapping[str, Any], node: str | None, memory_mib: int, accel: Literal["tcg", "kvm"]
+    folder: Path, manifest: Mapping[str, Any], node: str | None, memory_mib: int, accel: Accelerator
 ) -> tuple[MachineSpec, str]:
     """The machine that boots this folder's image with the seed of ``node``, and that node's name."""
     image = manifest["groups"].get("image")

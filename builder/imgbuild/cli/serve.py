@@ -7,13 +7,13 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Literal
 
 import click
 
 from imgbuild.cli.options import Place
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
+from imgbuild.config.profile.pxe import NetworkBoot
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.serve.desk import Desk
 from imgbuild.serve.dnsmasq import Network
@@ -73,7 +73,7 @@ _URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?"
 )
 def command(
     says: Says, folder: Path, interface: str | None, listen: str | None, port: int, dhcp: str | None,
-    proxy_dhcp: bool, boot: Literal["diskless", "install"] | None, confirm: bool, tls_cert: Path | None,
+    proxy_dhcp: bool, boot: NetworkBoot | None, confirm: bool, tls_cert: Path | None,
     tls_key: Path | None, url: str | None, state: Path | None, rearmed: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Boot machines over the network from FOLDER, such as out/debian12-efi, and show what they do."""

@@ -8,7 +8,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -26,6 +26,11 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from imgbuild.config.openpgp import public_key
 from imgbuild.config.setting import Setting, Words
 from imgbuild.diagnostics.mask import NOT_SHOWN
+
+Firmware = Literal["bios", "efi"]
+"""How a machine starts."""
+Hierarchy = Literal["v1", "v2"]
+"""cgroup hierarchies."""
 
 
 # Modules of models have no `from __future__ import annotations`: pydantic would have to compile each annotation from

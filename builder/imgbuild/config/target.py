@@ -6,13 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from imgbuild.config.data import data_dir
-from imgbuild.config.fields import Model
+from imgbuild.config.fields import Firmware, Hierarchy, Model
 from imgbuild.config.layers import closest, read_shipped
 from imgbuild.config.shipped import shipped
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Findings
 
-Firmware = Literal["bios", "efi"]
 Compression = Literal["zstd", "gzip"]
 
 
@@ -26,7 +25,7 @@ class OsRelease(Model):
 class Cgroup(Model):
     """``v2_arguments``: kernel arguments that give the unified hierarchy; null if this systemd has none."""
 
-    default: Literal["v1", "v2"]
+    default: Hierarchy
     v2_arguments: list[str] | None
 
 

@@ -10,6 +10,8 @@ from imgbuild.config.profile.extras import Format
 from imgbuild.export.given import Given
 from imgbuild.facts.formats import FORMATS
 
+OF_IRONIC: tuple[Format, ...] = ("raw", "qcow2", "qcow2-zstd", "vmdk")
+"""What Ironic can read, which Metal3 uses too (``spec.image.format``): the cheapest for the installer first."""
 _SHORT = "--image-url https://files.example.com/images/"
 
 

@@ -14,23 +14,21 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imgbuild.config.profile.extras import Format
 from imgbuild.export.given import PRIVATE, Given, Unit, script, text
 from imgbuild.export.hosts import Bmc, bmc, boot_mac, hinted, root_disk
-from imgbuild.export.image import Source, fetched
+from imgbuild.export.image import OF_IRONIC, Source, fetched
 from imgbuild.export.objects import too_large
 from imgbuild.export.scripts import which
 from imgbuild.outputs.jsontext import json_text
 from imgbuild.outputs.tree import OutFile
 
-FORMS: tuple[Format, ...] = ("raw", "qcow2", "qcow2-zstd", "vmdk")
 MAX_DRIVE = 64 << 20
 """Bytes of a config drive (ironic-python-agent: MAX_CONFIG_DRIVE_SIZE_MB; ironic: doc/source/install/configdrive)."""
 
 
 def files(given: Given) -> Mapping[str, OutFile]:
     """nodes.json, deploy.sh, and private/NAME.configdrive."""
-    image = fetched(given, "ironic", FORMS)
+    image = fetched(given, "ironic", OF_IRONIC)
     units = given.units(groups=False)
     out: dict[str, OutFile] = {
         "nodes.json": text(f"{json_text({'nodes': [_node(given, unit) for unit in units]})}\n"),

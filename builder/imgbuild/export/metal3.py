@@ -10,22 +10,18 @@ import json
 import uuid
 from collections.abc import Mapping
 
-from imgbuild.config.profile.extras import Format
 from imgbuild.export.given import PRIVATE, Given, Unit, text
 from imgbuild.export.hosts import bmc, bmc_login, boot_mac, hinted, root_disk
-from imgbuild.export.image import Source, fetched
+from imgbuild.export.image import OF_IRONIC, Source, fetched
 from imgbuild.export.networkdata import network_data
 from imgbuild.export.objects import metadata, private, public, secret
 from imgbuild.export.yamldoc import Value, document
 from imgbuild.outputs.tree import OutFile
 
-FORMS: tuple[Format, ...] = ("raw", "qcow2", "qcow2-zstd", "vmdk")
-"""What ``spec.image.format`` may be, the cheapest for the installer first."""
-
 
 def files(given: Given) -> Mapping[str, OutFile]:
     """hosts/NAME.yaml, and private/NAME.yaml with the Secret that it refers to."""
-    image = fetched(given, "metal3", FORMS)
+    image = fetched(given, "metal3", OF_IRONIC)
     out: dict[str, OutFile] = {}
     for unit in given.units(groups=False):
         out[f"hosts/{unit.name}.yaml"] = public([_host(given, unit, image)])

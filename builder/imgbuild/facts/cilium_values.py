@@ -15,7 +15,11 @@ from packaging.version import Version
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.data import versions
 from imgbuild.config.profile import Profile
+from imgbuild.diagnostics.findings import Path
 from imgbuild.facts import derive
+
+VALUES: Path = ("cilium", "values")
+"""The key of the profile that has them."""
 
 
 def chart_release(profile: Profile) -> Version:

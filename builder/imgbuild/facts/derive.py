@@ -6,11 +6,14 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.version import InvalidVersion, Version
 
 from imgbuild.config.data import versions
+
+if TYPE_CHECKING:
+    from imgbuild.config.openssl import Kind
 
 
 @cache
@@ -29,7 +32,7 @@ def version(text: str) -> Version:
         return Version(digits[0] if digits else "0")
 
 
-def key_kind(kubernetes: str) -> Literal["ecdsa", "rsa"]:
+def key_kind(kubernetes: str) -> Kind:
     """The kind of keys that a new cluster of this version gets."""
     return "ecdsa" if version(kubernetes) >= since("kubernetes", "ecdsa_keys") else "rsa"
 

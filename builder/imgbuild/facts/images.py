@@ -22,7 +22,7 @@ from imgbuild.facts.kubeadm import etcd, section
 from imgbuild.facts.registries import Source, mirrors, source
 from imgbuild.facts.resolved import Resolved
 
-_UPSTREAM = "registry.k8s.io"
+UPSTREAM = "registry.k8s.io"
 """kubeadm's default repository; only there CoreDNS has a folder of its own (cmd/kubeadm/app/images, GetDNSImage)."""
 
 
@@ -148,7 +148,7 @@ def _kubeadm(profile: Profile) -> Iterator[Image]:
     for part in ("coredns",) if etcd(profile).external else ("coredns", "etcd"):
         at = own[part].get("imageRepository")
         tag = own[part].get("imageTag") or _since(tables[part], kubernetes.version)
-        folder = "coredns/" if part == "coredns" and (at or repository) == _UPSTREAM else ""
+        folder = "coredns/" if part == "coredns" and (at or repository) == UPSTREAM else ""
         path = ("kubernetes", "kubeadm", *keys[part], "imageRepository") if at else key
         if tag is not None:
             yield Image(f"{at or repository}/{folder}{part}:{tag}", part, path)

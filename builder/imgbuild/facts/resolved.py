@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from packaging.version import Version
 
 from imgbuild.config.data import versions
+from imgbuild.config.fields import Hierarchy
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded
 from imgbuild.config.profile import Profile
@@ -28,8 +28,6 @@ from imgbuild.facts.derive import (
     version,
 )
 from imgbuild.facts.repositories import Key, repository_keys, repository_urls
-
-Hierarchy = Literal["v1", "v2"]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imgbuild.config.fields import Firmware
 from imgbuild.config.profile.extras import Format
-from imgbuild.config.target import Firmware
 
 CACHE_MIB = 4096
 """Free space for the root file system's build: the tree, diskimage-builder's copy of it, the tar, packages."""

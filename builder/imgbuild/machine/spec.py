@@ -9,9 +9,10 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Literal
 
+from imgbuild.config.fields import Firmware
 from imgbuild.diagnostics.errors import HostError
 
-Firmware = Literal["bios", "efi"]
+Accelerator = Literal["tcg", "kvm"]
 
 SERVED_HOST = "10.0.2.100"
 """An address of QEMU's own network that is otherwise unused."""
@@ -75,7 +76,7 @@ class MachineSpec:
     macs: tuple[str, ...] = ("52:54:00:00:00:01",)
     wire: Wire | None = None
     served: int | None = None
-    accel: Literal["tcg", "kvm"] = "tcg"
+    accel: Accelerator = "tcg"
     overlay: Path | None = None
     driver: str = "qcow2"
     ssh: Forward | None = None

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from imgbuild.config.cluster import Cluster, Node
+from imgbuild.config.profile.pxe import NetworkBoot
 from imgbuild.facts import live
 from imgbuild.facts.disks import device
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.pxenet import data_source, network_config_argument
 from imgbuild.render.templates import to_json
 
-Boot = Literal["diskless", "install"]
 ANY = "any"
 """The seed folder for a machine whose MAC no node has."""
 INSTALLING = ("systemd.unit=imgbuild-install.target", "cloud-init=disabled")
@@ -36,7 +35,7 @@ class BootLine:
     mac: str | None
     macs: Sequence[str]
     folder: str
-    boot: Boot | None
+    boot: NetworkBoot | None
     machine_id: str | None
     diskless: Sequence[str]
     install: Sequence[str]
@@ -48,7 +47,7 @@ class BootLine:
         """The command line for what the machine does."""
         return self.arguments(self.boot)
 
-    def arguments(self, boot: Boot | None) -> Sequence[str]:
+    def arguments(self, boot: NetworkBoot | None) -> Sequence[str]:
         """The command line for this way to boot."""
         return self.install if boot == "install" else self.diskless
 
@@ -104,7 +103,7 @@ def _line(
     resolved: Resolved,
     node: Node,
     folder: str,
-    boot: Boot | None,
+    boot: NetworkBoot | None,
     machine_id: str | None,
     diskless: Sequence[str],
     install: Sequence[str],

@@ -11,11 +11,12 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from imgbuild import __version__
+from imgbuild.config.fields import Firmware
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded
 from imgbuild.config.redact import shown
@@ -66,7 +67,7 @@ class _Manifest(BaseModel):
 
     model_config = ConfigDict(defer_build=True)
 
-    firmware: Literal["bios", "efi"]
+    firmware: Firmware
     image_wanted: str
     groups: _Groups
 

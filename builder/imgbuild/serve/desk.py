@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from imgbuild.config.profile.pxe import NetworkBoot
 from imgbuild.diagnostics.errors import HostError, UsageError
-from imgbuild.outputs.bootline import Boot, BootLine
+from imgbuild.outputs.bootline import BootLine
 from imgbuild.serve import reports
 from imgbuild.serve.reports import Report
 from imgbuild.serve.store import Download, Record, Store, Taker, Token
@@ -43,7 +44,7 @@ class Answer:
     kind: Literal["boot", "disk", "wait", "unknown", "refused"]
     text: str = ""
     machine: BootLine | None = None
-    boot: Boot = "diskless"
+    boot: NetworkBoot = "diskless"
     token: str = field(default="", repr=False)
     reports: str = field(default="", repr=False)
 
@@ -70,7 +71,7 @@ class Desk:
         who: Who,
         *,
         confirm: bool = False,
-        boot: Boot | None = None,
+        boot: NetworkBoot | None = None,
         now: Callable[[], float] = time.time,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:

@@ -19,8 +19,8 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from imgbuild.config.profile.pxe import NetworkBoot
 from imgbuild.diagnostics.errors import HostError
-from imgbuild.outputs.bootline import Boot
 from imgbuild.serve import dnsmasq, scripts
 from imgbuild.serve.app import make_app
 from imgbuild.serve.desk import Desk
@@ -47,7 +47,7 @@ class Options:
     url: str | None = None
     tls: tuple[Path, Path] | None = None
     confirm: bool = False
-    boot: Boot | None = None
+    boot: NetworkBoot | None = None
     leases: Path | None = None
 
 

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imgbuild.config.profile.pxe import NetworkBoot
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.disk.extents import LIST
 from imgbuild.outputs.bootfile import NAME, PRIVATE, BootFile, read_boot_file
-from imgbuild.outputs.bootline import ANY, Boot, BootLine
+from imgbuild.outputs.bootline import ANY, BootLine
 from imgbuild.outputs.manifest import mixed, read_manifest
 
 PUBLIC = "pxe"
@@ -61,7 +62,7 @@ class Tree:
         """A descriptor of a file of this node's seed; None if there is none."""
         return open_below(self.folder / PRIVATE, [machine.folder, name])
 
-    def lacks(self, boot: Boot | None = None) -> list[str]:
+    def lacks(self, boot: NetworkBoot | None = None) -> list[str]:
         """What a machine could not be booted with, for the start of `serve`. ``boot``: all boot this way."""
         nodes, place = self.nodes, self.folder / PUBLIC
         wanted = [nodes.kernel, nodes.initrd, *([nodes.root] if nodes.live else [])]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from imgbuild.config.fields import Firmware
 from imgbuild.config.target import load_target
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import PlainSteps
@@ -29,7 +30,6 @@ from imgbuild.image.overlay import enable_units, lay
 from imgbuild.image.rootfs.build import Rootfs, looked_up
 from imgbuild.machine import MachineSpec, boot
 from imgbuild.machine.report import Message
-from imgbuild.machine.spec import Firmware
 from imgbuild.pipeline import Request, prepare
 from imgbuild.render.nodefile import NodeFile, NodeLink, NodeTree
 from tests.integration.image.conftest import rootfs as rootfs

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.config.target import Firmware, load_target
+from imgbuild.config.fields import Firmware
+from imgbuild.config.target import load_target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.drivers import BootDrivers
 from imgbuild.facts.images import Image

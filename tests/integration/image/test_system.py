@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.config.target import Firmware
+from imgbuild.config.fields import Firmware
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.assemble import assemble
 from imgbuild.image.disk.layout import disk_layout

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from imgbuild.config.fields import Firmware
 from imgbuild.diagnostics.progress import PlainSteps, Steps
-from imgbuild.machine.spec import Firmware
 from tests.support.machine import live
 from tests.support.machine.tinyguest import TinyGuest, tiny_guest
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from imgbuild.config.fields import Firmware
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.machine import BootResult, MachineSpec, boot
 from imgbuild.machine.report import Message, parse_verify
-from imgbuild.machine.spec import Firmware
 from imgbuild.machine.verdict import all_ok
 from imgbuild.outputs.manifest import read_manifest
 from tests.conftest import LAYERS

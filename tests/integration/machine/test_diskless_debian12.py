@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.machine.spec import Firmware
+from imgbuild.config.fields import Firmware
 from imgbuild.outputs.signature import read_sums
 from tests.support.cri.pause_image import pause_image
 from tests.support.deadline import HUNG

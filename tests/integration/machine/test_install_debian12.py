@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.machine.spec import Firmware
+from imgbuild.config.fields import Firmware
 from imgbuild.outputs.manifest import read_manifest
 from tests.support.deadline import HUNG
 from tests.support.machine import live, netboot

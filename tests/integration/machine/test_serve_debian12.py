@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.machine.spec import Firmware
+from imgbuild.config.fields import Firmware
 from tests.support.deadline import HUNG
 from tests.support.machine import live, netboot
 from tests.support.machine.live import MAC, checks_of, probes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.machine.spec import Firmware
+from imgbuild.config.fields import Firmware
 from tests.support.machine import live, netboot
 from tests.support.machine.live import MAC, checks_of, probes
 from tests.support.machine.netboot import CLIENT, SERVER, NetMachine, boot

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from imgbuild.config.fields import Firmware
 from imgbuild.image.rootfs.build import Rootfs
-from imgbuild.machine.spec import Firmware
 from tests.support.el.base import base_tar
 from tests.support.el.update import RUN
 from tests.support.el.world import World, make_world

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from imgbuild.machine.spec import Firmware
+from imgbuild.config.fields import Firmware
 from tests.support.deadline import HUNG
 
 MAC = "52:54:00:00:00:01"

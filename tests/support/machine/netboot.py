@@ -20,6 +20,7 @@ from typing import Literal
 
 import pytest
 
+from imgbuild.config.fields import Firmware
 from tests.support.deadline import Deadline
 
 SERVER = "10.77.0.1"
@@ -170,7 +171,7 @@ class NetMachine:
     It boots from its ``disks`` in their order, after that card. Unless it ``restarts``, it ends with its first boot.
     """
 
-    firmware: Literal["bios", "efi"]
+    firmware: Firmware
     macs: Sequence[str]
     way: Way = "rom"
     card: int | None = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pycdlib
 
-from imgbuild.machine.spec import Firmware
+from imgbuild.config.fields import Firmware
 from tests.support.cri.pack import pack_client
 from tests.support.cri.pause_image import pause_image
 from tests.support.deadline import HUNG

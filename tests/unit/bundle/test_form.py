@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.bundle.layout import BLOBS, CONTENTS, END, SIGNATURE, SUMS, header, is_path, read_sums, sums_text
+from imgbuild.bundle.layout import BLOBS, CONTENTS, END, SIGNATURE, header, is_path, read_sums, sums_text
 from imgbuild.bundle.read import Bundle, DamagedError, open_bundle
 from imgbuild.bundle.verify import wrong_with
 from imgbuild.bundle.write import Part, part_of, refuse_target, write_bundle
 from imgbuild.diagnostics.errors import HostError, UsageError
-from imgbuild.outputs.signature import Signer
+from imgbuild.outputs.signature import SUMS, Signer
 from tests.support.publishers import sha256
 from tests.unit.bundle.conftest import LARGE, SMALL, about, parts
 

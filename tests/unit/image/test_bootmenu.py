@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgbuild.config.target import Firmware, load_target
+from imgbuild.config.fields import Firmware
+from imgbuild.config.target import load_target
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.disk import bls, grubmenu
 from imgbuild.image.disk.layout import DiskLayout, disk_layout

@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from imgbuild.config.target import Firmware, load_target, target_names
+from imgbuild.config.fields import Firmware
+from imgbuild.config.target import load_target, target_names
 from imgbuild.facts.drivers import boot_drivers
 from imgbuild.image.formats.ova import Appliance, descriptor
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from imgbuild.config.fields import MirrorPrefix, Model, Origin
+from imgbuild.config.fields import Firmware, MirrorPrefix, Model, Origin
 from imgbuild.config.profile.addons import Addon
 from imgbuild.config.profile.containers import Binary, Containerd, Crictl, ImageArchive
 from imgbuild.config.profile.extras import Cloud, DiskImage, File, User
@@ -65,7 +65,7 @@ class Profile(Model):
         ),
     ]
     firmware: Annotated[
-        Literal["bios", "efi"],
+        Firmware,
         Setting(
             "How the machine starts. One root file system serves both; the layout of the disk differs.",
             scope="cluster",

@@ -8,6 +8,8 @@ from pydantic import AfterValidator
 from imgbuild.config.fields import KernelArg, Model, Url, pattern
 from imgbuild.config.setting import Setting, Words
 
+NetworkBoot = Literal["diskless", "install"]
+
 
 def _ipv4(value: str) -> str:
     try:
@@ -34,7 +36,7 @@ class Pxe(Model):
         ),
     ]
     boot: Annotated[
-        Literal["diskless", "install"],
+        NetworkBoot,
         Setting(
             "What a machine does that boots over the network. `diskless`: it is a node, with everything in memory. "
             "`install`: it writes the image to its disk, and boots from there.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
-from imgbuild.config.target import Boot, Firmware
+from imgbuild.config.fields import Firmware
+from imgbuild.config.target import Boot
 from imgbuild.image.sizes import MIB
 
 # Identifiers are derived, never random: the same root file system gives the same disk, and boot entries that were

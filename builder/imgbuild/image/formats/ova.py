@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from imgbuild.config.target import Firmware, VmwareGuest
+from imgbuild.config.fields import Firmware
+from imgbuild.config.target import VmwareGuest
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.image.formats.member import add

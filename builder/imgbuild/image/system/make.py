@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from imgbuild.config.target import Firmware
+from imgbuild.config.fields import Firmware
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.blocks import FileBlocks, disk_digest
 from imgbuild.image.disk import grub, selinux
