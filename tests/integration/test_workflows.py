@@ -199,6 +199,29 @@ def test_gitlab_gets_a_code_quality_report(tmp_path: Path) -> None:
     assert len({row["fingerprint"] for row in report}) == len(report)
 
 
+LATER = "1990000000"
+"""A day in 2033, at which versions and keys that imgbuild ships are past their end."""
+
+
+def test_github_gets_no_file_that_is_not_in_the_repository(tmp_path: Path) -> None:
+    done = bash(run_block(GITHUB, "Check"), profiles(tmp_path), PROFILE="node", SOURCE_DATE_EPOCH=LATER)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if "(imgbuild's profiles/" in line]
+    assert rows and all(line.startswith("::warning title=IB") for line in rows)
+    assert {row.group(1) for row in re.finditer(r"file=([^,]*),", done.stdout)} <= {"profiles/node.yaml"}
+
+
+def test_gitlab_gets_no_file_that_is_not_in_the_repository(tmp_path: Path) -> None:
+    (block,) = yaml.safe_load(GITLAB.read_text())["check"]["script"]
+    done = bash(block, profiles(tmp_path), PROFILE="node", SOURCE_DATE_EPOCH=LATER)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "codequality.json").read_text())
+    ours = [row for row in report if "(imgbuild's profiles/" in row["description"]]
+    assert ours and all(row["location"] == {"path": "profiles", "lines": {"begin": 1}} for row in ours)
+    assert {row["location"]["path"] for row in report} <= {"profiles", "profiles/node.yaml"}
+    assert len({row["fingerprint"] for row in report}) == len(report)
+
+
 def test_gitlab_keeps_the_cache_for_a_week(tmp_path: Path) -> None:
     block = yaml.safe_load(GITLAB.read_text())["build-image"]["script"][0]
     cache = tmp_path / ".cache/imgbuild"

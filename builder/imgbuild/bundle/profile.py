@@ -52,7 +52,7 @@ def carried(
         UsageError: a name or a form of a file does not fit into a bundle.
     """
     found = find(("profiles",), profile)
-    own = found is not None and not is_shipped(found[1])
+    own = found is not None and not is_shipped(*found)
     move = _Move(Path(os.path.abspath(Path(profile).parent if own else ".")), findings)  # noqa: PTH100 - keeps links
     options = ["--profile", move.documents(profile, "profiles")]
     for layer in layers:
@@ -78,10 +78,10 @@ class _Move:
     def documents(self, name: str, kind: str) -> str:
         """Carry a profile or a layer with all that it extends; the name of it there."""
         found = find((kind,), name)
-        if found is None or is_shipped(found[1]):
+        if found is None or is_shipped(*found):
             return name
         for document in chain(found[0], found[1], kind, Findings()):
-            if not is_shipped(document.name) and self.place(Path(document.name)) not in self.files:
+            if not document.shipped and self.place(Path(document.name)) not in self.files:
                 self._document(document, ProfileFile)
         return self.place(found[0])
 
@@ -156,7 +156,7 @@ class _Walk:
         )
         for path, name in names:
             found = find(("profiles", "layers"), name, self.file.parent)
-            if found is not None and not is_shipped(found[1]):
+            if found is not None and not is_shipped(*found):
                 self._refer(path, name, found[0])
 
     def value(self, value: Any, place: Place | None, path: KeyPath) -> None:

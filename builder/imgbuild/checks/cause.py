@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded
 from imgbuild.config.profile import Profile
-from imgbuild.config.shipped import is_shipped
 from imgbuild.diagnostics.findings import Finding, Findings, Path, format_path
 from imgbuild.facts.resolved import Resolved, resolve
 
@@ -32,7 +31,7 @@ def place(resolved: Resolved, findings: Findings, start: int, again: Again) -> N
     moved = [
         number
         for number, each in enumerate(findings.items[start:], start)
-        if each.mark is not None and is_shipped(each.mark.file) and each.code not in _OWN_REASON
+        if each.mark is not None and each.mark.shipped and each.code not in _OWN_REASON
     ]
     if not moved or resolved.loaded.recovered:
         return
@@ -43,7 +42,8 @@ def place(resolved: Resolved, findings: Findings, start: int, again: Again) -> N
         mark = resolved.layered.mark(cause) if cause is not None else None
         if cause is None or mark is None:
             continue
-        said = f"{each.message} ({each.key} is the default, {each.mark})" if each.key else each.message
+        where = each.mark.named if each.mark is not None else ""
+        said = f"{each.message} ({each.key} is the default, {where})" if each.key else each.message
         findings.items[number] = replace(each, key=format_path(cause), mark=mark, message=said)
 
 
@@ -82,7 +82,7 @@ def _settings(layered: Layered) -> list[Path]:
     for path, values in layered.history.items():
         mark, value = values[-1]
         whole = not any(isinstance(part, int) for part in path)
-        ours = path in ((), ("target",), ("firmware",)) or is_shipped(mark.file)
+        ours = path in ((), ("target",), ("firmware",)) or mark.shipped
         if whole and not ours and not isinstance(value, dict) and _is_there(layered.data, path):
             out.append(path)
     return out
@@ -106,7 +106,7 @@ def _without(loaded: Loaded, paths: Sequence[Path]) -> Loaded | None:
         here = layered.data
         for part in path[:-1]:
             here = here[str(part)]
-        ours = [value for mark, value in layered.history[path] if is_shipped(mark.file)]
+        ours = [value for mark, value in layered.history[path] if mark.shipped]
         if ours:
             here[str(path[-1])] = ours[-1]
         else:

@@ -11,7 +11,6 @@ from imgbuild.config.layers import Layered, report
 from imgbuild.config.moment import Moment
 from imgbuild.config.node_network import Addresses
 from imgbuild.config.profile import Profile
-from imgbuild.config.shipped import is_shipped
 from imgbuild.config.target import Target
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.facts.derive import networks, read_interface
@@ -58,7 +57,7 @@ class Context:
     def shipped(self, *path: str | int) -> bool:
         """Whether the value at ``path`` comes from a profile or layer that imgbuild ships, not from the user."""
         mark = self.mark(*path)
-        return mark is not None and is_shipped(mark.file)
+        return mark is not None and mark.shipped
 
     def report(
         self, code: str, path: Path, message: str, hint: str, *, lesser: bool = False, of_key: bool = False
@@ -76,9 +75,9 @@ class Context:
         if self._stands_in(path):
             return
         mark = self.mark(*path)
-        if mark is not None and is_shipped(mark.file):
+        if mark is not None and mark.shipped:
             root = self.resolved.layered.root
-            mark = root if root is not None and not is_shipped(root.file) else None
+            mark = root if root is not None and not root.shipped else None
         self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark)
 
     def _stands_in(self, path: Path) -> bool:

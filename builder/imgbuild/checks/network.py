@@ -135,4 +135,4 @@ def _overlaps(context: Context, pods: Networks, services: Networks) -> None:
 
 
 def _at(mark: Mark | None) -> str:
-    return f" ({mark})" if mark is not None else ""
+    return f" ({mark.named})" if mark is not None else ""

@@ -38,14 +38,15 @@ def pinned(
     if context.shipped(*path, "sha256") and not context.shipped(*at) and _changed(context, at):
         context.report(
             code, at,
-            f"{what}: version is {version}, but {format_path(path)}.sha256 ({sum_mark}) is for another version",
+            f"{what}: version is {version}, but {format_path(path)}.sha256 ({sum_mark.named}) is for another version",
             f"run imgbuild lock with these options, which finds that of {version}; or set {format_path(path)}.sha256",
         )  # fmt: skip
 
 
 def _where(context: Context, path: Path, index: int) -> str:
     """The URL and the sha256 that are unchanged, with their place."""
-    return f"{format_path(path)}.urls and .sha256 ({context.mark(*path, 'urls', index)}) are still those"
+    mark = context.mark(*path, "urls", index)
+    return f"{format_path(path)}.urls and .sha256{f' ({mark.named})' if mark is not None else ''} are still those"
 
 
 def _changed(context: Context, at: Path) -> bool:

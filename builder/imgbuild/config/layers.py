@@ -54,8 +54,8 @@ class Layered:
 
     def lay(self, document: Document) -> None:
         """Merge one more document on top of this one."""
-        if document.name and (self.root is None or is_shipped(self.root.file) or not is_shipped(document.name)):
-            self.root = Mark(document.name, 1, 1)
+        if document.name and (self.root is None or self.root.shipped or not document.shipped):
+            self.root = Mark(document.name, 1, 1, shipped=document.shipped)
         self._merge(self.data, document.data, (), document)
         self.key_marks.update(document.key_marks)
 
@@ -194,7 +194,7 @@ def chain(path: FilePath, name: str, kind: str, findings: Findings) -> list[Docu
 
 
 def _read(path: FilePath, findings: Findings, name: str) -> Document | None:
-    if not path.is_relative_to(data_dir("profiles")):
+    if not is_shipped(path, name):
         return read(path, findings, name)
     document, said = read_shipped(path, name)
     findings.extend(said.items)

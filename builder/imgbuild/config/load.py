@@ -13,7 +13,7 @@ from imgbuild.config.layers import Layered, chain, find, is_file, lay_set, missi
 from imgbuild.config.mirrors import mirrored
 from imgbuild.config.profile import Profile, ProfileFile
 from imgbuild.config.recover import recover
-from imgbuild.config.shipped import PROFILE_NAME, is_shipped, shipped
+from imgbuild.config.shipped import PROFILE_NAME, shipped
 from imgbuild.config.source import Document
 from imgbuild.config.target import Target, load_target, suggest, target_names
 from imgbuild.config.validate import validate
@@ -145,11 +145,11 @@ def _documents(name: str, kind: str, findings: Findings) -> list[Document]:
         )  # fmt: skip
     documents = chain(found[0], found[1], kind, findings)
     for document in documents:
-        if not is_shipped(document.name):
+        if not document.shipped:
             misplaced.report(document.data, kind[:-1], document.name, findings)
     return [
         document
-        if is_shipped(document.name)
+        if document.shipped
         else dereference.in_document(document, ProfileFile, FilePath(document.name).parent, findings)
         for document in documents
     ]
@@ -163,6 +163,7 @@ def _defaults(document: Document) -> Document:
         {path[1:]: mark for path, mark in document.marks.items() if path[:1] == (cut,)},
         {path[1:]: mark for path, mark in document.key_marks.items() if path[:1] == (cut,) and path != (cut,)},
         document.name,
+        document.shipped,
     )
 
 
@@ -181,7 +182,7 @@ def _target(
         if path == ("target",):
             name, mark = value, place
     if name is None:
-        last = Mark(documents[-1].name, 1, 1) if documents else None
+        last = Mark(documents[-1].name, 1, 1, shipped=documents[-1].shipped) if documents else None
         hint = "extend a shipped profile (`extends: centos7-efi`), or set `target: centos7`"
         findings.add("IB109", "the profile names no target", key="target", mark=last, hint=hint)
         return None, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from pathlib import Path
 
 from imgbuild.config.data import data_dir
 
@@ -17,9 +17,6 @@ def shipped(kind: str) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base")
 
 
-@cache
-def is_shipped(file: str) -> bool:
-    """Whether ``file``, as messages name it, is one that imgbuild ships."""
-    names = {f"profiles/{name}.yaml" for name in (*shipped("profiles"), "base")}
-    below = {f"profiles/{kind}/{name}.yaml" for kind in ("layers", "targets") for name in shipped(kind)}
-    return file in names | below
+def is_shipped(path: Path, name: str) -> bool:
+    """Whether a file is one that imgbuild ships. ``name``, as messages have it, is its path if a user gave that."""
+    return name != str(path) and path.is_relative_to(data_dir("profiles"))

@@ -44,17 +44,21 @@ _KEYWORDS: dict[str, object] = {
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML mapping. ``marks`` holds the place of every key's value, ``key_marks`` of the key itself."""
+    """One YAML mapping. ``marks`` holds the place of every key's value, ``key_marks`` of the key itself.
+
+    ``shipped``: the file is imgbuild's own.
+    """
 
     data: dict[str, Any] = field(repr=False)
     marks: Mapping[Path, Mark]
     key_marks: Mapping[Path, Mark] = field(default_factory=dict)
     name: str = ""
+    shipped: bool = False
 
 
 class _Reader:
-    def __init__(self, file: str, lines: list[str], findings: Findings) -> None:
-        self.file, self.lines, self.findings = file, lines, findings
+    def __init__(self, file: str, lines: list[str], findings: Findings, *, shipped: bool) -> None:
+        self.file, self.lines, self.findings, self.shipped = file, lines, findings, shipped
         self.marks: dict[Path, Mark] = {}
         self.key_marks: dict[Path, Mark] = {}
         self.count = 0
@@ -64,7 +68,7 @@ class _Reader:
         start, end = node.start_mark, node.end_mark
         # A value of several lines is underlined to the end of the first.
         last = end.column if end.line == start.line else MAX_BYTES
-        return _mark(self.file, self.lines, start.line, start.column, last)
+        return _mark(self.file, self.lines, start.line, start.column, last, shipped=self.shipped)
 
     def value(self, node: yaml.Node, path: Path, open_nodes: frozenset[int] = frozenset()) -> Any:
         self.count += 1
@@ -210,12 +214,12 @@ class _Loader(Composer, yaml.CBaseLoader):
         return _UNTAGGED
 
 
-def _mark(file: str, lines: list[str], line: int, column: int, end: int = 0) -> Mark:
+def _mark(file: str, lines: list[str], line: int, column: int, end: int = 0, *, shipped: bool = False) -> Mark:
     if line >= len(lines):  # libyaml adds a missing line end to the last line
         line, column = len(lines) - 1, len(lines[-1])
     text = lines[line]
     end = min(end, len(text.rstrip()))
-    return Mark(file, line + 1, column + 1, text, end + 1 if end > column else 0)
+    return Mark(file, line + 1, column + 1, text, end + 1 if end > column else 0, shipped)
 
 
 def _shown_mark(file: str, raw: list[str], lines: list[str], where: yaml.Mark) -> Mark:
@@ -329,8 +333,8 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False, sh
         _unreadable(error, text, raw, file, findings, private=private)
         return None
     if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and not node.style):
-        return Document({}, {(): Mark(file, 1, 1)}, {}, file)
-    reader = _Reader(file, raw if shipped else _shown_lines(raw, node), findings)
+        return Document({}, {(): Mark(file, 1, 1, shipped=shipped)}, {}, file, shipped)
+    reader = _Reader(file, raw if shipped else _shown_lines(raw, node), findings, shipped=shipped)
     if not isinstance(node, yaml.MappingNode):
         found = characters.first(node.value) if isinstance(node, yaml.ScalarNode) and not private else None
         if found is not None:
@@ -347,7 +351,7 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False, sh
     data = reader.value(node, ())
     if reader.misread:
         return None
-    return Document(data, reader.marks, reader.key_marks, file)
+    return Document(data, reader.marks, reader.key_marks, file, shipped)
 
 
 def read(

@@ -36,7 +36,8 @@ def nodes(names: Sequence[str]) -> str:
 class Mark:
     """A place in a file. ``line`` and ``column`` count from 1; ``text`` is the whole line.
 
-    ``end`` is the column after the marked text, 0 if only its start is known.
+    ``end`` is the column after the marked text, 0 if only its start is known. ``shipped``: the file is one that
+    imgbuild ships, and ``file`` is its name below the installation, which a file of the user's may have too.
     """
 
     file: str
@@ -44,6 +45,12 @@ class Mark:
     column: int
     text: str = ""
     end: int = field(default=0, compare=False)
+    shipped: bool = False
+
+    @property
+    def named(self) -> str:
+        """The place as messages name it, so that nobody looks for imgbuild's file among their own."""
+        return f"imgbuild's {self}" if self.shipped else str(self)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"

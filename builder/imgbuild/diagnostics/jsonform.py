@@ -15,9 +15,13 @@ def finding_json(finding: Finding) -> dict[str, object]:
         "message": finding.message,
         "hint": finding.hint,
         "file": mark.file if mark else None,
+        "shipped": mark.shipped if mark else False,
         "line": mark.line if mark else None,
         "column": mark.column if mark else None,
         "end": mark.end if mark and mark.end else None,
         "nodes": list(finding.who),
-        "also": [{"file": place.file, "line": place.line, "column": place.column} for place in finding.also],
+        "also": [
+            {"file": place.file, "shipped": place.shipped, "line": place.line, "column": place.column}
+            for place in finding.also
+        ],
     }

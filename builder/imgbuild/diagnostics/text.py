@@ -55,7 +55,7 @@ def _print_one(console: Console, finding: Finding) -> None:
     where = f" {_clean(finding.key)}" if finding.key else ""
     _line(console, Text.assemble((f"{finding.severity}[{finding.code}]", style), where))
     if finding.mark is not None:
-        _line(console, Text(f"  --> {_clean(str(finding.mark))}"))
+        _line(console, Text(f"  --> {_clean(finding.mark.named)}"))
         if finding.mark.text.strip():
             _excerpt(console, finding.mark, style, width)
     for line in _wrapped(finding.message, "  ", "    ", width):
