@@ -15,7 +15,7 @@ from pathlib import Path
 
 from imgbuild.config.declared import Place, documents, root
 from imgbuild.config.schema import KINDS, json_schema
-from imgbuild.config.words import default_words, example_words, type_words
+from imgbuild.config.setting_words import default_words, example_words, type_words
 from tools import findings
 
 ROOT = Path(__file__).resolve().parents[1]

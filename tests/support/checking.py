@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from imgbuild.checks import check, here
+from imgbuild.checks import build_host, check
 from imgbuild.config.cluster import DEFAULT
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import load
@@ -70,7 +70,7 @@ def look(request: Request, findings: Findings) -> None:
     if loaded is not None:
         settled = settle(loaded, nodes, layered, findings)
         check(settled.resolved, nodes, layered, findings, request.moment, own=settled.own, recovered=recovered)
-        here.check(settled.resolved, findings, base=True)
+        build_host.check(settled.resolved, findings, base=True)
         settled.name_keys(findings)
 
 

@@ -1,6 +1,8 @@
 """Checks: what the types of a profile cannot express, all at once, before anything is written.
 
-Pure. Each finding has a stable code (docs/reference/findings.md), the key, its place and the fix.
+`check` reads nothing but its arguments, imgbuild's own tables and the names of time zones. build_host.py reads files
+that the profile names and runs bash; the pipeline calls it separately. Each finding has a stable code
+(docs/reference/findings.md), the key, its place and the fix.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from imgbuild.config.layers import closest
-from imgbuild.config.words import without_links
+from imgbuild.config.setting_words import without_links
 from imgbuild.diagnostics.codes import CODES, RETIRED
 from imgbuild.diagnostics.codes.row import Code, cluster_text, profile_text
 from imgbuild.diagnostics.errors import UsageError

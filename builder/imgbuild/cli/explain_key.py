@@ -14,7 +14,7 @@ from imgbuild.config.layers import Layered, closest, key_path
 from imgbuild.config.load import Loaded, defaults_of
 from imgbuild.config.redact import is_known, shown
 from imgbuild.config.setting import Listed, Scope
-from imgbuild.config.words import default_words, example_words, type_words, without_links
+from imgbuild.config.setting_words import default_words, example_words, type_words, without_links
 from imgbuild.diagnostics.errors import UsageError
 from imgbuild.diagnostics.findings import Path, format_path
 from imgbuild.outputs.follow import Follows, follows

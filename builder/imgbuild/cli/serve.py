@@ -15,12 +15,12 @@ from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.config.profile.pxe import NetworkBoot
 from imgbuild.diagnostics.errors import HostError, UsageError
+from imgbuild.serve.client import rearm, running
 from imgbuild.serve.desk import Desk
 from imgbuild.serve.dnsmasq import Network
 from imgbuild.serve.interfaces import Interface, interfaces, read
 from imgbuild.serve.run import Options, Tell, serve
-from imgbuild.serve.running import rearm, running
-from imgbuild.serve.store import Store, state_folder
+from imgbuild.serve.state import ServeState, state_folder
 from imgbuild.serve.tree import open_tree
 from imgbuild.serve.who import Neighbours
 
@@ -116,7 +116,7 @@ def _rearm(says: Says, folder: Path, state: Path, names: tuple[str, ...]) -> Non
             says.note(f"{name}: the next network boot gives it a seed again")
         return
     with state_folder(state) as kept:
-        desk = Desk(open_tree(folder), Store(kept), Neighbours(None), tell=says.note)
+        desk = Desk(open_tree(folder), ServeState(kept), Neighbours(None), tell=says.note)
         for name in names:
             desk.rearm(name)
 

@@ -18,8 +18,8 @@ from imgbuild.cli.parsing import Command
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.diagnostics.errors import HostError, InvalidInput
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.serve.client import Where, running, state_of
 from imgbuild.serve.kubernetes import api
-from imgbuild.serve.running import Where, running, state_of
 
 INTERVAL = 3.0
 """Seconds between two questions."""

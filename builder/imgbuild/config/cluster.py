@@ -7,7 +7,7 @@ from pydantic import Field
 
 from imgbuild.config.cluster_fields import Endpoint, InstallDisk, InterfaceName, LabelName, LabelValue, Mac, PinnedImage
 from imgbuild.config.fields import Address, DnsName, HostName, Model, duration
-from imgbuild.config.machine import Machine
+from imgbuild.config.node_machine import Machine
 from imgbuild.config.node_network import MAC, Interface, NodeNetwork
 from imgbuild.config.profile import Profile
 from imgbuild.config.setting import Like, Setting, Words

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from imgbuild.config.declared import documents
+from imgbuild.config.setting_words import without_links
 from imgbuild.config.target import load_target, target_names
-from imgbuild.config.words import without_links
 
 Kind = Literal["profile", "cluster", "lock"]
 KINDS: tuple[Kind, ...] = ("profile", "cluster", "lock")

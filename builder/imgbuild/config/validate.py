@@ -17,7 +17,7 @@ from imgbuild.config.flow import flow
 from imgbuild.config.layers import Layered, closest
 from imgbuild.config.redact import is_private, shown_path
 from imgbuild.config.reference import Reference
-from imgbuild.config.wording import as_written, wording
+from imgbuild.config.value_errors import as_written, wording
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 from imgbuild.diagnostics.mask import NOT_SHOWN
 

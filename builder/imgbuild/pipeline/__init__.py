@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from imgbuild.checks import check, here
+from imgbuild.checks import build_host, check
 from imgbuild.config.cluster import DEFAULT, Cluster
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.fields import duration_seconds
@@ -151,10 +151,10 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
         check_packages(pinned, resolved, findings)
         check_nodes(pinned, (resolved, *(each.resolved for each in own)), cluster, findings)
     check(resolved, cluster, layered, findings, request.moment, kept, own, recovered)
-    here.check(resolved, findings, base=base)
+    build_host.check(resolved, findings, base=base)
     for each in own:
         said = Findings()
-        here.check(each.resolved, said, base=False)
+        build_host.check(each.resolved, said, base=False)
         each.tell(said, findings)
     settled.name_keys(findings)
     if findings.errors:

@@ -23,7 +23,7 @@ from imgbuild.outputs.rendered import GROUPS
 from imgbuild.outputs.signature import SUFFIX, SUMS, Signer, read_sums
 from imgbuild.outputs.tree import output_folder, swap_group, work_folder
 from imgbuild.pipeline import Input, prepare
-from imgbuild.pipeline.exports import Exports, kept_exports, no_exports, write_exports
+from imgbuild.pipeline.export_groups import Exports, kept_exports, no_exports, write_exports
 from imgbuild.render.verify import check_names
 
 

@@ -20,7 +20,7 @@ from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.outputs.bootline import BootLine
 from imgbuild.serve import reports
 from imgbuild.serve.reports import Report
-from imgbuild.serve.store import Download, Record, Store, Taker, Token
+from imgbuild.serve.state import Download, Record, ServeState, Taker, Token
 from imgbuild.serve.tree import Tree
 from imgbuild.serve.who import Who, read_mac
 
@@ -60,14 +60,14 @@ class Stranger:
 
 
 class Desk:
-    """The rules, on top of a tree and a store. ``now`` is the time in seconds since 1970, ``tell`` takes lines for the
+    """The rules, on top of a tree and a state. ``now`` is the time in seconds since 1970, ``tell`` takes lines for the
     operator.
     """
 
     def __init__(
         self,
         tree: Tree,
-        store: Store,
+        state: ServeState,
         who: Who,
         *,
         confirm: bool = False,
@@ -75,7 +75,7 @@ class Desk:
         now: Callable[[], float] = time.time,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.tree, self.store, self.who = tree, store, who
+        self.tree, self.state, self.who = tree, state, who
         self.confirm, self._boot, self.now, self.tell = confirm, boot, now, tell
         self.strangers: OrderedDict[str, Stranger] = OrderedDict()
         self.version = 0
@@ -90,10 +90,10 @@ class Desk:
 
     def record(self, mac: str, machine: BootLine) -> Record:
         """The record of this card; a new one if there is none."""
-        found = self.store.nodes.get(mac)
+        found = self.state.nodes.get(mac)
         if found is None:
             found = Record(mac=mac, name=machine.name if machine.mac else mac)
-            self.store.nodes[mac] = found
+            self.state.nodes[mac] = found
             self.changed(found)
         return found
 
@@ -102,7 +102,7 @@ class Desk:
         machines = self.tree.nodes.nodes
         own = [self.record(machine.mac, machine) for machine in machines if machine.mac]
         known = {record.mac for record in own}
-        return own + [record for mac, record in self.store.nodes.items() if mac not in known and record.first]
+        return own + [record for mac, record in self.state.nodes.items() if mac not in known and record.first]
 
     def changed(self, record: Record | None) -> None:
         """Note a change: the page shows it, and it is saved soon."""
@@ -118,10 +118,10 @@ class Desk:
             Refused: ``needed``, and it failed: what is not on the disk is not given out.
         """
         try:
-            self.store.save()
+            self.state.save()
             self.dirty, self._unsaved_problem = False, ""
         except (OSError, HostError) as error:
-            text = f"cannot save the state in {self.store.folder}: {error}"
+            text = f"cannot save the state in {self.state.folder}: {error}"
             if text != self._unsaved_problem:
                 self.tell(text)
             self._unsaved_problem = text
@@ -133,10 +133,10 @@ class Desk:
         mac = self.who.holder(address).mac
         if mac is None:
             return None
-        if mac in self.store.nodes:
-            return self.store.nodes[mac]
+        if mac in self.state.nodes:
+            return self.state.nodes[mac]
         machine = self.tree.machine(mac)
-        return self.store.nodes.get(machine.mac) if machine is not None and machine.mac else None
+        return self.state.nodes.get(machine.mac) if machine is not None and machine.mac else None
 
     # Boot scripts and seeds
 
@@ -152,7 +152,7 @@ class Desk:
             return Answer("unknown", f"No node of {self.tree.cluster} has the MAC {mac}.")
         holder = self.who.holder(address)
         if holder.mac is None or holder.mac not in (mac, *machine.macs):
-            known = self.store.nodes.get(mac)
+            known = self.state.nodes.get(mac)
             problem = holder.problem or f"{address} belongs to {holder.mac}, not to {mac}"
             if known is not None:
                 self._taker(known, address, f"asked for its boot script: {problem}")
@@ -213,7 +213,7 @@ class Desk:
 
     def _by_token(self, token: str) -> Record | None:
         digest = _digest(token)
-        return next((r for r in self.store.nodes.values() if r.token is not None and r.token.digest == digest), None)
+        return next((r for r in self.state.nodes.values() if r.token is not None and r.token.digest == digest), None)
 
     def _is_same(self, record: Record, machine: BootLine, address: str) -> bool:
         """Whether that machine has ``address`` now. It need not be the one that got the token: a DHCP client that
@@ -232,7 +232,7 @@ class Desk:
         self._bound(token or address)
         if token is not None:
             digest = _digest(token)
-            record = next((r for r in self.store.nodes.values() if r.reports and r.reports.digest == digest), None)
+            record = next((r for r in self.state.nodes.values() if r.reports and r.reports.digest == digest), None)
             machine = self.tree.machine(record.mac) if record is not None else None
             if record is None or machine is None:
                 raise Refused("this address for reports is not known: a newer boot script replaced it")
@@ -295,12 +295,12 @@ class Desk:
         """
         mac = read_mac(name)
         machine = self.tree.named(name)
-        record = self.store.nodes.get(mac or (machine.mac if machine and machine.mac else ""))
+        record = self.state.nodes.get(mac or (machine.mac if machine and machine.mac else ""))
         if record is None:
             names = ", ".join(r.name for r in self.listed()) or "none"
             raise UsageError(f"there is no node {name!r}", f"use one of: {names}")
         fresh = Record(mac=record.mac, name=record.name, version=record.version)
-        self.store.nodes[record.mac] = fresh
+        self.state.nodes[record.mac] = fresh
         self.changed(fresh)
         self.save()
         self.tell(f"{fresh.name}: the next network boot gives it a seed again")
@@ -312,7 +312,7 @@ class Desk:
         Raises:
             UsageError: none waits.
         """
-        record = self.store.nodes.get(mac)
+        record = self.state.nodes.get(mac)
         if record is None or not record.waiting:
             raise UsageError(f"no machine with the MAC {mac} waits for confirmation")
         record.confirmed, record.waiting = record.waiting, ""

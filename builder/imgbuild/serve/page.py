@@ -20,7 +20,7 @@ from aiohttp import web
 
 from imgbuild.diagnostics.errors import UsageError
 from imgbuild.serve.desk import LIFETIME, Desk
-from imgbuild.serve.store import Record
+from imgbuild.serve.state import Record
 from imgbuild.serve.who import read_mac
 
 COOKIE, HEADER = "imgbuild-serve", "X-Imgbuild"
@@ -83,7 +83,7 @@ class Page:
     async def console(self, request: web.Request) -> web.StreamResponse:
         """The end of a machine's console log, as it sent it."""
         self._opened(request)
-        record = self._desk.store.nodes.get(read_mac(request.match_info["mac"]) or "")
+        record = self._desk.state.nodes.get(read_mac(request.match_info["mac"]) or "")
         if record is None:
             raise web.HTTPNotFound
         return web.Response(text=record.console, headers=_HEADERS)

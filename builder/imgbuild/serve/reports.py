@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qsl
 
-from imgbuild.serve.store import Install, Record, Stage
+from imgbuild.serve.state import Install, Record, Stage
 
 Event = Literal["install", "installed", "failed", "cloud-init", "stage", "ready", "console"]
 MAX_BODY, MAX_CONSOLE = 64 << 10, 64 << 10

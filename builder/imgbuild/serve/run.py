@@ -23,11 +23,11 @@ from imgbuild.config.profile.pxe import NetworkBoot
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.serve import dnsmasq, scripts
 from imgbuild.serve.app import make_app
+from imgbuild.serve.client import Running
 from imgbuild.serve.desk import Desk
 from imgbuild.serve.door import MOST, listen
 from imgbuild.serve.page import Page
-from imgbuild.serve.running import Running
-from imgbuild.serve.store import LEASES, RUNNING, Store, replace_synced
+from imgbuild.serve.state import LEASES, RUNNING, ServeState, replace_synced
 from imgbuild.serve.tree import open_tree
 from imgbuild.serve.who import Neighbours, Who
 
@@ -80,10 +80,10 @@ async def _serve(options: Options, state: Path, tell: Tell, who: Who | None) -> 
     tree = open_tree(options.folder)
     for name in tree.lacks(options.boot):
         tell.line(f"{options.folder} has no {name}: no machine boots from it until the image is built")
-    store = Store(state)
+    kept = ServeState(state)
     leases = state / LEASES if options.network is not None and options.network.range else options.leases
     desk = Desk(
-        tree, store, who or Neighbours(leases), confirm=options.confirm, boot=options.boot, tell=tell.line
+        tree, kept, who or Neighbours(leases), confirm=options.confirm, boot=options.boot, tell=tell.line
     )  # fmt: skip
     tls = _certificate(options.tls)
     if tls is not None and any(word.startswith(_NO_HTTPS) for node in tree.nodes.nodes for word in node.diskless):
@@ -98,7 +98,7 @@ async def _serve(options: Options, state: Path, tell: Tell, who: Who | None) -> 
             server = await stack.enter_async_context(_dnsmasq(options.network, base, state, loaders, tell))
         names = frozenset({urlsplit(base).hostname or ""})
         runner = web.AppRunner(
-            make_app(desk, Page(desk, store.key, names), loaders, options.url),
+            make_app(desk, Page(desk, kept.key, names), loaders, options.url),
             access_log=None, keepalive_timeout=_KEEPALIVE, shutdown_timeout=2.0, max_line_size=4096,
             max_field_size=4096, max_headers=64, handle_signals=False,
         )  # fmt: skip
@@ -110,7 +110,7 @@ async def _serve(options: Options, state: Path, tell: Tell, who: Who | None) -> 
         own = Running(url=_url(options.address, port, tls is not None), fingerprint=_fingerprint(options.tls))
         replace_synced(state / RUNNING, own.model_dump_json().encode())
         stack.callback(lambda: (state / RUNNING).unlink(missing_ok=True))
-        tell.ready(base, f"{base}?key={store.key}", server is not None)
+        tell.ready(base, f"{base}?key={kept.key}", server is not None)
         saving = asyncio.create_task(_keep_saved(desk))
         stack.callback(saving.cancel)
         try:

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from imgbuild.cli.main import main
 from imgbuild.outputs.pxe import INITRD, KERNEL
 from imgbuild.serve.scripts import first_grub
-from imgbuild.serve.store import Record, Store
+from imgbuild.serve.state import Record, ServeState
 from tests.support.machine import netboot
 from tests.support.machine.netboot import FOREIGN, SERVER, NetMachine, Network, boot
 from tests.support.machine.served import DHCP, URL, Served, serve
@@ -158,9 +158,9 @@ FROM_DISK = "this is the disk"
 def installed(rack: Rack) -> None:
     """serve knows that this node is installed."""
     (rack.folder / "state").mkdir()
-    store = Store(rack.folder / "state")
-    store.nodes[MAC] = Record(mac=MAC, name="node1", state="installed")
-    store.save()
+    state = ServeState(rack.folder / "state")
+    state.nodes[MAC] = Record(mac=MAC, name="node1", state="installed")
+    state.save()
 
 
 def test_an_installed_machine_starts_its_disk_by_bios(rack: Rack) -> None:

@@ -34,7 +34,7 @@ async def opened(server: Served, browser: Browser, width: int = 1280, scheme: st
     page.on(
         "request", lambda asked: problems.append(asked.url) if not asked.url.startswith((server.url, "data:")) else None
     )
-    await page.goto(f"{server.url}?key={server.desk.store.key}")
+    await page.goto(f"{server.url}?key={server.desk.state.key}")
     await page.wait_for_selector(".node")
     assert page.url == server.url, "the key does not stay in the address"
     return page, problems
@@ -55,7 +55,7 @@ def test_hostile_reports_are_text_on_every_screen(tmp_path: Path) -> None:
     async def steps(server: Served, browser: Browser) -> None:
         desk = server.desk
         desk.script(CP1, ONE, EVIL)
-        desk.downloads(desk.store.nodes[CP1], "root.squashfs", 120 << 20, 239 << 20)
+        desk.downloads(desk.state.nodes[CP1], "root.squashfs", 120 << 20, 239 << 20)
         desk.report(Report("stage", stage=EVIL[:60], state="failed", message=EVIL), None, TWO)
         desk.report(Report("console", message=EVIL), None, TWO)
         desk.report(Report("cloud-init", instance=EVIL), None, TWO)
@@ -109,15 +109,15 @@ def test_all_of_it_by_keyboard(tmp_path: Path) -> None:
         await page.keyboard.press("Enter")
         await page.get_by_role("dialog").wait_for()
         await page.keyboard.press("Escape")
-        assert desk.store.nodes[CP1].confirmed == "", "Escape is no"
+        assert desk.state.nodes[CP1].confirmed == "", "Escape is no"
         await page.keyboard.press("Enter")  # the focus is back where it was
         await page.keyboard.press("Enter")  # Cancel has the focus
-        assert desk.store.nodes[CP1].confirmed == ""
+        assert desk.state.nodes[CP1].confirmed == ""
         await page.keyboard.press("Enter")
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
         await confirm.wait_for(state="hidden")
-        assert desk.store.nodes[CP1].confirmed == ONE and desk.script(CP1, ONE).kind == "boot"
+        assert desk.state.nodes[CP1].confirmed == ONE and desk.script(CP1, ONE).kind == "boot"
         await page.keyboard.press("/")
         await page.keyboard.type(W1)
         assert await page.locator(".node:visible").count() == 1
@@ -132,6 +132,6 @@ def test_all_of_it_by_keyboard(tmp_path: Path) -> None:
         await page.get_by_role("dialog").get_by_text("counts as its first").wait_for()
         await page.get_by_role("dialog").get_by_role("button", name="Rearm").press("Enter")
         await page.locator(".node:visible", has_text="not seen yet").wait_for()
-        assert desk.store.nodes[CP1].state == "new" and problems == []
+        assert desk.state.nodes[CP1].state == "new" and problems == []
 
     in_browser(tmp_path, steps, confirm=True)

@@ -18,7 +18,7 @@ from imgbuild.serve.app import make_app
 from imgbuild.serve.desk import Desk
 from imgbuild.serve.door import listen
 from imgbuild.serve.page import Page
-from imgbuild.serve.store import Store
+from imgbuild.serve.state import ServeState
 from imgbuild.serve.tree import open_tree
 from imgbuild.serve.who import Holder
 from tests.support.serving.tree import CP1, W1, make_tree
@@ -56,7 +56,7 @@ class Served:
 
     def operator(self) -> ClientSession:
         """A program with the page's key."""
-        return ClientSession(headers={"Authorization": f"Bearer {self.desk.store.key}", "X-Imgbuild": "1"})
+        return ClientSession(headers={"Authorization": f"Bearer {self.desk.state.key}", "X-Imgbuild": "1"})
 
 
 @asynccontextmanager
@@ -67,9 +67,9 @@ async def served(
     tree = make_tree(folder / "lab", root_bytes=root_bytes)
     (folder / "state").mkdir()
     who = Loopback()
-    desk = Desk(open_tree(tree), Store(folder / "state"), who, confirm=confirm)
+    desk = Desk(open_tree(tree), ServeState(folder / "state"), who, confirm=confirm)
     runner = web.AppRunner(
-        make_app(desk, Page(desk, desk.store.key, frozenset()), None), access_log=None, keepalive_timeout=idle,
+        make_app(desk, Page(desk, desk.state.key, frozenset()), None), access_log=None, keepalive_timeout=idle,
         shutdown_timeout=0.1, max_line_size=4096, max_field_size=4096, max_headers=64,
     )  # fmt: skip
     await runner.setup()

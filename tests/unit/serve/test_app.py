@@ -56,7 +56,7 @@ def test_a_machine_boots_fetches_its_seed_and_reports(tmp_path: Path) -> None:
             words["imgbuild.report"], data={"event": "install", "stage": "write", "progress": "7"}
         ) as answer:  # fmt: skip
             assert answer.status == 204
-        record = server.desk.store.nodes[CP1]
+        record = server.desk.state.nodes[CP1]
         assert record.install is not None and record.install.progress == 7 and record.seed
 
     run(tmp_path, steps)
@@ -211,20 +211,20 @@ def test_the_progress_of_a_large_file_is_what_the_machine_has(tmp_path: Path) ->
             got = await answer.content.readexactly(1 << 20)
             for _ in range(600):
                 await asyncio.sleep(0.1)
-                download = server.desk.store.nodes[CP1].download
+                download = server.desk.state.nodes[CP1].download
                 if download is not None:
                     break
             assert download is not None and len(got) <= download.done < size and download.total == size
-            assert server.desk.store.nodes[CP1].live is None
+            assert server.desk.state.nodes[CP1].live is None
             while await answer.content.read(1 << 20):
                 pass
         for _ in range(600):
-            download = server.desk.store.nodes[CP1].download
+            download = server.desk.state.nodes[CP1].download
             if download is not None and download.done == size:
                 break
             await asyncio.sleep(0.1)
         assert download is not None and download.done == size
-        assert server.desk.store.nodes[CP1].live is not None
+        assert server.desk.state.nodes[CP1].live is not None
 
     run(tmp_path, steps, root_bytes=size)
 
@@ -238,7 +238,7 @@ def test_a_machine_that_goes_away_has_no_live_root(tmp_path: Path) -> None:
         ended = asyncio.get_running_loop().time() + 30
         while server.open_connections() and asyncio.get_running_loop().time() < ended:
             await asyncio.sleep(0.05)
-        record = server.desk.store.nodes[CP1]
+        record = server.desk.state.nodes[CP1]
         assert record.live is None and (record.download is None or record.download.done < size)
 
     run(tmp_path, steps, root_bytes=size)

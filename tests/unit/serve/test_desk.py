@@ -9,7 +9,7 @@ import pytest
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.serve.desk import LIFETIME, Desk, Refused
 from imgbuild.serve.reports import Report
-from imgbuild.serve.store import NODES, Store, state_folder
+from imgbuild.serve.state import NODES, ServeState, state_folder
 from imgbuild.serve.tree import open_tree
 from imgbuild.serve.who import Holder
 from tests.support.serving.tree import CP1, TAKES_ANY, W1, make_tree
@@ -42,9 +42,9 @@ class World:
 
     def again(self) -> None:
         """As after a kill -9: what was not saved is lost."""
-        self.store = Store(self.folder / "state")
+        self.state = ServeState(self.folder / "state")
         self.desk = Desk(
-            open_tree(self.folder / "lab"), self.store, self.who, confirm=self.confirm, now=lambda: self.time,
+            open_tree(self.folder / "lab"), self.state, self.who, confirm=self.confirm, now=lambda: self.time,
             tell=self.told.append,
         )  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_nobody_else_gets_a_seed_and_the_page_shows_who_tried(world: World) -> N
     assert sum("WARNING" in line for line in world.told) == 3
     for _ in range(100):  # a machine that tries on and on is one line, and the list stays short
         world.desk.script(CP1, OTHER)
-    assert len(world.desk.store.nodes[CP1].takers) == 3 and sum("WARNING" in line for line in world.told) == 3
+    assert len(world.desk.state.nodes[CP1].takers) == 3 and sum("WARNING" in line for line in world.told) == 3
 
 
 def test_another_address_of_the_same_machine_is_that_machine(world: World) -> None:
@@ -123,13 +123,13 @@ def test_a_script_for_another_address_while_the_first_is_good_is_shown(world: Wo
     world.desk.script(CP1, ONE)
     world.who.macs[OTHER] = CP1
     world.desk.script(CP1, OTHER)
-    assert "while the one for 10.0.0.11" in world.desk.store.nodes[CP1].takers[0].what
+    assert "while the one for 10.0.0.11" in world.desk.state.nodes[CP1].takers[0].what
 
 
 def test_an_installed_node_gets_its_disk_and_no_token_until_rearmed(world: World) -> None:
     answer = world.desk.script(CP1, ONE)
     world.desk.report(Report("install", stage="write", progress=40), answer.reports, ONE)
-    assert world.desk.store.nodes[CP1].state == "installing"
+    assert world.desk.state.nodes[CP1].state == "installing"
     world.desk.report(Report("installed"), answer.reports, ONE)
     world.again()
     later = world.desk.script(CP1, ONE)
@@ -147,17 +147,17 @@ def test_an_installed_node_gets_its_disk_and_no_token_until_rearmed(world: World
 def test_installed_is_believed_with_the_token_only(world: World) -> None:
     answer = world.desk.script(CP1, ONE)
     world.desk.report(Report("installed"), None, ONE)
-    assert world.desk.store.nodes[CP1].state == "live"
+    assert world.desk.state.nodes[CP1].state == "live"
     with pytest.raises(Refused):
         world.desk.report(Report("installed"), answer.reports, TWO)
     with pytest.raises(Refused):
         world.desk.report(Report("installed"), answer.token, ONE)
-    assert world.desk.store.nodes[CP1].state == "live"
+    assert world.desk.state.nodes[CP1].state == "live"
 
 
 def test_a_report_without_a_token_is_the_senders_own_whatever_it_says(world: World) -> None:
     world.desk.report(Report("ready", node="cp1", mac=CP1), None, TWO)
-    assert world.desk.store.nodes[W1].ready and not world.desk.store.nodes[CP1].ready
+    assert world.desk.state.nodes[W1].ready and not world.desk.state.nodes[CP1].ready
     with pytest.raises(Refused, match="no lease"):
         world.desk.report(Report("ready", node="cp1"), None, OTHER)
 
@@ -181,7 +181,7 @@ def test_an_unknown_machine_gets_no_keys_and_is_listed(world: World) -> None:
         answer = world.desk.script(f"52:54:00:00:01:{number:02x}", OTHER)
         assert (answer.kind, answer.token) == ("unknown", "")
     assert len(world.desk.strangers) == 64
-    assert len(world.desk.store.nodes) == 2
+    assert len(world.desk.state.nodes) == 2
 
 
 def test_with_confirm_nothing_is_given_before(tmp_path: Path) -> None:
@@ -210,10 +210,10 @@ def test_a_node_for_any_machine(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_saved_is_not_given_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Store) -> None:
+    def full(self: ServeState) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "save", full)
+    monkeypatch.setattr(ServeState, "save", full)
     with pytest.raises(Refused) as caught:
         world.desk.script(CP1, ONE)
     assert caught.value.status == 503 and any("No space left" in line for line in world.told)
@@ -235,5 +235,5 @@ def test_two_serves_do_not_share_a_state(tmp_path: Path) -> None:
 def test_a_damaged_state_is_told_not_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / NODES).write_text(text)
     with pytest.raises(HostError, match="damaged"):
-        Store(tmp_path)
+        ServeState(tmp_path)
     assert (tmp_path / NODES).read_text() == text

@@ -17,7 +17,7 @@ EVIL = "<img src=x onerror=alert(1)>\"'&</script>"
 
 def test_the_key_opens_the_page_and_nothing_else_does(tmp_path: Path) -> None:
     async def steps(server: Served) -> None:
-        key = server.desk.store.key
+        key = server.desk.state.key
         async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as client:
             for path in ("", "state.json", "events", "page.js", "console/52-54-00-00-00-01", "?key=wrong", "?key="):
                 async with client.get(f"{server.url}{path}") as answer:
@@ -55,8 +55,8 @@ def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, host: str, status: i
 def test_another_site_cannot_act(tmp_path: Path) -> None:
     async def steps(server: Served) -> None:
         server.desk.script(CP1, "127.0.0.11")
-        server.desk.store.nodes[CP1].state = "installed"
-        body, cookie = {"mac": CP1}, {"imgbuild-serve": server.desk.store.key}
+        server.desk.state.nodes[CP1].state = "installed"
+        body, cookie = {"mac": CP1}, {"imgbuild-serve": server.desk.state.key}
         async with ClientSession(cookies=cookie, cookie_jar=CookieJar(unsafe=True)) as client:
             client.cookie_jar.update_cookies(cookie)
             for headers in (
@@ -75,12 +75,12 @@ def test_another_site_cannot_act(tmp_path: Path) -> None:
                 assert answer.status == 401
             async with client.get(f"{server.url}do/rearm") as answer:
                 assert answer.status == 404
-        assert server.desk.store.nodes[CP1].state == "installed"
+        assert server.desk.state.nodes[CP1].state == "installed"
         async with server.operator() as client:
             own = {"Origin": server.url.rstrip("/")}
             async with client.post(f"{server.url}do/rearm", json=body, headers=own) as answer:
                 assert answer.status == 200
-        assert server.desk.store.nodes[CP1].state == "new"
+        assert server.desk.state.nodes[CP1].state == "new"
 
     run(tmp_path, steps)
 
@@ -91,9 +91,9 @@ def test_what_is_shown_has_no_secret(tmp_path: Path) -> None:
         server.desk.seed(answer.token, "mac-52-54-00-00-00-01", "127.0.0.11")
         async with server.operator() as client, client.get(f"{server.url}state.json") as shown:
             text = await shown.text()
-        token, reports = server.desk.store.nodes[CP1].token, server.desk.store.nodes[CP1].reports
+        token, reports = server.desk.state.nodes[CP1].token, server.desk.state.nodes[CP1].reports
         assert token and reports
-        for secret in (answer.token, answer.reports, token.digest, reports.digest, server.desk.store.key, SECRET):
+        for secret in (answer.token, answer.reports, token.digest, reports.digest, server.desk.state.key, SECRET):
             assert secret not in text
         node = json.loads(text)["nodes"][0]
         assert node["name"] == "cp1" and node["seed_ends"] > node["seed"]

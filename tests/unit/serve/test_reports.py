@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgbuild.serve.reports import MAX_CONSOLE, BadReport, Report, apply, read_report
-from imgbuild.serve.store import Record
+from imgbuild.serve.state import Record
 
 
 def record_of(*reports: Report, trusted: bool = False) -> Record:

@@ -17,7 +17,7 @@ from imgbuild.fetch.checksum import sync
 from imgbuild.outputs.caller import make_folder
 from imgbuild.outputs.tree import OutFile, write_file
 
-State = Literal["new", "live", "installing", "installed"]
+MachineState = Literal["new", "live", "installing", "installed"]
 NODES, KEY, RUNNING, LEASES, _LOCK = "nodes.json", "key", "running.json", "dnsmasq.leases", "lock"
 
 
@@ -69,7 +69,7 @@ class Record(BaseModel):
 
     mac: str
     name: str
-    state: State = "new"
+    state: MachineState = "new"
     address: str = ""
     claims: str = ""
     first: float | None = None
@@ -103,7 +103,7 @@ class _File(BaseModel):
     nodes: dict[str, Record] = {}
 
 
-class Store:
+class ServeState:
     """The records in one state folder."""
 
     def __init__(self, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""Checks that need this machine, made before a build: whether the base image is there and can be read.
+"""Checks that need the build host, made before a build: whether the base image is there and can be read.
 
-Also whether bash can parse the user's shell, if this machine has bash. The other checks are pure.
+Also whether bash can parse the user's shell, if the host has it.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ import pytest
 
 from imgbuild.config.declared import documents, place
 from imgbuild.config.flow import flow
+from imgbuild.config.setting_words import default_words, example_words, type_words, without_links
 from imgbuild.config.source import parse
-from imgbuild.config.words import default_words, example_words, type_words, without_links
 from imgbuild.diagnostics.findings import Findings
 
 PROFILE: dict[str, tuple[str, str, str]] = {

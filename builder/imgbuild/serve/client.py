@@ -11,7 +11,7 @@ import urllib3
 from pydantic import BaseModel, ValidationError
 
 from imgbuild.diagnostics.errors import HostError, UsageError
-from imgbuild.serve.store import KEY, RUNNING
+from imgbuild.serve.state import KEY, RUNNING
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=10)
 
