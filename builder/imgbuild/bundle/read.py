@@ -83,6 +83,9 @@ class Bundle:
         """Everything that is wrong with its files, after reading all of them; empty if nothing is.
 
         ``tell`` is called before each.
+
+        Raises:
+            HostError: the bundle can no longer be opened.
         """
         found: list[str] = []
         with _opened(self.file) as stream:

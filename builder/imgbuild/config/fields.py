@@ -99,7 +99,11 @@ _dns_name = _matcher(
 
 
 def dns_name(value: str) -> str:
-    """A DNS name. Raises ValueError with the fix."""
+    """A DNS name.
+
+    Raises:
+        ValueError: it is not one; the message is the fix.
+    """
     if re.fullmatch(r"[0-9]+(\.[0-9]+)+", value):  # no top-level domain is a number (RFC 3696)
         raise ValueError("write an IP address of four numbers from 0 to 255, or a name")
     return _dns_name(value)
@@ -216,7 +220,11 @@ def _plain_number(value: str) -> str:
 
 
 def host(value: str) -> str:
-    """A DNS name or an IP address. Raises ValueError with the fix."""
+    """A DNS name or an IP address.
+
+    Raises:
+        ValueError: it is not one; the message is the fix.
+    """
     try:
         return _address(value)
     except ValueError:

@@ -15,7 +15,11 @@ class Carried(Protocol):
         """Whether it has a file with that checksum."""
 
     def copy_blob(self, sha256: str, out: BinaryIO) -> None:
-        """Copy it; raises HostError if what is there has another checksum."""
+        """Copy it.
+
+        Raises:
+            HostError: what is there has another checksum.
+        """
 
 
 def take(carried: Carried, sha256: str, part: Path, place: Path) -> None:

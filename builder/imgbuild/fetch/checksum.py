@@ -19,7 +19,11 @@ def sha256_of(path: Path) -> str:
 
 
 def summed(path: Path) -> tuple[str, os.stat_result]:
-    """The same, and the file's state before it was read."""
+    """The same, and the file's state before it was read.
+
+    Raises:
+        OSError: it cannot be read, or it is not a regular file.
+    """
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(number, "rb") as data:  # noqa: PTH123 - a descriptor
         before = os.fstat(number)

@@ -48,6 +48,7 @@ class Repository:
 
         Raises:
             FetchError: the registry cannot be used.
+            HostError: skopeo is not installed.
         """
         shutil.rmtree(folder, ignore_errors=True)
         argv = ["copy", "--quiet", "--preserve-digests", *self._tls("src"), self._at(tag), f"dir:{folder}"]
@@ -72,7 +73,11 @@ class Repository:
             ) from error
 
     def push(self, tag: str, kind: str, files: Mapping[str, Path], folder: Path) -> str:
-        """Store files under their names; return why that was refused, or nothing. ``folder`` is made and removed."""
+        """Store files under their names; return why that was refused, or nothing. ``folder`` is made and removed.
+
+        Raises:
+            HostError: skopeo is not installed.
+        """
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:

@@ -17,6 +17,8 @@ CHART_ARCHIVE = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 LAYOUT = '{"imageLayoutVersion":"1.0.0"}'
 """The content of the file oci-layout."""
+EMPTY_LAYOUT = {"oci-layout": LAYOUT, "index.json": f'{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}'}
+"""The files of a layout without images."""
 TITLE = "org.opencontainers.image.title"
 """The annotation with the name of a layer's file."""
 REFERENCE = "org.opencontainers.image.ref.name"

@@ -87,6 +87,10 @@ class Registries:
 
         That form keeps manifests and layers byte for byte, so their digests stay (containers-transports(5)).
         ``whole``: with all platforms of its index.
+
+        Raises:
+            AnswerError: the registry does not have it, or not all of it.
+            HostError: skopeo is not installed.
         """
         options = [option.replace("--", "--src-", 1) for option in self._options(source)]
         options += ["--all"] if whole else []

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from imgbuild.diagnostics.errors import ImgbuildError
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.artifact import Artifact, not_there
 from imgbuild.fetch.failure import FetchError, Stopped
 from imgbuild.fetch.limits import Limits
-from imgbuild.fetch.store import Store, not_there
+from imgbuild.fetch.store import Store
 
 AT_ONCE = 4
 """Transfers at a time: more than one, because one server may be slow; few, because servers limit connections."""
@@ -27,7 +27,12 @@ class Fetched:
 
 
 def missing(artifacts: Sequence[Artifact], store: Store, steps: Steps, *, verify: bool = False) -> list[Artifact]:
-    """Those that are not in the store, each content once. ``verify``: read all that is there."""
+    """Those that are not in the store, each content once. ``verify``: read all that is there.
+
+    Raises:
+        FetchError: the store cannot be read.
+        HostError: a file is damaged in the bundle.
+    """
     once: dict[str, Artifact] = {}
     for artifact in artifacts:
         once.setdefault(artifact.sha256, artifact)

@@ -18,7 +18,7 @@ import re
 import shutil
 import stat
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,8 +26,7 @@ from itertools import count
 from pathlib import Path
 
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.fetch.address import shown
-from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.artifact import Artifact, not_there
 from imgbuild.fetch.carried import Carried, take
 from imgbuild.fetch.checksum import summed, sync
 from imgbuild.fetch.download import download
@@ -35,18 +34,13 @@ from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.hold import alone, alone_now, in_use, unlink_unused
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.oci import Repository
-from imgbuild.fetch.oci_format import INDEX, LAYOUT
+from imgbuild.fetch.oci_format import EMPTY_LAYOUT
 from imgbuild.fetch.part import Part
 from imgbuild.fetch.records import Records
 
-_LAYOUT = {
-    "oci-layout": LAYOUT,
-    "index.json": f'{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}',
-}
 _KIND = "application/vnd.imgbuild.file.v1"
 _DIGEST = re.compile(r'"sha256:([0-9a-f]{64})"')
 _MANIFEST_BYTES = 4 << 20  # more than registries accept for a manifest
-_IN_FULL = 20  # files with checksum and addresses; packages of a lock are hundreds
 _SHOWN = 12  # digits of a sha256 that tell files apart for people
 
 
@@ -91,6 +85,9 @@ class Store:
         """Whether it is there with the right content. What is not right is moved aside, and reported.
 
         It is read if nobody has done that since it was last changed, or with ``verify``.
+
+        Raises:
+            HostError: the store cannot be used, or it is damaged in the bundle.
         """
         wrong = self._wrong(artifact, verify=verify)
         if wrong:
@@ -163,7 +160,11 @@ class Store:
         return True
 
     def take(self, artifact: Artifact, steps: Steps) -> bool:
-        """Whether it is here now: it was, or the shared store had it."""
+        """Whether it is here now: it was, or the shared store had it.
+
+        Raises:
+            HostError: the store or the shared one cannot be used, or it is damaged in the bundle.
+        """
         if self.has(artifact, steps) or self.shared is None:
             return self.has(artifact, steps)
         self._make()
@@ -202,7 +203,11 @@ class Store:
             steps.note(f"the store {shared} does not take {artifact.name}, and is only read: {refused}")
 
     def adopt(self, file: Path, artifact: Artifact, steps: Steps) -> bool:
-        """Move a file of another place into the store, if its content is right."""
+        """Move a file of another place into the store, if its content is right.
+
+        Raises:
+            HostError: the store cannot be used, or it is damaged in the bundle.
+        """
         self._make()
         if self.has(artifact, steps) or file.is_symlink() or not file.is_file():
             return False
@@ -276,7 +281,11 @@ class Store:
         return sorted(self._aside.iterdir()) if self._aside.is_dir() else []
 
     def verify(self, sha256: str) -> str:
-        """Read a file; what was wrong with it, and where it is now, or nothing."""
+        """Read a file; what was wrong with it, and where it is now, or nothing.
+
+        Raises:
+            FetchError: the store cannot be read.
+        """
         wrong = self._wrong(Artifact(self._records.name(sha256), sha256, None, ()), verify=True)
         return f"it {wrong}: {self._move_aside(sha256)}" if wrong else ""
 
@@ -372,7 +381,7 @@ class Store:
             for folder in (self._blobs, self._parts):
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, "no permission to write, or the file system is read-only")
-            for name, text in _LAYOUT.items():
+            for name, text in EMPTY_LAYOUT.items():
                 with suppress(FileExistsError), (self.folder / name).open("x") as out:
                     out.write(text)
         except OSError as error:
@@ -387,15 +396,3 @@ class Store:
             if self._carried is None
             else "free some space, or set IMGBUILD_CACHE to a folder of your own on a larger disk",
         )
-
-
-def not_there(artifacts: Sequence[Artifact], folder: Path) -> FetchError:
-    """The error of a run that must not use the network, with everything that it lacks."""
-    what = "; ".join(f"{a.name} (sha256 {a.sha256}, from {', '.join(map(shown, a.urls))})" for a in artifacts)
-    if len(artifacts) > _IN_FULL:
-        what = f"{len(artifacts)} files: {', '.join(a.name for a in artifacts)}"
-    return FetchError(
-        f"not in the store {folder}, and nothing is fetched with --offline: {what}",
-        "run `imgbuild fetch` with the same profile, layers and --store on a machine with a network, and carry the "
-        "folder here",
-    )

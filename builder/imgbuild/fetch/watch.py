@@ -57,7 +57,11 @@ class Watch:
         self._bytes += count
 
     def check(self) -> None:
-        """Raise the failure if the watch has ended the transfer: the reader only sees the end of the data."""
+        """Find out whether the watch has ended the transfer: the reader only sees the end of the data.
+
+        Raises:
+            Failure: it has.
+        """
         if self._why:
             raise Failure(self._why, again=True)
 

@@ -80,6 +80,7 @@ def assemble(
 
     Raises:
         HostError: no root, no space, a unit that does not exist, a disk that would not boot.
+        ImgbuildError: a kernel argument cannot be written to the boot menu.
     """
     if os.geteuid() != 0:
         raise HostError("a disk image can only be made as root", "run imgbuild with sudo, or with --no-image")

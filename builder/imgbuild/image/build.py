@@ -214,7 +214,11 @@ def _locked_plan(resolved: Resolved, install: NodeTree, packages: Packages) -> R
 def kept_plan(
     resolved: Resolved, install: NodeTree, cache: Path, steps: Steps, packages: Packages | None = None
 ) -> RootfsPlan | None:
-    """The plan of an earlier build of the same input, found without a network; None if nothing was kept of one."""
+    """The plan of an earlier build of the same input, found without a network; None if nothing was kept of one.
+
+    Raises:
+        HostError: the base cannot be unpacked.
+    """
     named = named_sha256(resolved)
     if named is not None:
         return _on_base(resolved.target, install, kept_base(named, cache), packages)

@@ -286,7 +286,11 @@ def _record(entry: Path) -> Path:
 
 
 def regular(path: Path) -> None:
-    """Raise Unfit unless ``path`` is a regular file that nobody else can change."""
+    """Check that ``path`` is a regular file that nobody else can change.
+
+    Raises:
+        Unfit: it is not.
+    """
     try:
         found = path.lstat()
     except FileNotFoundError:

@@ -32,6 +32,7 @@ def exact(
 
     Raises:
         FetchError: the chart cannot be fetched.
+        HostError: the store cannot be used.
     """
     chart = chart_file(profile)
     if chart is None or not any(map(_asked, images)):

@@ -51,6 +51,9 @@ def unpack(tar: Path, root: Path) -> None:
     """Unpack the root file system's tar with owners, modes, capabilities and labels.
 
     The device nodes in it are the build host's: diskimage-builder binds /dev while it packs.
+
+    Raises:
+        HostError: tar fails.
     """
     root.mkdir()
     argv: list[str | Path] = ["tar", "--extract", "--file", tar, "--directory", root, "--numeric-owner"]
@@ -67,6 +70,7 @@ def add(root: Path, additions: Additions, core: Callable[[], bytes], steps: Step
 
     Raises:
         HostError: a unit does not exist, or the root has no kernel or no boot loader.
+        ImgbuildError: a kernel argument cannot be written to the boot menu.
     """
     with steps.step("Add the node files"):
         lay(root, additions.tree, additions.epoch)
@@ -80,7 +84,11 @@ def add(root: Path, additions: Additions, core: Callable[[], bytes], steps: Step
 
 
 def write_boot_loader(disk: Path, root: Path, additions: Additions, boot: BootFiles, work: Path) -> None:
-    """Write partition table and boot loader around the root file system of the raw ``disk``."""
+    """Write partition table and boot loader around the root file system of the raw ``disk``.
+
+    Raises:
+        HostError: sfdisk fails, or the core image is too large.
+    """
     layout = additions.layout
     write_table(disk, layout)
     if layout.firmware == "bios":
@@ -90,7 +98,11 @@ def write_boot_loader(disk: Path, root: Path, additions: Additions, boot: BootFi
 
 
 def configure(root: Path, layout: DiskLayout) -> None:
-    """Write what depends on this disk and not on its boot loader; remove what belongs to the build host."""
+    """Write what depends on this disk and not on its boot loader; remove what belongs to the build host.
+
+    Raises:
+        HostError: a link in the root points out of it.
+    """
     boot = layout.boot
     fstab = [f"UUID={layout.root_uuid}\t/\text4\t{boot.root_options}\t0 1"]
     if layout.firmware == "efi":
@@ -125,6 +137,7 @@ def boot_files(
 
     Raises:
         HostError: no kernel, no boot entry, no boot loader in the root.
+        ImgbuildError: a kernel argument cannot be written to the boot menu.
     """
     boot = layout.boot
     kernel, versions = grub.installed_kernel(root), grub.kernel_versions(root, boot)

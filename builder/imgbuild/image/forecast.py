@@ -43,7 +43,11 @@ def forecast(
     resolved: Resolved, install: NodeTree, images: Sequence[Image], lock: Section | None, cache: Path, store: Store,
     steps: Steps,
 ) -> list[Item]:  # fmt: skip
-    """The parts in the order of a build; ``images`` are its container images. Checksums are verified by the build."""
+    """The parts in the order of a build; ``images`` are its container images. Checksums are verified by the build.
+
+    Raises:
+        HostError: the store, the cache or the bundle cannot be read, or the chart with the digests is not there.
+    """
     exactly = exact(resolved.profile, images, store, steps, fetch=False)
     return [
         *(_image(resolved, image, lock, store, steps) for image in exactly),

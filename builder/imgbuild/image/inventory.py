@@ -155,7 +155,11 @@ class Damage:
 
 
 def verify(cache: Path, store: Store, steps: Steps) -> list[Damage]:
-    """Read everything that has a checksum; what is wrong is moved aside (the store) or removed (the cache)."""
+    """Read everything that has a checksum; what is wrong is moved aside (the store) or removed (the cache).
+
+    Raises:
+        FetchError: the store cannot be read.
+    """
     out = []
     for blob in store.blobs():
         with steps.step(f"Verify {blob.name or blob.sha256[:_DIGITS]}"):

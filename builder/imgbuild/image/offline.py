@@ -10,9 +10,10 @@ from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image
 from imgbuild.facts.resolved import Resolved
+from imgbuild.fetch.artifact import not_there
 from imgbuild.fetch.pinned import base_file, pinned
 from imgbuild.fetch.several import missing
-from imgbuild.fetch.store import Store, not_there
+from imgbuild.fetch.store import Store
 from imgbuild.image.build import kept_plan
 from imgbuild.image.chart_digests import exact
 from imgbuild.image.preload import kept
@@ -27,7 +28,11 @@ def offline_lacks(
     resolved: Resolved, install: NodeTree, images: Sequence[Image], cache: Path, store: Store, steps: Steps,
     packages: Packages | None = None,
 ) -> Sequence[Lack]:  # fmt: skip
-    """Everything that a build of this image would fetch: container images, packages of a lock, files."""
+    """Everything that a build of this image would fetch: container images, packages of a lock, files.
+
+    Raises:
+        HostError: the store, the cache or the bundle cannot be read.
+    """
     found = image_lacks(resolved.profile, images, store, steps)
     plan = kept_plan(resolved, install, cache, steps, packages)
     if plan is not None and is_kept(plan.key, cache):
@@ -52,7 +57,11 @@ def offline_lacks(
 
 
 def image_lacks(profile: Profile, images: Sequence[Image], store: Store, steps: Steps) -> list[Lack]:
-    """Why these container images cannot be had from the store alone."""
+    """Why these container images cannot be had from the store alone.
+
+    Raises:
+        HostError: the store or the bundle cannot be read.
+    """
     found = []
     images = exact(profile, images, store, steps, fetch=False)
     unpinned = [image.reference for image in images if image.digest is None]

@@ -17,7 +17,10 @@ def lay(root: Path, tree: NodeTree, epoch: int) -> None:
     """Write the files and links of ``tree`` below ``root``, owned by root:root, dated ``epoch`` (seconds).
 
     A symbolic link at a file's own path is replaced, never written through. Links among its folders are
-    followed as on the node, with ``root`` as /; one that points out of the root is refused with HostError.
+    followed as on the node, with ``root`` as /.
+
+    Raises:
+        HostError: a link points out of the root.
     """
     for f in tree.files:
         path = _place(root, f.path)
@@ -34,7 +37,8 @@ def lay(root: Path, tree: NodeTree, epoch: int) -> None:
 def inside(root: Path, path: str) -> Path:
     """The place of the node's ``path`` below ``root``, with its folders' links resolved but not its own.
 
-    Raises HostError if a link points out of the root, or forms a loop.
+    Raises:
+        HostError: a link points out of the root, or forms a loop.
     """
     todo = list(PurePosixPath(path).parts[1:])
     *folders, name = todo
@@ -65,7 +69,11 @@ def inside(root: Path, path: str) -> Path:
 
 
 def enable_units(root: Path, tree: NodeTree) -> None:
-    """Mask and enable units by symbolic links. Raises HostError for a unit that does not exist or cannot be enabled."""
+    """Mask and enable units by symbolic links.
+
+    Raises:
+        HostError: a unit does not exist, or cannot be enabled.
+    """
     if tree.mask:
         run(["systemctl", f"--root={root}", "--quiet", "mask", *tree.mask], what="mask units")
     for unit in tree.enable:

@@ -51,7 +51,12 @@ class Missing:
 
 
 def kept(profile: Profile, image: Image, store: Store, steps: Steps) -> Found | None:
-    """The image, if its digest is known and all of it is in the store: then no registry is asked."""
+    """The image, if its digest is known and all of it is in the store: then no registry is asked.
+
+    Raises:
+        FetchError: the store cannot be read.
+        HostError: a part is damaged in the bundle.
+    """
     if image.digest is None:
         return None
 
@@ -112,7 +117,11 @@ class Preload:
     """Configurations and layers, by the hexadecimal part of their digest."""
 
     def lay(self, root: Path, epoch: int) -> None:
-        """Write the archive and its list into a root file system, dated ``epoch`` (seconds)."""
+        """Write the archive and its list into a root file system, dated ``epoch`` (seconds).
+
+        Raises:
+            HostError: a link in the root points out of it.
+        """
         place = inside(root, f"{FOLDER}/x").parent
         place.mkdir(parents=True)
         archive = place / "images.tar"

@@ -25,7 +25,11 @@ class LastRun:
 
 
 def save(cache: Path, name: str, run: LastRun) -> None:
-    """Keep the times of the profile ``name`` in place of older ones."""
+    """Keep the times of the profile ``name`` in place of older ones.
+
+    Raises:
+        HostError: the cache cannot be used.
+    """
     place = open_cache(cache)
     subfolder(place, "times")
     write_record(_file(place, name), asdict(run))

@@ -24,9 +24,11 @@ def run(
 ) -> bytes:
     """Run ``argv`` and return its standard output. ``what`` is its purpose in an error ("make the ESP").
 
-    ``output``: the file that standard output is written to instead. ``env`` is added to a plain environment (C
-    locale, so that messages can be recognised). Raises HostError if the tool is missing or fails, with the tool's own
-    last lines.
+    ``output``: the file that standard output is written to instead. ``env`` is added to a plain environment (C locale,
+    so that messages can be recognised).
+
+    Raises:
+        HostError: the tool is missing or fails, with the tool's own last lines.
     """
     names = [str(a) for a in argv]
     try:

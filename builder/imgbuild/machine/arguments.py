@@ -28,6 +28,9 @@ def qemu_command(
     The three descriptors are connected socket pairs, so that there is no socket file that another user could
     open and none to clean up. The machine starts stopped (-S), so that the guest's first byte already has a reader.
     ``ovmf.variables`` is this machine's own copy and is written.
+
+    Raises:
+        HostError: the addresses of a card's network do not fit QEMU.
     """
     args = [program, "-nodefaults", "-no-user-config", "-name", "imgbuild", "-S"]
     args += ["-machine", "q35", "-cpu", spec.cpu, "-smp", str(spec.cpus), "-m", str(spec.memory_mib)]

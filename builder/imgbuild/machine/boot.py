@@ -57,10 +57,12 @@ def boot(
     ``output_dir`` (created if necessary, 0700) gets console.log, screenshot.png, boot-plot.svg and checks.json.
     With ``stay`` the guest runs on once its SSH server answers, until Ctrl-C, its own shutdown or a time limit.
 
-    Errors of the guest are in the result; HostError is for what the host lacks. ``temp`` has the
-    overlay during the boot: up to some GiB.
+    ``temp`` has the overlay during the boot: up to some GiB.
 
     Call it from the main thread (process._die_with_parent explains why) and outside of any event loop.
+
+    Raises:
+        HostError: the host lacks something. Errors of the guest are in the result.
     """
     output_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("console.log", "screenshot.png", "boot-plot.svg", "checks.json"):

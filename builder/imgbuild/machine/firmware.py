@@ -31,7 +31,11 @@ _PLACES = (
 
 
 def find_ovmf(root: Path = Path("/"), places: Sequence[tuple[str, str]] = _PLACES) -> Ovmf:
-    """The first pair whose files both exist, below ``root``; HostError names the package if none is."""
+    """The first pair whose files both exist, below ``root``.
+
+    Raises:
+        HostError: there is none; it names the package.
+    """
     for code, variables in places:
         pair = Ovmf(root / code.lstrip("/"), root / variables.lstrip("/"))
         if pair.code.is_file() and pair.variables.is_file():

@@ -43,7 +43,11 @@ class Machine:
         self._stderr = b""
 
     async def qmp(self, command: str, **arguments: object) -> object:
-        """Run one QMP command. HostError if QEMU refuses it or is gone."""
+        """Run one QMP command.
+
+        Raises:
+            HostError: QEMU refuses it, or is gone.
+        """
         try:
             return await asyncio.wait_for(self._qmp.execute(command, arguments or None), _START_SECONDS)
         except ExecuteError as error:
@@ -70,7 +74,11 @@ class Machine:
         return self._stderr.decode(errors="replace").strip()
 
     async def forwarded_port(self) -> int:
-        """The port of 127.0.0.1 that leads to the guest's SSH server (MachineSpec.ssh)."""
+        """The port of 127.0.0.1 that leads to the guest's SSH server (MachineSpec.ssh).
+
+        Raises:
+            HostError: QEMU is gone, or forwards none.
+        """
         text = str(await self.qmp("human-monitor-command", **{"command-line": "info usernet"}))
         found = re.search(r"\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", text)
         if found is None:
@@ -78,7 +86,11 @@ class Machine:
         return int(found[1])
 
     async def screenshot(self, path: Path) -> None:
-        """Write the guest's screen as PNG (QEMU 7.1 and later; HostError before)."""
+        """Write the guest's screen as PNG (QEMU 7.1 and later).
+
+        Raises:
+            HostError: QEMU is older, or gone.
+        """
         await self.qmp("screendump", filename=str(path), format="png")
 
     async def read_stderr(self) -> None:
@@ -109,8 +121,10 @@ async def running(spec: MachineSpec, *, temp: Path | None = None) -> AsyncIterat
     """Start QEMU stopped before its first instruction (``qmp("cont")`` starts it), and end it when the block is left.
 
     The firmware's variables, and the overlay if it is not to be kept, are in a folder of mode 0700 below ``temp``
-    (the system's own choice if None) that is removed at the end. HostError when a tool or a file is missing, or when
-    QEMU ends right away.
+    (the system's own choice if None) that is removed at the end.
+
+    Raises:
+        HostError: a tool or a file is missing, or QEMU ends right away.
     """
     spec.require_files()
     program = _tool("qemu-system-x86_64")

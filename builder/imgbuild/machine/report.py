@@ -51,7 +51,11 @@ class Lines:
         self._count = 0
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that ``data`` completes; ReportError for an invalid one, or above a limit."""
+        """The messages that ``data`` completes.
+
+        Raises:
+            ReportError: one is not valid, or there are too many.
+        """
         self._total += len(data)
         if self._total > TOTAL_LIMIT:
             raise ReportError(f"the guest sent more than {TOTAL_LIMIT >> 20} MiB")
@@ -72,7 +76,11 @@ class Lines:
 
 
 def parse_line(line: bytes) -> Message:
-    """One line as a message; ReportError if it is not one."""
+    """One line as a message.
+
+    Raises:
+        ReportError: it is not one.
+    """
     try:
         body = json.loads(line.decode("utf-8"), object_pairs_hook=_no_doubles, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -86,7 +94,11 @@ def parse_line(line: bytes) -> Message:
 
 
 def parse_verify(message: Message) -> tuple[Check, ...]:
-    """The checks of a ``verify`` message; ReportError names the first thing that is wrong."""
+    """The checks of a ``verify`` message.
+
+    Raises:
+        ReportError: something in it is wrong; it names the first thing.
+    """
     if message.body.get("imgbuild") != 1 or isinstance(message.body.get("imgbuild"), bool):
         raise ReportError(f"the report's version is {as_text(message.body.get('imgbuild'))!r}, not 1")
     entries = message.body.get("checks")
@@ -117,7 +129,11 @@ def _check(number: int, entry: object) -> Check:
 
 
 def parse_plot(message: Message) -> bytes:
-    """The SVG of a ``plot`` message; ReportError if it is something else, too large or has a script."""
+    """The SVG of a ``plot`` message.
+
+    Raises:
+        ReportError: it is something else, too large, or has a script.
+    """
     data = message.body.get("data")
     if message.body.get("encoding") != "gzip+base64" or not isinstance(data, str):
         raise ReportError("the boot plot is not gzip in base64")

@@ -100,7 +100,11 @@ class MachineSpec:
             yield "data disk", path
 
     def require_files(self) -> None:
-        """Raise HostError for the first file that is missing or cannot be read."""
+        """Check that all files can be read.
+
+        Raises:
+            HostError: one is missing or cannot be read.
+        """
         for what, path in self.files():
             try:
                 with path.open("rb"):

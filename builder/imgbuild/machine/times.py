@@ -69,7 +69,11 @@ class Times:
 
 
 def parse_times(message: Message) -> Times:
-    """The spans of a ``times`` message; ReportError names the first thing that is wrong."""
+    """The spans of a ``times`` message.
+
+    Raises:
+        ReportError: something in it is wrong; it names the first thing.
+    """
     entries = message.body.get("spans")
     if not isinstance(entries, list) or len(entries) > SPAN_LIMIT:
         raise ReportError("the times of first boot are not a list, or too long a list")

@@ -29,7 +29,11 @@ class Follows:
 
 
 def follows(loaded: Loaded, path: Path) -> Follows:
-    """What differs on a node with other values at ``path``, by the setting's type or its example."""
+    """What differs on a node with other values at ``path``, by the setting's type or its example.
+
+    Raises:
+        ImgbuildError: the version of containerd is not known (`Resolved.complete`).
+    """
     now = _at(loaded.profile.model_dump(), path)
     before = _on_node(resolve(loaded))
     names: set[str] = set()

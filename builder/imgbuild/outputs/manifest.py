@@ -102,6 +102,9 @@ def write(
     """Write the manifest of what is in ``folder`` now; a run writes it last. An old signature is removed.
 
     ``origin`` is the profile's file (outputs/origin.py).
+
+    Raises:
+        HostError: it cannot be written or signed.
     """
     described = {
         name: {"run": record.run, **record.more, "files": _files(folder / name, name, record)}

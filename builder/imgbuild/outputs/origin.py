@@ -26,9 +26,12 @@ def origin(profile: str, folder: Path) -> str:
 
 
 def refuse_another(profile: str, folder: Path) -> None:
-    """Raise UsageError if ``folder`` was made from another profile than ``profile``, which is still there.
+    """Check that ``folder`` was not made from another profile than ``profile``, which is still there.
 
     If the file no longer exists, it was moved, renamed or deleted: then nothing is lost by overwriting.
+
+    Raises:
+        UsageError: it was.
     """
     try:
         before = read_manifest(folder).get(KEY)

@@ -216,6 +216,9 @@ def render(
 
     ``epoch`` is the timestamp in file systems and archives, in seconds; ``own`` are the profiles of nodes that
     have settings of their own.
+
+    Raises:
+        HostError: the process that renders half of the nodes was killed.
     """
     everyone = _Shared(resolved, epoch)
     some = {each.names: _own_shared(each.resolved, everyone) for each in own}

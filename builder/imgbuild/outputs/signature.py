@@ -136,6 +136,9 @@ def write_sums(folder: Path, signer: Signer | None, known: Mapping[str, str] | N
     """Write SHA256SUMS of the files in ``folder``, as `sha256sum -c` reads it, and its signature; return the sums.
 
     ``known``: those of files that this run has just written and read.
+
+    Raises:
+        HostError: they cannot be signed.
     """
     from concurrent.futures import ThreadPoolExecutor  # only for an image
 

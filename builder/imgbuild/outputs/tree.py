@@ -217,7 +217,11 @@ def work_folder(folder: Path, name: str) -> Iterator[Path]:
 
 @contextmanager
 def new_group(folder: Path, name: str, run: str) -> Iterator[Path]:
-    """A fresh folder to fill; it replaces the group when the block ends without an error."""
+    """A fresh folder to fill; it replaces the group when the block ends without an error.
+
+    Raises:
+        HostError: it cannot be written; the old group is kept.
+    """
     fresh = Path(tempfile.mkdtemp(prefix=f"{_NEW}{name}-", dir=folder))
     try:
         try:
@@ -277,7 +281,11 @@ def _taken_over(old: Path, place: str, file: OutFile) -> bool:
 
 
 def replace_file(path: Path, file: OutFile) -> None:
-    """Replace a file in one step."""
+    """Replace a file in one step.
+
+    Raises:
+        HostError: it cannot be written; the old file is kept.
+    """
     fresh = path.with_name(f"{_NEW}{path.name}")
     fresh.unlink(missing_ok=True)
     try:

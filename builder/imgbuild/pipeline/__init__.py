@@ -120,6 +120,7 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
 
     Raises:
         InvalidInput: there are errors.
+        HostError: the process that renders half of the nodes was killed.
     """
     loaded = load(request.profile, request.layers, request.sets, request.mode, findings)
     cluster: Cluster = DEFAULT

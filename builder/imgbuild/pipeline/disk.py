@@ -37,7 +37,11 @@ class Disk:
     found: Sequence[Found]
 
     def refuse(self, place: Path) -> None:
-        """Raise HostError if there are problems; everything else is in ``place``."""
+        """Check that there are no problems; everything else is in ``place``.
+
+        Raises:
+            HostError: there are.
+        """
         if self.problems:
             why, hints = together(self.problems)
             raise HostError(f"the disk image was not built, everything else is in {place}: {why}", hints)
@@ -45,7 +49,11 @@ class Disk:
     def build(
         self, ready: Input, wanted: str, folder: Path, steps: Steps, *, fresh: bool, boot: Path, signer: Signer | None
     ) -> ImageRecord:
-        """Build the image with the id ``wanted`` into ``folder``, and what a network boot needs into ``boot``."""
+        """Build the image with the id ``wanted`` into ``folder``, and what a network boot needs into ``boot``.
+
+        Raises:
+            HostError: the host, a mirror or the build failed.
+        """
         rendered = ready.rendered
         return build_image(
             ready.resolved, rendered.install, rendered.node, wanted, folder, self.cache, steps,
@@ -54,7 +62,11 @@ class Disk:
         )  # fmt: skip
 
     def note_times(self, taken: Sequence[Taken]) -> None:
-        """Keep what each step took, for the next `imgbuild plan`."""
+        """Keep what each step took, for the next `imgbuild plan`.
+
+        Raises:
+            HostError: the cache cannot be used.
+        """
         save(self.cache, self.name, LastRun(int(time.time()), taken))
 
 
@@ -63,6 +75,7 @@ def open_disk(ready: Input, place: Path, cache: Path, store: str | None, steps: 
 
     Raises:
         InvalidInput: container images that the disk image gets cannot be had.
+        HostError: the store or the cache cannot be used.
     """
     resolved, packages = ready.resolved, ready.locked_packages
     files = open_store(cache, store, offline=offline)
@@ -85,6 +98,7 @@ def images_found(ready: Input, store: Store, steps: Steps, images: Sequence[Imag
 
     Raises:
         InvalidInput: an image cannot be had.
+        HostError: skopeo is not installed, or the store cannot be used.
     """
     wanted = ready.preload if images is None else images
     if not wanted:

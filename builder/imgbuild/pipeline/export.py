@@ -53,6 +53,7 @@ def plan(request: Request, systems: Sequence[str], options: Options, output: Pat
 
     Raises:
         InvalidInput: there are errors.
+        HostError: the process that renders half of the nodes was killed.
     """
     ready = prepare(request, findings)
     made = _made(ready, systems, options, output, findings)

@@ -23,6 +23,7 @@ def site_profile(
     Raises:
         InvalidInput: it has errors.
         UsageError: the bundle's own needs secrets, which a bundle does not have.
+        HostError: the bundle is damaged, or cannot be unpacked.
     """
     findings = Findings()
     if profile is not None:

@@ -22,7 +22,11 @@ from imgbuild.render.templates import render, static
 
 
 def files(resolved: Resolved) -> Iterator[NodeFile]:
-    """Everything below /etc/containerd, and stargz and buildkit where they are enabled."""
+    """Everything below /etc/containerd, and stargz and buildkit where they are enabled.
+
+    Raises:
+        ImgbuildError: the version of containerd is not known (`Resolved.complete`).
+    """
     profile = resolved.profile
     yield NodeFile("/etc/containerd/config.toml", config(resolved))
     yield from registries.hosts(profile)
@@ -34,7 +38,11 @@ def files(resolved: Resolved) -> Iterator[NodeFile]:
 
 
 def config(resolved: Resolved) -> bytes:
-    """/etc/containerd/config.toml in the version that this containerd reads."""
+    """/etc/containerd/config.toml in the version that this containerd reads.
+
+    Raises:
+        ImgbuildError: the version of containerd is not known (`Resolved.complete`).
+    """
     profile = resolved.profile
     release = resolved.containerd
     if release is None:  # check reports it with its place
@@ -72,6 +80,9 @@ def expectations(resolved: Resolved) -> list[tuple[str, str, str]]:
     """Section, key and value of each key of config.toml and of the user's drop-ins that it imports.
 
     As `containerd config dump` writes them without quotes. Version and imports are left out: it writes its own.
+
+    Raises:
+        ImgbuildError: the version of containerd is not known (`Resolved.complete`).
     """
     release = version(resolved.containerd or "0")
     table = merged(tomllib.loads(config(resolved).decode()), drop_ins(resolved.profile), release)

@@ -28,7 +28,11 @@ from imgbuild.render.templates import toml_document
 
 
 def login_files(resolved: Resolved, cluster: Cluster, node: Node, where: Reach) -> Iterator[SeedFiles]:
-    """What the node needs to log in; nothing without ``auth`` in the profile."""
+    """What the node needs to log in; nothing without ``auth`` in the profile.
+
+    Raises:
+        ImgbuildError: the version of containerd is not known (`Resolved.complete`).
+    """
     found = logins(resolved.profile)
     if found:
         yield SeedFiles([NodeFile(LOGINS, _containerd(resolved, found), 0o600)], units=["containerd.service"])

@@ -48,7 +48,11 @@ KUBELET = "/usr/local/bin/kubelet"
 
 
 def node_tree(resolved: Resolved) -> NodeTree:
-    """The node's files, links and units. A user's file replaces imgbuild's at the same path."""
+    """The node's files, links and units. A user's file replaces imgbuild's at the same path.
+
+    Raises:
+        ImgbuildError: the version of containerd is not known (`Resolved.complete`).
+    """
     profile = resolved.profile
     files = {f.path: f for f in _files(resolved)}
     links = list(_links(resolved))

@@ -32,7 +32,11 @@ def sh(value: object) -> str:
 
 
 def toml(value: object) -> str:
-    """``value`` as a TOML value: text, bool, int, or a list of those. JSON's escapes differ: pairs, DEL."""
+    """``value`` as a TOML value: text, bool, int, or a list of those. JSON's escapes differ: pairs, DEL.
+
+    Raises:
+        TypeError: it is none of these.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

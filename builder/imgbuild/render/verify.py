@@ -147,7 +147,11 @@ def _unmade(profile: Profile) -> set[str]:
 
 
 def verify_conf(resolved: Resolved) -> bytes:
-    """/etc/imgbuild/verify.conf."""
+    """/etc/imgbuild/verify.conf.
+
+    Raises:
+        ImgbuildError: the version of containerd is not known (`Resolved.complete`).
+    """
     profile, target = resolved.profile, resolved.target
     registries = [name for name, registry in profile.containerd.registries.items() if registry is not None]
     kernel = resolved.kernel

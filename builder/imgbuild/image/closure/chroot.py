@@ -56,7 +56,11 @@ _NAMESPACES = ("unshare", "--mount", "--propagation", "private", "--pid", "--for
 
 
 def prepare(root: Path, tree: NodeTree, site: Site) -> None:
-    """Lay the scripts, names and the site's certificates and logins into a base, as an image build does."""
+    """Lay the scripts, names and the site's certificates and logins into a base, as an image build does.
+
+    Raises:
+        HostError: a script fails.
+    """
     lay(root, tree, 0)
     (root / CACHE).mkdir(parents=True, exist_ok=True)
     for name in ("resolv.conf", "hosts"):

@@ -60,7 +60,11 @@ def signed(root: Path, layout: DiskLayout, menu: str, environment: bytes) -> dic
 
 
 def write_esp(disk: Path, layout: DiskLayout, files: Mapping[str, bytes], work: Path, epoch: int) -> None:
-    """Make the ESP with ``files``, path to content, inside ``disk``; ``epoch`` (seconds) dates them."""
+    """Make the ESP with ``files``, path to content, inside ``disk``; ``epoch`` (seconds) dates them.
+
+    Raises:
+        HostError: a tool of dosfstools or mtools fails.
+    """
     image, content = work / "esp.img", work / "esp"
     image.unlink(missing_ok=True)
     env = {"SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC", "MTOOLSRC": "/dev/null", "MTOOLS_SKIP_CHECK": "1"}

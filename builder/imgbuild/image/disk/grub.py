@@ -48,7 +48,11 @@ def early_config(layout: DiskLayout) -> str:
 
 
 def core_image(root: Path, layout: DiskLayout) -> bytes:
-    """The core image (BIOS: core.img, EFI: the program for the ESP), made by the target's own grub-mkimage."""
+    """The core image (BIOS: core.img, EFI: the program for the ESP), made by the target's own grub-mkimage.
+
+    Raises:
+        HostError: the root has no grub-mkimage, or it fails.
+    """
     boot = layout.boot
     modules = boot.module_dirs[layout.firmware]
     need(root, boot.mkimage, "grub-mkimage")
@@ -78,7 +82,11 @@ def install_files(root: Path, layout: DiskLayout, core: bytes) -> None:
 
 
 def drop_extras(root: Path, boot: Boot) -> list[str]:
-    """Remove the base's additions to the boot menu, which could start something else; the paths of what there was."""
+    """Remove the base's additions to the boot menu, which could start something else; the paths of what there was.
+
+    Raises:
+        HostError: a link in the root points out of it.
+    """
     found = []
     for folder in (boot.grub_dir, boot.signed_efi):
         for name in _EXTRAS if folder is not None else ():
@@ -90,7 +98,11 @@ def drop_extras(root: Path, boot: Boot) -> list[str]:
 
 
 def write_boot_sector(disk: Path, root: Path, layout: DiskLayout, core: bytes) -> None:
-    """Put boot.img into the first sector and ``core`` into the BIOS boot partition, as grub-bios-setup would."""
+    """Put boot.img into the first sector and ``core`` into the BIOS boot partition, as grub-bios-setup would.
+
+    Raises:
+        HostError: the core image is larger than the partition.
+    """
     boot_img = (root / layout.boot.module_dirs["bios"].lstrip("/") / "boot.img").read_bytes()
     room = MIB
     if len(core) > room:
@@ -105,7 +117,11 @@ def write_boot_sector(disk: Path, root: Path, layout: DiskLayout, core: bytes) -
 
 
 def patch_boot_sector(boot_img: bytes, sector: bytes, core_sector: int) -> bytes:
-    """GRUB's boot.img, with the place of the core image; the disk's own signature and partition table are kept."""
+    """GRUB's boot.img, with the place of the core image; the disk's own signature and partition table are kept.
+
+    Raises:
+        ValueError: one of the two is not a sector.
+    """
     if len(boot_img) != SECTOR or len(sector) != SECTOR:
         raise ValueError("a boot sector has 512 bytes")
     out = bytearray(boot_img)
@@ -128,7 +144,11 @@ def patch_core(core: bytes, core_sector: int) -> bytes:
 
 
 def kernel_versions(root: Path, boot: Boot) -> list[str]:
-    """The versions of the kernels in the root, newest first. Raises HostError when there is none."""
+    """The versions of the kernels in the root, newest first.
+
+    Raises:
+        HostError: there is none.
+    """
     prefix = Path(boot.kernel_prefix.lstrip("/"))
     found = [p.name.removeprefix(prefix.name) for p in (root / prefix.parent).glob(f"{prefix.name}*")]
     if not found:

@@ -10,7 +10,11 @@ from imgbuild.image.disk.layout import DiskLayout
 
 
 def command_line(kernel_args: Sequence[str]) -> str:
-    """Kernel arguments as one line for grub.cfg. Raises ImgbuildError if GRUB's shell would read one differently."""
+    """Kernel arguments as one line for grub.cfg.
+
+    Raises:
+        ImgbuildError: GRUB's shell would read one differently.
+    """
     for arg in kernel_args:
         if not arg or re.search(r"[\s\"'\\$`;&|<>{}#]", arg):
             raise ImgbuildError(
@@ -21,7 +25,11 @@ def command_line(kernel_args: Sequence[str]) -> str:
 
 
 def defaults(layout: DiskLayout, kernel_args: Sequence[str]) -> str:
-    """The settings for grub-mkconfig in the node, so that it writes the same menu again after an update."""
+    """The settings for grub-mkconfig in the node, so that it writes the same menu again after an update.
+
+    Raises:
+        ImgbuildError: GRUB's shell would read an argument differently.
+    """
     saved = layout.boot.menu != "submenu"
     return (
         "# Written by imgbuild. Run update-grub (CentOS: grub2-mkconfig) after a change.\n"
@@ -86,7 +94,11 @@ def environment_block(values: Mapping[str, str] | None = None) -> bytes:
 
 
 def environment(layout: DiskLayout, entry: str, kernel_args: Sequence[str]) -> dict[str, str]:
-    """The content of grubenv at the first boot; ``entry`` is the name of the entry that starts."""
+    """The content of grubenv at the first boot; ``entry`` is the name of the entry that starts.
+
+    Raises:
+        ImgbuildError: GRUB's shell would read an argument differently.
+    """
     if layout.boot.menu == "submenu":
         return {}
     if layout.boot.menu == "saved":

@@ -43,7 +43,11 @@ def table(layout: DiskLayout) -> str:
 
 
 def write_table(disk: Path, layout: DiskLayout) -> None:
-    """Write the GPT, and verify by reading it back that nothing was moved or rounded."""
+    """Write the GPT, and verify by reading it back that nothing was moved or rounded.
+
+    Raises:
+        HostError: sfdisk fails, or has put the root partition elsewhere.
+    """
     run(
         ["sfdisk", "--quiet", "--wipe", "never", "--no-reread", "--no-tell-kernel", disk],
         what="partition the disk",
@@ -58,7 +62,11 @@ def write_table(disk: Path, layout: DiskLayout) -> None:
 
 
 def read_table(disk: Path) -> list[Partition]:
-    """The partitions of a disk file, in the table's order."""
+    """The partitions of a disk file, in the table's order.
+
+    Raises:
+        HostError: sfdisk cannot read it.
+    """
     found = json.loads(run(["sfdisk", "--json", disk], what="read the partition table"))["partitiontable"]
     sector = int(found.get("sectorsize", SECTOR))
     return [
@@ -72,9 +80,12 @@ def make_root(
 ) -> None:  # fmt: skip
     """Make the root file system of ``size`` bytes from the folder ``tree``, at byte ``offset`` of ``disk``.
 
-    ``epoch`` (seconds) is what mke2fs uses as the current time. The file system's features are the target's,
-    read from a separate mke2fs.conf: the host's defaults differ by release, and a feature that the target's
-    GRUB cannot read ends in a rescue prompt. Raises HostError if the tree does not fit.
+    ``epoch`` (seconds) is what mke2fs uses as the current time. The file system's features are the target's, read from
+    a separate mke2fs.conf: the host's defaults differ by release, and a feature that the target's GRUB cannot read ends
+    in a rescue prompt.
+
+    Raises:
+        HostError: the tree does not fit.
     """
     config = work / "mke2fs.conf"
     config.write_text(
@@ -103,7 +114,11 @@ def make_root(
 
 
 def resize_root(image: Path, size: int, epoch: int) -> None:
-    """Let the root file system in the file ``image`` have ``size`` bytes."""
+    """Let the root file system in the file ``image`` have ``size`` bytes.
+
+    Raises:
+        HostError: e2fsck or resize2fs fails.
+    """
     run(
         ["resize2fs", "-f", image, f"{size // 1024}k"],
         what="resize the root file system",
@@ -121,6 +136,10 @@ def check_root(disk: Path, layout: DiskLayout) -> None:
 
 
 def tree_bytes(tree: Path) -> int:
-    """How much the files of ``tree`` take on a disk, in bytes."""
+    """How much the files of ``tree`` take on a disk, in bytes.
+
+    Raises:
+        HostError: du fails.
+    """
     out = run(["du", "--summarize", "--block-size=1", "--one-file-system", tree], what="measure the files")
     return int(out.split()[0])

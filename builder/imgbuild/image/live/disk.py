@@ -13,7 +13,10 @@ from imgbuild.image.disk.layout import DiskLayout
 def write_disk_files(disk: Path, root: Path, layout: DiskLayout, folder: Path, compression: Compression) -> None:
     """Write what is made of the finished raw ``disk`` into ``folder``, whose files are in pxe/ afterwards.
 
-    ``root`` is its root file system, with the target's GRUB. Raises HostError: a tool is missing or failed; no space.
+    ``root`` is its root file system, with the target's GRUB.
+
+    Raises:
+        HostError: a tool is missing or failed; no space.
     """
     write_extents(disk, layout, folder, compression)
     if layout.firmware == "efi":

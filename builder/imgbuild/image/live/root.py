@@ -36,7 +36,10 @@ class LiveParts:
 def write_root(root: Path, live: LiveParts, layout: DiskLayout, kernel: str, work: Path, epoch: int) -> None:
     """Make root.squashfs of ``root``, which is another one afterwards: use it for nothing else.
 
-    ``kernel``: the version that will mount it. Raises HostError: that kernel cannot.
+    ``kernel``: the version that will mount it.
+
+    Raises:
+        HostError: that kernel cannot mount it.
     """
     prove_kernel(root, kernel, live.facts)
     _make_live(root, live.tree, epoch)

@@ -66,7 +66,11 @@ class Menu:
         self._depth = 0
 
     def run(self, path: str) -> None:
-        """Read the file ``path`` ("(esp)/EFI/centos/grub.cfg"). Raises HostError if GRUB would show a prompt."""
+        """Read the file ``path`` ("(esp)/EFI/centos/grub.cfg").
+
+        Raises:
+            HostError: GRUB would show a prompt.
+        """
         content = self._read(path)
         if content is None:
             raise HostError(f"GRUB looks for {path}, which does not exist")
@@ -80,7 +84,11 @@ class Menu:
         self._depth -= 1
 
     def default(self) -> Entry:
-        """The entry that starts by itself, with what it loads. Raises HostError if the menu has no such entry."""
+        """The entry that starts by itself, with what it loads.
+
+        Raises:
+            HostError: the menu has no such entry.
+        """
         wanted = self.variables.get("default", "") or "0"
         entries: list[Entry] = self.entries
         entry: Entry | None = None

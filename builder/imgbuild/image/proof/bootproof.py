@@ -51,9 +51,11 @@ def prove(
 ) -> BootProof:
     """Read the raw ``disk`` and return what it boots; ``expected`` is the kernel version that it must be.
 
-    ``work`` is a folder for extracted files; ``drivers`` are those of every image unless a test has others.
-    ``reach`` is called with each path of the root file system before it is read. Raises HostError with the first step
-    that would go wrong.
+    ``work`` is a folder for extracted files; ``drivers`` are those of every image unless a test has others. ``reach``
+    is called with each path of the root file system before it is read.
+
+    Raises:
+        HostError: it would not boot; it names the first step that would go wrong.
     """
     partitions = read_table(disk)
     root = _Ext4(disk, partitions[-1], work, reach)
@@ -92,7 +94,11 @@ def prove(
 
 
 def kernel_version(image: bytes) -> str:
-    """The version in a bzImage's own header (Documentation/arch/x86/boot.rst of the kernel: kernel_version)."""
+    """The version in a bzImage's own header (Documentation/arch/x86/boot.rst of the kernel: kernel_version).
+
+    Raises:
+        HostError: it is not a bzImage.
+    """
     if image[0x202:0x206] != b"HdrS":
         raise _broken("the menu starts a file that is not a Linux kernel")
     (offset,) = struct.unpack_from("<H", image, 0x20E)

@@ -18,7 +18,8 @@ _TOOLS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4", b"\x04\x22\x4
 def names(image: bytes) -> Iterator[str]:
     """The paths in an initramfs (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel).
 
-    Raises HostError if it is neither cpio nor compressed in a known format.
+    Raises:
+        HostError: it is neither cpio nor compressed in a known format.
     """
     position = 0
     while position < len(image):
@@ -32,7 +33,11 @@ def names(image: bytes) -> Iterator[str]:
 
 
 def modules(image: bytes) -> set[str]:
-    """The names of the kernel modules in an initramfs, with underscores: nvme, virtio_blk."""
+    """The names of the kernel modules in an initramfs, with underscores: nvme, virtio_blk.
+
+    Raises:
+        HostError: it cannot be read.
+    """
     return {
         path.rsplit("/", 1)[-1].split(".ko", 1)[0].replace("-", "_")
         for path in names(image)

@@ -54,10 +54,11 @@ def build_rootfs(
     """The root file system of ``plan``: from the cache, or built now (two to three minutes, root, a network).
 
     ``fresh``: built now, from nothing that an earlier build has kept except the base and the store. ``supply``: what
-    the install scripts need; by default they fetch it themselves.
+    the install scripts need; by default they fetch it themselves. However the run ends, kill -9 included, no mount
+    remains.
 
-    Raises HostError with the cause picked from diskimage-builder's log and the log's path. However the run
-    ends, kill -9 included, no mount remains.
+    Raises:
+        HostError: it failed; with the cause, picked from diskimage-builder's log, and the log's path.
     """
     plan_key = plan.key
     place = open_cache(cache_dir)

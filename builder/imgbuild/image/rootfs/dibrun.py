@@ -35,8 +35,10 @@ def run_dib(plan: RootfsPlan, key: str, cache_dir: Path, run_dir: Path, lock: in
     """Run diskimage-builder for ``plan`` in ``run_dir`` and return the tar it made there.
 
     ``supply``: the folder of Supply.folder. ``lock`` is the cache's lock; the supervisor holds it too, so that a next
-    run waits until it has cleaned up after a killed imgbuild. The log is kept in cache_dir/logs. Raises HostError with
-    the cause of a failure.
+    run waits until it has cleaned up after a killed imgbuild. The log is kept in cache_dir/logs.
+
+    Raises:
+        HostError: it failed; with the cause.
     """
     run_dir.mkdir(mode=0o700)
     tree = run_dir / "install"

@@ -41,7 +41,11 @@ class Locked:
 
 
 def locked_build(resolved: Resolved, packages: Packages) -> Locked:
-    """For a build of this profile."""
+    """For a build of this profile.
+
+    Raises:
+        HostError: the lock has no mirror of the distribution.
+    """
     if resolved.target.package_manager != "apt":
         settings = {"repos.d/imgbuild.repo": local_repository_file(resolved, PLACE)}
         return Locked(packages, locked_files(resolved, packages), settings)

@@ -68,7 +68,11 @@ class DebianMirrors:
 
 
 def serves(uri: str, suite: str) -> bool:
-    """Whether the archive at ``uri`` has ``suite``. Raises FetchError if it does not answer at all."""
+    """Whether the archive at ``uri`` has ``suite``.
+
+    Raises:
+        FetchError: it does not answer at all.
+    """
     status = ask(f"{uri}/dists/{suite}/InRelease", method="HEAD").status
     if status == 200:
         return True
@@ -87,9 +91,11 @@ def debian_mirrors(
 ) -> DebianMirrors:
     """The mirrors of a Debian release (code name).
 
-    ``wanted`` is the profile's mirror and comes first; without it the host's apt configuration below ``apt`` is
-    read. Each suite is requested (``asked``), so that a dead mirror is found now and not after a minute. Raises
-    HostError: no mirror is known, or none answers; it names what was tried.
+    ``wanted`` is the profile's mirror and comes first; without it the host's apt configuration below ``apt`` is read.
+    Each suite is requested (``asked``), so that a dead mirror is found now and not after a minute.
+
+    Raises:
+        HostError: no mirror is known, or none answers; it names what was tried.
     """
     own, own_security = own_archives(release, apt)
     main = _clean(wanted) or own

@@ -46,7 +46,11 @@ def pull(key: str, tar: Path, shared: Repository, work: Path, steps: Steps) -> b
 
 
 def push(key: str, tar: Path, shared: Repository, work: Path, steps: Steps) -> None:
-    """Give a new root file system to the others. A registry that refuses it is reported."""
+    """Give a new root file system to the others. A registry that refuses it is reported.
+
+    Raises:
+        HostError: tar or zstd fails.
+    """
     if not shared.writable:
         return
     with scratch(work, "shared") as room, steps.step(f"Store the root file system {key[:12]} in {shared}"):

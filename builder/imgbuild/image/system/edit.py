@@ -118,6 +118,10 @@ def debugfs(device: str, commands: Sequence[str], work: Path, *, write: bool = F
 
 
 def blocks_of(device: str, paths: Sequence[str], work: Path) -> list[int]:
-    """The file system's blocks that have the content of these files; a file that is not there has none."""
+    """The file system's blocks that have the content of these files; a file that is not there has none.
+
+    Raises:
+        HostError: debugfs fails.
+    """
     out = debugfs(device, [f'blocks "/{path}"' for path in paths], work)
     return [int(word) for line in out.lines for word in line.split() if word.isdigit()]

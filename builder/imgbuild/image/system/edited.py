@@ -45,7 +45,11 @@ class Source:
         return self.system.pack(kind)
 
     def fill(self) -> None:
-        """Put everything into the disk's file."""
+        """Put everything into the disk's file.
+
+        Raises:
+            DamagedError: a block of the kept file system is not what it was.
+        """
         self.working.fill_all()
 
 
@@ -84,7 +88,11 @@ def _starts(system: System, name: str) -> bool:
 
 
 def edited(additions: Additions, system: System, folder: Path, stack: ExitStack, steps: Steps) -> Disk:
-    """The disk; ``stack`` closes its files. Raises HostError as `add` does, or if the additions do not fit."""
+    """The disk; ``stack`` closes its files.
+
+    Raises:
+        HostError: as `add` does, or the additions do not fit.
+    """
     layout, disk = additions.layout, folder / "disk.raw"
     for path in system.dropped:
         steps.note(f"removed {path} of the base: it adds to the boot menu, and can change what starts")

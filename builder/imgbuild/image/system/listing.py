@@ -98,7 +98,11 @@ def _below(path: str, folders: Sequence[str]) -> bool:
 
 
 def pack(root: Path, paths: list[str], tar: Path) -> None:
-    """Write these files, without what is in folders, into ``tar``."""
+    """Write these files, without what is in folders, into ``tar``.
+
+    Raises:
+        HostError: tar fails.
+    """
     argv: list[str | Path] = ["tar", "--create", "--file", tar, "--directory", root, "--no-recursion"]
     argv += ["--numeric-owner", "--format=posix", "--sort=none", "--null", "--verbatim-files-from", "--files-from=-"]
     run(argv, what="keep a part of the root file system", data=b"\0".join(path.encode() for path in paths) + b"\0")

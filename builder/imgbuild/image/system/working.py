@@ -52,7 +52,11 @@ class Working:
         self._own.update(pages)
 
     def fill(self, pages: Iterable[int]) -> None:
-        """Copy the base's content of these blocks of the file system into the disk, and what is next to them."""
+        """Copy the base's content of these blocks of the file system into the disk, and what is next to them.
+
+        Raises:
+            DamagedError: a block of the base is not what it was.
+        """
         for number in sorted({page // _PAGES for page in pages} - self._filled):
             self._filled.add(number)
             if number < len(self._digests) and self._digests[number] != ZERO:
@@ -61,7 +65,11 @@ class Working:
                 os.pwrite(self._disk.fileno(), block, at)
 
     def fill_all(self) -> None:
-        """Copy everything: the disk's file is then the disk itself."""
+        """Copy everything: the disk's file is then the disk itself.
+
+        Raises:
+            DamagedError: a block of the base is not what it was.
+        """
         self.fill(number * _PAGES for number in range(len(self._digests)))
 
     def blocks(self) -> Blocks:
