@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from imgbuild.checks.context import Context, inside, parts
 from imgbuild.config.cluster import Node
@@ -65,9 +65,14 @@ def _addresses(context: Context) -> Iterator[tuple[Path, str]]:
 
 
 def _links(context: Context, path: Path, network: NodeNetwork) -> None:
+    """Names, bonds and VLANs of one node."""
+    _interface_names(context, path, network)
+    ports = _bonds(context, path, network)
+    _vlans(context, path, network, ports)
+
+
+def _interface_names(context: Context, path: Path, network: NodeNetwork) -> None:
     say = context.cluster_finding
-    interfaces = {i.name: n for n, i in enumerate(network.interfaces)}
-    below = {i.name: i.mtu for i in network.interfaces} | {b.name: b.mtu for b in network.bonds}
     names: set[str] = set()
     for place, name, _ in parts(Node(name="x", role="worker", network=network)):
         if name in names:
@@ -75,6 +80,12 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
         if name == "lo":
             say("IB404", (*path, *place, "name"), "lo is the loopback interface", "use another name")
         names.add(name)
+
+
+def _bonds(context: Context, path: Path, network: NodeNetwork) -> Mapping[str, str]:
+    """The bond of each interface that is a port of one."""
+    say = context.cluster_finding
+    interfaces = {i.name: n for n, i in enumerate(network.interfaces)}
     ports: dict[str, str] = {}
     for number, bond in enumerate(network.bonds):
         for index, port in enumerate(bond.interfaces):
@@ -93,6 +104,12 @@ def _links(context: Context, path: Path, network: NodeNetwork) -> None:
                     f"{port} is in {bond.name}, but has its own addresses",
                     f"move them to {bond.name}",
                 )  # fmt: skip
+    return ports
+
+
+def _vlans(context: Context, path: Path, network: NodeNetwork, ports: Mapping[str, str]) -> None:
+    say = context.cluster_finding
+    below = {i.name: i.mtu for i in network.interfaces} | {b.name: b.mtu for b in network.bonds}
     tags: dict[tuple[str, int], str] = {}
     for number, vlan in enumerate(network.vlans):
         here = (*path, "vlans", number)

@@ -25,7 +25,7 @@ from imgbuild.fetch.pinned import node_files
 from imgbuild.fetch.store import Store
 from imgbuild.image.assemble import assemble
 from imgbuild.image.cache import note_use, open_cache, subfolder, write_record
-from imgbuild.image.disk.layout import disk_layout
+from imgbuild.image.disk.layout import DiskLayout, disk_layout
 from imgbuild.image.formats.ova import Appliance
 from imgbuild.image.formats.write import DiskRecord, ImageFiles
 from imgbuild.image.live.root import LiveParts
@@ -98,57 +98,45 @@ def host_problems(resolved: Resolved, folder: Path, cache: Path, *, locked: bool
     return found
 
 
+@dataclass(frozen=True)
+class Ingredients:
+    """What an image is made of. ``install`` and ``node`` are the profile's package part and its files."""
+
+    resolved: Resolved
+    install: NodeTree
+    node: NodeTree
+    live: NodeTree | None = None
+    """The files that only a live root has; None: no live root is made."""
+    found: Sequence[Found] = ()
+    """The container images that it gets."""
+    packages: Packages | None = None
+    """The packages of a lock, if there is one."""
+
+
 def build_image(
-    resolved: Resolved,
-    install: NodeTree,
-    node: NodeTree,
-    run: str,
-    folder: Path,
-    cache: Path,
-    steps: Steps,
-    *,
-    store: Store,
-    fresh: bool,
-    boot: Path,
-    live: NodeTree | None = None,
+    of: Ingredients, run: str, folder: Path, boot: Path, cache: Path, store: Store, steps: Steps, *, fresh: bool,
     signer: Signer | None = None,
-    found: Sequence[Found] = (),
-    packages: Packages | None = None,
-) -> ImageRecord:
+) -> ImageRecord:  # fmt: skip
     """Build the disk image and swap it into ``folder``/image, under the id ``run`` (image_id of the same input).
 
-    ``boot``: an empty folder for what a network boot needs: kernel, initramfs, and with ``live`` (the files that only
-    a live root has) the live root, all with their checksums.
-    ``store`` has the fetched files. ``fresh``: rebuild everything, whatever is in the cache. ``signer`` signs the
-    checksums of the image's files. ``found``: the container images that it gets. ``packages``: those of a lock.
+    ``boot``: an empty folder for what a network boot needs: kernel, initramfs, and the live root if one is made, all
+    with their checksums. ``store`` has the fetched files. ``fresh``: rebuild everything, whatever is in the cache.
+    ``signer`` signs the checksums of the image's files.
 
     Raises:
         HostError: the host, a mirror or the build failed; the old image is unchanged.
     """
     from imgbuild.image.sbom import Contents, file_name, sbom  # CycloneDX takes 100 ms, and most runs build no image
 
-    profile, target = resolved.profile, resolved.target
-    preload = fetch(profile, found, store, steps) if found else None
-    with nullcontext(NOWHERE) if store.offline else surroundings(profile) as site:  # which listens for logins
-        plan = rootfs_plan(resolved, install, cache, steps, fresh=fresh, store=store, packages=packages)
-        plan = replace(plan, local=site.local(plan.environment.get("DIB_APT_SOURCES_CONF", "")))
-        size, esp = profile.image.size_mib, profile.image.esp_mib
-        layout = disk_layout(plan.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
-        known = None if fresh or live is not None else looked_up(plan.key, cache)
-        if known is not None and kept.there(known, layout, cache):
-            # The finished file system is verified instead, which is faster than reading what it was made of.
-            steps.note(f"root file system {plan.key[:12]} is in the cache")
-            note_use(known.tar)
-            rootfs = known
-        else:
-            supply = Supply(store, node_files(profile), locked_build(resolved, packages) if packages else None)
-            rootfs = build_rootfs(plan, cache, steps, fresh=fresh, supply=supply)
+    resolved, profile, target = of.resolved, of.resolved.profile, of.resolved.target
+    preload = fetch(profile, of.found, store, steps) if of.found else None
+    rootfs, layout = _rootfs(of, cache, store, steps, fresh=fresh)
     with in_use(rootfs.tar), new_group(folder, "image", run) as group, ThreadPoolExecutor(1) as beside:
         bill: list[Future[bytes]] = []
 
         def describe(disk: DiskRecord, epoch: int) -> None:
             contents = Contents(
-                resolved.name, profile, target, rootfs.packages, found, disk.blocks_sha256, epoch, packages
+                resolved.name, profile, target, rootfs.packages, of.found, disk.blocks_sha256, epoch, of.packages
             )  # fmt: skip
             bill.append(beside.submit(sbom, contents))
 
@@ -156,9 +144,11 @@ def build_image(
         guest = Appliance(profile.firmware, target.name, target.vmware)
         files = ImageFiles(group, resolved.name, profile.image.formats, guest)
         drivers = boot_drivers(profile.kernel.initramfs_drivers)
-        parts = LiveParts(target.live, live, boot) if live is not None else None
+        parts = LiveParts(target.live, of.live, boot) if of.live is not None else None
         arguments, work = resolved.kernel_arguments, cache / "work"
-        made = assemble(rootfs, layout, node, arguments, files, work, steps, drivers, preload, parts, cache, describe)
+        made = assemble(
+            rootfs, layout, of.node, arguments, files, work, steps, drivers, preload, parts, cache, describe
+        )
         with steps.step("Write the bill of materials"):
             write_file(group / file_name(resolved.name), OutFile(bill[0].result()))
         with steps.step(f"Write {SUMS}"):
@@ -168,6 +158,26 @@ def build_image(
             write_file(boot / INITRD, OutFile(made.proof.initrd_file))
         write_sums(boot, signer)
     return ImageRecord(made.proof, made.disk, rootfs, sums, preload)
+
+
+def _rootfs(
+    of: Ingredients, cache: Path, store: Store, steps: Steps, *, fresh: bool
+) -> tuple[Rootfs, DiskLayout]:  # fmt: skip
+    """The root file system, from the cache or built now, and the layout of the disk that gets it."""
+    resolved, profile, target = of.resolved, of.resolved.profile, of.resolved.target
+    with nullcontext(NOWHERE) if store.offline else surroundings(profile) as site:  # which listens for logins
+        plan = rootfs_plan(resolved, of.install, cache, steps, fresh=fresh, store=store, packages=of.packages)
+        plan = replace(plan, local=site.local(plan.environment.get("DIB_APT_SOURCES_CONF", "")))
+        size, esp = profile.image.size_mib, profile.image.esp_mib
+        layout = disk_layout(plan.key, profile.firmware, size, target.boot, esp, selinux=target.selinux)
+        known = None if fresh or of.live is not None else looked_up(plan.key, cache)
+        if known is not None and kept.there(known, layout, cache):
+            # The finished file system is verified instead, which is faster than reading what it was made of.
+            steps.note(f"root file system {plan.key[:12]} is in the cache")
+            note_use(known.tar)
+            return known, layout
+        supply = Supply(store, node_files(profile), locked_build(resolved, of.packages) if of.packages else None)
+        return build_rootfs(plan, cache, steps, fresh=fresh, supply=supply), layout
 
 
 def rootfs_plan(

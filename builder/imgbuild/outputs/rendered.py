@@ -203,6 +203,19 @@ def _lint(everyone: _Shared, own: Sequence[Own], some: Mapping[tuple[str, ...], 
             each.tell(said, findings)
 
 
+def _made(shared: _Shared, cluster: Cluster, node: Node, secrets: Secrets | None, own: NodeTree) -> _Made:
+    """One node's seeds and user-data. ``own``: the files of its seed."""
+    resolved = shared.resolved
+    trees = shared.trees if resolved.profile.mode == "stock" else ()  # an image has them
+    seed = seed_files(resolved, cluster, node, trees, own)
+    diskless = None
+    if live_image(resolved.profile) and resolved.profile.pxe.boot == "diskless":
+        key = host_key(secrets, node.name) if secrets is not None and not node.shared else None
+        diskless = seed_files(resolved, cluster, node, trees, own, Diskless(key))
+    small = small_user_data(resolved, cluster, node, trees, own, shared.archive_sum)
+    return _Made(seed, diskless, Forms(seed["user-data"], small))
+
+
 def render(
     resolved: Resolved,
     cluster: Cluster,
@@ -229,15 +242,9 @@ def render(
 
     def made(node: Node) -> _Made:
         shared = special.get(node.name, everyone)
-        own = seed_tree(shared.resolved, cluster, node, secrets, where, resolved)
-        trees = shared.trees if shared.resolved.profile.mode == "stock" else ()  # an image has them
-        seed = seed_files(shared.resolved, cluster, node, trees, own)
-        diskless = None
-        if live_image(shared.resolved.profile) and shared.resolved.profile.pxe.boot == "diskless":
-            key = host_key(secrets, node.name) if secrets is not None and not node.shared else None
-            diskless = seed_files(shared.resolved, cluster, node, trees, own, Diskless(key))
-        small = small_user_data(shared.resolved, cluster, node, trees, own, shared.archive_sum)
-        return _Made(seed, diskless, Forms(seed["user-data"], small))
+        return _made(
+            shared, cluster, node, secrets, seed_tree(shared.resolved, cluster, node, secrets, where, resolved)
+        )
 
     seeds: dict[str, Mapping[str, bytes]] = {}
     diskless: dict[str, Mapping[str, bytes]] = {}

@@ -16,7 +16,7 @@ from imgbuild.facts.images import Image
 from imgbuild.fetch.images import Found
 from imgbuild.fetch.registry import Trouble
 from imgbuild.fetch.store import Store
-from imgbuild.image.build import ImageRecord, build_image, host_problems
+from imgbuild.image.build import ImageRecord, Ingredients, build_image, host_problems
 from imgbuild.image.cache import open_store
 from imgbuild.image.offline import offline_lacks
 from imgbuild.image.preload import look_up, total_size
@@ -55,11 +55,10 @@ class Disk:
             HostError: the host, a mirror or the build failed.
         """
         rendered = ready.rendered
-        return build_image(
-            ready.resolved, rendered.install, rendered.node, wanted, folder, self.cache, steps,
-            store=self.store, fresh=fresh, boot=boot, live=rendered.live, signer=signer, found=self.found,
-            packages=ready.locked_packages,
+        of = Ingredients(
+            ready.resolved, rendered.install, rendered.node, rendered.live, self.found, ready.locked_packages
         )  # fmt: skip
+        return build_image(of, wanted, folder, boot, self.cache, self.store, steps, fresh=fresh, signer=signer)
 
     def note_times(self, taken: Sequence[Taken]) -> None:
         """Keep what each step took, for the next `imgbuild plan`.

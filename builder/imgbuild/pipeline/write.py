@@ -50,7 +50,7 @@ def write(
         InvalidInput: container images that the disk image gets cannot be had; nothing is written.
         UsageError: the folder was made from another profile; nothing is written.
     """
-    resolved, rendered = ready.resolved, ready.rendered
+    resolved = ready.resolved
     steps = timed = Timed(steps)
     place = output / resolved.name
     refuse_another(ready.request.profile, place)
@@ -65,17 +65,8 @@ def write(
     made_from = origin(ready.request.profile, place)
     with output_folder(place, (*GROUPS, "image")) as folder:
         ready = _with_kept_keys(ready, steps)
-        rendered = ready.rendered
-        groups: dict[str, GroupRecord] = {}
         with steps.step(f"Write {place}"):
-            for name in GROUPS:
-                more = _kept_boot_files(folder) if name == "pxe" else {}
-                written = swap_group(folder, name, rendered.groups[name], rendered.run, more)
-                about = _described(ready) if name == "nodes" else {}
-                groups[name] = GroupRecord(rendered.run, about, written=written)
-            made = exports(ready)
-            kept = {**kept_exports(folder, rendered.run, steps, made), **_kept_image(folder)}
-            groups |= write_exports(folder, rendered.run, made)
+            groups, kept = _write_groups(ready, folder, exports, steps)
             if signer is None and (folder / f"{manifest.NAME}{SUFFIX}").exists():
                 steps.note("the signature of the old manifest is removed; pass --sign-key to sign the new one")
             manifest.write(folder, resolved.loaded, {**kept, **groups}, wanted, made_from, signer)
@@ -92,6 +83,22 @@ def write(
             manifest.write(folder, resolved.loaded, groups, wanted, made_from, signer)
     disk.note_times(timed.taken)
     return place
+
+
+def _write_groups(
+    ready: Input, folder: Path, exports: Exports, steps: Steps
+) -> tuple[dict[str, GroupRecord], dict[str, GroupRecord]]:
+    """Write every group but the image. Their records, and those of the earlier groups that are kept."""
+    rendered = ready.rendered
+    groups: dict[str, GroupRecord] = {}
+    for name in GROUPS:
+        more = _kept_boot_files(folder) if name == "pxe" else {}
+        written = swap_group(folder, name, rendered.groups[name], rendered.run, more)
+        about = _described(ready) if name == "nodes" else {}
+        groups[name] = GroupRecord(rendered.run, about, written=written)
+    made = exports(ready)
+    kept = {**kept_exports(folder, rendered.run, steps, made), **_kept_image(folder)}
+    return groups | write_exports(folder, rendered.run, made), kept
 
 
 def _with_kept_keys(ready: Input, steps: Steps) -> Input:

@@ -121,7 +121,7 @@ def test_steps_are_remembered_with_their_depth_and_without_logins() -> None:
 def test_a_build_leaves_its_times_for_the_next_plan(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def build_image(*args: Any, **more: Any) -> Any:
         with args[6].step("Make the disk"):
-            (args[4] / "image").mkdir()
+            (args[2] / "image").mkdir()
             return SimpleNamespace(described=dict, sums={})
 
     monkeypatch.setattr(disk, "build_image", build_image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -114,7 +114,6 @@ def write_files(
     """
     files.folder.mkdir(parents=True, exist_ok=True)
     cores = processors()
-
     bases = _bases(files.formats)
     if source is not None and bases - _QCOW2.keys():
         source.fill()
@@ -139,21 +138,14 @@ def write_files(
         """One conversion of the disk, and the archives that are made of it."""
         wanted = base in files.formats
         made = files.path(base) if wanted else work / files.path(base).name
-        new = [_appear(made, lambda part: convert(base, part))]
-        if "ova" in files.formats and base == _MADE_FROM["ova"]:
-            new.append(
-                _appear(files.path("ova"), lambda part: write_ova(made, disk, files.name, files.appliance, part, epoch))
-            )
-        if "containerdisk" in files.formats and base == _MADE_FROM["containerdisk"]:
-            new.append(
-                _appear(files.path("containerdisk"), lambda part: write_containerdisk(made, files.name, part, epoch))
-            )
-        if not wanted:
-            made.unlink()
-        return new if wanted else new[1:]
+        new = _appear(made, lambda part: convert(base, part))
+        archives = list(_archives(base, made, disk, files, epoch))
+        if wanted:
+            return [new, *archives]
+        made.unlink()
+        return archives
 
     sums: dict[str, str] = {}
-
     with ThreadPoolExecutor(cores) as pool:
         jobs = [pool.submit(chain, base) for base in _ORDER if base in bases]
         try:
@@ -165,6 +157,14 @@ def write_files(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return Written(early or record(), sums)
+
+
+def _archives(base: Format, made: Path, disk: Path, files: ImageFiles, epoch: int) -> Iterator[_New]:
+    """Write the requested archives that ``made``, the disk in the form ``base``, is put into."""
+    if "ova" in files.formats and base == _MADE_FROM["ova"]:
+        yield _appear(files.path("ova"), lambda part: write_ova(made, disk, files.name, files.appliance, part, epoch))
+    if "containerdisk" in files.formats and base == _MADE_FROM["containerdisk"]:
+        yield _appear(files.path("containerdisk"), lambda part: write_containerdisk(made, files.name, part, epoch))
 
 
 @dataclass(frozen=True)
