@@ -23,7 +23,7 @@ FORMAT_MIB = 512
 
 @dataclass(frozen=True)
 class Tool:
-    """A program that the build runs, and the Debian package that has it."""
+    """A program that the build runs, and the Debian package that has it. ``purpose`` is for readers of these tables."""
 
     name: str
     package: str
