@@ -3,7 +3,8 @@
     python -m tools.reference
 
 A page is written by hand but for its tables: what is between ``<!-- keys: time -->`` and ``<!-- end of keys -->`` is
-made from the keys named there and all below them. tests/integration/test_reference.py checks that all is current.
+made from the keys named there and all below them; what is between ``<!-- scopes -->`` and ``<!-- end of scopes -->``,
+from the scopes of a profile's keys. tests/unit/config/test_declared.py checks that all is current.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from pathlib import Path
 
 from imgbuild.config.declared import Place, documents, root
 from imgbuild.config.schema import KINDS, json_schema
+from imgbuild.config.setting import Scope
 from imgbuild.config.setting_words import default_words, example_words, type_words
 from tools import findings
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(?s)<!-- keys: (?P<keys>[a-z_ ]+) -->\n.*?<!-- end of keys -->")
+_SCOPES = re.compile(r"(?s)<!-- scopes -->\n.*?<!-- end of scopes -->")
 
 
 def rows(place: Place) -> Iterator[Place]:
@@ -59,8 +62,30 @@ def section(kind: str, keys: list[str]) -> str:
     return "\n".join(lines)
 
 
+def scoped(scope: Scope) -> list[str]:
+    """The keys of a profile with this scope; a section stands for all keys in it if they have the same one."""
+
+    def keys(place: Place) -> Iterator[str]:
+        scopes = {row.scope for row in rows(place)}
+        if scopes == {scope}:
+            yield place.key
+        elif scope in scopes:
+            for below in place.children():
+                yield from keys(below)
+
+    return [key for top in root(documents()["profile"]).children() for key in keys(top)]
+
+
+def scopes() -> str:
+    """Which keys a node may have for itself, and which it may not."""
+    lists = {scope: ", ".join(f"`{key}`" for key in scoped(scope)) for scope in ("seed", "cluster")}
+    lines = ["| Scope | Keys, each with all keys below it |", "|---|---|"]
+    lines += [f"| `{scope}` | {text} |" for scope, text in lists.items()]
+    return "\n".join([*lines, "| `image` | All others |"])
+
+
 def page(kind: str, text: str) -> str:
-    """A page with its tables made anew.
+    """A page with its tables rewritten.
 
     Raises:
         ValueError: a top-level key is on the page not once.
@@ -68,12 +93,14 @@ def page(kind: str, text: str) -> str:
     named = [key for found in _BLOCK.finditer(text) for key in found["keys"].split()]
     every = list(documents()[kind].model_fields)
     if sorted(named) != sorted(every):
-        raise ValueError(f"docs/reference/{kind}.md: each key once, please: {sorted({*named} ^ {*every}) or named}")
+        wrong = sorted({*named} ^ {*every}) or named
+        raise ValueError(f"docs/reference/{kind}.md: each key must be there once: {wrong}")
 
     def fill(found: re.Match[str]) -> str:
         return f"<!-- keys: {found['keys']} -->\n\n{section(kind, found['keys'].split())}\n\n<!-- end of keys -->"
 
-    return _BLOCK.sub(fill, text)
+    text = _BLOCK.sub(fill, text)
+    return _SCOPES.sub(lambda _: f"<!-- scopes -->\n\n{scopes()}\n\n<!-- end of scopes -->", text)
 
 
 def files(base: Path = ROOT) -> Mapping[Path, str]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from imgbuild.config import declared
 from imgbuild.config.flow import flow
+from imgbuild.config.shipped import shipped
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 
 _FILES = {
@@ -89,7 +90,8 @@ _TABLE: Mapping[str, str] = {
                     "disk has to be switched to 512 (docs/how-to/hypervisors.md)"),
     **dict.fromkeys(("output_format", "output_formats", "disk_format", "image_format", "image_formats"),
                     "write image: {formats: [qcow2]}"),
-    **dict.fromkeys(("os", "distro", "distribution", "release"), "write target: centos7, centos8 or debian12"),
+    **dict.fromkeys(("os", "distro", "distribution", "release"),
+                    f"write target: NAME (one of {', '.join(shipped('targets'))})"),
     **dict.fromkeys(("masters", "controlplanes", "control_planes"), _NODES),
     **dict.fromkeys(("node_labels", "nodeLabels"), "write labels: {KEY: VALUE}"),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A target: the facts of one distribution release, as data (profiles/targets/). Nothing else names a release."""
+"""A target: the facts of one distribution release, as data (profiles/targets/). No code depends on its name."""
 
 from functools import cache
 from typing import Annotated, Any, Literal

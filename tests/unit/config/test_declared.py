@@ -16,12 +16,12 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
-from imgbuild.config.declared import documents, nearest, place, places
+from imgbuild.config.declared import documents, nearest, place, places, root
 from imgbuild.config.profile import Profile
 from imgbuild.config.reference import FORMS
 from imgbuild.config.schema import DIALECT, KINDS, Kind, json_schema
 from tests.support.places import ROOT
-from tools.reference import files
+from tools.reference import files, rows, scoped
 
 EVERY = [(kind, found) for kind, model in documents().items() for found in places(model)]
 YAML = [*sorted((ROOT / "profiles").glob("*.yaml")), *sorted((ROOT / "profiles/layers").glob("*.yaml")),
@@ -75,6 +75,17 @@ def test_places_are_found_by_values_and_by_patterns() -> None:
 def test_what_is_made_from_the_declarations_is_current() -> None:
     for path, text in files().items():
         assert path.read_text() == text, f"{path.relative_to(ROOT)}: make reference"
+
+
+def test_the_lists_of_keys_by_scope_have_every_key_once() -> None:
+    """A section stands for all keys in it only if they have the same scope."""
+    listed = {scope: set(scoped(scope)) for scope in ("seed", "cluster", "image")}
+    for top in root(documents()["profile"]).children():
+        for key in rows(top):
+            named = [scope for scope, keys in listed.items() if {above.key for above in key.line} & keys]
+            assert named == [key.scope] or (not named and any(key.children())), key.key
+    assert {"disks", "report", "kubernetes.kubelet", "pxe.boot"} <= listed["seed"]
+    assert {"addons", "images", "mirrors", "kubernetes.version"} <= listed["cluster"]
 
 
 # --- the JSON Schema --------------------------------------------------------------------------------------------------

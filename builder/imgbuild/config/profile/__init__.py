@@ -34,6 +34,7 @@ from imgbuild.config.profile.system import (
     Time,
 )
 from imgbuild.config.setting import ANOTHER_PROFILE, IN_THE_PROFILE, Setting, Words
+from imgbuild.config.shipped import shipped
 
 __all__ = [
     "Binary",
@@ -58,7 +59,7 @@ class Profile(Model):
     target: Annotated[
         str,
         Setting(
-            "Distribution to build: `centos7`, `centos8` or `debian12`.",
+            f"[Distribution](targets.md) to build: {', '.join(f'`{name}`' for name in shipped('targets'))}.",
             example="debian12",
             scope="cluster",
             instead=ANOTHER_PROFILE,

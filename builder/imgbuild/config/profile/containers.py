@@ -113,8 +113,8 @@ class Containerd(Model):
     source: Annotated[
         Literal["nerdctl-full", "distribution"],
         Setting(
-            "What provides containerd, runc and the CNI plugins. `distribution` works on debian12 only (layer "
-            "`distro-containerd`).",
+            "What provides containerd, runc and the CNI plugins. `distribution` (layer `distro-containerd`) works on "
+            "targets that have a [`containerd_package`](targets.md#the-system).",
         ),
     ]
     nerdctl_full: Annotated[NerdctlFull, Setting("The nerdctl-full archive, for `source: nerdctl-full`.")]

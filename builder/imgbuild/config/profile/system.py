@@ -115,7 +115,7 @@ class Repositories(Model):
         list[MinorUrl] | None,
         Setting(
             "Where kubelet, kubeadm and kubectl come from.",
-            example=["https://mirror.example.com/kubernetes/v1.35/rpm/"],
+            example=["https://mirror.example.com/kubernetes/v{minor}/rpm/"],
             recipe="baseurl=https://mirrors.cloud.tencent.com/kubernetes/yum/repos/kubernetes-el7-x86_64/",
         ),
     ]
