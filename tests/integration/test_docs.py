@@ -525,6 +525,19 @@ def test_every_value_of_the_recipe_is_in_the_table() -> None:
                 assert f"`{format_path(path)}`" in named, f"{format_path(path)} is a default, and recipe.md has it not"
 
 
+# --- how-to pages -----------------------------------------------------------------------------------------------------
+
+
+def test_the_upgrade_page_upgrades_to_a_newer_minor() -> None:
+    """It is the next one, which imgbuild knows, and no command has another version."""
+    versions = set(re.findall(r"\b1\.[0-9]{2}\.[0-9]+\b", (DOCS / "how-to/upgrade.md").read_text()))
+    assert len(versions) == 1
+    major, minor, _ = versions.pop().split(".")
+    known = yaml.safe_load((ROOT / "profiles/versions/kubernetes.yaml").read_text())["minors"]
+    assert f"{major}.{minor}" in known
+    assert int(minor) == int(LOADED["debian12"].profile.kubernetes.version.split(".")[1]) + 1
+
+
 # --- the other reference pages ---------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from imgbuild.config.target import target_names
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.outputs.rendered import Rendered
 from imgbuild.pipeline import Request, prepare
@@ -62,6 +64,17 @@ def test_every_example_has_a_test_and_a_line_in_the_list() -> None:
     assert re.findall(r"(?m)^\| \[([a-z-]+)\]\(\1\)", page) == [
         "single-vm", "ha-vip", "node-groups", "dual-stack", "bare-metal", "air-gap",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", target_names())
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "air-gap"])
+def test_the_list_is_right_that_only_the_line_extends_has_to_change(name: str, target: str, tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / name, tmp_path / name)
+    profile, cluster = (tmp_path / name / file for file in (f"{name}.yaml", "cluster.yaml"))
+    profile.write_text(re.sub(r"(?m)^extends: .*$", f"extends: {target}-efi", profile.read_text()))
+    findings = Findings()
+    prepare(Request(str(profile), cluster=cluster if cluster.exists() else None), findings)
+    assert not findings.errors
 
 
 @BOTH
