@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
-# What building and booting an image needs; `imgbuild doctor` says it too, and a test compares the two lists.
+# What building and booting an image needs; `imgbuild doctor` reports it too, and a test compares the two lists.
 RUN_PACKAGES := python3 python3-venv ca-certificates mmdebstrap debian-archive-keyring gpgv sudo e2fsprogs util-linux mount fdisk dosfstools \
 	mtools systemd procps coreutils tar bash qemu-utils qemu-system-x86 ovmf zstd xz-utils policycoreutils openssh-client skopeo squashfs-tools createrepo-c
 # What the tests use besides: real checkers and real parts.
@@ -16,6 +16,10 @@ TEST_PACKAGES := cloud-init containerd runc containernetworking-plugins shellche
 BENCH_PACKAGES := mkosi
 
 VENV := .venv
+# Under sudo: what a run leaves in a checkout of the caller's is the caller's, who runs make without sudo the next time.
+# imgbuild itself does so for out/, where seeds stay root's.
+HAND_OVER := trap 'if [ -n "$${SUDO_UID:-}" ] && [ ! -O . ]; then \
+	find . -xdev -path ./out -prune -o -user 0 -exec chown -h "$$SUDO_UID:$$SUDO_GID" {} + || true; fi' EXIT;
 # Container images often set it. Each of the tests' hundreds of processes would then compile imgbuild anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -32,7 +36,7 @@ help:
 	@echo "make bench     the figures of docs/explanation/figures.md, measured here"
 
 demo: packages $(VENV)/.run
-	$(VENV)/bin/python -m tools.demo
+	$(HAND_OVER) $(VENV)/bin/python -m tools.demo
 
 check: $(VENV)/.dev lint
 	$(VENV)/bin/pytest -n 2 tests/unit
@@ -45,21 +49,22 @@ coverage: $(VENV)/.dev
 PARALLEL := -n 5 --dist loadgroup --no-loadscope-reorder --durations 20
 
 test: test-packages $(VENV)/.dev lint
-	$(VENV)/bin/pytest $(PARALLEL) -m "not slow"
+	$(HAND_OVER) $(VENV)/bin/pytest $(PARALLEL) -m "not slow"
 
 test-all: test-packages $(VENV)/.dev lint
-	$(VENV)/bin/pytest $(PARALLEL)
+	$(HAND_OVER) $(VENV)/bin/pytest $(PARALLEL)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/yamllint --strict .
 	$(VENV)/bin/codespell
 
 bench: test-packages $(VENV)/.dev
 	$(call install,$(BENCH_PACKAGES))
-	$(VENV)/bin/python -m tests.bench
+	$(HAND_OVER) $(VENV)/bin/python -m tests.bench
 
 reference: $(VENV)/.dev
 	$(VENV)/bin/python -m tools.reference
@@ -82,13 +87,13 @@ $(VENV)/.run: pyproject.toml | packages
 	@echo "== a virtual environment in $(VENV)"
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable .
-	touch $@
+	$(HAND_OVER) touch $@
 
 $(VENV)/.dev: pyproject.toml
 	@echo "== a virtual environment in $(VENV), with the test tools"
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@ $(VENV)/.run
+	$(HAND_OVER) touch $@ $(VENV)/.run
 
 clean:
 	rm -rf out $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

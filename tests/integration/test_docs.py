@@ -249,6 +249,14 @@ def test_every_imgbuild_command_exists(page: Path) -> None:
             pytest.fail(f"{where}: {error.format_message()}")
 
 
+def test_imgbuild_is_called_in_one_way_under_sudo() -> None:
+    """sudo's secure_path has /usr/local/bin and no virtual environment; both ways to install make a link there."""
+    texts = {path: path.read_text() for path in [*PAGES, *(ROOT / "examples").rglob("*.y*ml")]}
+    assert not [path for path, text in texts.items() if re.search(r"sudo (-\S+ )*\S+/imgbuild( |$)", text)]
+    for page in ("README.md", "docs/tutorial.md", "docs/how-to/air-gap.md"):
+        assert re.search(r"\n *sudo ln -s \S+/bin/imgbuild\"? /usr/local/bin/\n", texts[ROOT / page]), page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_blocks_that_are_not_run_say_why(page: Path) -> None:
     for block in BLOCKS[page]:
