@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -27,12 +26,6 @@ def test_the_licence_is_the_one_that_the_package_names() -> None:
     assert "END OF TERMS AND CONDITIONS" in text
 
 
-def test_yaml_files_pass_yamllint() -> None:
-    yamllint = str(Path(sys.executable).with_name("yamllint"))
-    done = subprocess.run([yamllint, "--strict", "."], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-
-
 def test_files_end_with_a_newline_and_lines_without_spaces() -> None:
     """What .editorconfig asks for."""
     wrong = []
@@ -51,6 +44,17 @@ def test_the_containerfile_installs_the_packages_of_the_makefile() -> None:
     containerfile = (ROOT / "Containerfile").read_text().replace("\\\n", " ")
     (installed,) = re.findall(r"apt-get install -y -q --no-install-recommends(.*?)&&", containerfile)
     assert installed.split() == sorted(packages.split())
+
+
+def test_the_hooks_are_the_linters_of_the_makefile() -> None:
+    """`pre-commit` runs on each commit what `make lint` runs."""
+    makefile = (ROOT / "Makefile").read_text()
+    (recipe,) = re.findall(r"(?m)^lint: .*\n((?:\t.*\n)+)", makefile)
+    linters = re.findall(r"\t\$\(VENV\)/bin/(.*)", recipe)
+    hooks = re.findall(r"entry: \.venv/bin/(.*)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert [hook.removesuffix(" --force-exclude") for hook in hooks] == [
+        linter.removesuffix(" .").removesuffix(" --check") for linter in linters
+    ]
 
 
 def test_a_commit_subject_that_is_too_long_is_refused() -> None:
