@@ -5,6 +5,7 @@ Their shell is read by shellcheck, and run where it can be. Nothing here runs on
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -29,6 +30,21 @@ GITHUB_FARM = ROOT / "examples/ci/github-farm.yml"
 GITLAB_FARM = ROOT / "examples/ci/gitlab-farm.yml"
 KUBERNETES_FARM = ROOT / "examples/ci/kubernetes-farm.yaml"
 WORKFLOWS = [*OURS, GITHUB, GITHUB_FARM]
+NOTES = """\
+
+### Added
+
+- A thing with [a link](https://github.com/us/it/blob/v1.2.3/docs/x.md#y), [another](https://example.com/) and more.
+- Another thing:
+
+  ```text
+  as it
+  is
+  ```
+
+One paragraph.
+
+"""
 SECTION = """\
 # Changelog
 
@@ -40,7 +56,17 @@ SECTION = """\
 
 ### Added
 
-- A thing with [a link](x).
+- A thing with [a link](docs/x.md#y), [another](https://example.com/)
+  and more.
+- Another thing:
+
+  ```text
+  as it
+  is
+  ```
+
+One
+paragraph.
 
 ## [1.2.2] - 2027-01-01
 
@@ -297,9 +323,22 @@ def test_a_release_has_the_version_of_its_tag_and_notes(tmp_path: Path) -> None:
     )
     assert bash(compare, tmp_path, TAG="v1.2.3").returncode == 0
     assert bash(compare, tmp_path, TAG="v1.2.4").returncode == 1
-    assert bash(notes, tmp_path, TAG="v1.2.3").returncode == 0
-    assert (tmp_path / "notes.md").read_text().split() == ["###", "Added", "-", "A", "thing", "with", "[a", "link](x)."]
-    assert bash(notes, tmp_path, TAG="v1.2.4").returncode == 1
+    assert bash(notes, tmp_path, TAG="v1.2.3", GITHUB_REPOSITORY="us/it").returncode == 0
+    assert (tmp_path / "notes.md").read_text() == NOTES
+    assert bash(notes, tmp_path, TAG="v1.2.4", GITHUB_REPOSITORY="us/it").returncode == 1
+
+
+def test_the_notes_of_the_changelog_have_no_relative_link_and_no_wrapped_line(tmp_path: Path) -> None:
+    """As if the next release were made of what is there now."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    (tmp_path / "CHANGELOG.md").write_text(text.replace("## [Unreleased]", "## [9.9.9] - 2027-01-02", 1))
+    notes = run_block(ROOT / ".github/workflows/release.yml", "Take the notes from the changelog")
+    assert bash(notes, tmp_path, TAG="v9.9.9", GITHUB_REPOSITORY="us/it").returncode == 0
+    lines = (tmp_path / "notes.md").read_text().splitlines()
+    assert not [
+        link for line in lines for link in re.findall(r"\]\(([^)]*)\)", line) if not link.startswith("https://")
+    ]
+    assert not [line for above, line in itertools.pairwise(lines) if above and line and line[0] not in "-#|"]
 
 
 def test_a_bug_report_asks_for_what_is_needed() -> None:
