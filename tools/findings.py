@@ -15,7 +15,7 @@ _MADE = "<!-- Made from builder/imgbuild/diagnostics/codes by `make reference`. 
 
 
 def files(base: Path) -> dict[Path, str]:
-    """Every page: one a family, and the list of all codes."""
+    """Every page: one per family, and the list of all codes."""
     folder = base / "docs" / "reference" / "findings"
     index = base / "docs" / "reference" / "findings.md"
     head, _, rest = index.read_text().partition("<!-- codes -->")
@@ -72,8 +72,8 @@ def _page(family: ModuleType) -> str:
 
 
 def _lines(text: str) -> str:
-    """One sentence a line."""
-    return re.sub(r"(?<=[a-z)`0-9][.!]) (?=[A-Z`\[])", "\n", text)
+    """One sentence per line."""
+    return re.sub(r"(?<=[\w)`'\"][.!]) (?=\S)", "\n", text)
 
 
 def _examples(row: Code) -> Iterator[str]:

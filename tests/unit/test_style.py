@@ -40,8 +40,13 @@ BETTER = {
 
 PATTERNS = [(re.compile(rf"\b(?:{p})".replace(" ", r"\s+") + r"(?!\w)", re.I), better) for p, better in BETTER.items()]
 
-GENERATED = {"cluster.md", "profile.md"}
-"""In docs/reference: written from the declarations, so their words are those of the code."""
+GENERATED = re.compile(r"(?s)<!-- (keys|scopes)\b[^>]*-->.*?<!-- end of \1 -->")
+"""Written from the declarations, so the words are those of the code."""
+
+FENCED = r"(?ms)^ *```.*?^ *```$|<!--.*?-->"
+
+LONGEST = 120
+"""Characters of a line with more than one sentence."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def blank(match: re.Match[str]) -> str:
 
 def prose(page: str) -> str:
     """A Markdown page without program output, HTML comments and the targets of links."""
-    text = re.sub(r"(?ms)^ *```.*?^ *```$|<!--.*?-->|(?<=\])\([^)]*\)|`[^`]*`", blank, page)
+    text = re.sub(rf"{FENCED}|(?<=\])\([^)]*\)|`[^`]*`", blank, GENERATED.sub(blank, page))
     lines = text.split("\n")
     column = None
     for number, line in enumerate(lines):
@@ -84,6 +89,15 @@ def prose(page: str) -> str:
             cells[column] = " "
             lines[number] = "|".join(cells)
     return "\n".join(lines)
+
+
+def too_long(page: str) -> Iterator[int]:
+    """The lines of a Markdown page that are long and have more than one sentence; a label in bold is not one."""
+    for number, line in enumerate(re.sub(FENCED, blank, GENERATED.sub(blank, page)).split("\n"), 1):
+        text = re.sub(r"`[^`]*`|(?<=\])\([^)]*\)", "x", line)
+        text = re.sub(r"^ *([-*]|[0-9]+\.) +(\*\*[^*]*\*\*)?|^\|.*|^    .*", "", text)
+        if len(line) > LONGEST and re.search(r"[.!?][\"')*_]* +\S", text):
+            yield number
 
 
 def hash_comments(source: str) -> str:
@@ -120,8 +134,7 @@ def python_strings(source: str) -> Iterator[tuple[int, str]]:
 def pages() -> Iterator[Text]:
     """The documentation. STYLE.md names the patterns."""
     for path in [*ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("docs/**/*.md")]:
-        declared = path.parent.name == "reference" and path.name in GENERATED
-        if path.name != "STYLE.md" and not declared:
+        if path.name != "STYLE.md":
             yield Text(path, 1, prose(path.read_text()))
 
 
@@ -159,6 +172,12 @@ def test_the_worst_patterns_are_not_used(texts: Callable[[], Iterator[Text]]) ->
     assert not found, "\n".join(["STYLE.md has better words:", *found])
 
 
+def test_lines_are_short_or_one_sentence() -> None:
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("docs/**/*.md")]
+    found = [f"{path.relative_to(ROOT)}:{number}" for path in paths for number in too_long(path.read_text())]
+    assert not found, "\n".join([f"one sentence per line, or at most {LONGEST} characters:", *found])
+
+
 # --- the check itself -------------------------------------------------------------------------------------------------
 
 BAD = [
@@ -182,6 +201,13 @@ def test_a_bad_sentence_is_found(text: str) -> None:
 @pytest.mark.parametrize("text", GOOD)
 def test_a_good_sentence_is_not(text: str) -> None:
     assert not faults(iter([Text(ROOT / "page.md", 1, prose(text))]))
+
+
+def test_a_long_line_is_found() -> None:
+    one, table = f"{'word ' * 30}end.", f"| {'word ' * 30}end. Another. |"
+    page = f"{one}\n\n- {one} Another.\n\n{table}\n\n- **Label.** {one}\n\n```text\n{one} Another.\n```\n\n{one} `x`.\n"
+    page += f"<!-- keys: a -->\n{one} Another.\n<!-- end of keys -->\nShort. Short.\n"
+    assert list(too_long(page)) == [3, 13]
 
 
 def test_program_output_is_excepted_and_the_line_is_right() -> None:
