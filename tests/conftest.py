@@ -1,4 +1,4 @@
-"""What tests of several rooms share: images built once by the real command, and the order that keeps cores busy."""
+"""What tests of several folders share: images built once by the real command, and the order that keeps cores busy."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def section(kind: str, keys: list[str]) -> str:
 
 
 def scoped(scope: Scope) -> list[str]:
-    """The keys of a profile with this scope; a section stands for all keys in it if they have the same one."""
+    """The keys of a profile with this scope; a section means all keys in it if they have the same one."""
 
     def keys(place: Place) -> Iterator[str]:
         scopes = {row.scope for row in rows(place)}

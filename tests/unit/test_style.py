@@ -17,6 +17,11 @@ import pytest
 
 from tests.support.places import ROOT
 
+UNITS = (
+    "line", "file", "item", "node", "key", "minor", "module", "registry", "stage", "commit", "group", "system",
+    "machine", "row",
+)  # fmt: skip
+
 BETTER = {
     r"without a word|in silence": "silently",
     r"for ever": "always, permanently, or how long",
@@ -33,7 +38,16 @@ BETTER = {
     r"(does|do) not do(?! (it|that|this|so|yet))": "what is invalid: '1.30' is not a valid version",
     r"all the same": "anyway",
     r"(?<!one\s)of imgbuild's(?! \w)|of yours|of ours": "imgbuild's file, your file, our file",
-    r"one ((?!is|was|of)\w+ )?an? (line|file|item|node|key|minor|module|registry|stage|commit)": "one per line",
+    rf"one ((?!is|was|of|with)\w+ )?an? ({'|'.join(UNITS)})": "one per line",
+    r"values? a line": "values per line",
+    r"laid (together|over)": "merged; applied on top of",
+    r"(path|file|one) counts from": "is relative to",
+    r"joins by it|(kubeadm|chart) by it": "with it",
+    r"unless ((it|they) (is|are) )?told": "unless it is configured, unless an option sets it",
+    r"goes without|without a hand": "needs none; without anyone touching it",
+    r"in the words of": "in the format of",
+    r"who knows": "(leave the words out)",
+    r"some [0-9]+": "about 290",
     r"please|simply|obviously": "(leave the word out)",
 }  # fmt: skip
 """Pattern and better wording. Patterns match whole words in any case; a space also matches a line break."""
@@ -184,7 +198,8 @@ BAD = [
     "dropped without a\nword", "cgroup v1 for ever", "mend that", "it shall rule", "the kubelet wants it",
     "one is wanted", "eth0 stands twice", "the log lies there", "as the message said", "take it out", "is dear",
     "this is no qcow2 image", "built anew", "'1.30' does not do", "run all the same", "a file of imgbuild's",
-    "files of yours", "one sentence a line", "Please read on",
+    "files of yours", "one sentence a line", "Please read on", "one seed a group", "laid over it", "some 290 MB",
+    "a path counts from it", "a node joins by it", "unless told otherwise", "a key and its values a line",
 ]  # fmt: skip
 GOOD = [
     "there is no check", "it is no longer used", "is no newer than", "tests use stand-ins", "a replacement",

@@ -168,7 +168,7 @@ def _containerd(context: Context) -> None:
     line = minor(running)
     if have < version(row[line]) if line in row else have < max(map(Version, row)):
         said = ", ".join(f"{v} or later of {m}" for m, v in row.items())
-        context.report("IB209", path, f"Kubernetes {minor(release)} goes with containerd {said}, not {running}", fix)
+        context.report("IB209", path, f"Kubernetes {minor(release)} works with containerd {said}, not {running}", fix)
 
 
 def _binaries(context: Context) -> None:

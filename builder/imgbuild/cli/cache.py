@@ -36,7 +36,7 @@ def command(
     if action != "prune" and (limited or dry_run):
         raise click.UsageError("--older-than, --max-size and --dry-run belong to imgbuild cache prune")
     if action == "prune" and not limited:
-        raise click.UsageError("say what to remove: --older-than 30d, or --max-size 20G, or both")
+        raise click.UsageError("choose what to remove: --older-than 30d, or --max-size 20G, or both")
     place = default_cache()
     place = open_cache(place) if place.exists() else place
     named = store or os.environ.get("IMGBUILD_STORE")

@@ -34,7 +34,7 @@ COMMANDS = {
     "export": "Write the nodes of a cluster as the files of a system that runs fleets.",
     "boot": "Boot the image in FOLDER, such as out/debian12-efi, in QEMU with the seed of a node.",
     "serve": "Boot machines over the network from FOLDER, such as out/debian12-efi, and show what they do.",
-    "wait": "Wait until all nodes of a cluster file are Ready, or tell which are not and why.",
+    "wait": "Wait until all nodes of a cluster file are Ready, or report which are not and why.",
     "iso": "Write the live root in FOLDER as an image for a CD or a USB disk.",
     "doctor": "Report what this host lacks for building and booting images.",
 }

@@ -1,4 +1,4 @@
-"""`imgbuild export`: the nodes of a cluster, in the words of a system that runs fleets."""
+"""`imgbuild export`: the nodes of a cluster, in the format of a system that runs fleets."""
 
 from __future__ import annotations
 

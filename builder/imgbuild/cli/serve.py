@@ -45,7 +45,7 @@ _URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?"
 @click.option(
     "--proxy-dhcp",
     is_flag=True,
-    help="Tell only what to boot, beside a DHCP server that gives the addresses; and TFTP.",
+    help="Answer only what to boot, next to a DHCP server that gives the addresses; and TFTP.",
 )
 @click.option(
     "--boot",

@@ -54,9 +54,11 @@ def command(
     says: Says, cluster: Path, link: str | None, state: Path | None, kubeconfig: Path | None, ca: Path | None,
     timeout: int,
 ) -> int:  # fmt: skip
-    """Wait until all nodes of a cluster file are Ready, or tell which are not and why."""
+    """Wait until all nodes of a cluster file are Ready, or report which are not and why."""
     if sum(each is not None for each in (link, state, kubeconfig)) != 1:
-        raise click.UsageError("pass one of --serve, --state and --kubeconfig: who knows whether the nodes are ready")
+        raise click.UsageError(
+            "pass one of --serve, --state and --kubeconfig, to choose what reports whether the nodes are ready"
+        )
     names = _names(says, cluster)
     with _asking(link, state, kubeconfig, ca) as ask:
         last = wait(names, ask, _teller(says), timeout)

@@ -9,16 +9,16 @@ from typing import Any
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def data_dir(room: str) -> Path:
+def data_dir(folder: str) -> Path:
     """The folder of one kind of data: "cloudinit", "node", "elements" or "profiles".
 
     Raises:
         FileNotFoundError: the installation is incomplete.
     """
     for base in (_PACKAGE / "data", _PACKAGE.parents[1]):
-        if (base / room).is_dir():
-            return base / room
-    raise FileNotFoundError(f"imgbuild's own folder {room}/ is missing: install imgbuild again")
+        if (base / folder).is_dir():
+            return base / folder
+    raise FileNotFoundError(f"imgbuild's own folder {folder}/ is missing: install imgbuild again")
 
 
 @cache

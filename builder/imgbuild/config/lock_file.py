@@ -1,6 +1,6 @@
 """The lock file on the disk: what was edited by hand or is of another version is a finding with its place.
 
-Written sorted and a value a line, the same bytes for the same pins.
+Written sorted with one value per line, the same bytes for the same pins.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Packages(Model):
         list[PackageLine],
         Field(min_length=1),
         Setting(
-            "The packages, a line each: name, version (with epoch and release), architecture, repository, size in "
+            "The packages, one per line: name, version (with epoch and release), architecture, repository, size in "
             "bytes, sha256, path below the repository's address."
         ),
     ]

@@ -68,7 +68,7 @@ def boot_mac(given: Given, unit: Unit) -> str | None:
     if unit.node.boot_mac is None:
         given.tell(
             "IB884", unit.node, ("mac",), "the MAC of the card that it boots from is not known",
-            "set mac of the node: the system knows the machine by it",
+            "set mac of the node: the system finds the machine by its MAC",
         )  # fmt: skip
     return unit.node.boot_mac
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from imgbuild.machine.text import as_text
 from imgbuild.machine.verdict import Check
 
-LINE_LIMIT = 8 << 20  # bytes of one line: a plot is some 100 KiB
+LINE_LIMIT = 8 << 20  # bytes of one line: a plot has about 100 KiB
 TOTAL_LIMIT = 64 << 20  # bytes of a whole run
 MESSAGE_LIMIT = 1000
 CHECK_LIMIT = 500

@@ -213,7 +213,7 @@ class Profile(Model):
     cloud: Annotated[Cloud, Setting("User-data for clouds.", scope="seed")]
     report: Annotated[
         Report,
-        Setting("Where a node reports how far it is: [how-to](../how-to/serve.md#reports).", scope="seed"),
+        Setting("Where a node reports its progress: [how-to](../how-to/serve.md#reports).", scope="seed"),
     ]
     pxe: Annotated[
         Pxe,

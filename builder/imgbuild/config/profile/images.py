@@ -34,8 +34,8 @@ class Preload(Model):
             ]
         ],
         Setting(
-            "More images for `preload`: your own, and those of addons that are charts. Write each as its pod does; one "
-            "that has a digest is fetched by it.",
+            "More images for `preload`: your own, and those of addons that are charts. Write each as its pod does; if "
+            "it has a digest, that one is fetched.",
             example=["registry.example.com/shop/web:1.4.2"],
         ),
     ]

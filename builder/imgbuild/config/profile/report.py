@@ -1,4 +1,4 @@
-"""Where a node reports how far it is."""
+"""Where a node reports its progress."""
 
 from typing import Annotated
 

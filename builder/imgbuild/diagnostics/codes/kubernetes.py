@@ -129,7 +129,7 @@ CODES = (
     Code(
         "IB209",
         WARNING,
-        "This containerd does not go with this Kubernetes",
+        "This containerd does not work with this Kubernetes",
         why=(
             "containerd lists the Kubernetes versions that each release line supports (RELEASES.md, Kubernetes "
             "Support)."

@@ -73,7 +73,7 @@ CODES = (
         "IB266",
         WARNING,
         "Settings of Kubernetes that are not used",
-        why="The node does not run Kubernetes (`kubernetes.enabled` is `false`), or no program is told of the file.",
+        why="The node does not run Kubernetes (`kubernetes.enabled` is `false`), or no program reads the file.",
         fix="Remove them, or set what the message names.",
         bad="""
             extends: [centos7-efi, container-host]

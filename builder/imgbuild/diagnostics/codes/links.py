@@ -210,7 +210,7 @@ CODES = (
         "IB230",
         ERROR,
         "A node of a dual-stack cluster without an address of one family",
-        why="The kubelet of each node is told one address of each family, and first boot waits until the node has both.",
+        why="The kubelet of each node gets one address of each family, and first boot waits until the node has both.",
         fix="Add an address of that family.",
         lesser=WARNING,
         when="it is IPv6, which a router may advertise",

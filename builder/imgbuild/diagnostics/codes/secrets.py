@@ -56,7 +56,7 @@ CODES = (
         "IB905",
         ERROR,
         "A certificate authority has expired",
-        why="Nothing in the cluster can be trusted by it any more; or this machine's clock is wrong.",
+        why="It no longer makes anything in the cluster trusted; or this machine's clock is wrong.",
         fix="Renew it in the cluster.",
         setup="Eleven years after the secrets file was made.",
     ),

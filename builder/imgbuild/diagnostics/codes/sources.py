@@ -16,7 +16,7 @@ CODES = (
         ERROR,
         "A base image without a checksum, or no path at all",
         why="Its content may change, and the image that is built with it.",
-        fix="Set `base.sha256`. Only a folder goes without.",
+        fix="Set `base.sha256`. Only a folder needs none.",
         bad="base: {source: 'https://example.org/base.qcow2'}",
         good="""
             base: {source: 'https://example.org/base.qcow2', sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}
@@ -152,7 +152,7 @@ CODES = (
         ERROR,
         "A file that is named is not on this machine",
         why="The build reads it, and would stop minutes later.",
-        fix="Correct the path. A relative one counts from the current folder.",
+        fix="Correct the path. A relative one is relative to the current folder.",
         bad="""
             base: {source: ./CentOS-7.qcow2, sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}
         """,
