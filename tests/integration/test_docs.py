@@ -254,7 +254,7 @@ def test_imgbuild_is_called_in_one_way_under_sudo() -> None:
     texts = {path: path.read_text() for path in [*PAGES, *(ROOT / "examples").rglob("*.y*ml")]}
     assert not [path for path, text in texts.items() if re.search(r"sudo (-\S+ )*\S+/imgbuild( |$)", text)]
     for page in ("README.md", "docs/tutorial.md", "docs/how-to/air-gap.md"):
-        assert re.search(r"\n *sudo ln -s \S+/bin/imgbuild\"? /usr/local/bin/\n", texts[ROOT / page]), page
+        assert re.search(r"\n *sudo ln -sf \S+/bin/imgbuild\"? /usr/local/bin/\n", texts[ROOT / page]), page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
