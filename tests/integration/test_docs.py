@@ -565,8 +565,9 @@ def test_the_command_line_page_has_every_command_and_option() -> None:
                 if isinstance(parameter.default, (int, str, Path)) and not isinstance(parameter.default, bool):
                     assert f"`{parameter.default}`" in by_name[heading], f"{name} {parameter.opts}: default"
         real = {"--help", *(option for parameter in command.params for option in parameter.opts)}
-        named = set(re.findall(r"(?m)^\| `(--[a-z0-9-]+)", by_name[heading]))
-        assert named <= real, f"command-line.md, {name}: there is no {named - real}"
+        named = re.findall(r"(?m)^\| `(--[a-z0-9-]+)", by_name[heading])
+        assert set(named) <= real, f"command-line.md, {name}: there is no {set(named) - real}"
+        assert len(named) == len(set(named)), f"command-line.md, {name}: an option is there twice: {named}"
     for name in re.findall(r"(?m)^## `?imgbuild ([a-z]+)", page.read_text()):
         assert name in KNOWN, f"there is no command {name}"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from imgbuild.image import requirements
 from imgbuild.machine import requirements as machine
@@ -53,6 +56,25 @@ def test_the_readme_names_the_two_commands() -> None:
     for command in ("make demo", "make test"):
         assert f"\n    sudo {command}\n" in readme
     assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("owner", [12345, 0])
+def test_what_make_leaves_under_sudo_is_the_callers(owner: int, tmp_path: Path) -> None:
+    """Also if it fails; not in out/, and not in a checkout of root's own."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/seed").touch()
+    makefile = (ROOT / "Makefile").read_text()
+    (tmp_path / "Makefile").write_text(f"{makefile}\nit:\n\t$(HAND_OVER) touch new; false\n")
+    os.chown(tmp_path, owner, owner)
+    caller = {**os.environ, "SUDO_UID": "12345", "SUDO_GID": "12345"}
+    argv = ["make", "it"]
+    done = subprocess.run(argv, cwd=tmp_path, env=caller, capture_output=True, text=True, timeout=HUNG, check=False)
+    assert done.returncode == 2, done.stderr
+    owners = {
+        path.name: path.stat().st_uid for path in (tmp_path / "new", tmp_path / "Makefile", tmp_path / "out/seed")
+    }
+    assert owners == {"new": owner, "Makefile": owner, "seed": 0}
 
 
 GROUP = """
