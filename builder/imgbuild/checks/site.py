@@ -24,7 +24,7 @@ _UPDATE = re.compile(r"\bupdate-ca-(trust|certificates)\b")
 
 
 def check(context: Context) -> None:
-    """All findings about ``proxy``, ``trust`` and ``hosts``, what is too early for them, and about files that do their work."""
+    """All findings about ``proxy``, ``trust`` and ``hosts``, what is too early for them, and what does their work."""
     _proxy(context)
     _certificates(context)
     _hosts(context)

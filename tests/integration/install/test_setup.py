@@ -244,7 +244,8 @@ def test_the_users_commands_wait_for_the_service(node: Room) -> None:
     ran(node)
     (node.upper / DONE).unlink()
     seed(node, "one", again=True)
-    hold = f"flock /run/imgbuild/setup.lock sh -c 'sleep 2; echo service >> /standin/ran; touch /{DONE}' & sleep 1; bash {SETUP}"
+    service = f"sleep 2; echo service >> /standin/ran; touch /{DONE}"
+    hold = f"flock /run/imgbuild/setup.lock sh -c '{service}' & sleep 1; bash {SETUP}"
     assert node.run("bash", "-c", hold, image=False).returncode == 0
     assert ran(node) == ["service"]
 

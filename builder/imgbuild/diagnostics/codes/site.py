@@ -126,8 +126,8 @@ CODES = (
         WARNING,
         "`cloud.include_url` is fetched before the certificates of `trust` are there",
         why=(
-            "A node fetches its files in cloud-init's `bootcmd`, with the certificates that its cloud image has: it does "
-            "not reach a server, or a proxy that inspects traffic, whose authority is yours."
+            "A node fetches its files in cloud-init's `bootcmd`, with the certificates that its cloud image has: it "
+            "does not reach a server, or a proxy that inspects traffic, whose authority is yours."
         ),
         fix="Publish the file under http://: its sha256 is in the seed.",
         setup="A certificate is in `trust.certificates`, and `cloud.include_url` begins with https:// in stock mode.",
