@@ -203,8 +203,9 @@ class Profile(Model):
     run: Annotated[
         list[Annotated[str, Field(min_length=1)]],
         Setting(
-            "Shell commands that are run once at the end of cloud-init, in order. What has succeeded is not "
-            "repeated on the machine when its seed changes.",
+            "Shell commands that are run at the end of cloud-init, in order, until each has succeeded once: one that "
+            "fails, or that a power cut interrupts, is run again at the next boot. What has succeeded is not repeated "
+            "on the machine when its seed changes.",
             example=["mkdir -p /srv/scratch"],
             scope="seed",
             secret=True,
