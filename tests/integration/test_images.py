@@ -261,6 +261,18 @@ def test_digests_are_asked_with_the_mirrors_login_and_authority(
             assert done.stdout == f"registry.k8s.io/pause:3.6@{digest}\n"
 
 
+def test_a_login_is_not_sent_over_plain_http(registry: tuple[str, str], tmp_path: Path) -> None:
+    """skip_verify accepts any certificate, and not a registry that has none: skopeo would go on over http."""
+    with front(int(registry[0].rpartition(":")[2]), login="robot:s3cret") as found:
+        login = {"username": "robot", "password": "s3cret"}
+        mirror = {"url": f"https://{found.host}", "skip_verify": True, "auth": login}
+        given = json.dumps({"server": "http://127.0.0.1:1", "mirrors": [mirror]})
+        done = run(*HOST, "--set", f'containerd.registries={{"registry.k8s.io": {given}}}', "--digests")
+    assert done.returncode == 3
+    assert "no TLS connection" in done.stdout and "a registry without TLS is http://" in done.stdout
+    assert found.asked == []  # what was there was no TLS, and no request
+
+
 def test_an_image_that_no_address_has_is_named_with_each_answer(registry: tuple[str, str]) -> None:
     address, _ = registry
     host = address.removeprefix("http://")

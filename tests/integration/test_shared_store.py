@@ -15,6 +15,7 @@ from imgbuild.diagnostics.errors import UsageError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.oci import repository
+from imgbuild.fetch.several import fetch_all
 from imgbuild.fetch.store import Store
 from imgbuild.image import preload
 from imgbuild.image.cache import default_cache, open_store, store, verified
@@ -118,7 +119,34 @@ def test_a_login_that_is_missing(registry: int, tmp_path: Path) -> None:
         (wanted,) = artifacts(contents(1, 10), "http://127.0.0.1:1")
         with pytest.raises(FetchError) as caught:
             place.fetch(wanted, Recorder())
-    assert f"skopeo login {closed.host}" in caught.value.hint
+    assert f"skopeo login --tls-verify=false {closed.host}" in caught.value.hint
+
+
+def _refused(port: int, folder: Path) -> FetchError:
+    """The error of a store in a registry at that port; no address of a file is asked."""
+    files = contents(9, 900)
+    with Server(serve(files)) as server:
+        place = Store(folder, shared=repository(f"oci+http://127.0.0.1:{port}/farm"))
+        with pytest.raises(FetchError) as caught:
+            fetch_all(artifacts(files, f"http://127.0.0.1:{server.port}"), place, Recorder())
+        assert not server.requests
+    assert str(caught.value).startswith(f"the store {place.shared} cannot be used: ")
+    assert str(caught.value).count("cannot be used") == 1  # for all nine files
+    assert f"a registry with TLS is oci://127.0.0.1:{port}/farm" in caught.value.hint
+    return caught.value
+
+
+def test_a_registry_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgbuild.fetch.oci._ANSWER_SECONDS", 2)
+    with Server(Talk.hang) as silent:
+        assert "no answer in 2 s" in str(_refused(silent.port, tmp_path / "store"))
+
+
+def test_a_web_server_is_not_an_empty_registry(registry: int, tmp_path: Path) -> None:
+    """It answers with 404 to everything, also to the question whether it is a registry."""
+    with front(registry, project="elsewhere") as web:
+        assert "404 (Not Found)" in str(_refused(web.port, tmp_path / "store"))
+        assert web.paths() == ["/v2/", "/v1/_ping"]
 
 
 def test_a_repository_that_is_denied_before_it_exists(tmp_path: Path) -> None:

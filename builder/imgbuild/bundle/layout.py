@@ -70,6 +70,10 @@ class LeftOut(_Strict):
     fix: str
 
 
+Line = Annotated[str, Field(pattern="^[!-~]{1,500}$")]
+Digest = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
+
+
 class ImageIn(_Strict):
     """A container image. ``name``: as the nodes request it, without the digest if it has a tag.
 
@@ -77,9 +81,9 @@ class ImageIn(_Strict):
     its digest.
     """
 
-    name: str
-    digest: str
-    manifest: str
+    name: Line
+    digest: Digest
+    manifest: Digest
     by_digest: bool
 
 
@@ -145,7 +149,7 @@ def sums_text(sums: dict[str, str]) -> bytes:
 
 
 def read_sums(content: bytes) -> dict[str, str]:
-    """The checksums in SHA256SUMS, by path and in its order.
+    """The checksums in SHA256SUMS, by path and in its order. A file in blobs/sha256 has its own name.
 
     Raises:
         ValueError: it is not one of a bundle.
@@ -158,5 +162,7 @@ def read_sums(content: bytes) -> dict[str, str]:
         parts = _LINE.fullmatch(line)
         if parts is None or not is_path(parts[2]) or parts[2] in found or parts[2] in (SUMS, SIGNATURE):
             raise ValueError("a line is not a checksum and a path below this folder")
+        if parts[2].startswith(BLOBS) and parts[2] != f"{BLOBS}{parts[1]}":
+            raise ValueError(f"it has the sha256 {parts[1]} for {parts[2]}, whose name is another one")
         found[parts[2]] = parts[1]
     return found

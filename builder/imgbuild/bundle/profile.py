@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ class _Move:
     files: dict[str, bytes] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     _outside: dict[Path, str] = field(default_factory=dict)
+    _variables: dict[str, tuple[str, KeyPath]] = field(default_factory=dict)
 
     def documents(self, name: str, kind: str) -> str:
         """Carry a profile or a layer with all that it extends; the name of it there."""
@@ -108,6 +110,12 @@ class _Move:
             LeftOut(where="--set", what=f"the value of {key}", fix=f"pass --set {key}=… to the build again")
         )
         return []
+
+    def variable(self, file: str, path: KeyPath) -> str:
+        """The variable for the secret at ``path`` in ``file``: keys that differ only in - and . have one each."""
+        first = "IMGBUILD_" + re.sub("[^A-Z0-9]+", "_", format_path(path).upper()).strip("_")
+        names = (first if number == 1 else f"{first}_{number}" for number in count(1))
+        return next(name for name in names if self._variables.setdefault(name, (file, path)) == (file, path))
 
     def place(self, file: Path) -> str:
         """Where a file is in the bundle's folder profile/.
@@ -176,7 +184,7 @@ class _Walk:
                 self.value(child, place.below(key), (*path, key))
 
     def _literal(self, path: KeyPath) -> None:
-        name = "IMGBUILD_" + re.sub("[^A-Z0-9]+", "_", format_path(path).upper()).strip("_")
+        name = self.move.variable(self.place, path)
         self.new[path] = {"env": name}
         self._leave(path, "a secret", f"set the variable {name}, and export it")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +26,10 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image, sources
 from imgbuild.facts.registries import Source, given, mirrors, source
 from imgbuild.fetch.oci_format import CHART_ARCHIVE, CHART_CONFIG, MANIFEST
+from imgbuild.fetch.private_folder import private_folder
 from imgbuild.fetch.registry import AnswerError, Registries, registries
 
+_FOLDER = "imgbuild-push-"
 _INDEX = "manifests"
 _MOST = 1 << 20
 """Bytes of a Chart.yaml and of a chart's manifest."""
@@ -122,9 +123,9 @@ def _image(asked: Registries, bundle: Bundle, image: ImageIn, to: Source, place:
             )
     if _is_there(asked, to, place, digest):
         return Pushed(image.name, f"{to.place}/{place}", new=False, note=note)
-    with tempfile.TemporaryDirectory(prefix="imgbuild-push-") as folder, _plain_errors(to):
-        _lay(bundle, digest, Path(folder))
-        asked.push(Path(folder), to, place)
+    with private_folder(_FOLDER) as folder, _plain_errors(to):
+        _lay(bundle, digest, folder)
+        asked.push(folder, to, place)
     return Pushed(image.name, f"{to.place}/{place}", new=True, note=note)
 
 
@@ -174,8 +175,7 @@ def _lay(bundle: Bundle, digest: str, folder: Path) -> None:
 
 def _chart(asked: Registries, bundle: Bundle, sha256: str, to: Source, charts: str) -> Pushed:
     """A chart as helm pushes it (HIP 6): a layer with the archive, and Chart.yaml as JSON for the configuration."""
-    with tempfile.TemporaryDirectory(prefix="imgbuild-push-") as name:
-        folder = Path(name)
+    with private_folder(_FOLDER) as folder:
         with (folder / sha256).open("xb") as out:
             bundle.copy_blob(sha256, out)
         about = _about(folder / sha256)
@@ -253,5 +253,6 @@ def _plain_errors(to: Source) -> Iterator[None]:
                 f"{key}"
             )
         elif error.login:
-            hint = f"set auth of {key}, of an account that may push; or log in: skopeo login {to.host}"
+            tls = "--tls-verify=false " if to.plain or to.skip_verify else ""
+            hint = f"set auth of {key}, of an account that may push; or log in: skopeo login {tls}{to.host}"
         raise HostError(f"{to.host} does not take it: {error}", hint) from error

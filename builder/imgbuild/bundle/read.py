@@ -61,15 +61,15 @@ class Bundle:
         return f"{BLOBS}{sha256}" in self.members
 
     def copy_blob(self, sha256: str, out: BinaryIO) -> None:
-        """Copy that file, while its checksum is compared.
+        """Copy that file; raises the same as ``copy``."""
+        self.copy(f"{BLOBS}{sha256}", out)
+
+    def copy(self, path: str, out: BinaryIO) -> None:
+        """Copy the file at ``path``, while its checksum is compared.
 
         Raises:
             DamagedError: it is not what the list has. ``out`` must not be used then.
         """
-        self.copy(f"{BLOBS}{sha256}", out)
-
-    def copy(self, path: str, out: BinaryIO) -> None:
-        """Copy the file at ``path``; raises the same."""
         with _opened(self.file) as stream:
             for block in _content(stream, self.members[path]):
                 out.write(block)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,9 +19,10 @@ from typing import BinaryIO
 from imgbuild.bundle.layout import CONTENTS, END, SIGNATURE, Contents, Kind, Listed, filling, header, sums_text
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.fetch.checksum import sync
-from imgbuild.fetch.hold import in_use
+from imgbuild.fetch.hold import in_use, unlink_unused
 from imgbuild.outputs.caller import give_file
 from imgbuild.outputs.signature import SUMS, Signer
+from imgbuild.outputs.tree import own_users
 
 _BLOCK = 1 << 20
 _FIRST = header(SUMS, 0).partition(b"\0")[0]
@@ -80,12 +84,12 @@ def write_bundle(target: Path, about: Contents, parts: Sequence[Part], signer: S
         front.append(part_of(SIGNATURE, "layout", signer.sign(sums)))
     every = [*front, first, *parts]
     total = sum(len(header(p.path, p.size)) + p.size + filling(p.size) for p in every) + len(END)
+    _clear(target)
     _refuse_full(target, total)
     try:
-        number, name = tempfile.mkstemp(prefix=f".{target.name[:200]}.", suffix=".part", dir=target.parent)
+        number, new = _fresh(target)
     except OSError as error:
         raise _unwritten(target, error) from error
-    new = Path(name)
     try:
         with open(number, "wb") as out:  # noqa: PTH123 - a descriptor
             for part in every:
@@ -95,7 +99,7 @@ def write_bundle(target: Path, about: Contents, parts: Sequence[Part], signer: S
             os.fchmod(number, 0o644)
             give_file(number)
             os.fsync(number)
-        new.replace(target)
+            new.replace(target)  # while it is locked
         sync(target.parent)
     except OSError as error:
         raise _unwritten(target, error) from error
@@ -103,6 +107,28 @@ def write_bundle(target: Path, about: Contents, parts: Sequence[Part], signer: S
         with suppress(OSError):
             new.unlink(missing_ok=True)
     return total
+
+
+def _fresh(target: Path) -> tuple[int, Path]:
+    """A new file beside ``target``, locked by this process, so that no other run takes it for one of a killed run."""
+    while True:
+        number, name = tempfile.mkstemp(prefix=f".{target.name[:200]}.", suffix=".part", dir=target.parent)
+        with suppress(BlockingIOError, FileNotFoundError):  # another run clears it
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(number), Path(name).lstat()):
+                return number, Path(name)
+        os.close(number)
+
+
+def _clear(target: Path) -> None:
+    """Remove what killed runs of this user have left beside ``target``, by the names of `_fresh`."""
+    names = re.compile(rf"\.{re.escape(target.name[:200])}\.[a-z0-9_]{{8}}\.part")
+    for left in target.parent.iterdir():
+        if names.fullmatch(left.name):
+            with suppress(OSError):
+                there = left.lstat()
+                if stat.S_ISREG(there.st_mode) and there.st_uid in own_users():
+                    unlink_unused(left)
 
 
 def _write(out: BinaryIO, part: Part) -> None:

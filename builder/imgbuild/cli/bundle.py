@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,12 +100,13 @@ def command(
             "name who may have signed the bundle: --allowed-signers FILE; or pass --unsigned, which finds damage, but "
             "not a bundle that somebody else has made"
         )
+    registry = _registry(names) if action == "push" else ""
     bundle = open_bundle(Path(names[0]))
     trust = _verify(says, bundle, allowed_signers)
     if action == "unpack":
         return _unpack(says, bundle, Path(names[1]), packages=packages)
     if action == "push":
-        return _push(says, bundle, names[1], given, charts)
+        return _push(says, bundle, registry, given, charts)
     _tell(says, bundle, trust)
     return 0
 
@@ -115,6 +117,28 @@ _USAGE = {
     "unpack": "name the bundle and a new folder: imgbuild bundle unpack FILE FOLDER",
     "push": "name the bundle and the registry: imgbuild bundle push FILE HOST[:PORT]",
 }
+
+
+_HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_SCHEME = re.compile("(?:https?|oci|docker)://", re.IGNORECASE)
+
+
+def _registry(names: Sequence[str]) -> str:
+    """The registry to push to, without the scheme.
+
+    Raises:
+        click.UsageError: it has a path, or is not a host at all.
+    """
+    given = _SCHEME.sub("", names[1], count=1).rstrip("/")
+    if _HOST.fullmatch(given):
+        return given
+    host, slash, path = given.partition("/")
+    if slash and _HOST.fullmatch(host):
+        raise click.UsageError(
+            f"{names[1]} is not HOST[:PORT]: name the host alone, imgbuild bundle push {names[0]} {host}; the path "
+            f"{path} is that of a mirror in the profile's containerd.registries"
+        )
+    raise click.UsageError(f"{names[1]} is not HOST[:PORT]: name the registry's host, such as harbor.example.com")
 
 
 def _refuse(action: str, options: dict[str, bool]) -> None:
@@ -186,7 +210,6 @@ def _tell(says: Says, bundle: Bundle, trust: Trust) -> None:
 
 def _push(says: Says, bundle: Bundle, registry: str, given: Given, charts: str) -> int:
     profile = site_profile(bundle, given.profile, given.layers, given.sets)
-    registry = registry.removeprefix("https://").removeprefix("http://").removeprefix("oci://").rstrip("/")
     done = push(bundle, profile, registry, charts.strip("/"), says.steps())
     for one in done:
         if says.json:

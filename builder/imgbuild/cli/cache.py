@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
+from imgbuild.bundle.read import open_bundle
 from imgbuild.cli.options import store_option
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.cli.sizes import Days, Size, age_text, size_text
+from imgbuild.diagnostics.errors import UsageError
+from imgbuild.fetch.oci import SCHEMES
 from imgbuild.fetch.store import Store
-from imgbuild.image.cache import default_cache, open_cache, open_store
-from imgbuild.image.inventory import Entry, chosen, entries, removed, verify
+from imgbuild.image.cache import default_cache, is_there, open_cache, open_store
+from imgbuild.image.inventory import Damage, Entry, chosen, entries, removed, verify
 
 
 @click.command("cache", cls=Command)
@@ -38,11 +41,11 @@ def command(
     if action == "prune" and not limited:
         raise click.UsageError("choose what to remove: --older-than 30d, or --max-size 20G, or both")
     place = default_cache()
-    place = open_cache(place) if place.exists() else place
+    place = open_cache(place) if is_there(place) else place
     named = store or os.environ.get("IMGBUILD_STORE")
-    files = open_store(place, named) if place.exists() or named else Store(place / "store")
+    files = open_store(place, named) if is_there(place) or named else Store(place / "store")
     if action == "verify":
-        return _verify(says, place, files)
+        return _verify(says, place, files, named)
     found = entries(place, files)
     if action == "list":
         return _list(says, found)
@@ -82,8 +85,8 @@ def _show(says: Says, entry: Entry, done: str = "") -> None:
     says.out.print(f"{done}{'  ' if done else ''}{what}{f'  (kept: {entry.kept})' if entry.kept else ''}")
 
 
-def _verify(says: Says, place: Path, files: Store) -> int:
-    damage = verify(place, files, says.steps())
+def _verify(says: Says, place: Path, files: Store, named: str | None) -> int:
+    damage = [*_beside(says, named), *verify(place, files, says.steps())]
     if says.json:
         says.result(damaged=[{"path": str(each.path), "what": each.what} for each in damage])
         return 3 if damage else 0
@@ -92,3 +95,20 @@ def _verify(says: Says, place: Path, files: Store) -> int:
     if not damage:
         says.out.print("everything matches its checksum")
     return 3 if damage else 0
+
+
+def _beside(says: Says, named: str | None) -> list[Damage]:
+    """What is wrong with a bundle that is the store; a registry is not read, and a folder has to be there.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if named is None or Path(named).is_dir():
+        return []
+    if named.startswith(SCHEMES):
+        says.note(f"{named} itself is not read: what a run takes from there is compared with its checksum then")
+        return []
+    if not Path(named).is_file():
+        raise UsageError(f"there is no store {named}", "correct its path; imgbuild fetch makes a new one")
+    with says.steps().step(f"Verify {named}"):
+        return [Damage(Path(named), what) for what in open_bundle(Path(named)).damage()]

@@ -12,9 +12,10 @@ from imgbuild.cli.parsing import Command
 from imgbuild.cli.sizes import size_text
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.fetch.absent import not_there
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.pinned import pinned, with_sizes
-from imgbuild.fetch.several import Fetched, fetch_all
+from imgbuild.fetch.several import Fetched, fetch_all, missing
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import default_cache, open_store
 from imgbuild.image.surroundings import surroundings
@@ -37,7 +38,7 @@ def command(says: Says, given: Given, store: str | None, verify: bool, offline: 
     wanted = with_sizes(pinned(resolved), ready.pinned.section if ready.pinned is not None else None)
     packages = _packages(ready)
     if offline:
-        done = _fetched(wanted, packages, files, says, verify=verify)
+        done = _there(ready, wanted, packages, files, says, verify=verify)
     else:
         with surroundings(resolved.profile):
             done = _fetched(wanted, packages, files, says, verify=verify)
@@ -52,6 +53,28 @@ def command(says: Says, given: Given, store: str | None, verify: bool, offline: 
         _images(says, ready, files)
     if says.json:
         says.result(store=str(files.folder))
+
+
+def _there(
+    ready: Input, wanted: Sequence[Artifact], packages: Sequence[Artifact], files: Store, says: Says, *, verify: bool
+) -> Fetched:  # fmt: skip
+    """All of them, without a network.
+
+    Raises:
+        HostError: files or container images are missing; all of them are named.
+    """
+    every, steps, lacks = [*wanted, *packages], says.steps(), []
+    if absent := missing(every, files, steps, verify=verify):
+        error = not_there(absent, files.folder)
+        lacks.append((str(error), error.hint))
+    if ready.preload:
+        from imgbuild.image.offline import image_lacks  # what builds images takes half the run time
+
+        found = image_lacks(ready.resolved.profile, ready.preload, files, steps)
+        lacks += [(lack.what, lack.hint) for lack in found]
+    if lacks:
+        raise HostError("; ".join(what for what, _ in lacks), "\n".join(dict.fromkeys(hint for _, hint in lacks)))
+    return Fetched(every, ())
 
 
 def _fetched(
@@ -85,21 +108,11 @@ def _show_packages(says: Says, packages: Sequence[Artifact], files: Store, new: 
 
 
 def _images(says: Says, ready: Input, files: Store) -> None:
-    """The images of images.preload, too.
-
-    Raises:
-        HostError: with --offline some of them are not there.
-    """
-    from imgbuild.image.offline import image_lacks  # what builds images takes half the run time
-    from imgbuild.image.preload import fetch
-    from imgbuild.image.requirements import together
+    """The images of images.preload, too."""
+    from imgbuild.image.preload import fetch  # what builds images takes half the run time
     from imgbuild.pipeline.disk import images_found
 
     profile, steps = ready.resolved.profile, says.steps()
-    if files.offline:
-        lacking = image_lacks(profile, ready.preload, files, steps)
-        if lacking:
-            raise HostError(*together(lacking))
     found = images_found(ready, files, steps)
     fetch(profile, found, files, steps)
     for one in found:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgbuild.cli.interrupted import early, no_memory
+from imgbuild.cli.interrupted import early, end_programs, no_memory, status
 from imgbuild.diagnostics.errors import ImgbuildError, InvalidInput
 from imgbuild.diagnostics.jsonlines import json_line
 from imgbuild.diagnostics.mask import mask
@@ -110,7 +110,8 @@ class Says:
 def ends_well(command: Command) -> Command:
     """Give a command its `--format`, and ``Says`` as its first argument; turn errors into messages and exit codes.
 
-    The command returns its exit code, or None for 0. Errors: 1 input, 2 usage, 3 environment.
+    The command returns its exit code, or None for 0. Errors: 1 input, 2 usage, 3 environment; 128 and its number for a
+    signal.
     """
 
     @functools.wraps(command)
@@ -126,6 +127,8 @@ def ends_well(command: Command) -> Command:
             except (InvalidInput, ImgbuildError, KeyboardInterrupt, OSError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
+                if before is early and isinstance(error, KeyboardInterrupt):
+                    end_programs()  # a thread can have started one meanwhile
                 code = _told(error, says)
             if context.invoked_subcommand is None:
                 says.end(command_name(context), code)
@@ -145,6 +148,17 @@ def ends_well(command: Command) -> Command:
             sys.exit(code)
 
     return _last_option(_FORMAT, run)
+
+
+_FIXES = {
+    errno.EACCES: "run imgbuild as a user who may do that, or name a file or folder of your own",
+    errno.EPERM: "run imgbuild as a user who may do that, or name a file or folder of your own",
+    errno.EROFS: "name a folder on another file system: this one is mounted read-only",
+    errno.ENOSPC: "free some space on that disk, or name a folder on a larger one",
+    errno.EDQUOT: "free some of your space on that disk, or name a folder on another one",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+}
+_OTHER = "run it again; if that does not help, look for the disk's errors in the output of dmesg"
 
 
 def _never_fail_to_encode() -> None:
@@ -171,9 +185,10 @@ def _told(error: BaseException, says: Says) -> int:
         if error.errno == errno.ENOMEM:
             no_memory()
         where = f"{error.filename}: " if error.filename else "cannot write the output: "
-        says.error(ImgbuildError(f"{where}{error.strerror or error}", "fix the cause and retry"))
+        says.error(ImgbuildError(f"{where}{error.strerror or error}", _FIXES.get(error.errno or 0, _OTHER)))
     else:
         says.error(ImgbuildError("interrupted", "run it again; what was there before is unchanged"))
+        return status()
     return 3
 
 

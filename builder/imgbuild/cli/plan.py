@@ -13,11 +13,12 @@ from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
 from imgbuild.cli.sizes import size_text
 from imgbuild.diagnostics.findings import Findings
-from imgbuild.fetch.oci import SCHEMES
+from imgbuild.fetch.oci import SCHEMES, repository
 from imgbuild.fetch.store import Store
-from imgbuild.image.cache import default_cache, open_store
-from imgbuild.image.forecast import Item, forecast
+from imgbuild.image.cache import default_cache, is_there, open_cache, open_store
+from imgbuild.image.forecast import Item, forecast, sizes_to_fetch
 from imgbuild.image.times import LastRun, last_run
+from imgbuild.outputs.tree import own_users
 from imgbuild.pipeline import prepare
 
 
@@ -35,18 +36,21 @@ def command(says: Says, given: Given, name: str | None, store: str | None) -> No
         says.note("in stock mode no disk image is built: the nodes fetch what they need, at first boot")
         return
     cache = default_cache()
-    there = cache.exists()
+    there = is_there(cache)
     place = store or os.environ.get("IMGBUILD_STORE")
-    folder = place is not None and not place.startswith(SCHEMES)
-    files = open_store(cache, store) if there or folder else Store(cache / "store")  # which makes no folder
+    shared = repository(place) if place and place.startswith(SCHEMES) else None
+    if shared is not None or not (there or place):
+        files = Store((open_cache(cache) if there else cache) / "store", own_users())  # which makes no folder
+    else:
+        files = open_store(cache, store)
     lock = ready.pinned.section if ready.pinned is not None else None
-    items = forecast(ready.resolved, ready.rendered.install, ready.preload, lock, cache, files, says.steps())
+    items = forecast(ready.resolved, ready.rendered.install, ready.preload, lock, cache, files, says.steps(), shared)
     for item in items:
         _show(says, item)
     before = last_run(cache, ready.resolved.name)
     if before is not None:
         _show_run(says, before)
-    sizes = [item.bytes for item in items if item.action == "fetch"]
+    sizes = sizes_to_fetch(items)
     if says.json:
         known = sum(size for size in sizes if size is not None)
         says.result(cache=str(cache), store=str(files.folder), bytes=known, unknown=sizes.count(None))

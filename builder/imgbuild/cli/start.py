@@ -1,4 +1,4 @@
-"""The program's first lines: Ctrl-C and too little memory end it with a short message, even during imports.
+"""The program's first lines: signals and too little memory end it with a short message, even during imports.
 
 Imports take half the run time, and nothing has been changed by then.
 """
@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import errno
 import gc
-import signal
 import sys
 
-from imgbuild.cli.interrupted import early, no_memory
+from imgbuild.cli.interrupted import listen, no_memory
 
 
 def main() -> None:
     """The console script."""
-    signal.signal(signal.SIGINT, early)
+    listen()
     # A run is short, and what it makes is kept until its end: looking for cycles takes a sixth of the time of a
     # thousand nodes, and their peak memory is the same without.
     gc.disable()

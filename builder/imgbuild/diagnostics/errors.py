@@ -41,3 +41,9 @@ class InvalidInput(Exception):  # noqa: N818  (the input is wrong, not imgbuild)
     def __init__(self, findings: Findings) -> None:
         super().__init__(f"{len(findings.errors)} errors in the input")
         self.findings = findings
+
+
+class NoAnswer(InvalidInput):
+    """Findings about something outside that does not answer: exit code 3, as for every other cause in the network."""
+
+    exit_code = 3

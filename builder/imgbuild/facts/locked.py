@@ -49,6 +49,8 @@ def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tu
             mark=file.mark("profiles"), hint=f"run {again}; or pass --no-lock to build without pins",
         )  # fmt: skip
         return loaded, None
+    if section.packages is None and loaded.profile.mode == "baked":
+        again = f"{again} --no-packages"  # as it was made: choosing them needs root
     loaded, chosen = _updated(loaded, section, file, again, findings)
     every = needs(loaded.profile, loaded.target, chosen)
     pinned = Pinned(file, loaded.name, section, again, every, chosen)

@@ -22,7 +22,8 @@ def failure(error: Exception) -> Failure:
         if isinstance(cause, Failure):
             return cause
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Failure(f"its certificate is not trusted: {words(cause.verify_message)}")
+            hint = "put the authority that signed it into trust.certificates; or renew one that has expired"
+            return Failure(f"its certificate is not trusted: {words(cause.verify_message)}", hint=hint)
         if isinstance(cause, ssl.SSLError):
             plain = cause.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL"}
             return Failure(f"no TLS connection: {words(cause.reason or str(cause))}", again=not plain)

@@ -17,14 +17,13 @@ from imgbuild.diagnostics.progress import Steps, Transfer
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.checksum import sync
-from imgbuild.fetch.failure import Failure, FetchError, Stopped
+from imgbuild.fetch.failure import SPACE, Failure, FetchError, Stopped
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.part import Part
 from imgbuild.fetch.piece import Wanted, piece
 
 _NETWORK = "check the network, and http_proxy, https_proxy and no_proxy; the next run resumes where this one ended"
 _CONTENT = "compare the sha256 with the publisher's: the file has changed, or the sha256 is that of another file"
-_SPACE = "free some space, or use a folder on a larger disk: --store DIR"
 Aside = Callable[[Part, str], str]
 """Move a whole file with that other sha256 aside; return what to say about it."""
 
@@ -58,7 +57,7 @@ def download(
         got.finish(file)
         sync(file.parent)
     except OSError as error:
-        raise FetchError(f"{file} cannot be written: {error.strerror or error}", _SPACE) from error
+        raise FetchError(f"{file} cannot be written: {error.strerror or error}", SPACE) from error
 
 
 @dataclass
@@ -132,6 +131,7 @@ def _judge(source: _Source, error: Failure, wanted: Wanted) -> None:
         why = f"{error} (tried {source.failed} times)"
     if why:
         source.why = f"{shown(source.url)} cannot be fetched: {why}"
+        source.hint = error.hint or source.hint
     source.ready = time.monotonic() + wait
 
 

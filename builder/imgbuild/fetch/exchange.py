@@ -153,7 +153,7 @@ def _manager(url: str, watch: Watch) -> urllib3.PoolManager:
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
 
-    proxy, own = _proxy(url), login_at(url)
+    proxy, own = proxy_of(url), login_at(url)
     files: dict[str, Any] = {}
     if own.certificate is not None:
         files = {"cert_file": str(own.certificate), "key_file": str(own.key)}
@@ -166,7 +166,7 @@ def _manager(url: str, watch: Watch) -> urllib3.PoolManager:
     return manager
 
 
-def _proxy(url: str) -> tuple[str, dict[str, str]] | None:
+def proxy_of(url: str) -> tuple[str, dict[str, str]] | None:
     """The proxy for this address and the header with its login, from the environment; None for a direct connection.
 
     Raises:

@@ -10,6 +10,8 @@ from imgbuild.diagnostics.mask import mask
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
 """After these the same request may succeed (RFC 9110, RFC 6585; 52x: a CDN that cannot reach its origin)."""
+SPACE = "free some space, or use a folder on a larger disk: --store DIR"
+"""What to do about a disk that is full."""
 _LONGEST = 200
 
 
@@ -18,12 +20,16 @@ class FetchError(HostError):
 
 
 class Failure(Exception):  # noqa: N818 - becomes a FetchError once the tries are used up
-    """One try that failed. ``again``: whether another one may succeed, after ``wait`` seconds if the server set it."""
+    """One try that failed. ``again``: whether another one may succeed, after ``wait`` seconds if the server set it.
 
-    def __init__(self, reason: str, *, again: bool = False, wait: float | None = None) -> None:
+    ``hint``: what to do about it, if that is not the network.
+    """
+
+    def __init__(self, reason: str, *, again: bool = False, wait: float | None = None, hint: str = "") -> None:
         super().__init__(reason)
         self.again = again
         self.wait = wait
+        self.hint = hint
 
 
 class Stopped(Exception):  # noqa: N818 - nobody waits for the transfer any longer

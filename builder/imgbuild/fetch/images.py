@@ -105,7 +105,7 @@ def described(image: Image, source: Source, content: bytes, document: Callable[[
         raise ImageMissingError(
             f"{source.place}: its manifest has the type {manifest.kind or 'of Docker schema 1'}",
             "push the image again with a current tool: containerd reads Docker schema 2 and OCI",
-            "another",
+            "unfit",
         )
     try:
         blobs = tuple(_blob(one) for one in (parsed["config"], *parsed["layers"]))
@@ -177,7 +177,7 @@ def _incomplete(source: Source, error: AnswerError) -> ImageMissingError:
 
 
 def _damaged(source: Source) -> ImageMissingError:
-    return ImageMissingError(f"{source.host} sent a manifest that cannot be read", "push the image again", "another")
+    return ImageMissingError(f"{source.host} sent a manifest that cannot be read", "push the image again", "unfit")
 
 
 def _for_platform(index: Mapping[str, Any], source: Source) -> Blob:
@@ -203,7 +203,7 @@ def _check_platform(registries: Registries, image: Image, source: Source, manife
 
 
 def _another_platform(there: str) -> ImageMissingError:
-    return ImageMissingError(f"it is for {there}, not for linux/amd64", "copy the image for amd64 there", "another")
+    return ImageMissingError(f"it is for {there}, not for linux/amd64", "copy the image for amd64 there", "unfit")
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from imgbuild.fetch.registry import AnswerError, skopeo
 
 SCHEMES = ("oci://", "oci+http://")
 _SECONDS = 3600
+"""The time limit for one entry, which can be a root file system."""
+_ANSWER_SECONDS = 60
+"""The time limit for the registry's first answer."""
 _PLACE = re.compile(r"oci(?P<plain>\+http)?://(?P<host>[A-Za-z0-9.\[\]:-]+)/(?P<path>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)/?")
 _EMPTY = b"{}"
 
@@ -39,6 +43,9 @@ class Repository:
     plain: bool
     writable: bool = field(default=True)
     denied: str = field(default="")
+    _answers: bool = field(default=False, init=False, repr=False, compare=False)
+    _broken: AnswerError | None = field(default=None, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"oci{'+http' if self.plain else ''}://{self.host}/{self.path}"
@@ -47,9 +54,10 @@ class Repository:
         """The files of an entry by their names, in the new folder ``folder``; None if there is none for this user.
 
         Raises:
-            FetchError: the registry cannot be used.
+            FetchError: the registry cannot be used. From then on it is not asked, and the error is the same.
             HostError: skopeo is not installed.
         """
+        self._check(tag)
         shutil.rmtree(folder, ignore_errors=True)
         argv = ["copy", "--quiet", "--preserve-digests", *self._tls("src"), self._at(tag), f"dir:{folder}"]
         try:
@@ -62,6 +70,7 @@ class Repository:
                 # Some registries deny access to a repository before something is in it.
                 self.denied = self.denied or str(error)
                 return None
+            self._broken = error
             raise self._unusable(error) from error
         try:
             layers = json.loads((folder / "manifest.json").read_text())["layers"]
@@ -107,6 +116,26 @@ class Repository:
             shutil.rmtree(folder, ignore_errors=True)
         return ""
 
+    def _check(self, tag: str) -> None:
+        """Ask the registry once for something small: a server that never answers costs no more than a minute.
+
+        Raises:
+            FetchError: it does not answer, or not as a registry does.
+        """
+        with self._lock:
+            if self._broken is not None:
+                raise self._unusable(self._broken)
+            if self._answers:
+                return
+            tls = ["--tls-verify=false"] if self.plain else []
+            try:
+                skopeo(["inspect", "--raw", *tls, self._at(tag)], _ANSWER_SECONDS)
+            except AnswerError as error:
+                if not error.absent and (error.anonymous or not error.denied):
+                    self._broken = error
+                    raise self._unusable(error) from error
+            self._answers = True
+
     def _at(self, tag: str) -> str:
         return f"docker://{self.host}/{self.path}:{tag}"
 
@@ -114,14 +143,16 @@ class Repository:
         return [f"--{side}-tls-verify=false"] if self.plain else []
 
     def _unusable(self, why: AnswerError) -> FetchError:
-        hint = "check the registry's address and the network; a registry without TLS is oci+http://HOST/PATH"
+        other = "with TLS is oci" if self.plain else "without TLS is oci+http"
+        hint = f"check the registry's address and the network; a registry {other}://{self.host}/{self.path}"
         if why.certificate:
             hint = (
                 "renew the registry's certificate if it has expired; put the authority that signed it into "
                 f"/etc/containers/certs.d/{self.host}/ca.crt"
             )
         elif why.anonymous:
-            hint = f"log in, as the user that runs imgbuild: skopeo login {self.host}"
+            tls = "--tls-verify=false " if self.plain else ""
+            hint = f"log in, as the user that runs imgbuild: skopeo login {tls}{self.host}"
         return FetchError(f"the store {self} cannot be used: {why}", hint)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from imgbuild.diagnostics.progress import Transfer
 from imgbuild.fetch.address import shown
-from imgbuild.fetch.failure import AGAIN, Failure, Stopped, retry_after
+from imgbuild.fetch.failure import AGAIN, SPACE, Failure, Stopped, retry_after
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.logins import refused
 from imgbuild.fetch.part import Origin, Part
@@ -32,6 +32,10 @@ _SPARE = 16 << 20  # bytes that stay free on the disk
 _BLOCK = 1 << 20
 _SYNCED = 64 << 20  # bytes from one sync to the next
 _LOCAL = "file://"
+_ADDRESS = "correct the address, or set a mirror that has the file (mirrors)"
+_ABSENT = f"{_ADDRESS}; an address of imgbuild.lock is found again by imgbuild lock --update all"
+_LOGIN = "set a login for this host in repositories.logins"
+_SIZE = "pin it again, with the options of this run: imgbuild lock --update all; or correct the address"
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,12 @@ def _copied(url: str, part: Part, wanted: Wanted, report: Transfer) -> str:
     try:
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        raise Failure(f"it cannot be read on this host: {getattr(error, 'strerror', error)}") from error
+        hint = f"correct the path, or make it readable for the user that runs imgbuild: {path}"
+        raise Failure(f"it cannot be read on this host: {getattr(error, 'strerror', error)}", hint=hint) from error
     found = os.fstat(number)
     if not stat.S_ISREG(found.st_mode):
         os.close(number)
-        raise Failure("it is not a regular file")
+        raise Failure("it is not a regular file", hint=f"name a file in place of {path}")
     with open(number, "rb") as data:  # noqa: PTH123 - a descriptor
         total = _total(found.st_size, 0, part, wanted)
         part.begin(Origin(shown(url), "", total), again=True)
@@ -107,7 +112,9 @@ def _received(url: str, part: Part, wanted: Wanted, report: Transfer) -> str:
         elif reply.status == 200:
             there, total = 0, reply.length
         else:
-            raise Failure(refused(reply.status) or f"the server answers with status {reply.status}")
+            login = refused(reply.status)
+            hint = _LOGIN if login else _ABSENT if reply.status in (404, 410) else _ADDRESS
+            raise Failure(login or f"the server answers with status {reply.status}", hint=hint)
         total = _total(total, there, part, wanted)
         part.begin(Origin(shown(url), _validator(reply), total), again=not there)
         end = _write(reply.blocks(), part, there, total, wanted, report)
@@ -138,7 +145,7 @@ def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, w
             hashed = beside.submit(part.feed, block, at)
             at += len(block)
             if at > most:
-                raise Failure(f"the server sends more than {at - len(block)} bytes, and does not stop")
+                raise Failure(f"the server sends more than {at - len(block)} bytes, and does not stop", hint=_ADDRESS)
             report(at, total)
             if at - synced >= _SYNCED and (syncing is None or syncing.done()):
                 if syncing is not None:
@@ -183,16 +190,16 @@ def _total(total: int | None, there: int, part: Part, wanted: Wanted) -> int | N
     """
     if wanted.size is not None:
         if total not in {None, wanted.size}:
-            raise Failure(f"it has {total} bytes there, not {wanted.size}")
+            raise Failure(f"it has {total} bytes there, not {wanted.size}", hint=_SIZE)
         total = wanted.size
     if total is None:
         return None
     if total > wanted.limits.max_bytes:
-        raise Failure(f"it has {total} bytes, more than the limit of {wanted.limits.max_bytes}")
+        raise Failure(f"it has {total} bytes, more than the limit of {wanted.limits.max_bytes}", hint=_ADDRESS)
     folder = part.path.parent
     free = shutil.disk_usage(folder).free
     if total - there > free - _SPARE:
-        raise Failure(f"it needs {(total - there) >> 20} MiB, and {folder} has {free >> 20} MiB free")
+        raise Failure(f"it needs {(total - there) >> 20} MiB, and {folder} has {free >> 20} MiB free", hint=SPACE)
     return total
 
 

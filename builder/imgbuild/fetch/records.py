@@ -38,6 +38,11 @@ class Records:
         except OSError:
             return 0.0
 
+    def note_use(self, sha256: str, when: float) -> None:
+        """Note that the file was last used then, in seconds since 1970."""
+        with suppress(OSError):
+            os.utime(self.folder / sha256, (when, when))
+
     def write(self, artifact: Artifact, found: os.stat_result) -> None:
         """Remember that this file, in this state, is right."""
         new = self.folder / f"{artifact.sha256}.{os.getpid()}.{threading.get_ident()}"

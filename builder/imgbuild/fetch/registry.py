@@ -6,36 +6,41 @@ import base64
 import json
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from imgbuild.config.profile import Login, Profile
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.registries import Source, authorities, logins
+from imgbuild.fetch.private_folder import private_folder
 
 _SECONDS = 60
 """The time limit for one manifest from one registry."""
 _COPY_SECONDS = 3600
 """The time limit for the layers of one image."""
 _NOT_THERE = re.compile(r"manifest unknown|name unknown|not found|NAME_UNKNOWN|MANIFEST_UNKNOWN|\b404\b", re.IGNORECASE)
+_FIRST_WORDS = re.compile(r'^(Error parsing image name|initializing source) "?docker://[^\s"]+"?: ')
+_LONGEST = 300
+_TOO_LATE = "context deadline exceeded"
+"""skopeo's message at the end of --command-timeout."""
+_NO_REGISTRY = re.compile(r"pinging (container|docker) registry|invalid status code from registry")
 _CERTIFICATE = re.compile(r"x509:|certificate")
 _ANONYMOUS = re.compile(r"unauthorized|authentication required|\b401\b", re.IGNORECASE)
 _DENIED = re.compile(r"denied|\b403\b", re.IGNORECASE)
 _ANOTHER = re.compile(r"manifest digest|does not match|digest mismatch|doesn't match", re.IGNORECASE)
 
 
-Trouble = Literal["missing", "silent", "another"]
+Trouble = Literal["missing", "silent", "another", "unfit"]
 
 
 class ImageMissingError(HostError):
     """No address has the image.
 
-    ``kind``: all of them answer and none has it ("missing"), one does not answer ("silent"), or what there is is not
-    what a node asks for ("another").
+    ``kind``: all of them answer and none has it ("missing"), one does not answer ("silent"), the one with this name has
+    another digest ("another"), or no node can use it ("unfit").
     """
 
     def __init__(self, message: str, hint: str, kind: Trouble = "missing") -> None:
@@ -46,8 +51,8 @@ class ImageMissingError(HostError):
 class AnswerError(Exception):
     """What a registry answered, or why it did not.
 
-    ``absent``: it answers, and does not have the image. ``another``: what it sent has another digest.
-    ``certificate``: its certificate is not trusted. ``anonymous``: it requires a login that it did not get.
+    ``absent``: it answers as a registry does, and does not have the image. ``another``: what it sent has another
+    digest. ``certificate``: its certificate is not trusted. ``anonymous``: it requires a login that it did not get.
     ``denied``: it denies access to this login, or to anybody. ``login``: either of these two.
     """
 
@@ -57,7 +62,7 @@ class AnswerError(Exception):
         self.anonymous = _ANONYMOUS.search(text) is not None
         self.denied = _DENIED.search(text) is not None
         self.login = self.anonymous or self.denied
-        self.absent = _NOT_THERE.search(text) is not None
+        self.absent = _NOT_THERE.search(text) is not None and _NO_REGISTRY.search(text) is None
         self.another = _ANOTHER.search(text) is not None
 
 
@@ -68,6 +73,7 @@ class Registries:
     folder: Path
     hosts_with_login: frozenset[str]
     hosts_with_authority: frozenset[str]
+    _with_tls: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def manifest(self, source: Source, place: str) -> bytes:
         """The manifest or index at ``place`` (path:tag or path@digest), byte for byte.
@@ -126,6 +132,7 @@ class Registries:
     def _options(self, source: Source) -> list[str]:
         found = []
         if source.plain or source.skip_verify:
+            self._require_tls(source)
             found.append("--tls-verify=false")
         if source.host in self.hosts_with_authority:
             found.append(f"--cert-dir={self.folder / _file(source.host)}")
@@ -133,13 +140,28 @@ class Registries:
             found.append(f"--authfile={self.folder / 'auth.json'}")
         return found
 
+    def _require_tls(self, source: Source) -> None:
+        """Refuse a registry at https:// without TLS.
+
+        Raises:
+            AnswerError: it does not speak TLS, and skopeo would send the login over plain http.
+        """
+        if source.plain or source.host in self._with_tls:
+            return
+        from imgbuild.fetch.unverified import without_tls  # urllib3, which only skip_verify needs here
+
+        why = without_tls(source.host)
+        if why:
+            raise AnswerError(f"{why}: a registry without TLS is http:// in containerd.registries")
+        self._with_tls.add(source.host)
+
 
 def skopeo(words: Sequence[str], seconds: int) -> bytes:
     """The output of skopeo with these arguments.
 
     Raises:
         AnswerError: it failed, or was not done in time.
-        HostError: it is not installed.
+        HostError: it is not installed, or was killed.
     """
     command = ["skopeo", f"--command-timeout={seconds}s", *words]
     try:
@@ -148,8 +170,14 @@ def skopeo(words: Sequence[str], seconds: int) -> bytes:
         raise HostError("skopeo is not installed", "run apt-get install skopeo (or dnf install skopeo)") from error
     except subprocess.TimeoutExpired as error:
         raise AnswerError(f"no answer in {seconds} s") from error
+    if done.returncode < 0:  # no answer of a registry: whoever ends a run ends this too, and no other one is asked
+        raise HostError(
+            f"skopeo was killed by signal {-done.returncode}",
+            "run it again; the kernel kills programs when memory runs out: dmesg reports that",
+        )
     if done.returncode:
-        raise AnswerError(_reason(done.stderr.decode(errors="replace")))
+        reason = _reason(done.stderr.decode(errors="replace"))
+        raise AnswerError(f"no answer in {seconds} s" if reason.endswith(_TOO_LATE) else reason)
     return done.stdout
 
 
@@ -160,8 +188,7 @@ def registries(profile: Profile) -> Iterator[Registries]:
     At a host for which the profile has no login, skopeo uses the user's own (containers-auth.json(5)).
     """
     found, certificates = logins(profile), authorities(profile)
-    with tempfile.TemporaryDirectory(prefix="imgbuild-registries-") as name:
-        folder = Path(name)  # made with mode 0700
+    with private_folder("imgbuild-registries-") as folder:
         for host, text in certificates.items():
             (folder / _file(host)).mkdir()
             (folder / _file(host) / "ca.crt").write_text(text)
@@ -181,7 +208,9 @@ def _file(host: str) -> str:
 
 
 def _reason(text: str) -> str:
-    """The last message of skopeo's log line: time="…" level=fatal msg="…"."""
+    """The last message of skopeo's log line, time="…" level=fatal msg="…", from the end of its first words on."""
     lines = text.strip().splitlines() or ["no reason given"]
     _, found, message = lines[-1].partition('msg="')
-    return (message.rstrip('"') if found else lines[-1])[-300:].replace('\\"', '"')
+    whole = _FIRST_WORDS.sub("", (message.rstrip('"') if found else lines[-1]).replace('\\"', '"'))
+    # The cause is at the end: each caller in skopeo adds its own words in front.
+    return whole if len(whole) <= _LONGEST else f"… {whole[-_LONGEST:].partition(' ')[2]}"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from imgbuild.diagnostics.errors import ImgbuildError
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.fetch.artifact import Artifact, not_there
+from imgbuild.fetch.absent import not_there
+from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.failure import FetchError, Stopped
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.store import Store
 
 AT_ONCE = 4
 """Transfers at a time: more than one, because one server may be slow; few, because servers limit connections."""
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,10 @@ def fetch_all(
         raise errors[0]
     if errors:
         hints = "\n".join(dict.fromkeys(line for error in errors for line in error.hint.splitlines()))
-        what = "; ".join(map(str, errors))
+        each = list(dict.fromkeys(map(str, errors)))
+        if len(each) == 1:  # the store, for example
+            raise FetchError(each[0], hints)
+        what = "; ".join(each)
         raise FetchError(f"{len(errors)} of {len(wanted)} files could not be fetched: {what}", hints)
     return Fetched(there, wanted)
 
@@ -103,7 +109,7 @@ class _Crew:
         errors = []
         try:
             for _ in range(self._count):
-                error = self._done.get()
+                error = self._next()
                 if isinstance(error, ImgbuildError):
                     errors.append(error)
                 elif error is not None:
@@ -116,6 +122,12 @@ class _Crew:
         for thread in crew:
             thread.join()
         return errors
+
+    def _next(self) -> BaseException | None:
+        """How the next file has ended. Python sees a signal that comes just before a wait only after it."""
+        while True:
+            with suppress(queue.Empty):
+                return self._done.get(timeout=_LOOK_SECONDS)
 
     def _run(self) -> None:
         while (artifact := self._todo.get()) is not None and not self._stop.is_set():

@@ -5,6 +5,7 @@
     verified/HEX           size, times and inode of a file whose sha256 was compared; a file that differs is read again
     parts/                 transfers that are under way or were interrupted, and their locks
     aside/                 what did not match its sha256, for whoever looks for the reason
+    runs/                  a locked file for each run that uses the store now
 
 A file appears in blobs/ complete or not at all. A process that ends at any point leaves at most a part, which the next
 one continues. A store that cannot be written can still be read.
@@ -26,17 +27,19 @@ from itertools import count
 from pathlib import Path
 
 from imgbuild.diagnostics.progress import Steps
-from imgbuild.fetch.artifact import Artifact, not_there
+from imgbuild.fetch.absent import not_there
+from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.carried import Carried, take
 from imgbuild.fetch.checksum import summed, sync
 from imgbuild.fetch.download import download
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.hold import alone, alone_now, in_use, unlink_unused
+from imgbuild.fetch.layout import write_layout
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.oci import Repository
-from imgbuild.fetch.oci_format import EMPTY_LAYOUT
 from imgbuild.fetch.part import Part
 from imgbuild.fetch.records import Records
+from imgbuild.fetch.runs import Runs
 
 _KIND = "application/vnd.imgbuild.file.v1"
 _DIGEST = re.compile(r'"sha256:([0-9a-f]{64})"')
@@ -75,6 +78,7 @@ class Store:
         self._records = Records(folder / "verified")
         self._parts = folder / "parts"
         self._aside = folder / "aside"
+        self._runs = Runs(folder)
         self._owners = {0, os.geteuid(), *owners}
 
     def path(self, sha256: str) -> Path:
@@ -89,6 +93,7 @@ class Store:
         Raises:
             HostError: the store cannot be used, or it is damaged in the bundle.
         """
+        self._runs.begin()
         wrong = self._wrong(artifact, verify=verify)
         if wrong:
             place = self._move_aside(artifact.sha256)
@@ -281,17 +286,23 @@ class Store:
         return sorted(self._aside.iterdir()) if self._aside.is_dir() else []
 
     def verify(self, sha256: str) -> str:
-        """Read a file; what was wrong with it, and where it is now, or nothing.
+        """Read a file; what was wrong with it, and where it is now, or nothing. That does not count as its use.
 
         Raises:
             FetchError: the store cannot be read.
         """
+        used = self._records.used(sha256) or self.path(sha256).lstat().st_mtime
         wrong = self._wrong(Artifact(self._records.name(sha256), sha256, None, ()), verify=True)
+        self._records.note_use(sha256, used)
         return f"it {wrong}: {self._move_aside(sha256)}" if wrong else ""
+
+    def used_now(self) -> float:
+        """Since when runs use files of it: one that was used since then is not removed."""
+        return self._runs.since()
 
     def remove(self, sha256: str) -> bool:
         """Remove a file unless a run uses it; whether it is gone."""
-        if not unlink_unused(self.path(sha256)):
+        if self._records.used(sha256) >= self.used_now() or not unlink_unused(self.path(sha256)):
             return False
         self._records.forget(sha256)
         return True
@@ -381,12 +392,11 @@ class Store:
             for folder in (self._blobs, self._parts):
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, "no permission to write, or the file system is read-only")
-            for name, text in EMPTY_LAYOUT.items():
-                with suppress(FileExistsError), (self.folder / name).open("x") as out:
-                    out.write(text)
+            write_layout(self.folder, self._parts)
         except OSError as error:
             raise self._unwritten(error) from error
         sync(self.folder)
+        self._runs.begin()
         self.__dict__.pop("private", None)  # asked before the folders were there
 
     def _unwritten(self, error: OSError) -> FetchError:

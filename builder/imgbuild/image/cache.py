@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import pwd
+import re
 import shutil
 import stat
 import tempfile
@@ -28,6 +29,7 @@ from imgbuild.fetch.store import Store
 from imgbuild.outputs.caller import caller
 from imgbuild.outputs.tree import own_users
 
+_BUNDLE = ".bundle"
 _TAG = "CACHEDIR.TAG"
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 _CLEARED = frozenset({"build", "dib"})
@@ -54,6 +56,18 @@ def default_cache() -> Path:
         return Path.cwd() / ".cache/imgbuild"
 
 
+def is_there(folder: Path) -> bool:
+    """Whether there is a cache folder.
+
+    Raises:
+        HostError: another user's folder does not let this be known.
+    """
+    try:
+        return folder.exists()
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
 def open_cache(folder: Path) -> Path:
     """The cache folder, created if it does not exist, with links resolved.
 
@@ -64,15 +78,16 @@ def open_cache(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = folder.resolve(strict=True)
-        found = place.stat()
+        _own(place, place.stat())
+        _mark(place)
     except OSError as error:
-        raise HostError(
-            f"the cache folder {folder} cannot be used: {error.strerror}",
-            "set IMGBUILD_CACHE to a folder that you own",
-        ) from error
-    _own(place, found)
-    _mark(place)
+        raise _unusable(folder, error) from error
     return place
+
+
+def _unusable(folder: Path, error: OSError) -> HostError:
+    why = f"the cache folder {folder} cannot be used: {error.strerror}"
+    return HostError(why, "set IMGBUILD_CACHE to a folder that you own")
 
 
 def open_store(cache_dir: Path, place: str | None = None, *, offline: bool = False) -> Store:
@@ -82,10 +97,12 @@ def open_store(cache_dir: Path, place: str | None = None, *, offline: bool = Fal
     when it is used.
 
     Raises:
-        UsageError: it is not a valid address, or one of a registry without a network.
+        UsageError: it is not a valid address, or one of a registry without a network; or there is no such bundle.
         HostError: it is a file, and not a whole bundle.
     """
     where = place or os.environ.get("IMGBUILD_STORE")
+    if where:
+        _refuse_typo(where)
     if where is not None and Path(where).is_file():
         return Store(open_cache(cache_dir) / "store", own_users(), offline=offline, carried=open_bundle(Path(where)))
     if where is not None and where.startswith(SCHEMES):
@@ -97,6 +114,25 @@ def open_store(cache_dir: Path, place: str | None = None, *, offline: bool = Fal
             )
         return Store(open_cache(cache_dir) / "store", own_users(), shared=shared)
     return Store(Path(where) if where else open_cache(cache_dir) / "store", own_users(), offline=offline)
+
+
+def _refuse_typo(where: str) -> None:
+    """Refuse what would become a folder of that name, and is meant as something else.
+
+    Raises:
+        UsageError: it is the address of something else than a registry, or the name of a bundle that is not there.
+    """
+    scheme, found, rest = where.partition("://")
+    if found and re.fullmatch("[A-Za-z][A-Za-z0-9+.-]*", scheme) and not where.startswith(SCHEMES):
+        if scheme.lower() == "file":
+            hint = f"write the path alone: {rest}"
+        else:
+            hint = f"a store in a registry is oci://{rest}, or oci+http://{rest} for a registry without TLS"
+        raise UsageError(f"the store {where} is neither a folder nor oci://HOST/PATH", hint)
+    if where.endswith(_BUNDLE) and not Path(where).exists():
+        raise UsageError(
+            f"there is no bundle {where}", f"correct its path; a folder for a store needs a name without {_BUNDLE}"
+        )
 
 
 def _mark(place: Path) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from imgbuild.config.lock import Section
+from imgbuild.config.lock import ImagePin, Section
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.formats import FORMATS
 from imgbuild.facts.images import Image, addresses
 from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.oci import Repository
 from imgbuild.fetch.pinned import base_file, pinned, with_sizes
 from imgbuild.fetch.several import missing
 from imgbuild.fetch.store import Store
@@ -31,27 +32,40 @@ Action = Literal["fetch", "build", "kept"]
 
 @dataclass(frozen=True)
 class Item:
-    """One part of a build. ``bytes``: None if it is not known before; ``source``: the addresses to fetch it from."""
+    """One part of a build. ``bytes``: None if it is not known before; ``source``: the addresses to fetch it from.
+
+    ``content``: its checksum or digest, if it is known. What has the same one is fetched once.
+    """
 
     action: Action
     name: str
     bytes: int | None = None
     source: Sequence[str] = ()
+    content: str | None = None
+
+
+def sizes_to_fetch(items: Sequence[Item]) -> list[int | None]:
+    """The sizes of what is fetched, each content once."""
+    once = {item.content or number: item.bytes for number, item in enumerate(items) if item.action == "fetch"}
+    return list(once.values())
 
 
 def forecast(
     resolved: Resolved, install: NodeTree, images: Sequence[Image], lock: Section | None, cache: Path, store: Store,
-    steps: Steps,
+    steps: Steps, shared: Repository | None = None,
 ) -> list[Item]:  # fmt: skip
     """The parts in the order of a build; ``images`` are its container images. Checksums are verified by the build.
+
+    ``shared``: the store in a registry, which a build asks first. Here it is not asked, so ``store`` is one without it.
 
     Raises:
         HostError: the store, the cache or the bundle cannot be read, or the chart with the digests is not there.
     """
     exactly = exact(resolved.profile, images, store, steps, fetch=False)
+    first = () if shared is None else (str(shared),)
     return [
-        *(_image(resolved, image, lock, store, steps) for image in exactly),
-        *_root(resolved, install, lock, cache, store, steps),
+        *(_image(resolved, image, lock, store, steps, first) for image in exactly),
+        *_root(resolved, install, lock, cache, store, steps, first),
         *(
             Item("build", f"disk image {resolved.name}{FORMATS[form].suffix}")
             for form in resolved.profile.image.formats
@@ -60,8 +74,9 @@ def forecast(
 
 
 def _root(
-    resolved: Resolved, install: NodeTree, lock: Section | None, cache: Path, store: Store, steps: Steps
-) -> Iterator[Item]:
+    resolved: Resolved, install: NodeTree, lock: Section | None, cache: Path, store: Store, steps: Steps,
+    first: Sequence[str],
+) -> Iterator[Item]:  # fmt: skip
     """The root file system, or what goes into it."""
     name = f"root file system of {resolved.target.name}"
     source = resolved.profile.base.source
@@ -80,11 +95,11 @@ def _root(
         if base is not None and artifact.sha256 == base.sha256 and tar.is_file():
             yield Item("kept", f"base {artifact.name}", tar.stat().st_size)
         else:
-            yield _file(artifact, store, steps)
+            yield _file(artifact, store, steps, first)
     packages = lock.packages if lock is not None else None
     files = locked_files(resolved, packages)
     if files:
-        yield from _packages(resolved, files, store, steps)
+        yield from _packages(resolved, files, store, steps, first)
         yield Item("build", name)
         return
     urls = [url for listed in resolved.repository_urls.values() for url in listed]
@@ -92,7 +107,9 @@ def _root(
     yield Item("build", name)
 
 
-def _packages(resolved: Resolved, files: Sequence[Artifact], store: Store, steps: Steps) -> Iterator[Item]:
+def _packages(
+    resolved: Resolved, files: Sequence[Artifact], store: Store, steps: Steps, first: Sequence[str]
+) -> Iterator[Item]:
     """The packages of a lock, together: those that are there, and those that are not."""
     absent = missing(files, store, steps)
     there = {file.sha256 for file in files} - {file.sha256 for file in absent}
@@ -105,23 +122,33 @@ def _packages(resolved: Resolved, files: Sequence[Artifact], store: Store, steps
             hosts = {
                 urlsplit(url)[1]: f"{urlsplit(url).scheme}://{urlsplit(url)[1]}" for file in some for url in file.urls
             }
-            source = tuple(map(shown, hosts.values())) if action == "fetch" else ()
+            source = (*first, *map(shown, hosts.values())) if action == "fetch" else ()
             size = sum(file.size or 0 for file in some)
             yield Item(action, f"{len(some)} packages of {resolved.target.name}", size, source)
 
 
-def _file(artifact: Artifact, store: Store, steps: Steps) -> Item:
+def _file(artifact: Artifact, store: Store, steps: Steps, first: Sequence[str]) -> Item:
     if store.has(artifact, steps):
         return Item("kept", artifact.name, store.path(artifact.sha256).stat().st_size)
-    return Item("fetch", artifact.name, artifact.size, tuple(map(shown, artifact.urls)))
+    source = (*first, *map(shown, artifact.urls))
+    return Item("fetch", artifact.name, artifact.size, source, artifact.sha256)
 
 
-def _image(resolved: Resolved, image: Image, lock: Section | None, store: Store, steps: Steps) -> Item:
+def _image(
+    resolved: Resolved, image: Image, lock: Section | None, store: Store, steps: Steps, first: Sequence[str]
+) -> Item:
     found = kept(resolved.profile, image, store, steps)
     name = f"container image {image.reference}"
     if found is not None:
         return Item("kept", name, found.size)
-    pin = lock.images.get(image.name) if lock is not None else None
-    return Item(
-        "fetch", name, pin.size if pin is not None else None, tuple(map(shown, addresses(resolved.profile, image)))
-    )
+    pin = _pin(image, lock)
+    source = (*first, *map(shown, addresses(resolved.profile, image)))
+    if pin is None:
+        return Item("fetch", name, None, source, image.digest)
+    return Item("fetch", name, pin.size, source, pin.digest)
+
+
+def _pin(image: Image, lock: Section | None) -> ImagePin | None:
+    """The pin of an image: an image that the profile names with its digest has that in its name in the lock."""
+    pins = [] if lock is None else [lock.images.get(name) for name in (image.reference, image.name)]
+    return next((pin for pin in pins if pin is not None and image.digest in (None, pin.digest)), None)

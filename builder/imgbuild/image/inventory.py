@@ -7,11 +7,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.hold import unlink_unused
 from imgbuild.fetch.store import Store
@@ -22,6 +23,7 @@ Kind = Literal["file", "part", "aside", "root file system", "file system", "base
 _LOCKS: Mapping[Kind, str] = {"base": "base.lock"}
 """The lock of a kind in the cache, if it is not the build's."""
 _DIGITS = 12
+_READ = "run imgbuild as its owner; or name another store (--store DIR) or cache (IMGBUILD_CACHE)"
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,30 @@ class Entry:
 
 
 def entries(cache: Path, store: Store) -> list[Entry]:
-    """Everything, what was not used for the longest time first."""
-    found = [*_of_store(store), *_of_cache(cache)]
+    """Everything, what was not used for the longest time first.
+
+    Raises:
+        HostError: a folder cannot be read.
+    """
+    with _reported("read", _READ):
+        found = [*_of_store(store), *_of_cache(cache)]
     return sorted(found, key=lambda entry: (entry.used, str(entry.path)))
 
 
+@contextmanager
+def _reported(what: str, hint: str) -> Iterator[None]:
+    """An error of the disk with its fix."""
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"{error.filename or 'the disk'} cannot be {what}: {error.strerror}", hint) from error
+
+
 def _of_store(store: Store) -> Iterator[Entry]:
-    listed = store.listed()
+    listed, since = store.listed(), store.used_now()
     for blob in store.blobs():
-        kept = "index.json of the store names it" if blob.sha256 in listed else ""
+        kept = "a run uses it" if blob.used >= since else ""
+        kept = "index.json of the store names it" if blob.sha256 in listed else kept
         yield Entry("file", blob.name or blob.sha256[:_DIGITS], blob.path, blob.size, blob.used, kept)
     for kind, paths in (("part", store.parts()), ("aside", store.set_aside())):
         for path in paths:
@@ -117,7 +134,16 @@ def chosen(found: Sequence[Entry], older_than: float | None, most: int | None) -
 
 
 def removed(entry: Entry, cache: Path, store: Store) -> bool:
-    """Remove it, unless a run uses it; whether it is gone."""
+    """Remove it, unless a run uses it; whether it is gone.
+
+    Raises:
+        HostError: it cannot be removed.
+    """
+    with _reported("removed", "run it as the owner of that file, where its file system is mounted for writing"):
+        return _is_removed(entry, cache, store)
+
+
+def _is_removed(entry: Entry, cache: Path, store: Store) -> bool:
     if entry.kind == "part":
         return store.remove_part(entry.path)
     if entry.kind == "aside":
@@ -159,9 +185,12 @@ def verify(cache: Path, store: Store, steps: Steps) -> list[Damage]:
 
     Raises:
         FetchError: the store cannot be read.
+        HostError: a folder cannot be read.
     """
     out = []
-    for blob in store.blobs():
+    with _reported("read", _READ):
+        blobs = store.blobs()
+    for blob in blobs:
         with steps.step(f"Verify {blob.name or blob.sha256[:_DIGITS]}"):
             what = store.verify(blob.sha256)
         if what:

@@ -10,7 +10,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image
 from imgbuild.facts.resolved import Resolved
-from imgbuild.fetch.artifact import not_there
+from imgbuild.fetch.absent import not_there
 from imgbuild.fetch.pinned import base_file, pinned
 from imgbuild.fetch.several import missing
 from imgbuild.fetch.store import Store

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AT_A_TIME = 200
 """How many results are sent at once: the other process frees what it has sent, so that they are not in memory twice."""
 
@@ -41,7 +42,11 @@ def in_halves(work: Callable[[T], R], items: Sequence[T], least: int) -> list[R]
     middle, context = len(items) // 2, get_context("fork")
     here, there = context.Pipe(duplex=False)
     other = context.Process(target=_second, args=(work, items[middle:], there), daemon=True)
-    other.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # this process's handlers are not for the other one
+    try:
+        other.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     there.close()
     try:
         out = [work(item) for item in items[:middle]]
@@ -63,7 +68,10 @@ def in_halves(work: Callable[[T], R], items: Sequence[T], least: int) -> list[R]
 
 def _second(work: Callable[[T], R], items: Sequence[T], there: Connection) -> None:
     """The other process: results are sent when all are done, because nobody reads them before."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in _ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     with suppress(OSError):  # the first process is gone
         try:
             results = [work(item) for item in items]

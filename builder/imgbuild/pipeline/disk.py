@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from imgbuild.config.layers import report
-from imgbuild.diagnostics.errors import HostError, InvalidInput
-from imgbuild.diagnostics.findings import Findings
+from imgbuild.diagnostics.errors import HostError, InvalidInput, NoAnswer
+from imgbuild.diagnostics.findings import Findings, format_path
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.diagnostics.timed import Taken
 from imgbuild.facts.images import Image
 from imgbuild.fetch.images import Found
-from imgbuild.fetch.registry import Trouble
+from imgbuild.fetch.registry import ImageMissingError, Trouble
 from imgbuild.fetch.store import Store
 from imgbuild.image.build import ImageRecord, Ingredients, build_image, host_problems
 from imgbuild.image.cache import open_store
@@ -87,7 +88,7 @@ def open_disk(ready: Input, place: Path, cache: Path, store: str | None, steps: 
     return Disk(resolved.name, cache, files, problems, found)
 
 
-_CODES: Mapping[Trouble, str] = {"missing": "IB837", "silent": "IB838", "another": "IB839"}
+_CODES: Mapping[Trouble, str] = {"missing": "IB837", "silent": "IB838", "another": "IB839", "unfit": "IB839"}
 
 
 def images_found(ready: Input, store: Store, steps: Steps, images: Sequence[Image] | None = None) -> list[Found]:
@@ -96,6 +97,7 @@ def images_found(ready: Input, store: Store, steps: Steps, images: Sequence[Imag
     ``images``: others than those.
 
     Raises:
+        NoAnswer: a registry does not answer.
         InvalidInput: an image cannot be had.
         HostError: skopeo is not installed, or the store cannot be used.
     """
@@ -104,10 +106,23 @@ def images_found(ready: Input, store: Store, steps: Steps, images: Sequence[Imag
         return []
     found, missing = look_up(ready.resolved.profile, wanted, store, steps)
     findings = Findings()
-    for image, why in ((each.image, each.why) for each in missing):
-        layered = ready.cluster_layered if image.in_cluster_file else ready.resolved.layered
-        report(findings, layered, _CODES[why.kind], image.key, f"{image.reference}: {why}", why.hint)
+    for each in missing:
+        _report(ready, each.image, each.why, findings)
     if findings.errors:
-        raise InvalidInput(findings)
+        raise (NoAnswer if any(each.why.kind == "silent" for each in missing) else InvalidInput)(findings)
     steps.note(f"{len(found)} container images, {total_size(found) >> 20} MiB")
     return found
+
+
+def _report(ready: Input, image: Image, why: ImageMissingError, findings: Findings) -> None:
+    """One image that cannot be had, at the place that decides about it: that of its digest, if the digest is wrong."""
+    message, pinned = f"{image.reference}: {why}", ready.pinned
+    pin = pinned.section.images.get(image.name) if pinned is not None else None
+    if pinned is not None and pin is not None and pin.digest == image.digest and why.kind in ("missing", "another"):
+        again = f"{pinned.again} --update {shlex.quote(image.name)}"
+        hint = f"if another image has this name on purpose, pin that: {again}; else copy this one there: skopeo copy"
+        key = format_path(("profiles", pinned.name, "images", image.name))
+        findings.add(_CODES[why.kind], message, key=key, mark=pinned.mark("images", image.name), hint=hint)
+        return
+    layered = ready.cluster_layered if image.in_cluster_file else ready.resolved.layered
+    report(findings, layered, _CODES[why.kind], image.key, message, why.hint)

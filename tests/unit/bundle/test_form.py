@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -19,7 +20,12 @@ from imgbuild.bundle.read import Bundle, DamagedError, open_bundle
 from imgbuild.bundle.verify import wrong_with
 from imgbuild.bundle.write import Part, part_of, refuse_target, write_bundle
 from imgbuild.diagnostics.errors import HostError, UsageError
+from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.failure import FetchError
+from imgbuild.fetch.hold import in_use
+from imgbuild.fetch.store import Store
 from imgbuild.outputs.signature import SUMS, Signer
+from tests.support.image.recorder import Recorder
 from tests.support.publishers import sha256
 from tests.unit.bundle.conftest import LARGE, SMALL, about, parts
 
@@ -268,6 +274,19 @@ def test_where_it_cannot_be_written(tmp_path: Path, bundle: Path) -> None:
             refuse_target(target)
 
 
+def test_what_killed_runs_left_is_removed(tmp_path: Path) -> None:
+    """But nothing of another name, and no file that another run is writing."""
+    left, foreign, link = (tmp_path / name for name in (".b.abcd1234.part", ".b.mine.part", ".b.abcd123l.part"))
+    for file in (left, foreign):
+        file.write_bytes(b"x")
+    link.symlink_to(foreign)
+    used = tmp_path / ".b.abcd123x.part"
+    used.write_bytes(b"y")
+    with in_use(used):
+        write_bundle(tmp_path / "b", about(), parts(tmp_path), None)
+    assert sorted(path.name for path in tmp_path.glob(".*")) == sorted(each.name for each in (foreign, link, used))
+
+
 def test_a_disk_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imgbuild.bundle.write.shutil.disk_usage", lambda _: type("usage", (), {"free": 1 << 20}))
     with pytest.raises(HostError, match=r"has 1 MiB free, the bundle has 3 MiB"):
@@ -287,3 +306,37 @@ def test_sums_are_strict() -> None:
 
 def test_the_front_is_in_order() -> None:
     assert part_of("a", "layout", b"x") == Part("a", "layout", 1, sha256(b"x"), b"x")
+
+
+EVIL = b"root::0:0::/:/bin/sh\n"
+
+
+def _renamed(file: Path, wanted: str) -> None:
+    """A bundle in which a file has the name of another content. All sums of its list are right."""
+    path = f"{BLOBS}{wanted}"
+    write_bundle(file, about(), [part_of(path, "file", EVIL, "helm")], None)
+
+
+def test_a_file_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    _renamed(tmp_path / "b", sha256(SMALL))
+    with pytest.raises(DamagedError, match=f"has the sha256 {sha256(EVIL)} for {BLOBS}{sha256(SMALL)}, whose name"):
+        open_bundle(tmp_path / "b")
+    with pytest.raises(ValueError, match="another one"):
+        read_sums(f"{sha256(EVIL)}  {BLOBS}x\n".encode())
+
+
+def test_a_store_takes_only_what_it_asked_for(tmp_path: Path) -> None:
+    """Whatever a file beside it lists, and whichever kind of content it is: all take this way."""
+
+    class Liar:
+        def has_blob(self, sha256: str) -> bool:
+            return True
+
+        def copy_blob(self, sha256: str, out: BinaryIO) -> None:
+            out.write(EVIL)
+
+    store = Store(tmp_path / "store", carried=Liar())
+    with pytest.raises(FetchError, match=f"for {sha256(SMALL)} has the sha256 {sha256(EVIL)}"):
+        store.has(Artifact("helm", sha256(SMALL), None, ()), Recorder())
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.read_bytes() == EVIL]
+    assert not list((tmp_path / "store/verified").iterdir())

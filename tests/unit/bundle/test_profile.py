@@ -89,6 +89,23 @@ def test_every_file_is_carried_and_no_secret() -> None:
     assert any(line.startswith("node.yaml:14 ") and literal in line for line in said)
 
 
+def test_each_secret_has_a_variable_of_its_own() -> None:
+    """Names of registries that differ in - and . alone, and the same key in two files."""
+    entry = '{server: {url: "https://HOST", auth: {username: robot, password: PASSWORD}}}'
+    own = "".join(
+        f"    {name}: {entry.replace('HOST', name).replace('PASSWORD', f'{PASSWORD}-{number}')}\n"
+        for number, name in enumerate(("reg-a.test", "reg.a.test"))
+    )
+    Path("site/node.yaml").write_text(f"extends: debian12-efi\ncontainerd:\n  registries:\n{own}")
+    Path("extra.yaml").write_text(f"containerd:\n  registries:\n{own.splitlines()[0]}\n")
+    found = take()
+    name = "IMGBUILD_CONTAINERD_REGISTRIES_REG_A_TEST_SERVER_AUTH_PASSWORD"
+    fixes = [left.fix for left in found.left_out]
+    assert fixes == [f"set the variable {each}, and export it" for each in (name, f"{name}_2", f"{name}_3")]
+    text = found.files["node.yaml"].decode()
+    assert f'"{name}"' in text and f'"{name}_2"' in text and PASSWORD not in text
+
+
 def test_it_gives_the_same_values_in_another_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip

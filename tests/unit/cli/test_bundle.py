@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from pydantic import ValidationError
 
 from imgbuild import __version__
+from imgbuild.bundle.layout import Contents, ImageIn, LeftOut
 from imgbuild.bundle.read import open_bundle
+from imgbuild.bundle.write import part_of, write_bundle
 from imgbuild.cli.main import main
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.images import Image
@@ -161,13 +164,23 @@ def test_without_a_lock() -> None:
         (("-p", "node.yaml", "-o", "b", "--no-lock"), "No such option"),
         (("verify", "nowhere", "--unsigned"), "there is no file nowhere"),
         (("push", "b", "--unsigned"), "imgbuild bundle push FILE HOST[:PORT]"),
+        (
+            ("push", "b", "h.test/farm", "--unsigned"),
+            "host alone, imgbuild bundle push b h.test; the path farm is that of",
+        ),
+        (
+            ("push", "b", "docker://h.test:5000/farm/x", "--unsigned"),
+            "imgbuild bundle push b h.test:5000; the path farm/x",
+        ),
+        (("push", "b", "user@h.test", "--unsigned"), "is not HOST[:PORT]"),
+        (("push", "nowhere", "OCI://h.test:5000/", "--unsigned"), "there is no file nowhere"),
         (("verify", "b", "--packages", "--unsigned"), "--packages is not an option"),
         (("verify", "node.yaml", "--unsigned", "--set", "x=1"), "--set is not an option"),
     ],
 )
 def test_wrong_usage(words: Sequence[str], said: str) -> None:
     done = run("bundle", *words, code=2)
-    assert said in done.output
+    assert said in " ".join(done.output.split())
 
 
 def test_something_else_is_not_overwritten_nor_read() -> None:
@@ -264,3 +277,24 @@ def test_a_python_without_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     assert "has no pip" in make(code=3).stderr
+
+
+def test_a_bundle_writes_no_controls_to_the_terminal(tmp_path: Path) -> None:
+    """Whatever its list has: nobody has signed it."""
+    evil = "\x1b]0;owned\x07\x9b2J\u202e"
+    about = Contents(
+        format=1, imgbuild=f"1{evil}", profile=f"node{evil}", options=("--profile", f"node{evil}.yaml"), python="",
+        images=(), charts={}, left_out=(LeftOut(where=evil, what=f"x{evil}\ny", fix=evil),), files=(),
+    )  # fmt: skip
+    write_bundle(tmp_path / "evil.bundle", about, [part_of("profile/node.yaml", "profile", b"extends: x")], None)
+    for words in (("verify", "evil.bundle", "--unsigned"), ("unpack", "evil.bundle", "new", "--unsigned")):
+        done = run("bundle", *words)
+        assert not set(evil) & set(done.output) - set("0;owned2J]") and "\\x1b" in done.stdout
+    with pytest.raises(ValidationError):
+        ImageIn(name=f"x{evil}", digest="sha256:" + "0" * 64, manifest="sha256:" + "0" * 64, by_digest=False)
+    with pytest.raises(ValidationError):
+        ImageIn(name="x", digest="sha256:../../x", manifest="sha256:" + "0" * 64, by_digest=False)
+
+
+def test_an_error_writes_no_controls_either() -> None:
+    assert "there is no file ?[31mgone" in run("bundle", "verify", "\x1b[31mgone", "--unsigned", code=2).stderr

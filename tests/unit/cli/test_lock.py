@@ -341,7 +341,7 @@ def test_an_image_of_the_cluster_file_alone_is_a_warning(servers: Publishers) ->
     )
     (found,) = said(cluster=Path("lab.yaml"))
     assert (found.code, found.severity.value) == ("IB814", "warning") and "kube-vip" in found.message
-    assert found.hint == "run imgbuild lock --profile node.yaml --cluster lab.yaml"
+    assert found.hint == "run imgbuild lock --profile node.yaml --cluster lab.yaml --no-packages"
     lock("--cluster", "lab.yaml")
     assert not said(cluster=Path("lab.yaml"))
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from imgbuild.cli.main import main
@@ -23,6 +24,7 @@ from imgbuild.outputs.manifest import GroupRecord
 from imgbuild.pipeline import Request, disk, prepare, write
 from tests.support.checking import ADMIN
 from tests.support.events import of_kind, result_of
+from tests.support.locks import whole_lock
 
 DIGEST = "sha256:" + "0" * 64
 EXTRA = f"images.extra=[shop.test/web:1@{DIGEST}]"
@@ -144,3 +146,28 @@ def test_times_in_json_and_a_damaged_record(cache: Path) -> None:
     assert result_of(text)["last_run"] == {"ended": "2023-11-14T22:13:20+00:00", "seconds": 2.5}
     (cache / "times/debian12-efi.json").write_text('{"ended": 1, "steps": [{}]}')
     assert "last_run" not in result_of(plan("-p", "debian12-efi", "--format", "json"))
+
+
+def test_sizes_of_the_lock_each_content_once_and_the_store_that_is_asked_first(cache: Path) -> None:
+    own = {
+        "extends": ["debian12-efi", "distro-containerd"],
+        "images": {"preload": True, "extra": [f"shop.test/web:1@{DIGEST}"]},
+        "cilium": {"enabled": False}, "kubernetes": {"kube_proxy": True},
+    }  # fmt: skip
+    Path("node.yaml").write_text(json.dumps(own))
+    lock = yaml.safe_load(whole_lock("node.yaml", (ADMIN,)))
+    pins = lock["profiles"]["node"]["images"]
+    pins[f"shop.test/web:1@{DIGEST}"] = {**pins.pop("shop.test/web:1"), "digest": DIGEST}
+    for pin in pins.values():
+        pin["size"] = 1000
+    Path("imgbuild.lock").write_text(json.dumps(lock))
+    store = "oci://127.0.0.1:1/farm"  # nothing answers there, and nothing is asked
+    for _ in range(2):
+        found = items("-p", "node.yaml", "--set", ADMIN, "--store", store)
+        images = [each for name, each in found.items() if name.startswith("container image")]
+        assert len(images) == len(pins) == 8 and {each["bytes"] for each in images} == {1000}
+        for each in (*images, found["helm 4.3.0"]):
+            assert each["sources"][0] == store and len(each["sources"]) > 1
+        done = result_of(plan("-p", "node.yaml", "--set", ADMIN, "--store", store, "--format", "json"))
+        assert done["bytes"] == 2000  # seven images have one digest
+        cache.mkdir(exist_ok=True)

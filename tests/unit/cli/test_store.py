@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from imgbuild.bundle.layout import Contents
+from imgbuild.bundle.write import part_of, write_bundle
 from imgbuild.cli.main import main
 from imgbuild.cli.sizes import age_text, size_text
+from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.hold import in_use
 from imgbuild.fetch.store import Store
 from imgbuild.image.cache import store as keep
@@ -22,6 +25,7 @@ from tests.support.deadline import HUNG
 from tests.support.events import of_kind, result_of
 from tests.support.fetch_server import Server
 from tests.support.fetching import contents, serve
+from tests.support.image.recorder import Recorder
 from tests.support.places import ROOT
 
 FILES = contents(3, 5000)
@@ -71,6 +75,15 @@ def test_what_is_missing_is_listed_at_once(name: str, mode: str) -> None:
     assert "nerdctl-full 2.3.5 (sha256 b697295c" in done.stderr
     assert "https://get.helm.sh/" in done.stderr
     assert "imgbuild fetch" in done.stderr
+
+
+def test_files_and_images_that_are_missing_are_listed_at_once() -> None:
+    done = run("fetch", "-p", "debian12-efi", "--set", "images.preload=true", "--offline")
+    assert done.exit_code == 3
+    words = " ".join(done.stderr.split())
+    for each in ("helm 4.3.0 (sha256", "the digest of these container images", "registry.k8s.io/kube-apiserver:"):
+        assert each in words
+    assert words.count("fix: run") == 2 and "imgbuild fetch" in words and "imgbuild lock" in words
 
 
 def test_offline_opens_no_socket(tmp_path: Path) -> None:
@@ -182,6 +195,69 @@ def test_verify_finds_what_was_changed(filled: Store, tmp_path: Path) -> None:
     assert run("cache", "verify").exit_code == 0
 
 
+def test_verify_is_no_use(filled: Store) -> None:
+    """A nightly one must not keep everything for ever."""
+    before = {blob.sha256: blob.used for blob in filled.blobs()}
+    assert run("cache", "verify").exit_code == 0
+    assert {blob.sha256: blob.used for blob in filled.blobs()} == before
+    (filled.folder / "verified" / SUMS["file0"]).unlink()
+    assert run("cache", "verify").exit_code == 0
+    assert names(run("cache", "prune", "--older-than", "30d", "--format", "json")) == [SUMS["file0"][:12]]
+
+
+def test_verify_vouches_for_what_it_has_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("cache", "verify", "--store", "gone")
+    assert done.exit_code == 2 and "there is no store gone" in done.stderr
+    about = Contents(
+        format=1, imgbuild="1", profile="x", options=(), python="", images=(), charts={}, left_out=(), files=()
+    )  # fmt: skip
+    write_bundle(tmp_path / "x.bundle", about, [part_of("profile/node.yaml", "profile", b"extends: x")], None)
+    assert run("cache", "verify", "--store", "x.bundle").exit_code == 0
+    content = (tmp_path / "x.bundle").read_bytes()
+    (tmp_path / "x.bundle").write_bytes(content.replace(b"extends: x", b"extends: y"))
+    done = run("cache", "verify", "--store", "x.bundle")
+    assert done.exit_code == 3 and "DAMAGED  x.bundle: profile/node.yaml: it has the sha256" in done.stdout
+    done = run("cache", "verify", "--store", "oci://registry.example.com/x")
+    assert done.exit_code == 0 and "oci://registry.example.com/x itself is not read" in done.stderr
+
+
+def test_prune_keeps_what_a_running_run_has_asked_for(filled: Store) -> None:
+    """Whether it has fetched it or found it there. What ended without saying so does not count."""
+    other = Store(filled.folder)
+    assert other.has(Artifact("x", SUMS["file1"], None, ()), Recorder())
+    done = run("cache", "prune", "--max-size", "0")
+    assert done.exit_code == 0, done.output
+    assert {blob.sha256 for blob in filled.blobs()} == {SUMS["file1"]}
+    assert "(kept: a run uses it)" in run("cache", "list").stdout
+    (run_file,) = (filled.folder / "runs").iterdir()
+    del other
+    run_file.write_text("")  # one that was killed
+    assert run("cache", "prune", "--max-size", "0").exit_code == 0
+    assert filled.blobs() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "fix"),
+    [
+        (("list",), "imgbuild.fetch.store.Store.blobs", "run imgbuild as its owner"),
+        (("verify",), "imgbuild.fetch.store.Store.blobs", "run imgbuild as its owner"),
+        (("prune", "--max-size", "0"), "imgbuild.fetch.store.unlink_unused", "run it as the owner"),
+        (("list",), "pathlib.Path.exists", "set IMGBUILD_CACHE to a folder that you own"),
+        (("list",), "imgbuild.cli.cache.default_cache", "as a user who may do that"),  # any other place
+    ],
+)
+def test_what_the_disk_refuses_has_its_fix(
+    words: tuple[str, ...], where: str, fix: str, filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/srv/store/x")
+
+    monkeypatch.setattr(where, refuse)
+    done = run("cache", *words)
+    assert done.exit_code == 3 and "Permission denied" in done.stderr and fix in " ".join(done.stderr.split())
+
+
 def test_a_store_beside_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Named by the environment, where there is no cache."""
     monkeypatch.setenv("IMGBUILD_STORE", str(tmp_path / "store"))
@@ -196,6 +272,33 @@ def test_a_store_that_is_not_a_folder(tmp_path: Path) -> None:
     done = run("fetch", *LEAN, "--set", "containerd.source=nerdctl-full", "--store", str(tmp_path / "file/x"))
     assert done.exit_code == 3
     assert f"the store {tmp_path}/file/x cannot be written: Not a directory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "fix"),
+    [
+        ("docker://host/farm", "is oci://host/farm, or oci+http://host/farm for"),
+        ("http://host:5000/farm", "is oci://host:5000/farm, or oci+http://host:5000/farm for"),
+        ("OCI://host/farm", "is oci://host/farm, or"),
+        ("file:///srv/store", "write the path alone: /srv/store"),
+        ("typo.bundle", "correct its path"),
+    ],
+)
+@pytest.mark.parametrize("words", [("fetch", *LEAN), ("plan", *LEAN), ("cache", "list")])
+def test_a_mistyped_store_is_no_folder(
+    words: tuple[str, ...], place: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for done in (run(*words, "--store", place), CliRunner(env={"IMGBUILD_STORE": place}).invoke(main, words)):
+        assert done.exit_code == 2 and fix in " ".join(done.stderr.split()), done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_may_have_any_other_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.bundle").mkdir()
+    for place in ("old.bundle", "a:b", "x/://y"):
+        assert run("cache", "list", "--store", place).exit_code == 0
 
 
 def test_a_host_without_a_cache(tmp_path: Path) -> None:

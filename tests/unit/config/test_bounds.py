@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -110,28 +111,46 @@ def test_a_pipe_in_place_of_the_manifest_is_not_waited_for(tmp_path: Path) -> No
         read_manifest(tmp_path)
 
 
-# Sends SIGINT to itself when the module that is the Nth to be looked for is looked for.
+# Sends itself a signal when the module that is the Nth to be looked for is looked for.
 _INTERRUPT = """
 import os, signal, sys
 class Hook:
-    left = int(sys.argv.pop(1))
+    left, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
     def find_spec(self, *_):
         Hook.left -= 1
         if Hook.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), Hook.number)
 from imgbuild.cli.start import main
 sys.meta_path.insert(0, Hook())
 main()
 """
 
 
+def _signalled(at: int, number: int, *through: str) -> subprocess.CompletedProcess[str]:
+    argv = [*through, sys.executable, "-c", _INTERRUPT, str(at), str(number), "check", "--profile", "debian12-efi"]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("at", [1, 2, 5, 20, 60, 120, 200, 300, 400])  # of 491
 def test_ctrl_c_while_importing_is_no_traceback(at: int) -> None:
-    argv = [sys.executable, "-c", _INTERRUPT, str(at), "check", "--profile", "debian12-efi"]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = _signalled(at, signal.SIGINT)
     assert "Traceback" not in done.stderr
     assert done.returncode == 3
     assert "error: interrupted" in done.stderr
+
+
+@pytest.mark.parametrize("at", [1, 300])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_end_it_as_ctrl_c_does(number: int, at: int) -> None:
+    done = _signalled(at, number)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 128 + number
+    assert "error: interrupted" in done.stderr
+
+
+def test_nohup_is_honoured() -> None:
+    done = _signalled(300, signal.SIGHUP, "nohup")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("mib", [60, 80, 100, 120, 150])

@@ -199,6 +199,38 @@ def test_every_address_is_named_if_none_has_it(store: Store) -> None:
     assert len(left(store)) == 1
 
 
+@pytest.mark.parametrize(
+    ("act", "size", "fix"),
+    [
+        (status("404 X"), None, "correct the address"),
+        (status("401 X"), None, "set a login for this host in repositories.logins"),
+        (status("400 X"), None, "correct the address"),
+        (right, 5, "imgbuild lock --update all"),
+        (status("503 X"), None, "check the network"),
+    ],
+)
+def test_each_failure_has_its_own_fix(
+    act: Callable[[Talk], None], size: int | None, fix: str, store: Store
+) -> None:  # fmt: skip
+    with Server(act) as server, pytest.raises(FetchError) as caught:
+        store.fetch(one(server.url, size=size), Recorder(), QUICK)
+    assert fix in caught.value.hint
+    assert ("network" in caught.value.hint) == ("network" in fix)
+
+
+def test_a_disk_that_is_too_small_and_a_file_that_cannot_be_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("gone", "."):
+        with pytest.raises(FetchError) as caught:
+            store.fetch(one(f"file://{tmp_path}/{place}"), Recorder(), QUICK)
+        assert str(tmp_path) in caught.value.hint and "network" not in caught.value.hint
+    monkeypatch.setattr("imgbuild.fetch.piece.shutil.disk_usage", lambda _: type("usage", (), {"free": 1 << 20}))
+    with Server(right) as server, pytest.raises(FetchError, match="MiB free") as caught:
+        store.fetch(one(server.url), Recorder(), QUICK)
+    assert caught.value.hint == "free some space, or use a folder on a larger disk: --store DIR"
+
+
 def test_a_file_of_this_host_is_copied(store: Store, tmp_path: Path) -> None:
     (tmp_path / "ä b").write_bytes(CONTENT)
     store.fetch(one(f"file://{tmp_path}/%C3%A4%20b"), Recorder(), QUICK)
@@ -325,6 +357,27 @@ def test_a_disk_that_is_full(size: int | None, tmp_path: Path) -> None:
     with Server(right if size else endless) as server:
         said = mounted("-t tmpfs -o size=10m none", folder, command(folder, [one(server.url, size=size)]))
     assert ("MiB free" if size else "cannot be written: No space left") in said
+
+
+def test_the_layout_is_written_whole_and_repaired(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that was full left both files empty for good."""
+
+    def full(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(FetchError, match="No space left"), Server(right) as server:
+        patch.setattr("imgbuild.fetch.layout.sync", full)
+        store.fetch(one(server.url), Recorder(), QUICK)
+    assert not (store.folder / "oci-layout").exists() and left(store) == []
+    (store.folder / "index.json").write_text("")
+    with Server(right) as server:
+        store.fetch(one(server.url), Recorder(), QUICK)
+    assert json.loads((store.folder / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
+    assert json.loads((store.folder / "index.json").read_text())["manifests"] == []
+    (store.folder / "index.json").write_text('{"manifests": ["of somebody"]}')
+    with store.workshop("images", Recorder()):  # which makes what is missing, too
+        pass
+    assert "of somebody" in (store.folder / "index.json").read_text()
 
 
 def test_a_file_in_use_is_not_removed(tmp_path: Path) -> None:

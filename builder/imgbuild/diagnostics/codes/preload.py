@@ -57,7 +57,7 @@ CODES = (
             "The registry has an image of this name with another digest, for another architecture or in a form that "
             "containerd does not read. A node would not use it."
         ),
-        fix="Write the digest of the right image, or push that image.",
+        fix="Write the digest of the right image, or push that image. For a digest of the lock, run the named command.",
         setup="Build with `images.preload: true` and an image in `images.extra` with the digest of another one.",
     ),
     Code(
