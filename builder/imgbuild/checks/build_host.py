@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from imgbuild.config.layers import report
+from imgbuild.config.mirrors import archives
 from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.findings import Findings, Path
 from imgbuild.diagnostics.mask import NOT_SHOWN
@@ -37,9 +39,10 @@ _WORDS = re.compile(
 
 
 def check(resolved: Resolved, findings: Findings, *, base: bool) -> None:
-    """Add the findings of these checks about the profile; ``base``: about its base image too."""
+    """Add the findings of these checks about the profile; ``base``: about its base image and its archives too."""
     if base:
         _base(resolved, findings)
+        _archives(resolved, findings)
     _shell(resolved, findings)
 
 
@@ -65,14 +68,37 @@ def _base(resolved: Resolved, findings: Findings) -> None:
         report(findings, resolved.layered, "IB448", place, *found)
 
 
-def _missing(path: FilePath) -> tuple[str, str]:
+_LOCAL = "file://"
+
+
+def _archives(resolved: Resolved, findings: Findings) -> None:
+    """Archives of which every address is that of a file which does not exist."""
+    baked = resolved.profile.mode == "baked"
+    own = {file.path for file in resolved.profile.files}
+    for place, urls in archives(resolved.profile):
+        paths = [FilePath(unquote(urlsplit(url).path)) for url in urls if url.startswith(_LOCAL)]
+        if len(paths) < len(urls) or not paths:
+            continue
+        if baked and not any(path.exists() for path in paths):
+            what, fix = _missing(paths[0], _LOCAL)
+            what = f"{what} on this machine: a build continues only if the store has its content"
+            report(findings, resolved.layered, "IB447", (*place, 0), what, fix, lesser=True)
+        elif not baked and not any(str(path) in own for path in paths):
+            report(
+                findings, resolved.layered, "IB447", (*place, 0),
+                f"in stock mode each node reads {paths[0]} from its own disk, and a plain cloud image does not have it",
+                "give an http or https address that nodes reach, or use --mode baked", lesser=True,
+            )  # fmt: skip
+
+
+def _missing(path: FilePath, scheme: str = "") -> tuple[str, str]:
     import difflib  # only for a mistake
 
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
     what = f"{path} is neither a file nor a folder" if path.exists() else f"there is no file {path}"
     fix = "correct the path" if path.is_absolute() else f"correct the path, which is relative to {FilePath.cwd()}"
-    return what, f"did you mean {path.parent / near[0]}?" if near else fix
+    return what, f"did you mean {scheme}{path.parent / near[0]}?" if near else fix
 
 
 def _unreadable(path: FilePath) -> tuple[str, str] | None:

@@ -60,15 +60,24 @@ class Context:
         return mark is not None and mark.shipped
 
     def report(
-        self, code: str, path: Path, message: str, hint: str, *, lesser: bool = False, of_key: bool = False
+        self,
+        code: str,
+        path: Path,
+        message: str,
+        hint: str,
+        *,
+        lesser: bool = False,
+        of_key: bool = False,
+        who: Sequence[str] = (),
     ) -> None:
         """A finding about a key of the profile.
 
-        ``lesser``: the milder case of a code that has two; ``of_key``: about the key itself, not its value.
+        ``lesser``: the milder case of a code that has two; ``of_key``: about the key itself, not its value; ``who``:
+        the nodes for which it is wrong, whose names the message automatically begins with.
         """
         if not self._stands_in(path):
             mark = (self.resolved.layered.key_marks.get(path) if of_key else None) or self.mark(*path)
-            self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser)
+            self.findings.add(code, message, hint=hint, key=format_path(path), mark=mark, lesser=lesser, who=who)
 
     def report_whole(self, code: str, path: Path, message: str, hint: str) -> None:
         """A finding about what the profile lacks: at the user's line if there is one, else at the user's file."""

@@ -48,21 +48,49 @@ def _base(context: Context) -> None:
         )
     elif found := _FORM.search(base.source):
         what = "an installer's ISO image" if found[1].lower() == ".iso" else f"packed ({found[1]})"
-        unpacked = base.source.rpartition("/")[2].removesuffix(found[2] or "")
+        file = base.source.rpartition("/")[2]
+        fix = f"unpack it first, and give {file.removesuffix(found[2] or '')} and its sha256"
+        if found[1].lower() == ".iso":
+            fix = "give the distribution's cloud image (qcow2), an archive of its root file system or a folder"
+        elif found[2] is None:
+            tool = {".ova": "tar -xf", ".box": "tar -xf", ".zip": "unzip", ".7z": "7z x"}[found[1].lower()]
+            fix = f"unpack it first ({tool} {file}), and give the disk image in it and its sha256"
         context.report(
-            "IB448", ("base", "source"), f"this base image is {what}: no root file system can be read from it",
-            "give the distribution's cloud image (qcow2), an archive of its root file system or a folder"
-            if found[1].lower() == ".iso" else f"unpack it first, and give {unpacked} and its sha256",
-        )  # fmt: skip
+            "IB448", ("base", "source"), f"this base image is {what}: no root file system can be read from it", fix
+        )
     elif base.sha256 is None and ("://" in base.source or base.source.lower().endswith(_ARCHIVES)):
         context.report(
             "IB430", ("base", "source"), "a base image without a checksum: its content may change",
             "set base.sha256 (sha256sum FILE); only a folder needs none",
         )  # fmt: skip
+    _other_system(context, base.source)
     if context.target.image.base is None:
         context.report(
             "IB432", ("base", "source"), f"{context.target.name} is installed from packages: no base image is read",
             "set base.source: null",
+        )  # fmt: skip
+
+
+# The names of the distributions' own cloud images and archives: CentOS-8-GenericCloud-…, debian-12-generic-…
+_SYSTEM = re.compile(
+    r"(CentOS-Stream|CentOS|Rocky|AlmaLinux|debian|ubuntu|Fedora|rhel|openEuler|Anolis\w*|OracleLinux|OL)"
+    r"(?:-(?:[A-Za-z]+-)*)?([0-9]{1,2})(?![0-9])",
+    re.IGNORECASE,
+)
+
+
+def _other_system(context: Context, source: str) -> None:
+    """A base image that is of another distribution or release, by its name."""
+    target = context.target
+    found = _SYSTEM.match(source.rstrip("/").rpartition("/")[2])
+    release = target.os_release.version_id.partition(".")[0]
+    if found is None or (found[1].lower() == target.os_release.id and found[2] == release):
+        return
+    if target.image.base is not None:  # otherwise no base image is read
+        context.report(
+            "IB445", ("base", "source"),
+            f"by its name this base image is {found[1]} {found[2]}, but the target is {target.name}",
+            f"give an image of {target.name}, or set base.source: null and base.sha256: null for the target's own",
         )  # fmt: skip
 
 

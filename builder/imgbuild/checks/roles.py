@@ -33,7 +33,8 @@ def _roles(context: Context) -> None:
         return
     found = reach(context.profile, cluster)
     where = found.endpoint
-    if len(cluster.nodes) > 1 and where is None and not unknown & {"endpoint", "vip", "network"}:
+    no_card = any(each.code == "IB486" for each in context.findings.items)  # its address follows from that
+    if len(cluster.nodes) > 1 and where is None and not no_card and not unknown & {"endpoint", "vip", "network"}:
         other = next(n for n in range(len(cluster.nodes)) if n != masters[0])
         say(
             "IB411", ("nodes", other),

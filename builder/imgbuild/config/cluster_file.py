@@ -16,6 +16,7 @@ from imgbuild.config.source import read
 from imgbuild.config.validate import validate
 from imgbuild.diagnostics.findings import Findings, Path
 
+_START = "start it with name: lab, and below it nodes: [{name: cp1, role: control-plane}]"
 M = TypeVar("M", bound=Model)
 
 
@@ -34,8 +35,8 @@ def load_cluster(path: FilePath, findings: Findings) -> ClusterFile | None:
     An error in one node does not prevent the others from being checked. None if no nodes could be read.
     """
     before = len(findings.errors)
-    document = read(path, findings)
-    if document is None or misplaced.report(document.data, "cluster", document.name, findings):
+    document = read(path, findings, start=_START)
+    if document is None or misplaced.report(document, "cluster", findings):
         return None
     layered = Layered()
     layered.lay(renamed.with_new_names(document, renamed.CLUSTER, findings))

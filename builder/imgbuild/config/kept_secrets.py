@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from imgbuild.config import secrets_file
+from imgbuild.config import misplaced, secrets_file
 from imgbuild.config.layers import Layered
 from imgbuild.config.secrets import TOKEN_SECONDS, Secrets, make, new_token
 from imgbuild.config.source import read
@@ -18,6 +18,8 @@ from imgbuild.diagnostics.findings import Findings, Mark
 
 if TYPE_CHECKING:
     from imgbuild.config.openssl import Kind
+
+_START = "pass the file that imgbuild wrote beside the cluster file; without one a run makes new keys"
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,16 @@ def load_secrets(
             hint="check that the file is readable, or pass --secrets FILE",
         )
         return None
+    said = Findings()
+    document = read(path, said, private=True, start=_START)
+    if document is not None and misplaced.report(document, "secrets", findings):
+        return None  # its mode and its keys do not matter
     if stat.S_ISREG(mode) and mode & 0o077:
         findings.add(
             "IB902", f"{path} can be read by others (mode {stat.S_IMODE(mode):04o})", mark=Mark(str(path), 1, 1),
             hint=f"chmod 600 {path}; if others may have read it, the cluster needs new keys",
         )  # fmt: skip
-    document = read(path, findings, private=True)
+    findings.extend(said.items)
     if document is None:
         return None
     layered = Layered()

@@ -38,6 +38,7 @@ class Layered:
     history: dict[Path, list[tuple[Mark, Any]]] = field(default_factory=dict, repr=False)
     key_marks: dict[Path, Mark] = field(default_factory=dict)
     root: Mark | None = None  # the start of the last document, the user's if there is one: for values without a place
+    above: dict[Path, Path] = field(default_factory=dict)  # of keys in a cluster file's settings: where these are in it
 
     def mark(self, path: Path) -> Mark | None:
         """Where the value at ``path`` (or the nearest key above it) came from."""
@@ -50,7 +51,7 @@ class Layered:
     def copy(self) -> Layered:
         """A copy, to merge more into it."""
         history = {path: list(values) for path, values in self.history.items()}
-        return Layered(_copy(self.data), history, dict(self.key_marks), self.root)
+        return Layered(_copy(self.data), history, dict(self.key_marks), self.root, dict(self.above))
 
     def lay(self, document: Document) -> None:
         """Merge one more document on top of this one."""
@@ -58,6 +59,8 @@ class Layered:
             self.root = Mark(document.name, 1, 1, shipped=document.shipped)
         self._merge(self.data, document.data, (), document)
         self.key_marks.update(document.key_marks)
+        if document.above:
+            self.above.update(dict.fromkeys(document.key_marks, document.above))
 
     def put(self, path: Path, value: Any, mark: Mark) -> None:
         """Note another value for what is set at ``path``, in place of what is noted below it."""

@@ -146,7 +146,7 @@ def _documents(name: str, kind: str, findings: Findings) -> list[Document]:
     documents = chain(found[0], found[1], kind, findings)
     for document in documents:
         if not document.shipped:
-            misplaced.report(document.data, kind[:-1], document.name, findings)
+            misplaced.report(document, kind[:-1], findings)
     return [
         document
         if document.shipped

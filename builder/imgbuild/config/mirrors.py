@@ -39,6 +39,18 @@ def mirrored(profile: Profile, layered: Layered) -> Iterator[tuple[Path, list[st
             yield path, more, mark
 
 
+def archives(profile: Profile) -> Iterator[tuple[Path, Sequence[str]]]:
+    """The addresses of the archives that are in use, with their key."""
+    used: dict[Path, bool] = {
+        ("helm", "urls"): profile.helm.enabled,
+        ("containerd", "nerdctl_full", "urls"): profile.containerd.source == "nerdctl-full",
+        ("cilium", "chart", "urls"): profile.cilium.enabled,
+    }
+    for path, urls in _lists(profile):
+        if used.get(path, path[:2] != ("kubernetes", "binaries") or profile.kubernetes.source == "binaries"):
+            yield path, urls
+
+
 def _lists(profile: Profile) -> Iterator[tuple[Path, Sequence[str]]]:
     yield ("helm", "urls"), profile.helm.urls
     yield ("containerd", "nerdctl_full", "urls"), profile.containerd.nerdctl_full.urls

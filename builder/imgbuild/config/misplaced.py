@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imgbuild.config import declared
+from imgbuild.config import astray, declared, kubernetes_names
 from imgbuild.config.flow import flow
 from imgbuild.config.shipped import shipped
+from imgbuild.config.source import Document
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
 
 _FILES = {
@@ -97,10 +98,16 @@ _TABLE: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def advice(model: type[BaseModel], path: Path) -> str:
-    """Where an unknown key belongs, or what it is called here; empty if unknown."""
+def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any], above: Path = ()) -> str:
+    """Where an unknown key belongs, or what it is called here; empty if unknown.
+
+    ``above``: where its settings are in a cluster file, if it is in some.
+    """
     word = str(path[-1])
     kind = next((kind for kind, other in declared.documents().items() if issubclass(other, model)), "")
+    key = astray.Key(kind, path, data, above)
+    if found := astray.advice(key):
+        return found
     top = next(
         (k for k, m in declared.documents().items() if len(path) == 1 and k != kind and word in m.model_fields), ""
     )
@@ -118,12 +125,20 @@ def advice(model: type[BaseModel], path: Path) -> str:
     near = [place for place in known if _near(place, above)]
     table = _TABLE if len(path) > 1 else {**_TABLE, **_TOP}
     if word in table and not near:
-        return table[word]
+        text = table[word]
+        if kind == "cluster" or key.above:
+            text = text.replace(" in the cluster file (--cluster)", " at the top of this file")
+        return astray.with_value(text, key)
+    if found := kubernetes_names.advice(key):
+        return found
     if len(near) == 1 or (not near and len(known) == 1):
         return f"did you mean {(near or known)[0].key}?"
     if 1 < len(near or known) <= 4:
         return f"did you mean {' or '.join(place.key for place in near or known)}?"
     other = [(k, place) for k, place in _named(word) if k != kind]
+    if len(path) > 1:  # network.interfaces, of those of bonds and VLANs too
+        inner = [part for part in path if isinstance(part, str)]
+        other = [each for each in other if _names(each[1])[-len(inner) :] == inner] or other
     if len(other) == 1 and not known:
         return f"{other[0][1].key} belongs in {_FILES[other[0][0]]}"
     return ""
@@ -131,9 +146,14 @@ def advice(model: type[BaseModel], path: Path) -> str:
 
 def _near(place: declared.Place, above: Path) -> bool:
     """Whether a key is one of a section that encloses the place, or that is just below it."""
-    section = [part for part in place.path[:-1] if part not in (declared.ITEM, declared.NAME)]
+    section = _names(place)[:-1]
     here = [part for part in above if isinstance(part, str)]
     return section == here[: len(section)] or section[:-1] == here
+
+
+def _names(place: declared.Place) -> list[str]:
+    """Its path without items of lists and the user's own names."""
+    return [part for part in place.path if part not in (declared.ITEM, declared.NAME)]
 
 
 @cache
@@ -156,16 +176,19 @@ def missing(model: type[BaseModel], path: Path) -> str:
     return f"add it, for example {path[-1]}: {flow(setting.example)}"
 
 
-def file_kind(data: Mapping[str, Any], kind: str) -> tuple[str, str] | None:
-    """What a file is instead of ``kind`` (profile, layer or cluster), and the fix; None if it is of that kind."""
-    for known, (what, fix) in _kinds(data):
+def file_kind(data: Mapping[str, Any], kind: str, *, cloud_config: bool = False) -> tuple[str, str] | None:
+    """What a file is instead of ``kind`` (profile, layer, cluster or secrets), and the fix; None if it is of that kind.
+
+    ``cloud_config``: whether its first line is that of a cloud-config.
+    """
+    for known, (what, fix) in _kinds(data, cloud_config=cloud_config):
         if known != kind and not (known == "profile" and kind == "layer"):
             return what, fix
         return None
     return None
 
 
-def _kinds(data: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
+def _kinds(data: Mapping[str, Any], *, cloud_config: bool) -> Iterator[tuple[str, tuple[str, str]]]:
     profile, cluster = _tops("profile"), _tops("cluster")
     if {"apiVersion", "kind"} <= data.keys():
         said = f" (kind: {data['kind']})" if isinstance(data["kind"], str) and data["kind"].isalnum() else ""
@@ -177,8 +200,8 @@ def _kinds(data: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
     if isinstance(network, dict) and {"ethernets", "version", "renderer"} & network.keys():
         fix = "give a node's network in the cluster file: nodes[].network (docs/reference/cluster.md)"
         yield "netplan", ("a netplan file", fix)
-    cloud_config = {"runcmd", "write_files", "bootcmd", "ssh_authorized_keys"} & data.keys()
-    if cloud_config and not data.keys() & _OWN:
+    keys = {"runcmd", "write_files", "bootcmd", "ssh_authorized_keys"} & data.keys()
+    if (keys or cloud_config) and not data.keys() & _OWN:
         yield "cloud-config", ("a cloud-config of cloud-init", "set these in a profile: users, files and run")
     if {"format", "profiles"} <= data.keys():
         yield "lock", ("a lock file", "pass the profile: a build finds the lock beside it")
@@ -196,11 +219,12 @@ def _tops(kind: str) -> frozenset[str]:
     return frozenset(declared.documents()[kind].model_fields)
 
 
-def report(data: Mapping[str, Any], kind: str, file: str, findings: Findings) -> bool:
+def report(document: Document, kind: str, findings: Findings) -> bool:
     """Add a finding if a file is of another kind than ``kind``; return whether it is."""
-    found = file_kind(data, kind)
+    ours = ("extends",) in document.marks  # the data no longer has it
+    found, file = file_kind(document.data, kind, cloud_config=document.cloud_config and not ours), document.name
     if found is not None:
         what, fix = found
-        findings.add("IB116", f"{file} is {what}, not a {kind}{' file' if kind == 'cluster' else ''}", hint=fix,
-                     mark=Mark(file, 1, 1))  # fmt: skip
+        wanted = {"cluster": "a cluster file", "secrets": "a file of a cluster's secrets"}.get(kind, f"a {kind}")
+        findings.add("IB116", f"{file} is {what}, not {wanted}", hint=fix, mark=Mark(file, 1, 1))
     return found is not None

@@ -23,7 +23,10 @@ _SCALES: tuple[Mapping[str, int], ...] = (
     {"second": 1, "s": 1, "sec": 1, "minute": 60, "m": 60, "min": 60, "hour": 3600, "h": 3600},
     {"millisecond": 1, "ms": 1, "second": 1000, "s": 1000},
 )
-_PREFERRED = ("enabled", "address", "zone", "version", "mode", "source", "install", "interfaces", "providers", "name")
+_PREFERRED = (
+    "enabled", "disabled", "preload", "address", "zone", "flavour", "version", "mode", "source", "install",
+    "interfaces", "providers", "name",
+)  # fmt: skip
 """The keys of a section that a plain value in its place most likely means."""
 _UNITS = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024}  # in MiB
 _PEERS: Mapping[str, tuple[str, ...]] = {
@@ -146,6 +149,8 @@ def _texts(value: str) -> Iterator[Replacement]:
             yield Replacement(digest[0].lower())
         without = re.sub(r"^[a-z][a-z0-9+.-]*://", "", text, flags=re.IGNORECASE).rstrip("/")
         yield Replacement(without)
+        if "@" in without:  # a login
+            yield Replacement(without.partition("/")[0].rpartition("@")[2])
         if "://" not in text and "@" not in text and ("." in text or ":" in text):
             yield Replacement(f"https://{text.lstrip('/')}")
         if without != text or not _is_address(without.partition("/")[0]):  # a network is not its first address
@@ -291,14 +296,35 @@ def section(place: Place | None, value: Any) -> str:
     if place is None or place.model is None or value is None or isinstance(value, dict):
         return ""
     fields = place.model.model_fields
-    for name in _PREFERRED:
-        below = place.below(name) if name in fields else None
-        if below is not None and fits(below.hint, value):
-            more = [other for other, field in fields.items() if field.is_required() and other != name]
-            # In a list nothing else provides the other keys; a section has defaults.
-            rest = "".join(f", {other}: …" for other in more) if "[]" in place.key else ""
-            return f"{{{name}: {flow(value)}{rest}}}"
+    known = {name: below for name in _PREFERRED if name in fields and (below := place.below(name)) is not None}
+    for name, inner in [*_as_it_is(known, value), *_nearest(known, value)]:
+        more = [other for other, field in fields.items() if field.is_required() and other != name]
+        # In a list nothing else provides the other keys; a section has defaults.
+        rest = "".join(f", {other}: …" for other in more) if "[]" in place.key else ""
+        return f"{{{name}: {flow(inner)}{rest}}}"
     return ""
+
+
+def _as_it_is(known: Mapping[str, Place], value: Any) -> Iterator[tuple[str, Any]]:
+    for name, below in known.items():
+        if fits(below.hint, value):
+            yield name, not value if name == "disabled" else value  # firewall: false
+
+
+def _nearest(known: Mapping[str, Place], value: Any) -> Iterator[tuple[str, Any]]:
+    """Words for on and off, a version as a number, an address with a prefix length."""
+    switch = next((each.value for each in _booleans(value)), None) if isinstance(value, str) else None
+    for name, below in known.items():
+        if below.type is bool:
+            if switch is not None:
+                yield name, not switch if name == "disabled" else switch
+        elif name in ("address", "version") and (found := find(below, value, str(value))) is not None:
+            yield name, found.value
+
+
+def is_switch(value: Any) -> bool:
+    """Whether a value is a word for on or off."""
+    return isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in (*_TRUE, *_FALSE))
 
 
 def reason(place: Place | None, text: str) -> str:

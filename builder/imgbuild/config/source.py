@@ -35,6 +35,7 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+|0[oO][0-7]+")
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML's own, as PyYAML counts them; not str.splitlines'
 NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 """What no text file has: NUL, and the replacements for bytes that are not UTF-8."""
+_START = "start it with a line such as `extends: centos7-efi`"
 _TEXT = "imgbuild reads a small YAML file: save it as text in UTF-8"
 _KEYWORDS: dict[str, object] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -54,6 +55,8 @@ class Document:
     key_marks: Mapping[Path, Mark] = field(default_factory=dict)
     name: str = ""
     shipped: bool = False
+    above: Path = ()  # where it is in its file, if it is a part of one
+    cloud_config: bool = False  # whether its first lines are those of cloud-init's
 
 
 class _Reader:
@@ -320,11 +323,16 @@ def _unreadable(error: Exception, text: str, raw: list[str], file: str, findings
         findings.add("IB101", "this is not YAML: half a character is not allowed in it", hint="remove it", mark=mark)
 
 
-def parse(text: str, file: str, findings: Findings, *, private: bool = False, shipped: bool = False) -> Document | None:
+_CLOUD_CONFIG = re.compile(r"(?:## template:.*\s+)?#cloud-config\b")
+
+
+def parse(
+    text: str, file: str, findings: Findings, *, private: bool = False, shipped: bool = False, start: str = _START
+) -> Document | None:
     """Read one YAML mapping from ``text``; problems go to ``findings``. None if nothing usable was read.
 
-    ``private``: it is a file of secrets, of which nothing is shown unless it can be read as YAML.
-    ``shipped``: it is imgbuild's own, so that each of its lines may be shown.
+    ``private``: it is a file of secrets, of which nothing is shown unless it can be read as YAML. ``shipped``: it is
+    imgbuild's own, so that each of its lines may be shown. ``start``: the fix if it is not a mapping.
     """
     raw = _LINE_BREAK.split(text)
     try:
@@ -343,23 +351,27 @@ def parse(text: str, file: str, findings: Findings, *, private: bool = False, sh
                 hint=characters.instead(found[0]),
             )  # fmt: skip
             return None
-        findings.add(
-            "IB103", "an imgbuild file must be a YAML mapping",
-            hint="start it with a line such as `extends: centos7-efi`", mark=reader.mark(node),
-        )  # fmt: skip
+        findings.add("IB103", "an imgbuild file must be a YAML mapping", hint=start, mark=reader.mark(node))
         return None
     data = reader.value(node, ())
     if reader.misread:
         return None
-    return Document(data, reader.marks, reader.key_marks, file, shipped)
+    of_cloud = bool(_CLOUD_CONFIG.match(text))
+    return Document(data, reader.marks, reader.key_marks, file, shipped, cloud_config=of_cloud)
 
 
 def read(
-    path: FilePath, findings: Findings, name: str | None = None, *, private: bool = False, shipped: bool = False
+    path: FilePath,
+    findings: Findings,
+    name: str | None = None,
+    *,
+    private: bool = False,
+    shipped: bool = False,
+    start: str = _START,
 ) -> Document | None:
     """Read one YAML file; ``name`` is its name in messages. Every problem is a finding, none an exception.
 
-    ``private`` and ``shipped``: as for `parse`.
+    ``private``, ``shipped`` and ``start``: as for `parse`.
     """
     name = name or str(path)
     here = Mark(name, 1, 1)
@@ -388,4 +400,4 @@ def read(
     if "\0" in text:
         findings.add("IB100", f"{name} is a binary file, or UTF-16", mark=here, hint=_TEXT)
         return None
-    return parse(text, name, findings, private=private, shipped=shipped)
+    return parse(text, name, findings, private=private, shipped=shipped, start=start)

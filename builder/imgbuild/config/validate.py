@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from imgbuild.config import declared, misplaced, replacement
+from imgbuild.config import declared, in_place, misplaced, replacement
 from imgbuild.config.declared import Place
 from imgbuild.config.fields import SecretModel
 from imgbuild.config.flow import flow
@@ -32,6 +32,9 @@ def validate(model: type[M], data: Mapping[str, Any], layered: Layered, findings
         return model.model_validate(data)
     except ValidationError as error:
         errors = error.errors(include_url=False)
+    # What has an invalid name may be complete under a valid one.
+    named = {real_path(e, layered.data) for e in errors if e["loc"][-1] == "[key]"}
+    errors = [e for e in errors if e["type"] != "missing" or real_path(e, layered.data)[:-1] not in named]
     # pydantic reports one error per union member; keep the last per key.
     single = {(real_path(e, layered.data), e["type"] == "extra_forbidden"): e for e in errors}
     unknown: list[Path] = []
@@ -73,7 +76,8 @@ def _unknown(model: type[BaseModel], path: Path, layered: Layered, findings: Fin
     mark = layered.key_marks.get(path) or layered.mark(path)
     hint = _cut_at_comma(mark)
     if named and advise and not hint:
-        hint = misplaced.advice(model, path) or closest(str(path[-1]), declared.keys_at(model, path[:-1]))
+        advice = misplaced.advice(model, path, layered.data, layered.above.get(path, ()))
+        hint = advice or closest(str(path[-1]), declared.keys_at(model, path[:-1]))
     hint = hint or _quoting(model, path, layered.mark(path)) or _known_here(model, path)
     findings.add("IB111", f"there is no key {key}", hint=hint, key=key, mark=mark)
 
@@ -98,14 +102,16 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
         hint = _quoting(model, path, mark) or misplaced.missing(model, path) or "add it"
         findings.add("IB112", f"{key} is missing", key=key, mark=mark, hint=hint)
         return
-    mark, private = layered.mark(path), is_private(path)
     of_key = item["loc"][-1] == "[key]"  # the key itself is invalid
+    mark = layered.mark(path)
+    private = is_private(path) and not of_key and not _plain_section(model, path, item["input"])
     if of_key:
         mark = layered.key_marks.get(path) or mark
     message, hint = wording(item, mark, private=private)
     advice = _of_file(model, path, item["input"], private=private)
     if advise and not private:
         advice = _advice(model, path, item, mark, of_key=of_key) or advice
+    advice = in_place.of_registry(path, layered.data) or advice
     if advice and item["type"] == "value_error" and advice != hint:
         message = f"{message}: {hint}"  # what a value of this kind is
     hint = advice or hint
@@ -113,6 +119,16 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
         hint = _quoting(model, path, mark) or hint
     if not _told(findings, mark, hint):
         findings.add("IB113", f"{key}: {message}", hint=hint, key=key, mark=mark)
+
+
+def _plain_section(model: type[BaseModel], path: Path, value: object) -> bool:
+    """Whether a value in place of a section is never private: on, off, a number, or the host of a registry."""
+    place = declared.place(model, path)
+    if place is None or place.secret:
+        return False
+    if place.key.startswith("containerd.registries.") and in_place.is_host(value):
+        return True
+    return place.model is not None and (isinstance(value, int | float) or replacement.is_switch(value))
 
 
 def _of_file(model: type[BaseModel], path: Path, value: object, *, private: bool) -> str:
@@ -140,9 +156,9 @@ def _advice(model: type[BaseModel], path: Path, item: ErrorDetails, mark: Mark |
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and (reason := replacement.reason(place, written)):
         return reason  # in quotes it would be refused too
-    shape = replacement.section(place, value)
+    shape = in_place.section(place, path, value) or replacement.section(place, value)
     if shape:
-        return f"write {shape}"
+        return shape if shape.startswith("remove") else f"write {shape}"
     shape = replacement.listed(place, value)
     return f"write a list: {shape}" if shape else ""
 

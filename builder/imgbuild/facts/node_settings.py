@@ -161,7 +161,9 @@ def _document(layered: Layered, above: Path, findings: Findings) -> Document:
     places = list(_every(data))
     marks = {path: mark for path in places if (mark := layered.mark((*above, *path))) is not None}
     keys = {path: mark for path in places if (mark := layered.key_marks.get((*above, *path))) is not None}
-    document = renamed.with_new_names(Document(data, marks, keys, marks[()].file), renamed.PROFILE, findings)
+    document = renamed.with_new_names(
+        Document(data, marks, keys, marks[()].file, above=above), renamed.PROFILE, findings
+    )
     return dereference.in_document(document, Profile, FilePath(document.name).parent, findings)
 
 

@@ -115,7 +115,7 @@ def test_all_at_once(tmp_path: Path) -> None:
         ("192.168.1.11", card(f"name: eth0, {STATIC}"), "a does not have 192.168.1.11"),
         ("10.244.0.9", card("name: eth0, dhcp: true"), "in the pods' network"),
         ("127.0.0.1", card("name: eth0, dhcp: true"), "no other node can reach"),
-        ("eth0", bond("mode: active-backup"), "eth0 of a has no IPv4 address"),
+        ("eth0", bond("mode: active-backup"), "eth0 has no IPv4 address"),
         ("eth0", card("name: eth0, addresses: ['2001:db8::2/64'], gateway: 'fe80::1'"), "no IPv4 address"),
         ("eth0", card("name: eth0, dhcp: true"), ""),
         ("bond0", bond("mode: active-backup"), ""),

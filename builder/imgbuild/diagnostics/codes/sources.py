@@ -132,9 +132,13 @@ CODES = (
     Code(
         "IB445",
         ERROR,
-        "A repository of another release, version or distribution",
-        why="Its packages are for another system, or hold another version of Kubernetes.",
-        fix="Use a repository of the target's release and of the version.",
+        "A repository or a base image of another release, version or distribution, or a part of a repository",
+        why=(
+            "Its packages are for another system, or hold another version of Kubernetes; or the address is above or "
+            "below the one at which package managers look for a repository. A base image is told by the name that its "
+            "distribution gives it."
+        ),
+        fix="Use the address that is named.",
         bad="repositories: {distribution: ['https://mirrors.aliyun.com/centos-vault/8.5.2111/']}",
         good="repositories: {distribution: ['https://mirrors.aliyun.com/centos-vault/7.9.2009/']}",
     ),
@@ -151,8 +155,13 @@ CODES = (
         "IB447",
         ERROR,
         "A file that is named is not on this machine",
-        why="The build reads it, and would stop minutes later.",
-        fix="Correct the path. A relative one is relative to the current folder.",
+        why=(
+            "The build reads it, and would stop minutes later. In stock mode each node reads the `file://` address of "
+            "an archive, and a plain cloud image does not have the file."
+        ),
+        fix="Correct the path. A relative one is relative to the current folder. In stock mode give an http address.",
+        lesser=WARNING,
+        when="an archive, which the store, or a cloud image of your own, may have",
         bad="""
             base: {source: ./CentOS-7.qcow2, sha256: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}
         """,
