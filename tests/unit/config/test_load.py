@@ -152,7 +152,7 @@ SETS = [
     ("image.formats=vmdk", "IB113", "put it in square brackets: [vmdk]"),
     ("image.formats=[containerDisk]", "IB113", "write containerdisk"),
     ("image.sector_size=4096", "IB111", "a 4Kn disk has to be switched to 512"),
-    ("image_format=vmdk", "IB111", "write image: {formats: [qcow2]}"),
+    ("image_format=vmdk", "IB111", "write image: {formats: [vmdk]}"),
     ("image.esp_mib=2000", "IB113", "write a number of at most 1024"),
     ("run=['']", "IB113", "write a value, or remove the key"),
     ("kernel.sysctl.vm.swappiness=1", "IB113", "quote a name that has a dot: --set 'kernel.sysctl.\"vm.swappiness\"=…'"),
