@@ -45,16 +45,13 @@ _KEYWORDS: dict[str, object] = {
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML mapping. ``marks`` holds the place of every key's value, ``key_marks`` of the key itself.
-
-    ``shipped``: the file is imgbuild's own.
-    """
+    """One YAML mapping. ``marks`` holds the place of every key's value, ``key_marks`` of the key itself."""
 
     data: dict[str, Any] = field(repr=False)
     marks: Mapping[Path, Mark]
     key_marks: Mapping[Path, Mark] = field(default_factory=dict)
     name: str = ""
-    shipped: bool = False
+    shipped: bool = False  # whether the file is imgbuild's own
     above: Path = ()  # where it is in its file, if it is a part of one
     cloud_config: bool = False  # whether its first lines are those of cloud-init's
 
@@ -356,8 +353,7 @@ def parse(
     data = reader.value(node, ())
     if reader.misread:
         return None
-    of_cloud = bool(_CLOUD_CONFIG.match(text))
-    return Document(data, reader.marks, reader.key_marks, file, shipped, cloud_config=of_cloud)
+    return Document(data, reader.marks, reader.key_marks, file, shipped, (), bool(_CLOUD_CONFIG.match(text)))
 
 
 def read(
