@@ -29,11 +29,11 @@ from imgbuild.cli.main import main
 from imgbuild.config import declared
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.flow import flow
-from imgbuild.config.layers import parse_set
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.lock_file import read_lock
 from imgbuild.config.profile import Profile, User
 from imgbuild.config.schema import KINDS, json_schema
+from imgbuild.config.set_option import parse_set
 from imgbuild.config.setting import Listed
 from imgbuild.config.source import parse
 from imgbuild.config.target import load_target, target_names

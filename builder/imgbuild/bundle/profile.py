@@ -20,10 +20,11 @@ from imgbuild.bundle.layout import LeftOut, is_path
 from imgbuild.bundle.yaml_edit import edited
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.declared import Place, place, root
-from imgbuild.config.layers import chain, find, parse_set
+from imgbuild.config.layers import chain, find
 from imgbuild.config.lock import NAME
 from imgbuild.config.profile import ProfileFile
 from imgbuild.config.reference import FORMS, LocalFile, Reference
+from imgbuild.config.set_option import parse_set
 from imgbuild.config.shipped import is_shipped
 from imgbuild.config.source import Document, read
 from imgbuild.diagnostics.errors import UsageError

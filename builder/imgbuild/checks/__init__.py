@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imgbuild.checks import (
+    absent,
     addons,
     addresses,
     cards,
@@ -19,6 +20,7 @@ from imgbuild.checks import (
     containerd,
     dates,
     disks,
+    endpoint,
     groups,
     hosts,
     images,
@@ -52,11 +54,12 @@ from imgbuild.facts.node_settings import Own
 from imgbuild.facts.resolved import Resolved
 
 _PROFILE = (
-    kubernetes, kernel, containerd, registries, runtimes, cilium, images, preload, mirrors, network, users_files, disks,
-    repositories, repository_logins, addresses, site, clock, kubelet, kubeadm, addons, installing, report,
+    kubernetes, kernel, absent, containerd, registries, runtimes, cilium, images, preload, mirrors, network,
+    users_files, disks, repositories, repository_logins, addresses, site, clock, kubelet, kubeadm, addons,
+    installing, report,
 )  # fmt: skip
 """What a profile decides; repeated for nodes with their own settings."""
-_CLUSTER = (hosts, groups, cards, roles)
+_CLUSTER = (hosts, groups, cards, roles, endpoint)
 
 
 def check(

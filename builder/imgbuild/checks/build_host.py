@@ -148,7 +148,7 @@ def _scripts(profile: Profile) -> Iterator[tuple[Path, str]]:
         first = file.text.partition("\n")[0]
         by_line = re.match(r"#!\s*(/usr/bin/env\s+(-S\s+)?|\S*/)(ba|da|k)?sh(\s|$)", first)
         if by_line or (not first.startswith("#!") and file.path.endswith((".sh", ".bash"))):
-            yield ("files", index, "content"), file.text
+            yield ("files", index, file.key_of_text), file.text
 
 
 @cache
@@ -163,7 +163,7 @@ def _syntax(bash: str, text: str) -> str:
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    if done.returncode == 0:
+    if done.returncode == 0 and not done.stderr:  # a warning too: of what it does not understand it makes something
         return ""
     # The lines after the first quote the script, which may hold a password.
     line = done.stderr.decode(errors="replace").partition("\n")[0]

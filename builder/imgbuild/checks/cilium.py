@@ -139,7 +139,7 @@ def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Ve
     if release < version(feature["kernel"]):
         context.report(
             "IB607", path, f"{key} requires kernel {feature['kernel']}, this node has {release}: "
-            f"the agent {feature['without']}", f"set {key}: false, or use a newer kernel",
+            f"the agent {feature['without']}", f"set cilium.values.{key}: false, or use a newer kernel",
         )  # fmt: skip
     unless = feature.get("unless")
     if unless is None or _at(context.profile.cilium.values, tuple(unless.split("."))) is True:
@@ -148,7 +148,8 @@ def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Ve
         if version(first) <= release < version(cured):
             context.report(
                 "IB607", path, f"{key} has no effect on kernel {release}, nor on any from {first} to before {cured} "
-                "(cilium#32942)", f"set {key}: false, or {unless}: true too, or use another kernel",
+                "(cilium#32942)",
+                f"set cilium.values.{key}: false, or cilium.values.{unless}: true too, or use another kernel",
             )  # fmt: skip
 
 

@@ -148,10 +148,11 @@ def _too_late(context: Context) -> None:
         for path, mount in _own_mounts(context):
             if below(folder, mount):
                 what = f"{'.'.join(str(part) for part in key)} ({folder})" if key else folder
+                by = f"this {'command' if path[0] == 'run' else 'file'}"
+                where = f"{by} mounts {what}" if folder == mount else f"{what} is on {mount}, which {by} mounts"
                 context.report(
                     "IB476", path,
-                    f"{what} is on {mount}, which this {'command' if path[0] == 'run' else 'file'} mounts: the program "
-                    "may start before it, and keep its data on the root file system",
+                    f"{where}: the program may start before it, and keep its data on the root file system",
                     "remove it, and use disks:, which formats and mounts the disk before the program starts: disks: "
                     f"[{{mount: {mount}, size: 100GB}}]",
                 )  # fmt: skip

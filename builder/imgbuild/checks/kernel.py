@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from packaging.version import Version
-
 from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
@@ -27,6 +25,11 @@ _OURS = {
     "ip": "set the node's addresses in the cluster file",
 }
 
+_SWITCHES = {
+    **dict.fromkeys(("true", "yes", "on", "enabled", "enable"), 1),
+    **dict.fromkeys(("false", "no", "off", "disabled", "disable"), 0),
+}
+
 
 def check(context: Context) -> None:
     """All findings about ``kernel``, ``firmware``, ``selinux`` and ``image``."""
@@ -34,9 +37,14 @@ def check(context: Context) -> None:
     _cgroup(context)
     _secure_boot(context)
     _sysctl(context)
-    _gone(context)
     _arguments(context)
     _rest(context)
+
+
+def _named(word: str, known: list[str]) -> str:
+    """The one whose last part it is: lt for kernel-lt."""
+    found = [name for name in known if name.endswith(f"-{word}")]
+    return f'did you mean "{found[0]}"?' if len(found) == 1 else ""
 
 
 def _flavour(context: Context) -> None:
@@ -45,7 +53,7 @@ def _flavour(context: Context) -> None:
     if facts is None:
         context.report(
             "IB301", ("kernel", "flavour"), f'{context.target.name} has no kernel "{kernel.flavour}"',
-            closest(kernel.flavour, known) or f"use one of {', '.join(known)}",
+            _named(kernel.flavour, known) or closest(kernel.flavour, known) or f"use one of {', '.join(known)}",
         )  # fmt: skip
         return
     if kernel.version is None:
@@ -115,6 +123,7 @@ def _sysctl(context: Context) -> None:
         seen[name] = key
         if value is None:
             continue
+        _word(context, key, name, value)
         ending = name.rpartition(".")[2]
         if name.startswith("net.ipv4.conf.") and ending == "rp_filter" and str(value) != str(profile.network.rp_filter):
             context.report(
@@ -122,6 +131,16 @@ def _sysctl(context: Context) -> None:
                 "the kernel uses the higher of all and an interface's own value", "set network.rp_filter alone",
             )  # fmt: skip
         _needs(context, key, name)
+
+
+def _word(context: Context, key: str, name: str, value: int | str) -> None:
+    """A word in place of 1 or 0: the kernel's parser of numbers refuses it (proc_get_long in kernel/sysctl.c)."""
+    word = str(value).strip().lower()
+    if word in _SWITCHES and name != "kernel.printk_devkmsg":  # this one is on, off or ratelimit
+        context.report(
+            "IB317", ("kernel", "sysctl", key), f"{key} is {value}, and the kernel takes a number",
+            f"write {_SWITCHES[word]}",
+        )  # fmt: skip
 
 
 def _needs(context: Context, key: str, name: str) -> None:
@@ -136,50 +155,6 @@ def _needs(context: Context, key: str, name: str) -> None:
                 "IB309", ("kernel", "sysctl", key), f"{key} does not exist before the module {brings[0]} is loaded",
                 f"add {brings[0]} to kernel.modules",
             )  # fmt: skip
-
-
-def _gone(context: Context) -> None:
-    """Modules and sysctls that the kernel of this target does not have (versions/kernel.yaml)."""
-    profile = context.profile
-    facts = context.resolved.kernel
-    if facts is None:
-        return  # IB301
-    release = version(profile.kernel.version or facts.version)
-    table = versions("kernel")
-    modules = {row["name"]: row for row in table["modules"]}
-    for index, module in enumerate(profile.kernel.modules):
-        row = modules.get(module.replace("-", "_"))
-        if row is not None and (why := _absent(row, release)):
-            instead = row.get("instead")
-            fix = f"write {instead}" if instead else "remove it, or use a newer kernel.flavour"
-            if instead in profile.kernel.modules:
-                fix = f"remove it: {instead} is there already"
-            context.report("IB240", ("kernel", "modules", index), f"the module {module} {why}", fix)
-    sysctls = {row["name"]: row for row in table["sysctls"]}
-    for key, value in profile.kernel.sysctl.items():
-        path, name = ("kernel", "sysctl", key), sysctl_name(key)
-        row = sysctls.get(name)
-        if value is not None and row is not None and (why := _absent(row, release)):
-            fix = f"write {row['instead']}" if "instead" in row else "remove it"
-            if row.get("instead") in map(sysctl_name, profile.kernel.sysctl):
-                fix = f"remove it: {row['instead']} is there already"
-            context.report("IB241", path, f"{key} {why}", fix)
-        elif value is not None and name.startswith("net.ipv6.") and "ipv6.disable=1" in profile.kernel.arguments:
-            context.report(
-                "IB241", path, f"{key} does not exist with ipv6.disable=1 on the kernel's command line",
-                "remove it, or the argument",
-            )  # fmt: skip
-
-
-def _absent(row: dict[str, str], release: Version) -> str:
-    """Why a kernel of that release does not have it; empty if it does."""
-    if "never" in row:
-        return f"does not exist: {row['never']}"
-    if "until" in row and release >= version(row["until"]):
-        return f"is gone since kernel {row.get('gone', row['until'])}; this node's is {release}"
-    if "since" in row and release < version(row["since"]):
-        return f"exists since kernel {row['since']}; this node's is {release}"
-    return ""
 
 
 def _arguments(context: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from packaging.version import Version
@@ -41,6 +42,15 @@ def _version(context: Context) -> None:
         context.report(
             "IB202", path, f"imgbuild knows Kubernetes {known[0]} to {known[-1]}, not {minor(release)}",
             "use a known one, or check its pause image and kubeadm's API yourself",
+        )  # fmt: skip
+    stable = [url for url in context.resolved.repository_urls["kubernetes"] if re.search(r"[:/]stable\b", url)]
+    if "-" in release and stable:
+        newest = versions("newest")["kubernetes"].get(minor(release)) or max(
+            versions("newest")["kubernetes"].values(), key=version
+        )
+        context.report(
+            "IB236", path, f"{release} is a pre-release, and {stable[0]} has releases alone",
+            f"use {newest}; or set kubernetes.source: binaries, and run imgbuild lock, which pins them",
         )  # fmt: skip
     mirrors = context.profile.repositories
     if (
@@ -88,6 +98,8 @@ def _cgroup(context: Context) -> None:
     profile = context.profile
     if context.resolved.cgroup == "v2":
         return
+    if context.resolved.kernel is None and profile.kernel.cgroup == "auto" and context.target.cgroup.v2_arguments:
+        return  # IB301; the kernel decides
     release = profile.kubernetes.version
     facts = context.resolved.kubernetes
     known = [version(m) for m in versions("kubernetes")["minors"]]
@@ -117,14 +129,16 @@ def _kernel(context: Context) -> None:
     for row in preflight(profile.kubernetes.version, "kernels"):
         if _known(row, release):
             continue
-        others = [name for name, kernel in context.target.kernels.items() if _known(row, version(kernel.version))]
+        # The newest: an older one may be too old for Cilium.
+        kernels = {name: version(kernel.version) for name, kernel in context.target.kernels.items()}
+        others = sorted((name for name in kernels if _known(row, kernels[name])), key=lambda name: kernels[name])
         taken = ", ".join([*row["lts"], f"{row['from']} and later"])
         milder = bool(row.get("warning"))
         does = "warns about" if milder else "refuses"
         context.report(
             "IB206", ("kernel", "version" if profile.kernel.version else "flavour"),
             f"kubeadm of {profile.kubernetes.version} {does} kernel {release}: it knows {taken}",
-            f"set kernel.flavour to {' or '.join(others) or 'a newer kernel'}, or use Kubernetes 1.31 or older",
+            f"set kernel.flavour to {others[-1] if others else 'a newer kernel'}, or use Kubernetes 1.31 or older",
             lesser=milder,
         )  # fmt: skip
 

@@ -168,7 +168,9 @@ class FieldCheck:
         name = self._name(path)
         hint = f"remove it, and set {key}" if key else "remove it"
         whose = f"follows from {key}" if key else f"is set by {'imgbuild' if len(path) == 1 else 'kubeadm'}"
-        self._report("IB262", path, f"{name} {whose}: another value would contradict it", hint, of_key=True)
+        self._report(
+            "IB262", path, f"the value of {name} {whose}: another value would contradict it", hint, of_key=True
+        )
 
     def _unknown(self, path: Path) -> None:
         name, field = self._name(path), pattern(path)

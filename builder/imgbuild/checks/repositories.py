@@ -6,7 +6,6 @@ import re
 import zoneinfo
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from functools import cache
 
 from imgbuild.checks import early
 from imgbuild.checks.context import Context
@@ -14,6 +13,7 @@ from imgbuild.config.data import versions
 from imgbuild.config.layers import closest
 from imgbuild.config.openpgp import dearmour, key_facts
 from imgbuild.config.profile import RepositoryKeys
+from imgbuild.config.zones import zones
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.repositories import key_kind
 
@@ -186,25 +186,37 @@ def _shipped_expiry(context: Context, name: str, ends: Sequence[int | None]) -> 
     )  # fmt: skip
 
 
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
-
-
 def _time(context: Context) -> None:
     zone = context.profile.time.zone
     try:
         zoneinfo.ZoneInfo(zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         # A host without tzdata knows no zone at all: then nothing can be checked.
-        if _zones():
+        if zones():
+            near = _meant(context, zone) or closest(zone, sorted(zones()))
             context.report(
                 "IB436", ("time", "zone"), f"there is no time zone {zone}",
-                _meant(zone) or closest(zone, sorted(_zones())) or "use an IANA name, for example Asia/Shanghai",
+                near or "use an IANA name, for example Asia/Shanghai",
             )  # fmt: skip
+        return
+    known = _known(context, zone)
+    if known != zone:
+        row = versions("zones-since")[zone]
+        context.report(
+            "IB436", ("time", "zone"),
+            f"the time zone {zone} is new in tzdata {row['since']}, and {context.target.name} was released with "
+            f"{context.target.tzdata}",
+            f"write {known}, which has the same rules",
+        )  # fmt: skip
 
 
-def _meant(zone: str) -> str:
+def _known(context: Context, zone: str) -> str:
+    """The name that the target's database has for a zone."""
+    row = versions("zones-since").get(zone)
+    return row["instead"] if row is not None and context.target.tzdata < row["since"] else zone
+
+
+def _meant(context: Context, zone: str) -> str:
     """The database's zone for a city or a short form that it does not have; the sign of Etc/GMT zones is inverted."""
     offset = re.fullmatch(r"(?:Etc/)?(?:UTC|GMT)([+-])0?([0-9]{1,2})(?::?00)?", zone, re.IGNORECASE)
     if offset is not None and 0 < int(offset[2]) <= 12:
@@ -213,5 +225,5 @@ def _meant(zone: str) -> str:
     city = zone.rpartition("/")[2].replace(" ", "_").lower()
     for name, words in versions("zones").items():
         if city in words.lower().split():
-            return f"write {name}"
+            return f"write {_known(context, name)}"
     return ""

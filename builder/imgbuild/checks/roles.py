@@ -124,6 +124,8 @@ def _vip(context: Context) -> None:
                 "give a free address of a network that all control planes are in",
             )  # fmt: skip
             break
+    if vip.interface is not None:
+        _vip_beside(context, vip.address, vip.interface)
     _vip_in_a_cloud(context, vip.address)
     for name, network in cluster_networks(context.profile):
         if inside(vip.address, network):
@@ -135,6 +137,28 @@ def _vip(context: Context) -> None:
             "remove endpoint:, or let that name resolve to the vip",
             lesser=host[-1].isalpha(),
         )  # fmt: skip
+
+
+def _vip_beside(context: Context, address: str, interface: str) -> None:
+    """kube-vip announces the address on an interface, although the network of another one has it."""
+    for node in context.cluster.nodes:
+        carriers = {name: carried for _, name, carried in parts(node)}
+        chosen = carriers.get(interface)
+        if node.role != "control-plane" or chosen is None or chosen.dhcp:
+            continue
+        having = [
+            name
+            for name, carried in carriers.items()
+            if any(inside(address, read_interface(own).network) for own in carried.addresses)
+        ]
+        if having and interface not in having:
+            context.cluster_finding(
+                "IB416", ("vip", "interface"),
+                f"{address} is in the network of {listing(having)} of {node.name}, not in that of {interface}: nobody "
+                "there would ask for it",
+                f"set vip.interface to {having[0]}, or leave it out",
+            )  # fmt: skip
+            return
 
 
 def _vip_in_a_cloud(context: Context, address: str) -> None:

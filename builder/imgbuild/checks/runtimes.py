@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
+
 from imgbuild.checks.context import Context
 from imgbuild.config.layers import closest
 from imgbuild.config.profile.runtimes import RUNC, Runtime
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import containerd_line, since, version
-from imgbuild.facts.drop_ins import drop_ins
+from imgbuild.facts.drop_ins import MAIN, drop_ins
 from imgbuild.facts.runtimes import RUNC_OPTIONS
 
 _WORDS = {bool: "true or false", int: "a number", str: "a text"}
@@ -70,13 +72,27 @@ def _options(context: Context, path: Path, runtime: Runtime) -> None:
             )  # fmt: skip
 
 
+def _whole(context: Context) -> None:
+    """The user's whole configuration, which replaces imgbuild's file."""
+    for index, file in enumerate(context.profile.files):
+        if file.path == MAIN:
+            try:
+                tomllib.loads(file.text)
+            except tomllib.TOMLDecodeError as error:
+                context.report(
+                    "IB529", ("files", index, file.key_of_text),
+                    f"{file.path} is not TOML, and containerd would not start: {error}", "correct it",
+                )  # fmt: skip
+
+
 def _drop_ins(context: Context) -> None:
+    _whole(context)
     files, release = drop_ins(context.profile), context.resolved.containerd
     if not files or release is None:
         return
     wanted = containerd_line(release)[1]["config"]
     for file in files:
-        place = ("files", file.index, "content")
+        place = ("files", file.index, context.profile.files[file.index].key_of_text)
         if file.table is None:
             context.report(
                 "IB529", place, f"{file.path} is not TOML, and containerd would not start: {file.wrong}", "correct it"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 from packaging.version import Version
 
-from imgbuild.checks.context import Context
+from imgbuild.checks.context import Context, parts
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import version
 
@@ -20,6 +21,7 @@ _SYSTEM = (
 )
 _VOLATILE = ("/run/", "/proc/", "/sys/", "/dev/", "/tmp/")  # noqa: S108
 _CLOUD_INIT = ("/var/lib/cloud/", "/etc/cloud/")
+_KUBEADM_FOLDER = "/etc/kubernetes"
 # What kubeadm writes, and `kubeadm reset` removes: path, what to do instead.
 _KUBEADMS = (
     ("/var/lib/kubelet/config.yaml", "write its fields in kubernetes.kubelet"),
@@ -30,11 +32,16 @@ _KUBEADMS = (
         "change kubeadm's pods with kubernetes.kubeadm or kubernetes.patches; pods of your own belong in the cluster",
     ),
     (
-        "/etc/kubernetes",
+        _KUBEADM_FOLDER,
         "put what API server, controller manager or scheduler reads into kubernetes.control_plane_files; other files "
         "into a folder of your own",
     ),
     ("/var/lib/etcd", "remove it"),
+)
+# What cloud-init writes from a node's network-config (the renderers in its cloudinit/net), and what adds to it.
+_NETWORK = re.compile(
+    r"/etc/sysconfig/network-scripts/(?:ifcfg|route|route6)-(?P<device>[^/]+)|/etc/network/interfaces(?:\.d/[^/]+)?|"
+    r"/etc/netplan/[^/]+\.yaml|/etc/(?:systemd/network|NetworkManager/system-connections)/[^/]*cloud-init[^/]*"
 )
 _CLOUD_CFG = "/etc/cloud/cloud.cfg.d/"
 # Files that other programs write: path, owner, what to do instead.
@@ -118,6 +125,7 @@ def _files(context: Context) -> None:
         for paths, whose, fix in _OWNED:
             if any(file.path == owned or file.path.startswith(f"{owned}/") for owned in paths):
                 context.report("IB460", path, f"{file.path} is {whose}: the node might not come up with your file", fix)
+        _network(context, path, file.path)
         _kubeadms(context, path, file.path)
         if file.content is None:
             context.report(
@@ -136,10 +144,26 @@ def _files(context: Context) -> None:
             )
         if file.text.startswith("#!") and "\r" in file.text:
             context.report(
-                "IB457", ("files", index, "content"),
+                "IB457", ("files", index, file.key_of_text),
                 "a script with carriage returns: its interpreter would not be found",
                 "save it with LF line ends",
             )  # fmt: skip
+
+
+def _network(context: Context, path: Path, file: str) -> None:
+    """A file of the network's configuration: an error if cloud-init writes the same one."""
+    found = _NETWORK.fullmatch(file)
+    if found is None or found["device"] == "lo":
+        return
+    devices = {name for _, node in context.nodes for _, name, _ in parts(node)} or {"eth0"}
+    same = found["device"] in devices if found["device"] else "cloud-init" in file
+    context.report(
+        "IB460", path,
+        f"{file} is cloud-init's own, from the node's network in the cluster file" if same
+        else f"{file} sets up the network beside cloud-init, and imgbuild does not know what is in it",
+        "remove it, and write nodes[].network in the cluster file",
+        lesser=not same,
+    )  # fmt: skip
 
 
 def _kubeadms(context: Context, path: Path, file: str) -> None:
@@ -147,7 +171,14 @@ def _kubeadms(context: Context, path: Path, file: str) -> None:
     if not context.profile.kubernetes.enabled:
         return
     found = next((row for row in _KUBEADMS if file == row[0] or file.startswith(f"{row[0]}/")), None)
-    if found is not None:
+    if found is None:
+        return
+    if found[0] == _KUBEADM_FOLDER and file != found[0] and not file.endswith(".conf"):
+        what = f"{file} is in kubeadm's folder, and the control plane's pods see only what is mounted from there"
+        context.report("IB466", path, what, found[1], lesser=True)
+    elif found[0] == _KUBEADM_FOLDER and file.endswith(".conf"):
+        context.report("IB466", path, f"{file} is kubeadm's: it overwrites or removes the file", "remove it")
+    else:
         context.report("IB466", path, f"{file} is kubeadm's: it overwrites or removes the file", found[1])
 
 

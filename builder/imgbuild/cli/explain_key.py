@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgbuild.config.declared import ITEM, Place, documents, places, top
-from imgbuild.config.layers import Layered, closest, key_path
+from imgbuild.config.layers import Layered, closest
 from imgbuild.config.load import Loaded, defaults_of
 from imgbuild.config.redact import is_known, shown
+from imgbuild.config.set_option import key_path
 from imgbuild.config.setting import Listed, Scope
 from imgbuild.config.setting_words import default_words, example_words, type_words, without_links
 from imgbuild.diagnostics.errors import UsageError

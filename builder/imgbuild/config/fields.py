@@ -212,7 +212,7 @@ def _one_line(value: str) -> str:
 
 
 def _plain_number(value: str) -> str:
-    found = re.fullmatch(r"([0-9]{1,9}) ?([kmgt])(?:i?b)?", value.lower())
+    found = re.fullmatch(r"([0-9]{1,9}) ?([kmgt])i?b?", value.lower())
     if found:  # the kernel's parser stops at the letter, and the write fails (proc_get_long in kernel/sysctl.c)
         number = int(found[1]) << 10 * (" kmgt".index(found[2]))
         raise ValueError(f"write {number}: the kernel takes plain numbers")
@@ -229,6 +229,12 @@ def host(value: str) -> str:
         return _address(value)
     except ValueError:
         return dns_name(value)
+
+
+def _plain_url(value: str) -> str:
+    if "@" in value.partition("://")[2].partition("/")[0]:
+        raise ValueError("remove user and password, which would be readable on every node: no login is used there")
+    return _url(value)
 
 
 def _mirror(value: str) -> str:
@@ -250,6 +256,8 @@ ClusterCidr = Annotated[
 Address = Annotated[str, AfterValidator(_address), Words("IP address")]
 Clients = Annotated[str, AfterValidator(_clients), Words("network (CIDR) or IP address")]
 Url = Annotated[str, AfterValidator(_url), Words("URL")]
+PlainUrl = Annotated[str, AfterValidator(_plain_url), Words("URL")]
+"""A URL that no login of repositories.logins is used for."""
 MinorUrl = Annotated[str, AfterValidator(_minor_url), Words("URL")]
 """A URL in which {minor} is replaced by Kubernetes' minor, such as 1.34."""
 Origin = Annotated[
@@ -265,6 +273,14 @@ Line = Annotated[str, AfterValidator(_one_line), Words("one line of text")]
 Sha256 = Annotated[str, pattern(r"[0-9a-f]{64}", "a sha256 is 64 lower-case hexadecimal digits"), Words("sha256")]
 Version = Annotated[
     str, pattern(r"[0-9]+\.[0-9]+\.[0-9]+([-+~][0-9A-Za-z.~+-]+)?", "a version looks like 1.34.11"), Words("version")
+]
+KubernetesVersion = Annotated[
+    str,
+    pattern(
+        r"[0-9]+\.[0-9]+\.[0-9]+(-(alpha|beta|rc)\.[0-9]+)?",
+        "a version looks like 1.34.11, or 1.36.0-rc.0, without the release of a package",
+    ),
+    Words("version"),
 ]
 HostName = Annotated[
     str,
@@ -341,7 +357,10 @@ KernelArg = Annotated[
 ]
 ZoneName = Annotated[
     str,
-    pattern(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", "a time zone is a name such as Asia/Shanghai or UTC"),
+    pattern(
+        r"(?=.{1,64}$)(?![-+0-9]+$)[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*",
+        "a time zone is a name such as Asia/Shanghai or UTC",
+    ),
     Words("time zone"),
 ]
 SshKey = Annotated[

@@ -9,10 +9,11 @@ from typing import Any
 
 from imgbuild.config import dereference, misplaced, renamed
 from imgbuild.config.data import data_dir
-from imgbuild.config.layers import Layered, chain, find, is_file, lay_set, missing, parse_set
+from imgbuild.config.layers import Layered, chain, find, is_file, lay_option, lay_set, missing
 from imgbuild.config.mirrors import mirrored
 from imgbuild.config.profile import Profile, ProfileFile
 from imgbuild.config.recover import recover
+from imgbuild.config.set_option import parse_set
 from imgbuild.config.shipped import PROFILE_NAME, shipped
 from imgbuild.config.source import Document
 from imgbuild.config.target import Target, load_target, suggest, target_names
@@ -56,12 +57,17 @@ def load(
     said = Findings() if unread else findings  # keys of an unreadable file would seem missing
     target, target_key = _target(documents, overlays, parsed, said)
     ground = _ground(target.id if target is not None else None, findings)
-    for document in (*ground, *documents, *overlays):
+    for document in (*ground, *documents):
         layered.lay(document)
+    own = layered.root
+    for document in overlays:
+        layered.lay(document)
+    if own is not None and not own.shipped:
+        layered.root = own  # what is missing belongs in the profile
     if mode is not None:
         parsed.append((("mode",), mode, Mark("--mode", 1, 1, mode)))
     for path_, value, mark in parsed:
-        lay_set(layered, path_, value, mark, findings)
+        lay_option(layered, path_, value, mark, findings)
     if parsed:
         dereference.in_options(layered, Profile, findings)
     if target is None and target_key is None:

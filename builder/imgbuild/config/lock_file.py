@@ -60,7 +60,7 @@ def read_lock(path: FilePath, findings: Findings) -> LockFile | None:
         return None
     said = Findings()
     found = _read(path, said)
-    anew = f"restore it from version control; or delete it, and run imgbuild lock for each of its profiles: {path}"
+    anew = f"restore it from version control; or delete {path}, and run imgbuild lock for each of its profiles"
     findings.extend(each if each.code == "IB810" else replace(each, hint=anew) for each in said.items)
     return found
 

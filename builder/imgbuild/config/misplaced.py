@@ -117,6 +117,9 @@ def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any], above: P
         return f"{word} belongs in {_FILES[top]}"
     if kind == "cluster" and len(path) == 3 and path[0] == "nodes" and word in _tops("profile"):
         return f"a node's own values of the profile go below settings: settings: {{{word}: …}}"
+    opposite = _opposite(word, declared.keys_at(model, path[:-1]))
+    if opposite:
+        return f"write {opposite}: {_turned(data, path)}"
     beside = [name for name in declared.keys_at(model, path[:-1]) if word in name.split("_")] if len(path) > 1 else []
     if len(beside) == 1:  # servers in time: ntp_servers, not the machines of a cluster
         return f"did you mean {format_path((*path[:-1], beside[0]))}?"
@@ -142,6 +145,24 @@ def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any], above: P
     if len(other) == 1 and not known:
         return f"{other[0][1].key} belongs in {_FILES[other[0][0]]}"
     return ""
+
+
+def _opposite(word: str, keys: Sequence[str]) -> str:
+    """The key beside it that means the opposite, or an empty string."""
+    for one, other in (("enabled", "disabled"), ("disabled", "enabled")):
+        if word in (one, one.removesuffix("d")) and other in keys and one not in keys:
+            return other
+    return ""
+
+
+def _turned(data: Mapping[str, Any], path: Path) -> str:
+    """The opposite of the value at a key."""
+    value: Any = data
+    for part in path:
+        value = value[part]
+    if not isinstance(value, bool):
+        return "true or false, which is the opposite"
+    return flow(not value)
 
 
 def _near(place: declared.Place, above: Path) -> bool:

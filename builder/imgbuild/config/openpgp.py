@@ -45,11 +45,11 @@ def public_key(text: str) -> str:
         raise ValueError(_private())
     if not kinds:
         raise ValueError(
-            "must be an ASCII-armoured public key, from -----BEGIN PGP PUBLIC KEY BLOCK----- to its END line, "
+            "write an ASCII-armoured public key, from -----BEGIN PGP PUBLIC KEY BLOCK----- to its END line, "
             "as `gpg --armor --export KEY` prints it; in YAML a block scalar: `- |` and the lines below, indented"
         )
     if set(kinds) != {_PUBLIC}:
-        raise ValueError(f"must be a {_PUBLIC} and nothing else, not {', '.join(dict.fromkeys(kinds))}")
+        raise ValueError(f"give a {_PUBLIC} and nothing else, not {', '.join(dict.fromkeys(kinds))}")
     if len(kinds) > 1:
         raise ValueError("give each public key block as a separate item: each becomes a separate file")
     found = _BLOCK.search(text.replace("\r\n", "\n"))
@@ -119,7 +119,7 @@ def key_facts(data: bytes) -> KeyFacts:
                     "the block has several keys: give each as a separate item (CentOS 7's rpm uses only the first)"
                 )
             if len(body) < 7 or body[0] != 4:
-                raise ValueError("must be an OpenPGP key of version 4: rpm of CentOS 7 and 8 reads no other")
+                raise ValueError("give an OpenPGP key of version 4: rpm of CentOS 7 and 8 reads no other")
             fingerprint = hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest()
             made = int.from_bytes(body[1:5], "big")
         elif tag == _SIGNATURE and of_primary:

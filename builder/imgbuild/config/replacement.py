@@ -15,6 +15,7 @@ from imgbuild.config.characters import QUOTES
 from imgbuild.config.data import versions
 from imgbuild.config.declared import Place
 from imgbuild.config.flow import flow
+from imgbuild.config.zones import zones
 
 _TRUE = ("true", "yes", "on", "1", "enabled", "enable")
 _FALSE = ("false", "no", "off", "0", "disabled", "disable")
@@ -86,7 +87,7 @@ def find_key(place: Place | None, key: str) -> str | None:
     if place is None or get_origin(place.type) is not dict:
         return None
     wanted = get_args(place.type)[0]
-    return next((each.value for each in _texts(key) if each.value != key and fits(wanted, each.value)), None)
+    return next((each.value for each in _texts(key, wanted) if each.value != key and fits(wanted, each.value)), None)
 
 
 def fits(hint: Any, value: Any) -> bool:
@@ -109,13 +110,18 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 
 def _candidates(place: Place, value: Any, written: str) -> Iterator[Replacement]:
+    if place.path[-1:] == ("zone",) and not isinstance(value, str | list):
+        return  # in quotes it is not the name of a zone either
     if isinstance(value, str):
         if get_origin(place.type) is Literal:
             yield Replacement(re.sub("[_ ]", "-", value.strip().lower()))
-        yield from _texts(value)
+        if place.path[-1:] == ("zone",):
+            yield from _zones(value)
+        yield from _texts(value, place.hint)
         yield from _numbers(place, value)
         yield from _versions(place, value)
-        yield from _durations(value)
+        if not fits(place.hint, "d"):
+            yield from _durations(value)
         yield from _addresses(place, value)
         yield from _booleans(value)
     elif isinstance(value, bool):
@@ -128,14 +134,22 @@ def _candidates(place: Place, value: Any, written: str) -> Iterator[Replacement]
         if get_origin(place.type) is Literal:
             yield from _peers(str(value))
         yield Replacement(written)
-        yield from (Replacement(f"{value}{unit}") for unit in "dh")
+        if not fits(place.hint, "d"):  # where a name belongs, a duration is not meant
+            yield from (Replacement(f"{value}{unit}") for unit in "dh")
         if isinstance(value, float) and value.is_integer():
             yield Replacement(int(value))
     yield from _shapes(place, value)
 
 
-def _texts(value: str) -> Iterator[Replacement]:
-    """The same text without surrounding characters, and the names of other tools."""
+def _zones(value: str) -> Iterator[Replacement]:
+    """The time zone that is meant: as people write its name, with blanks and without capitals."""
+    words = re.sub(r"\s+", "_", unicodedata.normalize("NFKC", value).strip().strip(QUOTES))
+    known = {name.lower(): name for name in zones()}
+    yield Replacement(known.get(words.lower(), words))
+
+
+def _texts(value: str, hint: Any) -> Iterator[Replacement]:
+    """The same text without surrounding characters, and the names of other tools; ``hint``: what it is for."""
     bare = value.strip().strip(QUOTES)
     for text in dict.fromkeys((bare, unicodedata.normalize("NFKC", bare))):
         yield Replacement(text)
@@ -149,12 +163,18 @@ def _texts(value: str) -> Iterator[Replacement]:
             yield Replacement(digest[0].lower())
         without = re.sub(r"^[a-z][a-z0-9+.-]*://", "", text, flags=re.IGNORECASE).rstrip("/")
         yield Replacement(without)
-        if "@" in without:  # a login
+        if "@" in without.partition("/")[0]:  # a login
             yield Replacement(without.partition("/")[0].rpartition("@")[2])
         if "://" not in text and "@" not in text and ("." in text or ":" in text):
             yield Replacement(f"https://{text.lstrip('/')}")
-        if without != text or not _is_address(without.partition("/")[0]):  # a network is not its first address
-            yield Replacement(without.partition("/")[0])
+        host, slash, path = without.partition("/")
+        if slash:  # an image's tag and digest; a port is before the path
+            untagged = re.sub(r"(?::[\w.-]{1,128})?(?:@sha256:[0-9a-fA-F]*)?$", "", path)
+            yield Replacement(f"{host}/{untagged}".lower())
+        # A network is not its first address, and what may have a path is not its host alone.
+        if (without != text or not _is_address(host)) and not (slash and fits(hint, "a/b")):
+            yield Replacement(host)
+        yield Replacement(re.sub(r"\.(?:x86_64|amd64|noarch|src)(?:\.(?:rpm|deb))?$", "", text))  # of a package
         yield Replacement(text.lower().replace("_", "-"))
         yield Replacement(re.sub(r"\.ko(?:\.(?:gz|xz|zst))?$", "", text))
         yield Replacement(
@@ -173,7 +193,7 @@ def _numbers(place: Place, value: str) -> Iterator[Replacement]:
     text = unicodedata.normalize("NFKC", value).strip().replace("_", "").replace(",", "")
     if re.fullmatch(r"[-+]?[0-9]{1,17}", text):
         yield Replacement(int(text))
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([kmgt])(?:i?b)?", text.lower())
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([kmgt])i?b?", text.lower())
     if found and place.path and place.path[-1].endswith("_mib"):
         yield Replacement(round(float(found[1]) * _UNITS[found[2]]))
     found = re.fullmatch(r"([0-9]{1,9})\s*([a-z]+)", text.lower())
@@ -191,7 +211,10 @@ def _numbers(place: Place, value: str) -> Iterator[Replacement]:
 
 
 def _versions(place: Place, value: str) -> Iterator[Replacement]:
-    """A version without its patch: the newest known patch of that minor."""
+    """A package's version without its release; one without its patch: the newest known patch of that minor."""
+    release = re.match(r"[vV]?([0-9]+\.[0-9]+\.[0-9]+)[-+~]", value.strip().strip(QUOTES))
+    if release is not None:
+        yield Replacement(release[1])
     found = re.fullmatch(
         r"[vV]?([0-9]+\.[0-9]+)(?:\.[xX*])?", unicodedata.normalize("NFKC", value).strip().strip(QUOTES)
     )
@@ -282,7 +305,7 @@ def _first(hint: Any, value: Any) -> Any:
     """The first valid replacement for this text, else the value itself."""
     if not isinstance(value, str):
         return str(value)
-    return next((each.value for each in _texts(value) if fits(hint, each.value)), value)
+    return next((each.value for each in _texts(value, hint) if fits(hint, each.value)), value)
 
 
 def several(place: Place | None, value: Any) -> list[str]:

@@ -33,7 +33,7 @@ def _certificate(text: str) -> str:
     try:
         Certificate(text)
     except ValueError as error:
-        raise ValueError("must be a certificate in PEM: restore the file from its backup") from error
+        raise ValueError("restore the file from its backup: it has a certificate in PEM there") from error
     return text
 
 
@@ -43,7 +43,7 @@ def _private(text: str) -> str:
     try:
         check_key(text)
     except ValueError as error:
-        raise ValueError("must be an RSA or ECDSA key in PEM: restore the file from its backup") from error
+        raise ValueError("restore the file from its backup: it has an RSA or ECDSA key in PEM there") from error
     return text
 
 
@@ -59,7 +59,7 @@ def _time(value: str) -> str:
     try:
         _seconds(value)
     except ValueError as error:
-        raise ValueError("must be a time in UTC: 2027-01-31T00:00:00Z") from error
+        raise ValueError("write a time in UTC: 2027-01-31T00:00:00Z") from error
     return value
 
 

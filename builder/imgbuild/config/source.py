@@ -20,7 +20,7 @@ from yaml.composer import Composer
 from imgbuild.config import characters
 from imgbuild.config.redact import is_private, is_shown_key, may_hold_private, shown_path
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
-from imgbuild.diagnostics.mask import NOT_SHOWN, mask
+from imgbuild.diagnostics.mask import NOT_SHOWN, has_key, line_of_key, mask
 
 # Room for 5,000 nodes, Kubernetes' own limit (kubernetes.io, "Considerations for large clusters"): a mebibyte and
 # 70,000 values with one static interface each. Aliases of aliases grow exponentially ("billion laughs").
@@ -37,6 +37,7 @@ NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 """What no text file has: NUL, and the replacements for bytes that are not UTF-8."""
 _START = "start it with a line such as `extends: centos7-efi`"
 _TEXT = "imgbuild reads a small YAML file: save it as text in UTF-8"
+_UNTAGGED = "?"
 _KEYWORDS: dict[str, object] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -176,9 +177,6 @@ class _Reader:
         self.findings.add(code, message, hint=hint, key=format_path(shown_path(path)), mark=self.mark(node))
 
 
-_UNTAGGED = "?"
-
-
 class _TooMuchError(Exception):
     def __init__(self, mark: yaml.Mark) -> None:
         super().__init__()
@@ -266,13 +264,15 @@ def _shown_lines(lines: list[str], node: yaml.Node) -> list[str]:
         if isinstance(here, yaml.MappingNode):
             for key, value in here.value:
                 below = (*path, str(key.value) if isinstance(key, yaml.ScalarNode) else "")
-                if not is_shown_key(below):
+                if not is_shown_key(below) or has_key(str(below[-1])):
                     hide(key)
                 walk(value, below)
         elif isinstance(here, yaml.SequenceNode):
+            if line_of_key(item.value for item in here.value):
+                hide(here)
             for item in here.value:
                 walk(item, (*path, 0))
-        elif is_private(path):
+        elif is_private(path) or has_key(here.value):
             hide(here)
 
     walk(node, ())

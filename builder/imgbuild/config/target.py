@@ -249,6 +249,7 @@ class Target(Model):
     family: Literal["el", "debian"]
     os_release: OsRelease
     glibc: str
+    tzdata: str
     systemd: int
     package_manager: Literal["yum", "dnf", "apt"]
     bpffs_unit: bool

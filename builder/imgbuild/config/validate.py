@@ -19,7 +19,7 @@ from imgbuild.config.redact import is_private, shown_path
 from imgbuild.config.reference import Reference
 from imgbuild.config.value_errors import as_written, wording
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
-from imgbuild.diagnostics.mask import NOT_SHOWN
+from imgbuild.diagnostics.mask import NOT_SHOWN, line_of_key
 
 M = TypeVar("M", bound=BaseModel)
 _MOST_ADVICE = 50
@@ -105,6 +105,7 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
     of_key = item["loc"][-1] == "[key]"  # the key itself is invalid
     mark = layered.mark(path)
     private = is_private(path) and not of_key and not _plain_section(model, path, item["input"])
+    private = private or _beside_key(layered.data, path)
     if of_key:
         mark = layered.key_marks.get(path) or mark
     message, hint = wording(item, mark, private=private)
@@ -115,6 +116,8 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
     if advice and item["type"] == "value_error" and advice != hint:
         message = f"{message}: {hint}"  # what a value of this kind is
     hint = advice or hint
+    if hint.endswith(_NONE) and not _may_be_empty(model, path):
+        hint = hint.removesuffix(_NONE)
     if isinstance(item["input"], dict):
         hint = _quoting(model, path, mark) or hint
     if not _told(findings, mark, hint):
@@ -131,12 +134,29 @@ def _plain_section(model: type[BaseModel], path: Path, value: object) -> bool:
     return place.model is not None and (isinstance(value, int | float) or replacement.is_switch(value))
 
 
+def _may_be_empty(model: type[BaseModel], path: Path) -> bool:
+    place = declared.place(model, path)
+    return place is None or replacement.fits(place.hint, [])
+
+
+def _beside_key(data: object, path: Path) -> bool:
+    """Whether the value is an item of a list that has a line of a private key."""
+    here: Any = data
+    for part in path[:-1]:
+        here = here[part]
+    return isinstance(here, list) and line_of_key(here)
+
+
 def _of_file(model: type[BaseModel], path: Path, value: object, *, private: bool) -> str:
     """How a path is written where a text belongs that may be in a file of its own; empty if it is not a path."""
     place = declared.place(model, path)
-    if place is None or place.find(Reference) is None or not isinstance(value, str) or not _PATH.fullmatch(value):
+    if place is None or not isinstance(value, str) or not _PATH.fullmatch(value):
         return ""
-    return f"write {{file: {'PATH' if private else flow(value)}}} if this is the path of a file"
+    item = place.below(declared.ITEM) if get_origin(place.type) is list else None
+    if (item or place).find(Reference) is None:
+        return ""
+    reference = f"{{file: {'PATH' if private else flow(value)}}}"
+    return f"write {f'[{reference}]' if item is not None else reference} if this is the path of a file"
 
 
 def _advice(model: type[BaseModel], path: Path, item: ErrorDetails, mark: Mark | None, *, of_key: bool) -> str:
@@ -177,13 +197,27 @@ def _told_apart(found: replacement.Replacement, value: Any, place: Place | None)
 
 
 def _told(findings: Findings, mark: Mark | None, hint: str) -> bool:
-    """Whether it is already reported that this value cannot be read; for a leading zero both have the same fix."""
+    """Whether it is already reported that this value cannot be read; for a leading zero both have the same fix.
+
+    A character of another keyboard is left to the fix of the whole value if there is one.
+    """
     for number, other in enumerate(findings.items):
+        if mark is not None and other.code == "IB117" and other.mark is not None and _inside(other.mark, mark):
+            if hint.startswith("write "):
+                del findings.items[number]
+                return False
+            return True
         if mark is not None and other.mark == mark and other.code in ("IB103", "IB104", "IB105", "IB119"):
             if other.code == "IB105":
                 findings.items[number] = replace(other, hint=hint)
             return True
     return False
+
+
+def _inside(mark: Mark, outer: Mark) -> bool:
+    """Whether a place is in the marked text of another."""
+    same = (mark.file, mark.line) == (outer.file, outer.line)
+    return same and outer.column <= mark.column < max(outer.end, outer.column + 1)
 
 
 def _quoting(model: type[BaseModel], path: Path, mark: Mark | None) -> str:
@@ -200,6 +234,7 @@ def _quoting(model: type[BaseModel], path: Path, mark: Mark | None) -> str:
 
 # A name with an extension, or with folders before it; no address.
 _PATH = re.compile(r"(?!.*://)(?:[~.]{0,2}/)?[\w.-]+(?:/[\w.-]+)*\.(?:pem|crt|cer|cert|key|txt|der|json)", re.ASCII)
+_NONE = "; [] for none"
 _EXAMPLES = {"kernel.sysctl": "vm.swappiness", "containerd.registries": "docker.io"}
 
 

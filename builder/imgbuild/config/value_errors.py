@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from imgbuild.config import characters
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Mark
-from imgbuild.diagnostics.mask import NOT_SHOWN, mask
+from imgbuild.diagnostics.mask import NOT_SHOWN, has_key, line_of_key, mask
 
 _WANTED = {
     "string_type": "expected text",
@@ -56,7 +56,7 @@ def wording(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[st
     """What is wrong with a value, and how to fix it."""
     kind, value = item["type"], item["input"]
     shown = _as_yaml(value)
-    if private or "PRIVATE KEY" in shown:
+    if private or line_of_key([value]) or (isinstance(value, str) and has_key(value)):
         value, shown = "" if isinstance(value, str) else None, NOT_SHOWN
     found = characters.first(value) if isinstance(value, str) else None
     if found is not None:
@@ -74,6 +74,8 @@ def wording(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[st
     if kind in ("literal_error", "enum"):
         expected = item["ctx"]["expected"]
         choices = [c.strip("'") for c in expected.replace(" or ", ", ").split(", ")]
+        if len(choices) == 1:
+            return f"{shown} is not {expected}", f"write {choices[0]}"
         return f"{shown} is not one of {expected}", closest(str(value), choices) or f"write one of {expected}"
     wanted = _WANTED.get(kind)
     if wanted is None:

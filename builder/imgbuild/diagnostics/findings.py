@@ -84,17 +84,17 @@ def finding(
     lesser: bool = False,
     who: Sequence[str] = (),
 ) -> Finding:
-    """One finding, with its severity from the table of codes. Logins in addresses are redacted.
+    """One finding, with its severity from the table of codes. Logins and private keys are redacted.
 
     ``lesser``: the milder case of a code that has two; ``who``: the nodes that it is about. Callers put no private
     values in it (imgbuild.config.redact); a mark's line has none.
     """
     row = CODES[code]
     severity = row.lesser if lesser and row.lesser is not None else row.severity
-    message = mask(message)
+    message, hint, key = mask(message), mask(hint), mask(key)
     if not who:
-        return Finding(code, severity, message, mask(hint), key, mark)
-    return Finding(code, severity, f"{nodes(who)}: {message}", mask(hint), key, mark, tuple(who), message)
+        return Finding(code, severity, message, hint, key, mark)
+    return Finding(code, severity, f"{nodes(who)}: {message}", hint, key, mark, tuple(who), message)
 
 
 @dataclass
@@ -132,12 +132,16 @@ class Findings:
 
 
 def format_path(path: Sequence[str | int]) -> str:
-    """A path as users write it: ``kernel.sysctl."net.ipv4.ip_forward"``, ``users[0].name``."""
+    """A path as users write it: ``kernel.sysctl."net.ipv4.ip_forward"``, ``users[0].name``.
+
+    A name may be an address in the wrong place: its login is redacted.
+    """
     out = ""
     for part in path:
         if isinstance(part, int):
             out += f"[{part}]"
         else:
+            part = mask(part)
             text = f'"{part}"' if "." in part or part == "" else part
             out += f".{text}" if out else text
     return out

@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from imgbuild.config.profile import Profile
 
+MAIN = "/etc/containerd/config.toml"
 FOLDER = "/etc/containerd/conf.d"
 LOGINS = f"{FOLDER}/zz-imgbuild-logins.toml"
 """imgbuild's own, of the seed; the last one."""

@@ -13,11 +13,12 @@ from imgbuild.config.cluster import DEFAULT, Cluster
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.fields import duration_seconds
 from imgbuild.config.kept_secrets import Kept, default_path, load_secrets
-from imgbuild.config.layers import Layered, parse_set
+from imgbuild.config.layers import Layered
 from imgbuild.config.load import Loaded, load
 from imgbuild.config.lock_file import lock_path, read_lock
 from imgbuild.config.lock_packages import Packages
 from imgbuild.config.moment import Moment, read_moment
+from imgbuild.config.set_option import parse_set
 from imgbuild.diagnostics.errors import InvalidInput
 from imgbuild.diagnostics.findings import Findings, Mark
 from imgbuild.diagnostics.findings import Path as KeyPath

@@ -79,7 +79,7 @@ def test_the_finding_names_what_is_left_out() -> None:
     ends = {key: message.partition("does not check ")[2] for key, message in found.items()}
     assert ends == {
         "files[0].path": "the time servers",
-        "files[1].path": "containerd-plugins, containerd-config's keys",
+        "files[1].path": "containerd-plugins and the keys of containerd-config",
         "files[2].path": "sysctl",
         "files[3].path": "",
     }

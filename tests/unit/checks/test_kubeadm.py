@@ -162,6 +162,7 @@ def test_without_kubernetes_nothing_of_it_is_used() -> None:
         ("/etc/kubernetes/manifests/haproxy.yaml", "kubernetes.patches"),
         ("/etc/kubernetes/audit.yaml", "kubernetes.control_plane_files"),
         ("/etc/kubernetes/pki/ca.crt", "secrets file"),
+        ("/etc/kubernetes/admin.conf", "remove it"),
         ("/etc/kubernetes.d/x", ""),
     ],
 )
@@ -169,4 +170,5 @@ def test_files_where_kubeadm_has_its_own(path: str, hint: str) -> None:
     found = findings(ON, [f"files=[{{path: {path}, content: x}}]"])
     assert codes(found) == ({"IB466"} if hint else set())
     assert all(hint in f.hint for f in found)
+    assert all((f.severity is Severity.WARNING) == path.endswith("audit.yaml") for f in found)
     assert findings(ON, [f"files=[{{path: {path}, content: x}}]"], ["container-host"]) == []

@@ -370,7 +370,7 @@ def test_a_lock_edited_by_hand(servers: Publishers, old: str, new: str, code: st
     found = [each for each in said() if each.code == code]
     assert found and found[0].key.startswith(where) and found[0].mark is not None
     assert found[0].mark.file == "imgbuild.lock" and found[0].mark.line >= 1 and found[0].mark.column >= 1
-    assert "delete it, and run imgbuild lock" in found[0].hint
+    assert ", and run imgbuild lock for each" in found[0].hint
     lock(code=1)
     path.unlink()  # the fix, as it is told
     lock()

@@ -13,6 +13,7 @@ from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import load
 from imgbuild.config.source import parse
 from imgbuild.diagnostics.findings import Finding, Findings
+from tests.support.checking import findings as checked
 
 _WRITE = re.compile(
     r"(?:write(?: it in quotes:| it without quotes:)?|put it in square brackets:|write a list:) (.+?)(?: \(the .*\))?"
@@ -80,6 +81,35 @@ def test_a_profile_with_the_fix_is_read_without_a_finding(section: str, key: str
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("containerd.sandbox_image", "registry.k8s.io/pause:3.9", "registry.k8s.io/pause"),
+        ("containerd.sandbox_image", "r.corp:5000/k8s/pause:3.9", "r.corp:5000/k8s/pause"),
+        ("containerd.sandbox_image", f"r.corp:5000/k8s/pause:3.9@sha256:{'0' * 64}", "r.corp:5000/k8s/pause"),
+        ("containerd.sandbox_image", "docker://r.corp/K8s/pause:3.9", "r.corp/k8s/pause"),
+        ("kubernetes.image_repository", "r.corp/google:v1.34.11", "r.corp/google"),
+        ("kubernetes.version", "1.34.11-150500.1.1", "1.34.11"),
+        ("kubernetes.version", "1.35.8-0", "1.35.8"),
+        ("time.zone", "America/New York", "America/New_York"),
+        ("time.zone", "america/new york", "America/New_York"),
+        ("kernel.version", "6.9.7-1.el8.elrepo.x86_64", "6.9.7-1.el8.elrepo"),
+        ("image.size_mib", "20Gi", "20480"),
+        ("time.zone", "ＵTC", "UTC"),
+        ("trust.certificates", "corp.pem", "[{file: corp.pem}] if this is the path of a file"),
+        ("firewall", "false", "{disabled: true}"),
+        ("firewall", "{enabled: false}", "disabled: true"),
+        ("firewall", "{enable: true}", "disabled: false"),
+        ("firewall", "{disable: true}", ""),
+    ],
+)  # fmt: skip
+def test_a_fix_keeps_what_was_meant(key: str, value: str, wanted: str) -> None:
+    findings = Findings()
+    load("centos8-efi", (), (f"{key}={value}",), None, findings)
+    (found,) = findings.items
+    assert found.hint == (f"write {wanted}" if wanted else 'did you mean "disabled"?')
+
+
+@pytest.mark.parametrize(
     ("text", "hint"),
     [
         ("hosts: {10.0.0.5: [harbor, harbor.example.com]}", "write each name before its address: harbor: 10.0.0.5, harbor.example.com: 10.0.0.5"),
@@ -99,6 +129,12 @@ def test_a_profile_with_the_fix_is_read_without_a_finding(section: str, key: str
         ("time: {ntp_servers: [10.0.0.256]}", "write an IP address of four numbers"),
         ("disks: [{path: /dev/disk/by-id/a, mount: /}]", "remove this disk: / is on the image's own"),
         ("time: {servers: [ntp.example.com]}", "did you mean time.ntp_servers?"),
+        ("time: {zone: true}", "write one line of text"),
+        ("time: {zone: 8}", "a time zone is a name such as Asia/Shanghai"),
+        ("kernel: {sysctl: {net.core.rmem_max: 16Mi}}", "write 16777216: the kernel takes plain numbers"),
+        ("report: {url: 'https://bob:pw@r.corp/'}", "remove user and password, which would be readable on every node: no"),
+        ("kernel: {cgroup: “v2”}", "write v2"),
+        ("kernel: {cgroup: ｖ3}", "write one of"),
     ],
 )  # fmt: skip
 def test_a_fix_that_is_not_written_in_place(text: str, hint: str, tmp_path: Path) -> None:
@@ -107,6 +143,30 @@ def test_a_fix_that_is_not_written_in_place(text: str, hint: str, tmp_path: Path
     load(str(file), (), (), None, findings)
     (found,) = findings.items
     assert found.hint.startswith(hint), found
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        ("nodes: [{name: 12, role: worker}]", "nodes[0].name", "a host name has lower-case letters"),
+        ("nodes:", "nodes", "write it in square brackets, or one item per line after a dash"),
+    ],
+)
+def test_a_fix_in_a_cluster_file_that_is_not_written_in_place(text: str, key: str, hint: str, tmp_path: Path) -> None:
+    file, findings = tmp_path / "lab.yaml", Findings()
+    file.write_text(f"name: lab\n{text}\n")
+    load_cluster(file, findings)
+    (found,) = findings.items
+    assert found.key == key and found.hint.startswith(hint) and "[] for none" not in found.hint
+
+
+def test_what_is_missing_belongs_in_the_profile(tmp_path: Path) -> None:
+    profile, layer, findings = tmp_path / "p.yaml", tmp_path / "layer.yaml", Findings()
+    profile.write_text("target: centos8\n")
+    layer.write_text("time: {zone: UTC}\n")
+    load(str(profile), (str(layer),), (), None, findings)
+    (found,) = findings.items
+    assert found.key == "firmware" and found.mark is not None and found.mark.file == str(profile)
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -144,3 +204,17 @@ def test_a_character_of_another_keyboard_is_named_with_what_to_type(text: str, n
 def test_chinese_text_is_text(text: str) -> None:
     findings = Findings()
     assert parse(text, "f", findings) is not None and findings.items == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "zone", "hint"),
+    [
+        ("centos8-efi", "Europe/Kyiv", "write Europe/Kiev, which has the same rules"),
+        ("centos7-efi", "America/Ciudad_Juarez", "write America/Denver, which has the same rules"),
+        ("centos8-efi", "Europe/Odessa", "write Europe/Kiev"),
+        ("debian12-efi", "Europe/Odessa", "write Europe/Kyiv"),
+        ("debian12-efi", "Europe/Kyiv", ""),
+    ],
+)
+def test_a_zone_that_the_target_does_not_have(profile: str, zone: str, hint: str) -> None:
+    assert [f.hint for f in checked(profile, [f"time.zone={zone}"]) if f.code == "IB436"] == ([hint] if hint else [])

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgbuild.config.layers import MAX_FILES, Layered, chain, lay_set, parse_set
+from imgbuild.config.layers import MAX_FILES, Layered, chain, lay_option, lay_set
+from imgbuild.config.load import load
+from imgbuild.config.set_option import parse_set
 from imgbuild.config.shipped import shipped
 from imgbuild.config.source import Document, parse
 from imgbuild.diagnostics.findings import Findings, Mark, format_path
@@ -189,7 +191,7 @@ def set_one(argument: str, data: dict[str, Any] | None = None) -> tuple[Any, lis
     layered = laid(doc(data or {}, "f"))
     parsed = parse_set(argument, 1, findings)
     if parsed is not None:
-        lay_set(layered, *parsed, findings)
+        lay_option(layered, *parsed, findings)
     for item in findings.items:
         assert item.mark is not None and item.mark.file == "--set" and item.hint
     return layered.data, [f.code for f in findings.items]
@@ -225,7 +227,10 @@ def test_set_reads_keys_and_yaml(argument: str, data: dict[str, Any] | None) -> 
         ("l[0]=9", "l", [9, 2]), ("l.0=9", "l", [9, 2]), ("l[2]=9", "l", [1, 2, 9]), ("l=[]", "l", []),
         ("l[2].a[0]=9", "l", [1, 2, {"a": [9]}]), ("n[0]=9", "n", [9]), ("n.x=9", "n", {"x": 9}),
         ("m.k=9", "m", {"k": 9}),
-        ("m={x: 1}", "m", {"x": 1}), ("m={}", "m", {}), ("s=9", "s", 9), ("m.0=9", "m", {"k": 1, "0": 9}),
+        ("m={x: 1}", "m", {"k": 1, "x": 1}), ("m={k: {y: 2}, 3: 4}", "m", {"k": {"y": 2}, "3": 4}),
+        ("m={}", "m", {}),
+        ("m=null", "m", None), ("m={file: x}", "m", {"file": "x"}), ("n={x: 1}", "n", {"x": 1}),
+        ("l={x: 1}", "l", {"x": 1}), ("s=9", "s", 9), ("m.0=9", "m", {"k": 1, "0": 9}),
     ],
 )  # fmt: skip
 def test_set_on_lists_and_mappings(argument: str, at: str, value: object) -> None:
@@ -247,6 +252,18 @@ def test_set_that_cannot_be(argument: str) -> None:
     data, codes = set_one(argument, LISTS)
     assert len(codes) == 1 and codes[0] in ("IB101", "IB102", "IB103", "IB105", "IB108")
     assert data == LISTS
+
+
+def test_a_mapping_is_set_as_a_layer_sets_it() -> None:
+    findings = Findings()
+    one = load("debian12-efi", (), ["cilium.values={hubble: {enabled: true}}", "kernel={cgroup: v2}"], None, findings)
+    two = load("debian12-efi", (), ["cilium.values={}", "cilium.values={hubble: {enabled: true}}"], None, findings)
+    assert one is not None and two is not None and findings.items == []
+    assert one.profile.cilium.values["routingMode"] and one.profile.kernel.sysctl and one.profile.kernel.cgroup == "v2"
+    assert two.profile.cilium.values == {"hubble": {"enabled": True}}
+    assert [mark.file for mark, _ in one.layered.history[("kernel",)]][-1] == "--set"
+    mark = one.layered.mark(("kernel", "sysctl"))
+    assert mark is not None and mark.file.endswith("base.yaml")
 
 
 def test_set_has_its_place() -> None:

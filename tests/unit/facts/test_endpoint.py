@@ -135,6 +135,7 @@ def test_node_ip_with_both_families(tmp_path: Path) -> None:
         "kubernetes.pod_cidr=10.244.0.0/16,fd00:10:244::/56",
         "kubernetes.service_cidr=10.96.0.0/16,fd00:10:96::/112",
         "cilium.values.ipv6.enabled=true",
+        "kernel.version=6.15.9",
         "kubernetes.node_ip=eth1",
     )
     text = "name: lab\nnodes:\n  - {{name: cp1, role: control-plane, {}}}\n"

@@ -113,6 +113,11 @@ class File(Model):
         """The file's text; what is not UTF-8 in it is replaced."""
         return self.data.decode(errors="replace")
 
+    @property
+    def key_of_text(self) -> str:
+        """The key that gives the text: ``source`` or ``content``."""
+        return "content" if self.source is None else "source"
+
 
 class Cloud(Model):
     """``providers``: the clouds this user-data is for. Exceeding the limit of one of them is an error."""

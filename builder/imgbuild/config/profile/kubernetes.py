@@ -12,6 +12,7 @@ from imgbuild.config.fields import (
     ClusterCidr,
     DnsName,
     Image,
+    KubernetesVersion,
     Model,
     PlainFileName,
     Sha256,
@@ -43,7 +44,7 @@ class Kubernetes(Model):
         ),
     ]
     version: Annotated[
-        Version,
+        KubernetesVersion,
         Setting(
             "Kubernetes version, pinned. [Why CentOS 7 is not on 1.34](../explanation/centos7.md#why-kubernetes-135).",
             example="1.34.11",

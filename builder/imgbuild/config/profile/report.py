@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from imgbuild.config.fields import Model, Url
+from imgbuild.config.fields import Model, PlainUrl
 from imgbuild.config.setting import Setting
 
 
@@ -10,7 +10,7 @@ class Report(Model):
     """Reports of a node: cloud-init's end, each stage of set-up and first boot, and that it is ready."""
 
     url: Annotated[
-        Url | None,
+        PlainUrl | None,
         Setting(
             "Address that gets the reports, as forms by POST: that of `imgbuild serve`, or any other. A server that "
             "is away delays nothing. `null`: the node reports to nobody.",

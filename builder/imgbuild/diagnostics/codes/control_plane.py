@@ -79,5 +79,29 @@ CODES = (
               - {name: cp1, role: control-plane, taints: [{key: x, effect: NoSchedule}, {key: x, effect: NoExecute}]}
         """,
     ),
+    Code(
+        "IB499",
+        ERROR,
+        "No API server can be at this address",
+        lesser=WARNING,
+        when="a loopback address, and the cluster has one machine",
+        why=(
+            "Each node joins at the endpoint and finds the API server there: a loopback address is the node itself, a "
+            "worker has no API server, and names and addresses of the cluster exist only once nodes have joined."
+        ),
+        fix="Use the control plane's address, a load balancer's, `vip`, or `balancer: local`.",
+        bad_cluster="""
+            endpoint: 127.0.0.1:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker}
+        """,
+        good_cluster="""
+            endpoint: 192.168.1.9:6443
+            nodes:
+              - {name: cp1, role: control-plane}
+              - {name: w1, role: worker}
+        """,
+    ),
 )
 """The rows of this family."""

@@ -204,5 +204,14 @@ CODES = (
             image: {formats: [ova]}
         """,
     ),
+    Code(
+        "IB317",
+        ERROR,
+        "A sysctl is a number, not a word",
+        why="The kernel refuses the word at each boot, and the setting keeps its default.",
+        fix="Write 1 or 0.",
+        bad="kernel: {sysctl: {net.ipv4.tcp_timestamps: on}}",
+        good="kernel: {sysctl: {net.ipv4.tcp_timestamps: 1}}",
+    ),
 )
 """The rows of this family."""

@@ -374,6 +374,15 @@ CODES = (
         good="kubernetes: {version: 1.35.8}",
     ),
     Code(
+        "IB236",
+        ERROR,
+        "A pre-release of Kubernetes is in no repository of releases",
+        why="The repositories `core:/stable:` and their mirrors have releases alone: nothing would be installed.",
+        fix="Use a release, or `kubernetes.source: binaries`.",
+        bad="kubernetes: {version: 1.35.0-rc.1}",
+        good="kubernetes: {version: 1.35.8}",
+    ),
+    Code(
         "IB239",
         ERROR,
         "This machine's clock is wrong",

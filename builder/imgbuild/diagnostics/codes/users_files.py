@@ -118,6 +118,8 @@ CODES = (
         "IB460",
         ERROR,
         "A file that the system, cloud-init or the image writes itself",
+        lesser=Severity.WARNING,
+        when="a file of the network's configuration that cloud-init does not write itself",
         why="The node might not come up with another one.",
         fix="Use `users` or the cluster file, or remove it.",
         bad="files: [{path: /etc/fstab, content: x}]",
@@ -136,9 +138,11 @@ CODES = (
         "IB466",
         ERROR,
         "A file where kubeadm has its own",
+        lesser=Severity.WARNING,
+        when="a file in `/etc/kubernetes` that is none of kubeadm's: a pod sees it only if it is mounted there",
         why=(
             "kubeadm writes `/etc/kubernetes` and `/var/lib/kubelet` itself, refuses a node where some of its files "
-            "exist already, and removes all of them before another attempt."
+            "exist already, and removes them before another attempt."
         ),
         fix="Write the settings as keys of the profile: the message names them.",
         bad="""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imgbuild.config.layers import report
-from imgbuild.diagnostics.findings import Findings
+from imgbuild.diagnostics.findings import Findings, listing
 from imgbuild.facts.drop_ins import FOLDER
 from imgbuild.facts.resolved import Resolved
 from imgbuild.outputs.lint import drop_ins
@@ -67,5 +67,5 @@ def _unchecked(resolved: Resolved, path: str) -> str:
     if path == resolved.target.paths.chrony:
         names = ["the time servers"]
     elif path == "/etc/containerd/config.toml":
-        names.append("containerd-config's keys")
-    return f": imgbuild-verify does not check {', '.join(names)}" if names else ""
+        names.append("the keys of containerd-config")
+    return f": imgbuild-verify does not check {listing(names)}" if names else ""
