@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from imgbuild.fetch.address import shown
-from imgbuild.fetch.failure import FetchError
-
-_IN_FULL = 20
-"""Files with checksum and addresses in one message; packages of a lock are hundreds."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +16,3 @@ class Artifact:
     size: int | None
     """Bytes; None if nobody has recorded it."""
     urls: tuple[str, ...]
-
-
-def not_there(artifacts: Sequence[Artifact], folder: Path) -> FetchError:
-    """The error of a run that must not use the network, with everything that it lacks."""
-    what = "; ".join(f"{a.name} (sha256 {a.sha256}, from {', '.join(map(shown, a.urls))})" for a in artifacts)
-    if len(artifacts) > _IN_FULL:
-        what = f"{len(artifacts)} files: {', '.join(a.name for a in artifacts)}"
-    return FetchError(
-        f"not in the store {folder}, and nothing is fetched with --offline: {what}",
-        "run `imgbuild fetch` with the same profile, layers and --store on a machine with a network, and carry the "
-        "folder here",
-    )

@@ -8,11 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from imgbuild.fetch.checksum import sync
-
-_FILES = {
-    "oci-layout": '{"imageLayoutVersion":"1.0.0"}',
-    "index.json": '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}',
-}
+from imgbuild.fetch.oci_format import EMPTY_LAYOUT
 
 
 def write_layout(folder: Path, room: Path) -> None:
@@ -23,7 +19,7 @@ def write_layout(folder: Path, room: Path) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    for name, text in _FILES.items():
+    for name, text in EMPTY_LAYOUT.items():
         place = folder / name
         with suppress(FileNotFoundError):
             if place.lstat().st_size:
