@@ -101,7 +101,7 @@ def test_files_that_are_read_after_ours_change_what_is_expected(tmp_path: Path) 
     }
     told = {f.key: f.message for f in findings("debian12-efi", own(**files)) if f.code == "IB458"}
     assert {key: message.partition("does not check ")[2] for key, message in told.items()} == {
-        "files[0].path": "rp-filter, sysctl",
+        "files[0].path": "rp-filter and sysctl",
         "files[1].path": "buildkit",
         "files[2].path": "networkd",
     }
