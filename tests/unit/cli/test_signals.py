@@ -19,6 +19,8 @@ LOGIN = (
     'containerd.registries={"registry.k8s.io": {"server": {"url": "https://127.0.0.1:1",'
     ' "auth": {"username": "robot", "password": "hunter2-hunter2"}}}}'
 )
+DEFAULT = ("env", "--default-signal=HUP")
+"""The tests themselves may have been started with nohup."""
 _SKOPEO = """#!/bin/sh
 echo $$ >> "$STARTED"
 exec sleep 1000
@@ -60,7 +62,7 @@ def alive(started: Path) -> list[str]:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_nothing_stays(number: int, code: int, started: Path, tmp_path: Path) -> None:
-    run = running(started)
+    run = running(started, *DEFAULT)
     assert [path.name[:20] for path in (tmp_path / "tmp").iterdir()] == ["imgbuild-registries-"]
     run.send_signal(number)  # to imgbuild alone, as kill and systemd do
     _, said = run.communicate(timeout=20)  # skopeo's own limit is 60 s

@@ -142,7 +142,7 @@ def test_ctrl_c_while_importing_is_no_traceback(at: int) -> None:
 @pytest.mark.parametrize("at", [1, 300])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_end_it_as_ctrl_c_does(number: int, at: int) -> None:
-    done = _signalled(at, number)
+    done = _signalled(at, number, "env", "--default-signal=HUP")  # the tests may have been started with nohup
     assert "Traceback" not in done.stderr
     assert done.returncode == 128 + number
     assert "error: interrupted" in done.stderr
