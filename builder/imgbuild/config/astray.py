@@ -63,13 +63,13 @@ def advice(key: Key) -> str:
 
 
 def _pattern(path: Path) -> str:
-    here = _place(path)
+    here = declared.anywhere(path)
     return here.key if here is not None else ""
 
 
 def written(path: Path, value: Any) -> str:
     """``key: value`` for the key at ``path``, with the nearest valid value; empty if it is not known or not shown."""
-    here = _place(path)
+    here = declared.anywhere(path)
     if here is None or value is None or is_private(path):
         return ""
     if not replacement.fits(here.hint, value):
@@ -104,21 +104,14 @@ def with_value(text: str, key: Key) -> str:
     return text
 
 
-def _place(path: Path) -> declared.Place | None:
-    here = declared.top(path)
-    for part in path:
-        here = here.below(part) if here is not None else None
-    return here
-
-
 def _sections(path: Path) -> bool:
-    here = _place(path)
+    here = declared.anywhere(path)
     return here is not None and here.model is not None
 
 
 def _takes_any(path: Path) -> bool:
     """Whether a key takes any text, so that fitting tells nothing."""
-    here = _place(path)
+    here = declared.anywhere(path)
     return here is None or replacement.fits(here.hint, "no such value: ☃")
 
 
@@ -305,6 +298,11 @@ def _in_settings(key: Key) -> str:
 # Any section
 
 
+def _snake(word: str) -> str:
+    """``vipInterface`` and ``vip-interface`` as keys are written here."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).replace("-", "_").lower()
+
+
 def _siblings(key: Key) -> Mapping[str, declared.Place]:
     here = declared.root(declared.documents()[key.kind])
     for part in key.section:
@@ -318,7 +316,7 @@ def _siblings(key: Key) -> Mapping[str, declared.Place]:
 
 def _spelled(key: Key) -> str:
     """One or several, and other forms of the same words."""
-    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.word).replace("-", "_").lower()
+    word = _snake(key.word)
     forms = (word, f"{word}s", f"{word}es", word.removesuffix("s"), word.removesuffix("es"))
     found = next((name for name in _siblings(key) if name in forms), None)
     if found is None:
@@ -329,7 +327,7 @@ def _spelled(key: Key) -> str:
 
 def _split(key: Key) -> str:
     """``vip_interface`` for ``interface`` in ``vip``."""
-    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.word).replace("-", "_").lower()
+    word = _snake(key.word)
     siblings = _siblings(key)
     for at in [found.start() for found in re.finditer("_", word)]:
         head, tail = word[:at], word[at + 1 :]

@@ -175,7 +175,10 @@ def places(model: type[BaseModel]) -> Iterator[Place]:
 
 def place(model: type[BaseModel], path: Sequence[str | int]) -> Place | None:
     """What a file's model declares at ``path``; None if nothing."""
-    here: Place | None = root(model)
+    return _down(root(model), path)
+
+
+def _down(here: Place | None, path: Sequence[str | int]) -> Place | None:
     for part in path:
         here = here.below(part) if here is not None else None
     return here
@@ -225,3 +228,8 @@ def top(path: Sequence[str | int]) -> Place | None:
     models = (model for model in documents().values() if path and path[0] in model.model_fields)
     model = next(models, None)
     return root(model) if model is not None else None
+
+
+def anywhere(path: Sequence[str | int]) -> Place | None:
+    """What is declared at ``path`` in the file that has its first key; None if nothing."""
+    return _down(top(path), path)

@@ -201,7 +201,7 @@ def _read(path: FilePath, findings: Findings, name: str) -> Document | None:
 
 @cache
 def read_shipped(path: FilePath, name: str) -> tuple[Document | None, Findings]:
-    """One of imgbuild's own files, read once per process: every profile builds on base.yaml, and `diff` loads two."""
+    """A shipped file, read once per process: every profile builds on base.yaml, and `diff` loads two."""
     findings = Findings()
     return read(path, findings, name, shipped=True), findings
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from imgbuild.config.data import versions
-from imgbuild.config.declared import ITEM, Place, documents, places, top
+from imgbuild.config.declared import ITEM, Place, anywhere, documents, places, top
 from imgbuild.config.fields import Model
 from imgbuild.config.reference import FORMS, Reference
 from imgbuild.config.setting import Like, Listed
@@ -145,9 +145,7 @@ def shown(path: Sequence[str | int], value: Any) -> Any:
 
 def _of_text(path: Sequence[str | int]) -> Sequence[str | int]:
     """The key that an address is the value of: that of a mapping's field, if it may be in place of the mapping."""
-    here = top(path)
-    for part in path:
-        here = here.below(part) if here is not None else None
+    here = anywhere(path)
     model = here.model if here is not None else None
     return (*path, model.plain) if model is not None and issubclass(model, Model) and model.plain else path
 

@@ -97,7 +97,7 @@ def open_store(cache_dir: Path, place: str | None = None, *, offline: bool = Fal
     when it is used.
 
     Raises:
-        UsageError: it is not a valid address, or one of a registry without a network; or there is no such bundle.
+        UsageError: it is not a valid address, or one of a registry without a network; or the bundle does not exist.
         HostError: it is a file, and not a whole bundle.
     """
     where = place or os.environ.get("IMGBUILD_STORE")

@@ -1,7 +1,7 @@
 """Paths on the node that several modules of rendering name. Without a leading slash: below node/ and below / alike."""
 
 LIBEXEC = "usr/libexec/imgbuild"
-"""The folder of imgbuild's scripts."""
+"""The folder of the scripts that run on nodes."""
 SYSTEM = "etc/systemd/system"
 """The folder of units and their drop-ins."""
 INSTALL_CONF = "etc/imgbuild/install.conf"

@@ -196,7 +196,7 @@ def test_verify_finds_what_was_changed(filled: Store, tmp_path: Path) -> None:
 
 
 def test_verify_is_no_use(filled: Store) -> None:
-    """A nightly one must not keep everything for ever."""
+    """A nightly one must not keep everything permanently."""
     before = {blob.sha256: blob.used for blob in filled.blobs()}
     assert run("cache", "verify").exit_code == 0
     assert {blob.sha256: blob.used for blob in filled.blobs()} == before
