@@ -18,7 +18,7 @@ from imgbuild.checks.combinations import combinations
 from imgbuild.checks.context import Context
 from imgbuild.checks.pins import pinned
 from imgbuild.config.data import versions
-from imgbuild.config.layers import closest
+from imgbuild.config.layers import closest, value_at
 from imgbuild.config.target import KernelFacts
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import VALUES, chart_release
@@ -109,14 +109,14 @@ def _kernel(context: Context, chart: str) -> None:
         )  # fmt: skip
     _ip6tables(context, facts, release)
     for key, feature in versions("cilium")["features"].items():
-        if _at(profile.cilium.values, tuple(key.split("."))) is True:
+        if value_at(profile.cilium.values, tuple(key.split("."))) is True:
             _feature(context, key, feature, release)
 
 
 def _ip6tables(context: Context, facts: KernelFacts, release: Version) -> None:
     """What the agent loads at its start (pkg/datapath/iptables/iptables.go, Start)."""
     profile, gone = context.profile, since("kernel", "no_ip6table_raw")
-    if facts.ip6table_raw or release < gone or _at(profile.cilium.values, ("ipv6", "enabled")) is not True:
+    if facts.ip6table_raw or release < gone or value_at(profile.cilium.values, ("ipv6", "enabled")) is not True:
         return
     fix = f"set kernel.version to one before {gone} that your mirror has"
     for name, other in context.target.kernels.items():
@@ -124,7 +124,7 @@ def _ip6tables(context: Context, facts: KernelFacts, release: Version) -> None:
             settings = [f"kernel.flavour: {name}", *(
                 f"cilium.values.{key}: false"
                 for key, feature in versions("cilium")["features"].items()
-                if _at(profile.cilium.values, tuple(key.split("."))) is True
+                if value_at(profile.cilium.values, tuple(key.split("."))) is True
                 and version(other.version) < version(feature["kernel"])
             )]  # fmt: skip
             fix += f"; or set {', '.join(settings)}"
@@ -142,7 +142,7 @@ def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Ve
             f"the agent {feature['without']}", f"set cilium.values.{key}: false, or use a newer kernel",
         )  # fmt: skip
     unless = feature.get("unless")
-    if unless is None or _at(context.profile.cilium.values, tuple(unless.split("."))) is True:
+    if unless is None or value_at(context.profile.cilium.values, tuple(unless.split("."))) is True:
         return
     for first, cured in feature["broken"]:
         if version(first) <= release < version(cured):
@@ -151,13 +151,6 @@ def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Ve
                 "(cilium#32942)",
                 f"set cilium.values.{key}: false, or cilium.values.{unless}: true too, or use another kernel",
             )  # fmt: skip
-
-
-def _at(values: Mapping[str, object], path: Path) -> object:
-    here: Any = values
-    for part in path:
-        here = here.get(part) if isinstance(here, dict) else None
-    return here
 
 
 def _words(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:

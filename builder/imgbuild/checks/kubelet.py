@@ -9,12 +9,12 @@ pkg/kubelet/cm/container_manager_linux.go (setupKernelTunables).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imgbuild.checks.context import Context
 from imgbuild.checks.kubernetes_fields import DURATION, QUANTITY, FieldCheck
-from imgbuild.config.layers import closest
+from imgbuild.config.layers import closest, value_at
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import minor, since, sysctl_name, version
 from imgbuild.facts.kubelet import configuration
@@ -207,11 +207,11 @@ def _reservations(context: Context, config: Mapping[str, Any]) -> None:
 
 def _choices(context: Context, config: Mapping[str, Any]) -> None:
     for path, choices in _ONE_OF.items():
-        value = _at(config, path)
+        value = value_at(config, path)
         if value is not None and value not in choices:
             name, hint = ".".join(path), closest(str(value), choices) or f"write {' or '.join(choices)}"
             _refuse(context, path, f"{name} must be one of {', '.join(choices)}", hint)
-    swap = _at(config, ("memorySwap", "swapBehavior"))
+    swap = value_at(config, ("memorySwap", "swapBehavior"))
     limited = ("NoSwap", "LimitedSwap")
     old = version(minor(context.profile.kubernetes.version)) < since("kubernetes", "no_swap")
     allowed = ("LimitedSwap", "UnlimitedSwap") if old else limited
@@ -232,13 +232,6 @@ def _choices(context: Context, config: Mapping[str, Any]) -> None:
         _refuse(context, ("containerLogMaxSize",), "not a size", "write a number with a unit: 10Mi, 100Mi")
     if seconds(config.get("containerLogMonitorInterval"), 10) < 3:
         _refuse(context, ("containerLogMonitorInterval",), "the least is 3s", "write 3s or more")
-
-
-def _at(config: Mapping[str, Any], path: Iterable[str]) -> Any:
-    here: Any = config
-    for part in path:
-        here = here.get(part) if isinstance(here, dict) else None
-    return here
 
 
 def seconds(value: str | None, default: float) -> float:

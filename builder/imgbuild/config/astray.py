@@ -16,6 +16,7 @@ from imgbuild.config import declared, in_place, replacement
 from imgbuild.config.data import versions
 from imgbuild.config.fields import Url
 from imgbuild.config.flow import flow
+from imgbuild.config.layers import value_at
 from imgbuild.config.redact import is_private
 from imgbuild.config.source import parse
 from imgbuild.diagnostics.findings import Findings, Path, format_path
@@ -35,9 +36,7 @@ class Key:
     @cached_property
     def beside(self) -> Mapping[str, Any]:
         """The section that it is in."""
-        here: Any = self.data
-        for part in self.section:
-            here = here[part]
+        here = value_at(self.data, self.section)
         return here if isinstance(here, dict) else {}
 
     @property
@@ -304,13 +303,10 @@ def _snake(word: str) -> str:
 
 
 def _siblings(key: Key) -> Mapping[str, declared.Place]:
-    here = declared.root(declared.documents()[key.kind])
-    for part in key.section:
-        below = here.below(part)
-        if below is None:
-            return {}
-        here = below
-    names = here.model.model_fields if here.model is not None else ()
+    here = declared.place(declared.documents()[key.kind], key.section)
+    if here is None or here.model is None:
+        return {}
+    names = here.model.model_fields
     return {name: below for name in names if (below := here.below(name)) is not None}
 
 

@@ -261,7 +261,7 @@ def lay_option(layered: Layered, path: Path, value: Any, mark: Mark, findings: F
 
     An empty mapping empties what is there. A reference is a value, not a mapping.
     """
-    below = _at(layered.data, path)
+    below = value_at(layered.data, path)
     reference = isinstance(value, dict) and len(value) == 1 and next(iter(value)) in FORMS
     if not (isinstance(value, dict) and value and isinstance(below, dict)) or reference:
         lay_set(layered, path, value, mark, findings)
@@ -271,8 +271,8 @@ def lay_option(layered: Layered, path: Path, value: Any, mark: Mark, findings: F
         lay_option(layered, (*path, key), child, mark, findings)
 
 
-def _at(data: Any, path: Path) -> Any:
-    """What is at a path; None if nothing is."""
+def value_at(data: Any, path: Sequence[str | int]) -> Any:
+    """What is at a path in the data of a file; None if nothing is."""
     for part in path:
         if isinstance(data, dict):
             data = data.get(str(part))

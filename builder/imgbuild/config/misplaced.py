@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from imgbuild.config import astray, declared, kubernetes_names
 from imgbuild.config.flow import flow
+from imgbuild.config.layers import value_at
 from imgbuild.config.shipped import shipped
 from imgbuild.config.source import Document
 from imgbuild.diagnostics.findings import Findings, Mark, Path, format_path
@@ -157,9 +158,7 @@ def _opposite(word: str, keys: Sequence[str]) -> str:
 
 def _turned(data: Mapping[str, Any], path: Path) -> str:
     """The opposite of the value at a key."""
-    value: Any = data
-    for part in path:
-        value = value[part]
+    value = value_at(data, path)
     if not isinstance(value, bool):
         return "true or false, which is the opposite"
     return flow(not value)

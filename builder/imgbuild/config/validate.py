@@ -14,7 +14,7 @@ from imgbuild.config import declared, in_place, misplaced, replacement
 from imgbuild.config.declared import Place
 from imgbuild.config.fields import SecretModel
 from imgbuild.config.flow import flow
-from imgbuild.config.layers import Layered, closest
+from imgbuild.config.layers import Layered, closest, value_at
 from imgbuild.config.redact import is_private, shown_path
 from imgbuild.config.reference import Reference
 from imgbuild.config.value_errors import as_written, wording
@@ -141,9 +141,7 @@ def _may_be_empty(model: type[BaseModel], path: Path) -> bool:
 
 def _beside_key(data: object, path: Path) -> bool:
     """Whether the value is an item of a list that has a line of a private key."""
-    here: Any = data
-    for part in path[:-1]:
-        here = here[part]
+    here = value_at(data, path[:-1])
     return isinstance(here, list) and line_of_key(here)
 
 
