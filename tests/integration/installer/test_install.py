@@ -139,8 +139,22 @@ def test_power_cut_at_any_moment(node: InstallNode, ground: Ground) -> None:
         done = node.install("imgbuild.install=auto", cut=offset)
         assert done.code == 137, (offset, done.output)
         no_table(disk)
-        if offset < before:  # afterwards wipefs finds the second GPT, which no firmware uses alone
+        # wipefs finds the second GPT, which no firmware uses alone: of this attempt, or of the one that it undoes
+        if 2 * MIB <= offset < before:
             assert subprocess.run(["wipefs", "-n", disk], capture_output=True, check=True).stdout == b""
+    done = node.install("imgbuild.install=auto")
+    assert done.code == 0, done.output
+    whole(disk, ground.image)
+
+
+@pytest.mark.parametrize("cut", [0, 4096, MIB - 512, MIB, MIB + 4096, 2 * MIB - 1536, 2 * MIB - 1024, 2 * MIB - 512])
+def test_power_cut_while_an_attempt_is_undone(node: InstallNode, ground: Ground, cut: int) -> None:
+    """The disk stays the installer's own until nothing of the earlier attempt is left on it."""
+    disk = node.disk("vda", 30)
+    assert node.install("imgbuild.install=auto", cut=BEFORE + 2 * MIB - 512).code == 137
+    done = node.install("imgbuild.install=auto", cut=cut)
+    assert done.code == 137, done.output
+    no_table(disk)
     done = node.install("imgbuild.install=auto")
     assert done.code == 0, done.output
     whole(disk, ground.image)

@@ -2,15 +2,21 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # install-disk sets the rest
 
-# erase NAME: nothing is left that a firmware or a tool would know.
+# erase NAME: nothing is left that a firmware or a tool would know. An interrupted attempt is told by its GPT header alone
+# (state_of), so wipefs does not run on it, which would take that first, and the header is zeroed when all else is: after
+# a power cut, the disk is still the installer's own.
 erase() {
     local part
     say "/dev/$1 is erased ($state)"
-    while IFS= read -r part; do
-        wipefs -a -q "$R/dev/$part" || true
-    done <<< "$(parts_of "$1")"
-    zero_range 0 "$mib"
+    if [ "$state" != interrupted ]; then
+        while IFS= read -r part; do
+            wipefs -a -q "$R/dev/$part" || true
+        done <<< "$(parts_of "$1")"
+    fi
     zero_range $((bytes - mib)) "$mib"
+    zero_range 1024 $((mib - 1024))
+    flush
+    zero_range 0 1024
     blockdev --rereadpt "$device" 2> /dev/null || true
     udevadm settle --timeout=30 || true
 }
