@@ -49,6 +49,13 @@ class Pin(Model):
         _Release | None,
         Setting("Of nerdctl-full: the version of the containerd in it, as its Dockerfile has it.", example="2.3.3"),
     ] = None
+    chart: Annotated[
+        str | None,
+        Setting(
+            "Of a chart that was looked up: its repository and name, or its address in a registry.",
+            example="https://helm.cilium.io/cilium",
+        ),
+    ] = None
     urls: Annotated[
         list[Url],
         Field(min_length=1),

@@ -16,7 +16,7 @@ from imgbuild.config.lock_file import LockFile
 from imgbuild.diagnostics.findings import Findings, Mark, Path, few, format_path
 from imgbuild.facts.images import Image, images
 from imgbuild.facts.locked_packages import unfit
-from imgbuild.facts.outside import VERSION_KEYS, Need, needs, values
+from imgbuild.facts.outside import VERSION_KEYS, Need, another, needs, values
 from imgbuild.facts.resolved import Resolved
 
 
@@ -176,6 +176,13 @@ def _agree(need: Need, pinned: Pinned, loaded: Loaded, findings: Findings) -> bo
             "IB813", f"{need.name}: the profile's sha256 is {need.sha256}, the lock has {pin.sha256}",
             key=format_path(key), mark=loaded.layered.mark(key),
             hint=f"run {pinned.again}, which compares the profile's with the publisher's",
+        )  # fmt: skip
+        return False
+    two = another(need, pin) if need.sha256 is None else None
+    if two is not None:
+        findings.add(
+            "IB812", f"{need.name}: the profile has {two[0]}, the lock {two[1]}", key=format_path(need.key),
+            mark=loaded.layered.mark(need.key), hint=f"run {pinned.again}",
         )  # fmt: skip
         return False
     return True

@@ -35,6 +35,9 @@ class Chart:
     repository: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.repository.rstrip('/')}/{self.name}".rstrip("/")
+
 
 @dataclass(frozen=True)
 class Signed:
@@ -93,6 +96,16 @@ def values(need: Need, pin: Pin, mirrors: Mapping[str, Sequence[str]]) -> Iterat
     yield (*need.key, "sha256"), pin.sha256
     if pin.containerd is not None:
         yield (*need.key, "containerd"), pin.containerd
+
+
+def another(need: Need, pin: Pin) -> tuple[str, str] | None:
+    """What the profile names now and what was pinned, if these are two files. Versions and checksums tell other cases.
+
+    A file that has a version may move to another address: its checksum is that of the version.
+    """
+    if need.chart is not None:
+        return None if pin.chart in (None, str(need.chart)) else (str(need.chart), pin.chart)
+    return None if need.version is not None or {*need.urls} & {*pin.urls} else (need.urls[-1], pin.urls[-1])
 
 
 def of_version(urls: Sequence[str], version: str) -> tuple[tuple[str, ...], bool]:

@@ -16,7 +16,7 @@ from imgbuild.config.profile import Profile
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import format_path
 from imgbuild.facts.images import Image
-from imgbuild.facts.outside import Need
+from imgbuild.facts.outside import Need, another
 from imgbuild.facts.registries import Source
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.charts import Charts
@@ -93,12 +93,10 @@ def _kept(need: Need, old: Mapping[str, Pin], again: Set[str]) -> Pin | None:
         return None
     if need.sha256 not in (None, found.sha256) or (need.containerd_from is not None and found.containerd is None):
         return None
-    if need.version is None and not {*need.urls} & {*found.urls}:
+    if another(need, found) is not None:
         return None
-    if need.chart is not None and found.obtained == "index":
-        if not str(found.checksum_from).startswith(need.chart.repository.rstrip("/")):
-            return None
-        return found  # its address is from the index
+    if need.chart is not None:
+        return found if found.chart is not None else None  # its addresses are the repository's
     return found.model_copy(update={"urls": list(need.urls)}) if need.urls else found
 
 
@@ -162,7 +160,8 @@ def _pin(
     urls: Sequence[str] = (),
 ) -> Pin:
     fields = {
-        "kind": need.kind, "version": need.version, "containerd": containerd, "urls": list(urls or need.urls),
+        "kind": need.kind, "version": need.version, "containerd": containerd,
+        "chart": None if need.chart is None else str(need.chart), "urls": list(urls or need.urls),
         "size": size, "sha256": sha256, "obtained": obtained, "checksum_from": source,
     }  # fmt: skip
     return Pin.model_validate(fields)

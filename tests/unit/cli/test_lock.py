@@ -245,6 +245,44 @@ addons:
     assert pins()["files"]["addons/metrics"]["sha256"] == found["metrics"]  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("kind", "now", "then"),
+    [
+        ("base", "{url}/b/base.qcow2", "{url}/a/base.qcow2"),
+        ("manifest", "{url}/b/base.qcow2", "{url}/a/base.qcow2"),
+        ("chart", "{url}/a/other", "{url}/a/web"),
+        ("repository", "{url}/b/web", "{url}/a/web"),
+        ("no digest", "{url}/b/web", "{url}/a/web"),
+    ],
+)
+def test_another_file_of_the_same_version_is_pinned_again(servers: Publishers, kind: str, now: str, then: str) -> None:
+    """The name in the lock and the version stay: only the address, the repository or the chart tells them apart."""
+    digest = kind != "no digest"
+    for chart, at in (("web", "/a"), ("other", "/a"), ("web", "/b")):
+        servers.chart(chart, "1.2.3", digest=digest, at=at)
+        servers.files[f"{at}/base.qcow2"] = at.encode()
+
+    def text(address: str) -> str:
+        url = address.format(url=servers.url)
+        repository, _, chart = url.rpartition("/")
+        if kind == "base":
+            return f"base: {{source: '{url}'}}\n"
+        one = f"url: '{url}'" if kind == "manifest" else f"chart: {chart}, repository: '{repository}/', version: 1.2.3"
+        return f"addons: [{{name: x, {one}}}]\n"
+
+    on = "centos8-efi" if kind == "base" else "debian12-efi"
+    profile(servers, text(then), base=on)
+    lock()
+    assert not said()
+    profile(servers, text(now), base=on)
+    (found,) = said()
+    name = "base" if kind == "base" else "addons/x"
+    assert found.code == "IB812" and found.hint == "run imgbuild lock --profile node.yaml --no-packages"
+    assert found.message == f"{name}: the profile has {now}, the lock {then}".replace("{url}", servers.url)
+    assert found.mark is not None and found.mark.file == "node.yaml"
+    assert f"changed {name}" in lock().output and not said()
+
+
 def test_without_the_publisher_the_profiles_own_checksum_counts(servers: Publishers) -> None:
     profile(servers)
     del servers.files["/helm/helm-v4.3.0-linux-amd64.tar.gz.sha256sum"]

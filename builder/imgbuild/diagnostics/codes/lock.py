@@ -29,10 +29,11 @@ CODES = (
     Code(
         "IB812",
         ERROR,
-        "The profile has another version than the lock",
-        why="The pinned file is of another version than the one that the profile asks for.",
-        fix="Run the command that is named, or set the version back.",
-        setup="A version in the profile was changed after `imgbuild lock` had been run.",
+        "The profile has another version or file than the lock",
+        why="The pinned file is not the one that the profile asks for.",
+        fix="Run the command that is named, or set the version or the address back.",
+        setup="A version in the profile, `base.source`, or the chart of an addon, was changed after `imgbuild lock` "
+        "had been run.",
     ),
     Code(
         "IB813",
