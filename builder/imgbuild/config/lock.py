@@ -22,7 +22,7 @@ Kind = Literal["archive", "chart", "disk-image", "images", "manifest", "program"
 Obtained = Literal["publisher", "index", "registry", "profile", "seen"]
 
 _Release = Annotated[
-    str, pattern(r"v?[0-9]+(\.[0-9]+){1,2}([-+~][0-9A-Za-z.~+-]+)?", "a version looks like 1.34.11"), Words("version")
+    str, pattern(r"v?[0-9]+(\.[0-9]+){0,2}([-+~][0-9A-Za-z.~+-]+)?", "a version looks like 1.34.11"), Words("version")
 ]
 _Digest = Annotated[
     str, pattern(r"sha256:[0-9a-f]{64}", "a digest is sha256: and 64 hexadecimal digits"), Words("digest")

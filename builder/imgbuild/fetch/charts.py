@@ -16,7 +16,7 @@ from imgbuild.facts.registries import source
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.limits import Limits
-from imgbuild.fetch.oci_format import CHART_ARCHIVE
+from imgbuild.fetch.oci_format import CHART_ARCHIVE, DIGEST
 from imgbuild.fetch.publisher import text_at
 from imgbuild.fetch.registry import AnswerError, Registries
 
@@ -66,11 +66,11 @@ class Charts:
             # Helm takes 1.2.3 for v1.2.3 and the other way round.
             if str(row.get("version", "")).removeprefix("v") != version.removeprefix("v"):
                 continue
-            urls = [urljoin(address, str(url)) for url in row.get("urls") or []]
+            urls = _joined(address, row.get("urls"))
             if not urls:
                 raise FetchError(f"{shown(address)} has no address of {chart.name} {version}", "ask its publisher")
-            digest = str(row.get("digest") or "").removeprefix("sha256:")
-            return Found(tuple(urls), digest if len(digest) == 64 else None, None, address)
+            digest = f"sha256:{str(row.get('digest')).removeprefix('sha256:').lower()}"
+            return Found(urls, digest.partition(":")[2] if DIGEST.fullmatch(digest) else None, None, address)
         newest = ", ".join(str(row.get("version")) for row in rows[:3])
         raise FetchError(
             f"{shown(address)} has no version {version} of the chart {chart.name}", f"its first ones are {newest}"
@@ -84,12 +84,23 @@ class Charts:
             found = json.loads(self._registries.manifest(place, f"{path}:{tag}"))
             layers = [layer for layer in found["layers"] if layer["mediaType"] == CHART_ARCHIVE]
             digest, size = str(layers[0]["digest"]), int(layers[0]["size"])
+            if not DIGEST.fullmatch(digest):
+                raise ValueError(digest)
         except AnswerError as error:
             raise FetchError(f"{host}: {error}", "check the chart's address, its version and the login") from error
         except (ValueError, TypeError, KeyError, IndexError):
             raise FetchError(f"{host}/{path}:{tag} is not a chart", "check the chart's address") from None
         at = f"{place.url}/v2/{path}"
         return Found((f"{at}/blobs/{digest}",), digest.removeprefix("sha256:"), size, f"{at}/manifests/{tag}")
+
+
+def _joined(address: str, urls: Any) -> tuple[str, ...]:
+    """The addresses of a chart, which can be relative to the index; none if there is one that cannot be read."""
+    try:
+        found = urls if isinstance(urls, list) else []
+        return tuple(urljoin(address, url) for url in found if isinstance(url, str) and url)
+    except ValueError:
+        return ()
 
 
 def _entries(address: str) -> Any:

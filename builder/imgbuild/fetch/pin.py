@@ -11,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pydantic import ValidationError
+
 from imgbuild.config.lock import ImagePin, Pin
 from imgbuild.config.profile import Profile
+from imgbuild.config.value_errors import wording
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.diagnostics.findings import format_path
 from imgbuild.facts.images import Image
@@ -164,7 +167,7 @@ def _pin(
         "chart": None if need.chart is None else str(need.chart), "urls": list(urls or need.urls),
         "size": size, "sha256": sha256, "obtained": obtained, "checksum_from": source,
     }  # fmt: skip
-    return Pin.model_validate(fields)
+    return _made(Pin, fields)
 
 
 def _compare(need: Need, sha256: str, address: str) -> None:
@@ -193,4 +196,17 @@ def _containerd(address: str) -> str:
 def _image(pulled: Pulled, asked: Registries) -> ImagePin:
     found = find(asked, pulled.image, pulled.sources)
     fields = {"digest": found.digest, "size": found.size, "obtained": "registry", "registry": found.source.url}
-    return ImagePin.model_validate(fields)
+    return _made(ImagePin, fields)
+
+
+def _made(model: type[P], fields: Mapping[str, object]) -> P:
+    """A pin of what servers have answered: a size or an address there can be anything."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what, _ = wording(first, None, private=False)
+        raise FetchError(
+            f"the answer of a server cannot be pinned: {first['loc'][0]}: {what}",
+            "tell whoever runs that server, or use another one",
+        ) from error

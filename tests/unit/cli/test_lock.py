@@ -6,6 +6,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,47 @@ def test_another_file_of_the_same_version_is_pinned_again(servers: Publishers, k
     assert found.message == f"{name}: the profile has {now}, the lock {then}".replace("{url}", servers.url)
     assert found.mark is not None and found.mark.file == "node.yaml"
     assert f"changed {name}" in lock().output and not said()
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"urls": ["https://[::1/web.tgz"]}, "has no address of web 1"),
+        ({"urls": "web-1.tgz"}, "has no address of web 1"),
+        ({"urls": 5}, "has no address of web 1"),
+        ({"urls": [None, 5]}, "has no address of web 1"),
+        ({"urls": ["{login}"]}, "the answer of a server cannot be pinned: urls: invalid value 'http://(not shown)@"),
+        ({"digest": "Z" * 64}, ""),
+        ({"digest": ["a"]}, ""),
+        ({"digest": "{upper}"}, ""),
+    ],
+)
+def test_an_index_of_charts_can_have_anything(servers: Publishers, row: dict[str, object], why: str) -> None:
+    """The version, too: one number is enough for an addon."""
+    wanted = servers.chart("web", "1")
+    texts = {"{login}": servers.url.replace("//", "//me:secret@") + "/charts/web-1.tgz", "{upper}": wanted.upper()}
+    index = yaml.safe_load(servers.files["/charts/index.yaml"])
+    for key, value in row.items():
+        one = texts.get(value, value) if isinstance(value, str) else value
+        index["entries"]["web"][0][key] = [texts.get(each, each) for each in one] if isinstance(one, list) else one
+    servers.files["/charts/index.yaml"] = yaml.safe_dump(index).encode()
+    addon = f"addons: [{{name: x, chart: web, repository: '{servers.url}/charts', version: '1'}}]\n"
+    profile(servers, addon)
+    done = lock(code=3 if why else 0)
+    assert why in done.output and "secret" not in done.output
+    if not why:
+        assert pins()["files"]["addons/x"]["sha256"] == wanted and not said()  # type: ignore[index]
+
+
+def test_an_image_of_a_size_that_cannot_be(servers: Publishers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def huge(asked: Registries, image: Image, places: Sequence[Source]) -> Found:
+        found = there(asked, image, places)
+        return replace(found, blobs=(replace(found.blobs[0], size=-1),))
+
+    profile(servers)
+    monkeypatch.setattr(pin, "find", huge)
+    done = lock(code=3)
+    assert "kube-apiserver:v1.35.8: the answer of a server cannot be pinned: size: -1 is out of range" in done.output
 
 
 def test_without_the_publisher_the_profiles_own_checksum_counts(servers: Publishers) -> None:
