@@ -71,6 +71,7 @@ class LeftOut(_Strict):
 
 
 Line = Annotated[str, Field(pattern="^[!-~]{1,500}$")]
+Hex = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Digest = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
 
@@ -100,7 +101,7 @@ class Contents(_Strict):
     python: str
     """For which Python the wheels are, such as "CPython 3.11, linux x86_64"; empty if there are none."""
     images: tuple[ImageIn, ...]
-    charts: dict[str, str]
+    charts: dict[str, Hex]
     """The sha256 of the charts, by their names in the lock."""
     left_out: tuple[LeftOut, ...]
     files: tuple[Listed, ...]

@@ -25,7 +25,7 @@ from imgbuild.diagnostics.findings import few
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import Image, sources
 from imgbuild.facts.registries import Source, given, mirrors, source
-from imgbuild.fetch.oci_format import CHART_ARCHIVE, CHART_CONFIG, MANIFEST
+from imgbuild.fetch.oci_format import CHART_ARCHIVE, CHART_CONFIG, MANIFEST, hex_of
 from imgbuild.fetch.private_folder import private_folder
 from imgbuild.fetch.registry import AnswerError, Registries, registries
 
@@ -131,7 +131,7 @@ def _image(asked: Registries, bundle: Bundle, image: ImageIn, to: Source, place:
 
 def _document(bundle: Bundle, digest: str) -> Mapping[str, Any] | None:
     """A manifest or an index of the bundle; None if it is not there."""
-    sha256 = digest.partition(":")[2]
+    sha256 = hex_of(digest)
     if not bundle.has_blob(sha256):
         return None
     found = json.loads(bundle.text(f"{BLOBS}{sha256}"))
@@ -144,7 +144,7 @@ def _has_all(bundle: Bundle, digest: str) -> bool:
     if document is None:
         return False
     return all(_has_all(bundle, entry["digest"]) for entry in document.get(_INDEX, ())) and all(
-        bundle.has_blob(blob["digest"].partition(":")[2]) for blob in _blobs(document)
+        bundle.has_blob(hex_of(blob["digest"])) for blob in _blobs(document)
     )
 
 
@@ -159,13 +159,12 @@ def _lay(bundle: Bundle, digest: str, folder: Path) -> None:
     (folder / "version").write_text("Directory Transport Version: 1.1\n")
 
     def lay(digest: str, name: str) -> None:
-        sha256 = digest.partition(":")[2]
-        content = bundle.text(f"{BLOBS}{sha256}")
+        content = bundle.text(f"{BLOBS}{hex_of(digest)}")
         (folder / name).write_bytes(content)
         document = json.loads(content)
         for entry in document.get(_INDEX, ()):
-            lay(entry["digest"], f"{entry['digest'].partition(':')[2]}.manifest.json")
-        for each in {blob["digest"].partition(":")[2] for blob in _blobs(document)}:
+            lay(entry["digest"], f"{hex_of(entry['digest'])}.manifest.json")
+        for each in {hex_of(blob["digest"]) for blob in _blobs(document)}:
             if not (folder / each).exists():
                 with (folder / each).open("xb") as out:
                     bundle.copy_blob(each, out)

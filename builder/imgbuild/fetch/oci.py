@@ -19,7 +19,7 @@ from pathlib import Path
 from imgbuild.diagnostics.errors import UsageError
 from imgbuild.fetch.checksum import sha256_of
 from imgbuild.fetch.failure import FetchError
-from imgbuild.fetch.oci_format import EMPTY, MANIFEST, TITLE
+from imgbuild.fetch.oci_format import EMPTY, MANIFEST, TITLE, hex_of
 from imgbuild.fetch.registry import AnswerError, skopeo
 
 SCHEMES = ("oci://", "oci+http://")
@@ -74,7 +74,7 @@ class Repository:
             raise self._unusable(error) from error
         try:
             layers = json.loads((folder / "manifest.json").read_text())["layers"]
-            return {str(one["annotations"][TITLE]): folder / _hex(one["digest"]) for one in layers}
+            return {str(one["annotations"][TITLE]): folder / hex_of(one["digest"]) for one in layers}
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise FetchError(
                 f"{tag} in the store {self} is not an entry that imgbuild has made",
@@ -169,11 +169,3 @@ def repository(place: str) -> Repository:
             "write oci://HOST/PATH, or oci+http://HOST/PATH for a registry without TLS; a path is in lower case",
         )
     return Repository(found["host"], found["path"], found["plain"] is not None)
-
-
-def _hex(digest: str) -> str:
-    """The hexadecimal part of a digest, which is the file's name."""
-    name = digest.removeprefix("sha256:")
-    if not re.fullmatch("[0-9a-f]{64}", name):
-        raise ValueError(digest)
-    return name

@@ -25,3 +25,14 @@ REFERENCE = "org.opencontainers.image.ref.name"
 """The annotation with an image's name in a layout; skopeo finds it by that."""
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
+
+
+def hex_of(digest: object) -> str:
+    """The hexadecimal part of a digest, which becomes the name of a file.
+
+    Raises:
+        ValueError: it is not a sha256.
+    """
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+        raise ValueError(digest)
+    return digest.removeprefix("sha256:")

@@ -13,6 +13,7 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.images import sources
 from imgbuild.fetch.artifact import Artifact
 from imgbuild.fetch.images import Found
+from imgbuild.fetch.oci_format import hex_of
 from imgbuild.fetch.registry import AnswerError, Registries, registries
 from imgbuild.fetch.store import Store
 from imgbuild.image.surroundings import surroundings
@@ -64,17 +65,24 @@ def _fetch(asked: Registries, profile: Profile, one: Found, place: Path, store: 
 
 
 def _parts(digest: str, store: Store, name: str, steps: Steps) -> list[str] | None:
-    """The sha256 of an index and all below it; None if the store lacks some."""
+    """The sha256 of an index and all below it; None if the store lacks some.
+
+    Raises:
+        HostError: a manifest of another platform, which nobody has read before, is not one.
+    """
     found: list[str] = []
-    for sha256 in _below(digest, store, name, steps):
-        if sha256 is None:
-            return None
-        found.append(sha256)
+    try:
+        for sha256 in _below(digest, store, name, steps):
+            if sha256 is None:
+                return None
+            found.append(sha256)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise HostError(f"a manifest of {name} cannot be read", "push the image again") from error
     return found
 
 
-def _below(digest: str, store: Store, name: str, steps: Steps) -> Iterator[str | None]:
-    sha256 = digest.partition(":")[2]
+def _below(digest: object, store: Store, name: str, steps: Steps) -> Iterator[str | None]:
+    sha256 = hex_of(digest)
     if not store.has(Artifact(name, sha256, None, ()), steps):
         yield None
         return
@@ -83,5 +91,5 @@ def _below(digest: str, store: Store, name: str, steps: Steps) -> Iterator[str |
     for entry in document.get("manifests", ()):
         yield from _below(entry["digest"], store, name, steps)
     blobs = [*([document["config"]] if "config" in document else []), *document.get("layers", ())]
-    for each in dict.fromkeys(blob["digest"].partition(":")[2] for blob in blobs):
+    for each in dict.fromkeys(hex_of(blob["digest"]) for blob in blobs):
         yield each if store.has(Artifact(name, each, None, ()), steps) else None
