@@ -92,7 +92,7 @@ def _lock(
     wanted = _images(loaded, cluster, findings)
     if findings.errors:
         raise InvalidInput(findings)
-    _used(asked.names, loaded, every)
+    _used(asked, loaded, every, packages=packages)
     again = _again(asked.names, every, wanted)
     kept = {name: pin for name, pin in before.images.items() if name in wanted and name not in again}
     steps, profile = says.steps(), loaded.profile
@@ -108,8 +108,8 @@ def _lock(
     with surroundings(profile), steps.step(f"Pin {len(wanted)} images"):
         found = pin_images(profile, new)
     failures |= found.failures
-    chosen_packages = None
-    if packages and loaded.profile.mode == "baked" and "base" not in failures:
+    chosen_packages = before.packages if packages else None  # stock mode neither uses nor chooses any
+    if packages and profile.mode == "baked" and "base" not in failures:
         again_packages = bool(asked.names & {_ALL, _PACKAGES})
         old_packages = None if again_packages else before.packages
         try:
@@ -170,8 +170,8 @@ def _asked(updates: Sequence[str], pins: set[str]) -> _Asked:
             raise UsageError(f"--update {name} takes no version", f"set the version of {name} in the profile")
         if equals and not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?", version):
             raise UsageError(f"{version!r} is not a version", f"write --update {name}=1.2.3, without a v")
-        if component is not None and equals:
-            versions[component] = version
+        if component is not None and equals and versions.setdefault(component, version) != version:
+            raise UsageError(f"--update {name} names two versions, {versions[component]} and {version}", "name one")
         names.add(name)
     return _Asked(frozenset(names), versions)
 
@@ -194,13 +194,26 @@ def _chosen(loaded: Loaded, before: Section, versions: Mapping[Component, str], 
     return out
 
 
-def _used(names: frozenset[str], loaded: Loaded, every: Sequence[Need]) -> None:
+def _used(asked: _Asked, loaded: Loaded, every: Sequence[Need], *, packages: bool) -> None:
     """Refuse to update what this profile does not have: nothing would change."""
+    names = asked.names
+    if _PACKAGES in names and not packages:
+        raise UsageError("--update packages and --no-packages cannot be used together", "leave out one of them")
+    if _PACKAGES in names and loaded.profile.mode == "stock":
+        raise UsageError(
+            "in stock mode there are no packages to update: each node installs its own", "leave out --update packages"
+        )
     used = {need.component for need in every} | ({"kubernetes"} if loaded.profile.kubernetes.enabled else set())
     for name in sorted(names & set(COMPONENTS)):
         if name not in used:
             known = ", ".join(component for component in COMPONENTS if component in used)
             raise UsageError(f"{loaded.name} does not fetch {name}: there is nothing to update", f"it has {known}")
+        if name not in asked.versions and all(need.component != name for need in every):
+            version = loaded.profile.kubernetes.version
+            raise UsageError(
+                f"{name} has no pin of its own here: its programs are packages",
+                f"use --update packages; or name a version, such as --update {name}={version}",
+            )
 
 
 def _images(loaded: Loaded, cluster: Path | None, findings: Findings) -> dict[str, Pulled]:

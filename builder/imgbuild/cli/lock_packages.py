@@ -45,4 +45,6 @@ def tell_packages(says: Says, old: Packages | None, new: Packages | None) -> int
         elif before and now:  # several hundred lines tell nothing
             versions = " to ".join(one.version for one in (was, is_) if one is not None)
             says.out.print(f"{change} {key[0]} {versions}")
+    if before and not now and not says.json:
+        says.out.print(f"removed all {len(before)} packages: a build takes what the repositories have")
     return len(now)

@@ -458,7 +458,9 @@ def test_a_lock_edited_by_hand(servers: Publishers, old: str, new: str, code: st
 
 
 @pytest.mark.parametrize("words", [["--update", "foo"], ["--update", "helm=latest"], ["--update", "cilium=v1.19.6"],
-                                   ["--update", "all=1.2.3"], ["--update", "crictl=1.35.1"]])  # fmt: skip
+                                   ["--update", "all=1.2.3"], ["--update", "crictl=1.35.1"],
+                                   ["--update", "kubernetes"],
+                                   ["--update", "helm=4.3.1", "--update", "helm=4.3.2"]])  # fmt: skip
 def test_wrong_usage(servers: Publishers, words: list[str]) -> None:
     profile(servers)
     done = lock(*words, code=2)

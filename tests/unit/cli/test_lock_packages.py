@@ -83,15 +83,24 @@ def test_update_chooses_again(servers: Publishers, chooser: Chooser) -> None:
     assert chooser.calls == 3
 
 
-def test_packages_are_left_out_on_request_and_in_stock_mode(servers: Publishers, chooser: Chooser) -> None:
+def test_packages_are_left_out_on_request_and_kept_in_stock_mode(servers: Publishers, chooser: Chooser) -> None:
     profile(servers)
     lock("--mode", "stock", packages=True)
     assert "packages" not in section() and chooser.calls == 0
     lock(packages=True)
     assert section()["packages"]["target"] == "debian12"
     assert not said(mode="stock"), "nodes install their packages themselves"
-    lock()
+    lock("--mode", "stock", packages=True)
+    assert section()["packages"]["target"] == "debian12", "those of builds in baked mode"
+    assert "removed all 1 packages: a build takes what the repositories have" in lock().output
     assert "packages" not in section() and chooser.calls == 1
+
+
+def test_an_update_of_packages_that_would_be_ignored_is_wrong_usage(servers: Publishers, chooser: Chooser) -> None:
+    profile(servers)
+    assert "--update packages and --no-packages cannot" in lock("--update", "packages", code=2).output
+    done = lock("--update", "packages", "--mode", "stock", packages=True, code=2)
+    assert "in stock mode there are no packages to update" in done.output and not Path("imgbuild.lock").exists()
 
 
 def test_another_user_is_told_what_to_do_and_nothing_is_written(
