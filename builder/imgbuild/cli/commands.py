@@ -14,7 +14,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from imgbuild.cli.output import usage_error_events
+from imgbuild.cli.output import unwritable, usage_error_events
 from imgbuild.cli.parsing import Group, names_a_profile
 
 COMMANDS = {
@@ -53,15 +53,18 @@ class Commands(Group):
     def main(
         self, args: Sequence[str] | None = None, prog_name: str | None = None, *rest: Any, **more: Any
     ) -> Any:  # fmt: skip
-        """Like click's, but with --format json a usage error is an event too."""
+        """As click does; but with --format json a usage error is an event too, and a full disk gives no traceback."""
         words = list(sys.argv[1:] if args is None else args)
-        if not _wants_json(words):
-            return super().main(words, prog_name, *rest, **more)
         try:
-            code = super().main(words, prog_name, *rest, **{**more, "standalone_mode": False})
-        except click.ClickException as error:
-            usage_error_events(error)
-            code = error.exit_code
+            if not _wants_json(words):
+                return super().main(words, prog_name, *rest, **more)
+            try:
+                code = super().main(words, prog_name, *rest, **{**more, "standalone_mode": False})
+            except click.ClickException as error:
+                usage_error_events(error)
+                code = error.exit_code
+        except OSError as error:  # a help text, the version or a usage error
+            code = unwritable(error)
         return sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -84,6 +87,11 @@ class Commands(Group):
         name = args[0]
         if names_a_profile(name):
             ctx.fail(f"pass a profile with an option: imgbuild --profile {name}")
+        if name not in COMMANDS:
+            from imgbuild.config.layers import closest  # only for a mistake
+
+            hint = closest(name, list(COMMANDS)) or "imgbuild --help lists them"
+            ctx.fail(f'there is no command "{name}"; {hint}')
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

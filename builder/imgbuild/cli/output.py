@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -133,12 +133,10 @@ def ends_well(command: Command) -> Command:
             if context.invoked_subcommand is None:
                 says.end(command_name(context), code)
         except BrokenPipeError:
-            _no_more_output()  # the reader has closed the pipe (imgbuild ... | head): nothing to report
+            _discard(sys.stdout)  # the reader has closed the pipe (imgbuild ... | head): nothing to report
             code = 3
-        except OSError as error:  # standard output cannot be written
-            says.json = False
-            code = _told(error, says)
-            _no_more_output()
+        except OSError as error:
+            code = unwritable(error)
         except MemoryError:
             no_memory()
         finally:
@@ -168,9 +166,21 @@ def _never_fail_to_encode() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _no_more_output() -> None:
-    """Prevent Python from flushing what standard output cannot take."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def unwritable(error: OSError) -> int:
+    """Report that an output cannot be written, if standard error takes the message; return the exit code."""
+    try:
+        code = _told(error, Says("text"))
+        sys.stderr.flush()
+    except OSError:
+        code = 3
+        _discard(sys.stderr)
+    _discard(sys.stdout)
+    return code
+
+
+def _discard(stream: TextIO) -> None:
+    """Prevent Python from flushing what a stream cannot take."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _told(error: BaseException, says: Says) -> int:

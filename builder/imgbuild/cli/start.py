@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import sys
 
 from imgbuild.cli.interrupted import listen, no_memory
@@ -15,6 +16,7 @@ from imgbuild.cli.interrupted import listen, no_memory
 def main() -> None:
     """The console script."""
     listen()
+    _open_what_is_closed()
     # A run is short, and what it makes is kept until its end: looking for cycles takes a sixth of the time of a
     # thousand nodes, and their peak memory is the same without.
     gc.disable()
@@ -33,3 +35,12 @@ def main() -> None:
         no_memory()
     finally:
         sys.stderr.flush()
+
+
+def _open_what_is_closed() -> None:
+    """Open standard streams that the caller has closed (2>&-): else the next file gets such a number, and messages."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        if number:
+            stream = os.fdopen(number, "w")
+            sys.stdout, sys.stderr = (stream, sys.stderr) if number == 1 else (sys.stdout, stream)
+    os.close(number)

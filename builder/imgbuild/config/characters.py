@@ -33,9 +33,9 @@ def starts(text: str) -> re.Match[str] | None:
 
 
 def described(char: str) -> str:
-    """``： (U+FF1A, fullwidth colon)``."""
-    shown = f"{char} " if char.isprintable() and not char.isspace() else ""
-    return f"{shown}(U+{ord(char):04X}, {unicodedata.name(char, 'unnamed').lower()})"
+    """``： (U+FF1A, fullwidth colon)``; of one that cannot be seen ``U+3000 (ideographic space)``."""
+    number, name = f"U+{ord(char):04X}", unicodedata.name(char, "unnamed").lower()
+    return f"{char} ({number}, {name})" if char.isprintable() and not char.isspace() else f"{number} ({name})"
 
 
 def instead(char: str) -> str:

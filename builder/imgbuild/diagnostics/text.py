@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Text
 
@@ -19,7 +19,7 @@ from imgbuild.diagnostics.severity import Severity
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
 _MOST = 100
 _LONGEST = 400  # characters of one line: the start of a value of megabytes is enough
-_WINDOW = 100  # characters of a source line
+_WINDOW = 100  # columns of a source line
 _NARROWEST = 20
 
 
@@ -73,13 +73,18 @@ def _excerpt(console: Console, mark: Mark, style: str, width: int | None) -> Non
     room = _WINDOW if width is None else min(_WINDOW, width - len(gutter) - 4)
     column = max(0, mark.column - 1)
     # A caret under a column far to the right does not help: show the surrounding text.
-    start = max(0, column - room * 3 // 5) if len(mark.text) > room else 0
-    shown, before = _clean(mark.text[start : start + room]), _clean(mark.text[start:column])
+    start = column - len(_fitting(mark.text[:column][::-1], room * 3 // 5)) if cell_len(mark.text) > room else 0
+    shown, before = _fitting(_clean(mark.text[start : start + room]), room), _clean(mark.text[start:column])
     meant = _clean(mark.text[column : min(max(mark.end - 1, column + 1), start + room)])
-    carets = "^" * max(1, cell_len(meant))
+    carets = "^" * max(1, min(cell_len(meant), cell_len(shown) - cell_len(before)))
     _line(console, Text(f"{gutter}  |"))
     _line(console, Text(f" {mark.line} | {shown}"))
     _line(console, Text.assemble(f"{gutter}  | {' ' * cell_len(before)}", (carets, style)))
+
+
+def _fitting(text: str, cells: int) -> str:
+    """The start of a text that takes at most so many columns: a Chinese character takes two."""
+    return chop_cells(text, cells)[0] if text else ""
 
 
 def _width(console: Console) -> int | None:
@@ -117,4 +122,10 @@ def _clean(text: str) -> str:
     """Input must not reach the terminal as control sequences or in full length."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text)} characters)"
-    return "".join(c if c.isprintable() else " " if c == "\t" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isprintable() else " " if c == "\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """As Python and YAML write it: ``\\x1b``, ``\\u3000``."""
+    byte = ord(character) - 0xDC00  # Python has bytes of the command line that are not UTF-8 from U+DC80 on
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,35 @@ def test_a_build_without_an_image_imports_nothing_that_builds_one(tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HUNG)
     assert "[]" in done.stderr.splitlines() and done.returncode == 0
+
+
+PROGRAM = f"{shlex.quote(sys.executable)} -m imgbuild"
+FULL = "error: cannot write the output: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("--help >/dev/full", 3, FULL),
+        ("--version >/dev/full", 3, FULL),
+        ("check --help >/dev/full 2>&1", 3, ""),
+        ("schema profile >/dev/full", 3, FULL),
+        ("--frobnicate 2>/dev/full", 3, ""),
+        ("--frobnicate --format json >/dev/full", 3, FULL),
+        ("check -p debian12-efi 2>/dev/full", 3, ""),
+        ("check -p debian12-efi 2>&-", 0, ""),
+        ("schema profile <&- >&-", 0, ""),
+    ],
+)
+def test_an_output_that_takes_nothing(line: str, code: int, told: str) -> None:
+    """A disk that is full is the environment's fault (3), and a stream that is closed is nobody's."""
+    done = subprocess.run(f"{PROGRAM} {line}", shell=True, capture_output=True, text=True, timeout=HUNG)  # noqa: S602
+    assert (done.returncode, done.stderr.partition("\n")[0]) == (code, told)
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"), [("chekc", 'did you mean "check"?'), ("frobnicate", "imgbuild --help lists them")]
+)
+def test_a_command_that_does_not_exist(word: str, fix: str) -> None:
+    done = CliRunner().invoke(main, [word])
+    assert done.exit_code == 2 and f'there is no command "{word}"; {fix}' in done.stderr
