@@ -21,7 +21,7 @@ COMMANDS = {
     "init": "Write a commented profile to start from.",
     "profiles": "List the profiles, layers and targets that imgbuild ships.",
     "check": "Report everything that is wrong with the input, and write nothing.",
-    "explain": "Show what KEY means, or what a code such as IB205 does.",
+    "explain": "Show what a key of a profile or a cluster file means, or a finding's code such as IB205.",
     "schema": "Print the JSON Schema of a profile, of a cluster file or of a lock, for editors.",
     "lock": "Pin everything that a profile needs from outside, in imgbuild.lock beside it.",
     "fetch": "Fetch what a profile and its lock pin by checksum, into the store: files, packages, container images.",

@@ -20,14 +20,14 @@ from imgbuild.facts.node_settings import settle
 
 
 @click.command("explain", cls=Command)
-@click.argument("key", shell_complete=keys_to_explain)
+@click.argument("key", metavar="KEY|CODE", shell_complete=keys_to_explain)
 @ends_well
 @input_options(required=False, cluster=False)
 @click.option(
     "--cluster", "nodes_file", metavar="FILE", type=Place(), help="Also show the values of this cluster file."
 )
 def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None:
-    """Show what KEY means, or what a code such as IB205 does.
+    """Show what a key of a profile or a cluster file means, or a finding's code such as IB205.
 
     With --profile: its value, every file and line that set it, and what follows from it.
 

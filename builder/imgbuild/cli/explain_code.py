@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 
+from imgbuild.cli.wrap import wrap
 from imgbuild.config.layers import closest
 from imgbuild.config.setting_words import without_links
 from imgbuild.diagnostics.codes import CODES, RETIRED
@@ -65,9 +65,9 @@ def lines(row: Code, width: int) -> Iterator[str]:
     both = f"{row.severity}; {row.lesser} if {row.when}" if row.lesser is not None else str(row.severity)
     yield f"{row.code}: {_plain(row.title)} ({both})"
     yield ""
-    yield from textwrap.wrap(_plain(row.why), width)
+    yield from wrap(_plain(row.why), width)
     yield ""
-    yield from textwrap.wrap(f"fix: {_plain(row.fix)}", width, subsequent_indent="     ")
+    yield from wrap(f"fix: {_plain(row.fix)}", width, subsequent_indent="     ")
     if row.setup:
         yield from ("", f"when: {_plain(row.setup)}")
         return
@@ -86,4 +86,4 @@ def _example(head: str, profile: str, cluster: str, options: tuple[str, ...], da
 
 
 def _plain(text: str) -> str:
-    return without_links(text).replace("`", "")
+    return without_links(text, "docs/reference/findings").replace("`", "")

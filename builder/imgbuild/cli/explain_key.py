@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imgbuild.config.declared import ITEM, Place, documents, places, top
+from imgbuild.cli.wrap import wrap
+from imgbuild.config.declared import ITEM, Place, documents, places, root, top
 from imgbuild.config.layers import Layered, closest
 from imgbuild.config.load import Loaded, defaults_of
 from imgbuild.config.redact import is_known, shown
 from imgbuild.config.set_option import key_path
-from imgbuild.config.setting import Listed, Scope
-from imgbuild.config.setting_words import default_words, example_words, type_words, without_links
+from imgbuild.config.setting import Like, Listed, Scope
+from imgbuild.config.setting_words import LONG, default_words, example_words, type_words, without_links
 from imgbuild.diagnostics.errors import UsageError
 from imgbuild.diagnostics.findings import Path, format_path
 from imgbuild.outputs.follow import Follows, follows
@@ -46,7 +46,7 @@ class Explained:
     exact: bool
     """Whether the key itself is declared; else ``place`` is its parent: it is one of the chart's values."""
     below: tuple[Place, ...]
-    """The settings of a section."""
+    """The settings of a section, or of each item of a list."""
     values: tuple[Value, ...]
     follows: Follows | None
 
@@ -61,7 +61,8 @@ def explain(key: str, loaded: Loaded | None, nodes: Layered | None = None, *, re
     """
     path = key_path(key.replace(ITEM, "[0]"))
     place, exact = _declared(path) if path is not None else (None, False)
-    ground = loaded.layered if loaded is not None else Layered() if exact else defaults_of(None)
+    told = exact and not (place is not None and place.model is None and default_words(place) == LONG)
+    ground = loaded.layered if loaded is not None else Layered() if told else defaults_of(None)
     sources = [layered for layered in (ground, nodes) if layered is not None]
     history = {format_path(path): (path, layered) for layered in sources for path in layered.history if path}
     below = sorted(name for name in history if name.startswith((f"{key}.", f"{key}[")))
@@ -73,9 +74,9 @@ def explain(key: str, loaded: Loaded | None, nodes: Layered | None = None, *, re
     names += sorted(name for name in history if name.startswith("nodes[") and name.endswith(f"].settings.{key}"))
     values = tuple(value for name in names for value in _values(name, *history[name]))
     declared = place if place is not None and place.setting is not None else None
-    parts = tuple(_settings(declared)) if declared is not None and declared.model is not None else ()
+    parts = tuple(_settings(declared)) if declared is not None and exact else ()
     tried = None
-    if render and loaded is not None and path in loaded.layered.history and not parts:
+    if render and loaded is not None and path in loaded.layered.history and not (declared and declared.model):
         tried = follows(loaded, path)
     return Explained(key, declared, exact, parts, values, tried)
 
@@ -86,6 +87,8 @@ def _declared(path: Path) -> tuple[Place | None, bool]:
     for number, part in enumerate(path):
         if here is not None and (listed := here.find(Listed)) is not None:
             return (here, False) if is_known(listed, path[number:]) else (None, False)
+        if here is not None and (like := here.find(Like)) is not None:
+            here = root(like.model)  # a node's settings are keys of a profile
         here = here.below(part) if here is not None else None
     return here, True
 
@@ -94,12 +97,14 @@ def _settings(place: Place) -> Iterator[Place]:
     for below in place.children():
         if below.model is None or below.nullable:
             yield below
-        yield from _settings(below)
+        if below.model is not None:
+            yield from _settings(below)
 
 
 def _values(name: str, path: Path, layered: Layered) -> Iterator[Value]:
+    filled = any(below[:-1] == path for below in layered.history)
     for mark, value in layered.history[path]:
-        if not (isinstance(value, (dict, list)) and value):
+        if not (isinstance(value, (dict, list)) and (value or filled)):
             yield Value(name, shown(path, value), str(mark))
 
 
@@ -108,23 +113,23 @@ def lines(found: Explained, width: int) -> Iterator[str]:
     place = found.place
     if place is not None and place.setting is not None:
         said = place.setting.description if found.exact else f"Below {place.key}: {place.setting.description}"
-        yield from textwrap.wrap(_plain(said), width)
+        yield from wrap(_plain(said), width)
         yield ""
-        if not found.below and found.exact:
+        if place.model is None and found.exact:
             yield from _facts(place, width)
             yield ""
-    for below in found.below if not found.values else ():
+    for below in found.below if (place is not None and place.model is None) or not found.values else ():
         text = _plain(below.setting.description) if below.setting is not None else ""
-        yield from textwrap.wrap(f"{below.key}: {text}", width, subsequent_indent="  ")
+        yield from wrap(f"{below.key}: {text}", width, subsequent_indent="  ")
+    if found.below and found.values and place is not None and place.model is None:
+        yield ""
     for value in found.values:
         yield f"{value.key} = {json.dumps(value.value, ensure_ascii=False, default=str)}  ({value.place})"
     if found.follows is not None and found.follows.tried:
         yield ""
         tried = ", ".join(json.dumps(value, ensure_ascii=False) for value in found.follows.tried)
         head = "These differ on the node" if found.follows.names else "No file on the node differs"
-        yield from textwrap.wrap(
-            f"{head} with another value (tried: {tried}){':' if found.follows.names else '.'}", width
-        )
+        yield from wrap(f"{head} with another value (tried: {tried}){':' if found.follows.names else '.'}", width)
         yield from (f"  {name}" for name in found.follows.names)
 
 
@@ -134,16 +139,20 @@ def _facts(place: Place, width: int) -> Iterator[str]:
         "type": type_words(place),
         "default": default_words(place),
         "example": example_words(place),
-        "scope": _SCOPES[place.scope],
+        "scope": _SCOPES[place.scope] if _scoped(place) else "",
         "secret": "yes: the value is never shown" if place.secret else "",
         "recipe": place.setting.recipe,
     }
     for name, text in facts.items():
         if text:
             said = f"  {name:<8} {_plain(text) if name != 'recipe' else text}"
-            yield from textwrap.wrap(
-                said, width, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False
-            )
+            yield from wrap(said, width, subsequent_indent=" " * 11)
+
+
+def _scoped(place: Place) -> bool:
+    """Whether its scope means something: only a profile's keys can be set for a node."""
+    model = [*place.line][-1].model
+    return model is not None and issubclass(documents()["profile"], model)
 
 
 def _plain(text: str) -> str:
@@ -157,9 +166,10 @@ def as_json(found: Explained) -> dict[str, Any]:
     out: dict[str, Any] = {"key": found.key}
     if place is not None and place.setting is not None:
         out |= {"description": _plain(place.setting.description)}
-        if not found.below and found.exact:
-            out |= {"type": _plain(type_words(place)), "default": _plain(default_words(place)), "scope": place.scope}
-            out |= {"example": place.setting.example, "secret": place.secret, "recipe": place.setting.recipe or None}
+        if place.model is None and found.exact:
+            out |= {"type": _plain(type_words(place)), "default": _plain(default_words(place))}
+            out |= {"scope": place.scope if _scoped(place) else None, "example": place.setting.example}
+            out |= {"secret": place.secret, "recipe": place.setting.recipe or None}
     if found.below:
         out["keys"] = [below.key for below in found.below]
     out["values"] = [{"key": value.key, "value": value.value, "place": value.place} for value in found.values]

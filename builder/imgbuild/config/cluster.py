@@ -81,7 +81,7 @@ class Node(Model):
         Like(Profile),
         Setting(
             "Keys of a [profile](profile.md), applied on top of the profile for this node alone: "
-            "[below](#settings-of-a-nodes-own).",
+            "[which ones](cluster.md#settings-of-a-nodes-own).",
             example={"kubernetes": {"schedulable_control_plane": False}},
         ),
     ] = {}
@@ -218,7 +218,8 @@ class Cluster(Model):
         duration("1h", "90d"),
         Words("duration"),
         Setting(
-            "How long a new [bootstrap token](#a-new-token) is valid, in hours or days: at least `1h`, at most `90d`.",
+            "How long a new [bootstrap token](cluster.md#a-new-token) is valid, in hours or days: at least `1h`, "
+            "at most `90d`.",
             example="48h",
             scope="cluster",
         ),
@@ -228,7 +229,7 @@ class Cluster(Model):
         Like(Profile),
         Setting(
             "Keys of a [profile](profile.md), applied on top of the profile for all nodes of this cluster: "
-            "[below](#settings-of-all-nodes).",
+            "[which ones](cluster.md#settings-of-all-nodes).",
             example={"time": {"ntp_servers": ["10.0.0.1"]}},
         ),
     ] = {}

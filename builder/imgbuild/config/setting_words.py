@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from posixpath import join, normpath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -19,6 +20,7 @@ from imgbuild.config.setting import Words
 from imgbuild.config.target import target_names
 
 REQUIRED = "required"
+LONG = "see base.yaml"
 _LONG = 70
 _FORMS = ("`{file: PATH}`", "`{env: NAME}`")
 _PLAIN: Mapping[Any, str] = {bool: "`true`, `false`", int: "whole number", str: "text", object: "anything"}
@@ -89,14 +91,14 @@ def default_words(place: Place) -> str:
         return REQUIRED
     text = flow(common)
     if len(text) > _LONG:
-        return "see base.yaml"
+        return LONG
     own = {name: flow(default_of(place, name)) for name in target_names()}
     return "; ".join([f"`{text}`", *(f"{name}: `{other}`" for name, other in own.items() if other != text)])
 
 
-def without_links(text: str) -> str:
-    """Markdown without its links, for places where they cannot be followed."""
-    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+def without_links(text: str, folder: str = "docs/reference") -> str:
+    """Markdown of a page in ``folder`` with its links written out, for places where they cannot be followed."""
+    return re.sub(r"\[([^\]]*)\]\(([^)]*)\)", lambda found: f"{found[1]} ({normpath(join(folder, found[2]))})", text)
 
 
 def example_words(place: Place) -> str:

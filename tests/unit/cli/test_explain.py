@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from imgbuild.cli import explain_code
 from imgbuild.cli.explain_key import as_json, explain, lines
 from imgbuild.cli.main import main
 from imgbuild.config.declared import documents, places
+from imgbuild.diagnostics.codes import CODES
 from tests.support.events import result_of
+from tests.support.places import ROOT
 
 
 def said(*arguments: str) -> str:
@@ -27,6 +32,43 @@ def test_every_key_is_explained_without_a_profile() -> None:
         assert len(text) >= 3 and len(text[0]) <= 80, key
         assert not [line for line in text if "`" in line or "](" in line], key
         assert as_json(found)["description"], key
+
+
+def test_every_page_that_is_named_exists() -> None:
+    text = [*chain.from_iterable(explain_code.lines(row, 80) for row in CODES.values())]
+    for key in [place.key for model in documents().values() for place in places(model)]:
+        text += lines(explain(key, None, render=False), 80)
+    named = {page for line in text for page in re.findall(r"docs/(?!hosts)[^ ),;]+", line)}
+    assert len(named) > 20
+    for page in named:
+        name, _, anchor = page.partition("#")
+        headings = re.findall(r"(?m)^#+ (.*)$", (ROOT / name).read_text())
+        slugs = {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in slugs, page
+
+
+def test_a_list_lists_the_keys_of_its_items() -> None:
+    text = said("explain", "users")
+    assert "\n  type     list\n" in text and "\nusers[].ssh_keys: Public keys" in text
+    keys = result_of(said("explain", "nodes", "--format", "json"))["keys"]
+    assert {"nodes[].name", "nodes[].network.interfaces"} <= {*keys} and "nodes[].network.interfaces[].mtu" not in keys
+
+
+def test_a_long_default_is_shown() -> None:
+    text = said("explain", "kernel.sysctl")
+    assert "see base.yaml" in text and 'kernel.sysctl."net.ipv4.ip_forward" = 1  (profiles/base.yaml:' in text
+    assert "kernel.sysctl = {}" not in text
+
+
+@pytest.mark.parametrize(
+    ("key", "scope"), [("time.zone", "image"), ("nodes[0].settings.time.zone", "image"), ("nodes", None), ("ca", None)]
+)
+def test_only_keys_of_a_profile_have_a_scope(key: str, scope: str | None) -> None:
+    """A lock is not "part of the disk image", and the machines are not in it either."""
+    found = result_of(said("explain", key, "--format", "json"))
+    assert found.get("scope") == scope
+    assert ("  scope    " in said("explain", key)) is (scope is not None)
+    assert found.get("default") != "required" or key == "nodes"
 
 
 def test_a_section_lists_what_is_below_it() -> None:

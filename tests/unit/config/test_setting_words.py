@@ -46,7 +46,15 @@ def test_a_value_on_one_line_is_read_back_as_it_was(value: Any) -> None:
     assert document is not None and document.data == {"value": value}
 
 
-def test_links_go_and_their_words_stay() -> None:
-    assert without_links("They are [renewed](../how-to/certificates.md) in time: a[0].") == (
-        "They are renewed in time: a[0]."
-    )
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("They are [renewed](../how-to/a.md) in time: a[0].", "They are renewed (docs/how-to/a.md) in time: a[0]."),
+        (
+            "[Which](cluster.md#own) and [51](../recipe.md)",
+            "Which (docs/reference/cluster.md#own) and 51 (docs/recipe.md)",
+        ),
+    ],
+)
+def test_links_are_written_out(text: str, plain: str) -> None:
+    assert without_links(text) == plain

@@ -111,7 +111,9 @@ class Disk(Model):
     wait: Annotated[
         int,
         Field(ge=0, le=3600),
-        Setting("How long each boot waits for the disk. Then what uses it does not start.", unit="s", example=300),
+        Setting(
+            "How long each boot waits for the disk. Then what uses it does not start.", unit="seconds", example=300
+        ),
     ] = DEFAULT_WAIT
     wipe: Annotated[
         bool,

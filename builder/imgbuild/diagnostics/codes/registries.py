@@ -17,7 +17,7 @@ CODES = (
         "A registry that containerd never looks up under that name",
         why=(
             "containerd looks for a folder of the name in the image's reference, and Docker Hub's is docker.io "
-            "(docs/hosts.md)."
+            "(containerd's docs/hosts.md)."
         ),
         fix="Use docker.io, or the name in the image's reference.",
         bad="containerd: {registries: {index.docker.io: {server: 'https://registry-1.docker.io', mirrors: []}}}",
