@@ -36,10 +36,11 @@ from imgbuild.outputs.manifest import mixed, read_manifest
 @click.option("--ssh", is_flag=True, help="Keep the guest running and print how to log in; Ctrl-C ends it.")
 @click.option(
     "--stay",
+    metavar="SECONDS",
     type=click.IntRange(1, 86400),
     default=3600,
     show_default=True,
-    help="Time limit of --ssh in seconds, from when the guest's SSH server answers.",
+    help="Time limit of --ssh, from when the guest's SSH server answers.",
 )
 @click.option(
     "--online",
@@ -57,10 +58,20 @@ from imgbuild.outputs.manifest import mixed, read_manifest
 )
 @click.option("--mixed", is_flag=True, help="Boot even if image and seeds come from different runs.")
 @click.option(
-    "--seconds", type=click.IntRange(10, 7200), default=600, show_default=True, help="Time limit for the boot."
+    "--seconds",
+    metavar="SECONDS",
+    type=click.IntRange(10, 7200),
+    default=600,
+    show_default=True,
+    help="Time limit for the boot.",
 )
 @click.option(
-    "--memory", type=click.IntRange(512, 65536), default=2048, show_default=True, help="Memory of the guest in MiB."
+    "--memory",
+    metavar="MIB",
+    type=click.IntRange(512, 65536),
+    default=2048,
+    show_default=True,
+    help="Memory of the guest.",
 )
 @click.option(
     "--accel",

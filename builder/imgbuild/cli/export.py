@@ -71,6 +71,7 @@ _URL = r"(https?|docker|oci-archive)://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~%+@:/-]
 )
 @click.option(
     "--namespace",
+    metavar="NAME",
     default="default",
     show_default=True,
     callback=_like("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a name of a Kubernetes namespace"),

@@ -19,12 +19,16 @@ from imgbuild.outputs.medium import medium
 @click.option("--node", metavar="NAME", help="Put the seed of this node on it. The medium then contains its secrets.")
 @click.option("--install", is_flag=True, help="Without --node: install by default, on the smallest blank disk.")
 @click.option(
-    "--output", metavar="FILE", type=Place(), help="The image to write. The default is in FOLDER, by the node's name."
+    "--output",
+    "-o",
+    metavar="FILE",
+    type=Place(),
+    help="The image to write. Default: a file in FOLDER, named after it and the node.",
 )
 def command(says: Says, folder: Path, node: str | None, install: bool, output: Path | None) -> None:
     """Write the live root in FOLDER as an image for a CD or a USB disk.
 
-    It starts by BIOS and by EFI. With --node, the machine does what that node has in `pxe.boot`.
+    It boots with BIOS and with EFI. With --node, the machine does what that node has in `pxe.boot`.
 
     \b
     imgbuild iso out/debian12-efi                 a live system, and a menu to install without a seed

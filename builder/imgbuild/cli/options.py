@@ -152,7 +152,9 @@ def store_option(command: Command) -> Command:
 
 def output_option(text: str) -> Callable[[Command], Command]:
     """`--output`, the folder that has a folder for each profile; ``text`` is its help."""
-    return click.option("--output", "-o", type=Place(), default=Path("out"), show_default=True, help=text)
+    return click.option(
+        "--output", "-o", metavar="DIR", type=Place(), default=Path("out"), show_default=True, help=text
+    )
 
 
 def name_option(command: Command) -> Command:

@@ -36,7 +36,14 @@ _URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?"
     help="The interface of the nodes' network. Default: the only one that has an address.",
 )
 @click.option("--listen", metavar="ADDRESS", help="Serve HTTP at this address. Default: that of the interface.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port of HTTP.")
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(1, 65535),
+    default=8080,
+    show_default=True,
+    help="Serve HTTP at this port.",
+)
 @click.option(
     "--dhcp",
     metavar="FIRST,LAST",

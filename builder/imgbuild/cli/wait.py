@@ -48,7 +48,12 @@ Ask = Callable[[], Mapping[str, Known]]
 @click.option("--kubeconfig", metavar="FILE", type=Place(), help="Ask the cluster's API server, with this kubeconfig.")
 @click.option("--ca", metavar="FILE", type=Place(), help="The certificate authority of an imgbuild serve with HTTPS.")
 @click.option(
-    "--timeout", type=click.IntRange(1, 604800), default=3600, show_default=True, help="Time limit in seconds."
+    "--timeout",
+    metavar="SECONDS",
+    type=click.IntRange(1, 604800),
+    default=3600,
+    show_default=True,
+    help="Time limit.",
 )
 def command(
     says: Says, cluster: Path, link: str | None, state: Path | None, kubeconfig: Path | None, ca: Path | None,

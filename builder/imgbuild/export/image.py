@@ -1,4 +1,4 @@
-"""Which form of the disk image a system gets, where it fetches it, and its sha256."""
+"""Which format of the disk image a system gets, where it fetches it, and its sha256."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def local(given: Given, system: str, forms: Sequence[Format]) -> str:
         built = [name for name in given.built.sums if form_of(name) in forms]
         if not built:
             given.tell(
-                "IB882", None, (), f"{system} reads none of the forms that are built: "
+                "IB882", None, (), f"{system} reads none of the formats that are built: "
                 f"{', '.join(sorted(given.built.sums))}",
                 f"build one that it reads: --set 'image.formats=[{forms[0]}]'",
             )  # fmt: skip
@@ -111,7 +111,7 @@ def form_of(name: str) -> Format | None:
 
 
 def _chosen(given: Given, forms: Sequence[Format]) -> str:
-    """The name of the best form that is built, else of the best that the profile asks for, else of the best."""
+    """The name of the best format that is built, else of the best that the profile asks for, else of the best."""
     for known in ([form_of(name) for name in given.built.sums], given.resolved.profile.image.formats):
         for form in forms:
             if form in known:

@@ -1,4 +1,4 @@
-"""The forms of a disk image. A new form is a row here, a name in Format, and its part in imgbuild.image.formats."""
+"""The formats of a disk image. A new one is a row here, a name in Format, and its part in imgbuild.image.formats."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Cloud(Model):
 Format = Literal[
     "qcow2", "qcow2-zstd", "raw", "raw.xz", "raw.zst", "vmdk", "ova", "vhd", "vhdx", "containerdisk"
 ]  # fmt: skip
-"""A form of the disk image. imgbuild.facts.formats has its file name."""
+"""A format of the disk image. imgbuild.facts.formats has its file name."""
 
 
 class DiskImage(Model):
@@ -152,7 +152,7 @@ class DiskImage(Model):
         list[Format],
         Field(min_length=1),
         Setting(
-            "Forms of the disk image, all made from the one disk. `qcow2`: compressed with zlib, which every QEMU "
+            "Formats of the disk image, all made from one disk. `qcow2`: compressed with zlib, which every QEMU "
             "reads; `qcow2-zstd`: needs QEMU 5.1 or later; `raw`, `raw.xz`, `raw.zst`; `vmdk` (stream-optimised) and "
             "`ova` for VMware; `vhd` (fixed) for Azure; `vhdx` for Hyper-V; `containerdisk` for KubeVirt (an OCI "
             "archive).",

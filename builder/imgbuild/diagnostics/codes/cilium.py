@@ -117,7 +117,7 @@ CODES = (
             "helm takes any key silently. profiles/versions/cilium-keys.yaml lists every key with the charts "
             "that read it."
         ),
-        fix="The nearest key is named, or the charts that have it.",
+        fix="Use the nearest key, which is named, or one of the charts that have this one.",
         bad="cilium: {values: {rolloutCiliumPods: true}}",
         good="cilium: {values: {rollOutCiliumPods: true}}",
     ),

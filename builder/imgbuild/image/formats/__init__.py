@@ -1,1 +1,1 @@
-"""The forms of the disk image, all made from the one raw disk."""
+"""The formats of the disk image, all made from the one raw disk."""

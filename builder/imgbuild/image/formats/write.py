@@ -1,4 +1,4 @@
-"""Write the requested forms of the disk image, at most one at a time for each processor."""
+"""Write the requested formats of the disk image, at most one at a time for each processor."""
 
 from __future__ import annotations
 
