@@ -59,6 +59,7 @@ GENERATED = re.compile(r"(?s)<!-- (keys|scopes)\b[^>]*-->.*?<!-- end of \1 -->")
 
 FENCED = r"(?ms)^ *```.*?^ *```$|<!--.*?-->"
 
+MOST_LINES = 400
 LONGEST = 120
 """Characters of a line with more than one sentence."""
 
@@ -190,6 +191,12 @@ def test_lines_are_short_or_one_sentence() -> None:
     paths = [*ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("docs/**/*.md")]
     found = [f"{path.relative_to(ROOT)}:{number}" for path in paths for number in too_long(path.read_text())]
     assert not found, "\n".join([f"one sentence per line, or at most {LONGEST} characters:", *found])
+
+
+def test_no_module_is_too_long_to_read_at_once() -> None:
+    """CONTRIBUTING.md's limit, for the package."""
+    long = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in ROOT.glob("builder/**/*.py")}
+    assert not {path: lines for path, lines in long.items() if lines > MOST_LINES}
 
 
 # --- the check itself -------------------------------------------------------------------------------------------------

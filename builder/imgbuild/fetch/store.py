@@ -23,12 +23,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 
 from imgbuild.diagnostics.progress import Steps
 from imgbuild.fetch.absent import not_there
 from imgbuild.fetch.artifact import Artifact
+from imgbuild.fetch.aside import Aside
 from imgbuild.fetch.carried import Carried, take
 from imgbuild.fetch.checksum import summed, sync
 from imgbuild.fetch.download import download
@@ -44,7 +44,6 @@ from imgbuild.fetch.runs import Runs
 _KIND = "application/vnd.imgbuild.file.v1"
 _DIGEST = re.compile(r'"sha256:([0-9a-f]{64})"')
 _MANIFEST_BYTES = 4 << 20  # more than registries accept for a manifest
-_SHOWN = 12  # digits of a sha256 that tell files apart for people
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Store:
         self._blobs = folder / "blobs/sha256"
         self._records = Records(folder / "verified")
         self._parts = folder / "parts"
-        self._aside = folder / "aside"
+        self._aside = Aside(folder / "aside")
         self._runs = Runs(folder)
         self._owners = {0, os.geteuid(), *owners}
 
@@ -96,7 +95,7 @@ class Store:
         self._runs.begin()
         wrong = self._wrong(artifact, verify=verify)
         if wrong:
-            place = self._move_aside(artifact.sha256)
+            place = self._aside.move(self.path(artifact.sha256))
             steps.note(f"{artifact.name} in the store {wrong}: {place}")
         return wrong == "" or self._unpacked(artifact)
 
@@ -159,7 +158,7 @@ class Store:
                 return True
             part = Part(self._parts / artifact.sha256)
             place = self.path(artifact.sha256)
-            download(artifact, place, steps, limits, part=part, aside=self._keep, stop=stop)
+            download(artifact, place, steps, limits, part=part, aside=self._aside.keep, stop=stop)
             self._records.write(artifact, place.stat())
             self.share(artifact, steps)
         return True
@@ -283,7 +282,7 @@ class Store:
 
     def set_aside(self) -> list[Path]:
         """What did not match its sha256."""
-        return sorted(self._aside.iterdir()) if self._aside.is_dir() else []
+        return self._aside.files()
 
     def verify(self, sha256: str) -> str:
         """Read a file; what was wrong with it, and where it is now, or nothing. That does not count as its use.
@@ -294,7 +293,7 @@ class Store:
         used = self._records.used(sha256) or self.path(sha256).lstat().st_mtime
         wrong = self._wrong(Artifact(self._records.name(sha256), sha256, None, ()), verify=True)
         self._records.note_use(sha256, used)
-        return f"it {wrong}: {self._move_aside(sha256)}" if wrong else ""
+        return f"it {wrong}: {self._aside.move(self.path(sha256))}" if wrong else ""
 
     def used_now(self) -> float:
         """Since when runs use files of it: one that was used since then is not removed."""
@@ -354,29 +353,6 @@ class Store:
                 return False
         return True
 
-    # --- what is moved aside ------------------------------------------------------------------------------------------
-
-    def _move_aside(self, sha256: str) -> str:
-        """Move a wrong file out of the way; return what became of it."""
-        names = (self._aside / f"{sha256}.{number}" for number in count(1))
-        place = next(name for name in names if not os.path.lexists(name))
-        try:
-            self._aside.mkdir(exist_ok=True)
-            self.path(sha256).replace(place)
-        except FileNotFoundError:
-            return "another imgbuild has moved it aside"
-        except OSError as error:
-            return f"it is not used, and cannot be moved aside ({error.strerror})"
-        return f"moved to {place}"
-
-    def _keep(self, part: Part, found: str) -> str:
-        """Move a whole file with another sha256 aside."""
-        wanted = part.path.name.partition(".")[0]
-        place = self._aside / f"{wanted}.{found[:_SHOWN]}"
-        part.path.chmod(0o600)
-        part.finish(place)
-        return f"; it is kept as {place}"
-
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def _make(self) -> None:
@@ -387,7 +363,7 @@ class Store:
         """
         try:
             self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            for folder in (self._blobs.parent, self._blobs, self._records.folder, self._parts, self._aside):
+            for folder in (self._blobs.parent, self._blobs, self._records.folder, self._parts, self._aside.folder):
                 folder.mkdir(mode=0o755, exist_ok=True)  # whatever the umask: others must not be able to write
             for folder in (self._blobs, self._parts):
                 if not os.access(folder, os.W_OK | os.X_OK):
