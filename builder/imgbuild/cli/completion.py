@@ -1,11 +1,10 @@
-"""Shell completion: names of profiles and layers, and the keys of a profile."""
+"""Shell completion: names of profiles and layers, keys, and codes of findings."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
@@ -25,12 +24,20 @@ def layer_names(context: click.Context, parameter: click.Parameter, incomplete: 
 
 def keys_to_set(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The profile's keys that have a value, in the form for --set: ``time.zone=``."""
-    return [CompletionItem(f"{key}=") for key, leaf in profile_keys() if leaf and key.startswith(incomplete)]
+    from imgbuild.config.declared import ITEM, NAME, places
+    from imgbuild.config.profile import Profile  # it takes 100 ms, and most completions do not need it
+
+    keys = [place.key for place in places(Profile) if place.model is None and not {ITEM, NAME} & {*place.path}]
+    return [CompletionItem(f"{key}=") for key in keys if key.startswith(incomplete)]
 
 
 def keys_to_explain(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The profile's keys, sections too."""
-    return [CompletionItem(key) for key, _ in profile_keys() if key.startswith(incomplete)]
+    """The keys of a profile and of a cluster file, sections too; codes of findings."""
+    from imgbuild.config.declared import documents, places
+    from imgbuild.diagnostics.codes import CODES
+
+    keys = [place.key for kind in ("profile", "cluster") for place in places(documents()[kind])]
+    return [CompletionItem(word) for word in (*keys, *(CODES if incomplete else ())) if word.startswith(incomplete)]
 
 
 def components_to_update(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -38,22 +45,6 @@ def components_to_update(context: click.Context, parameter: click.Parameter, inc
     from imgbuild.config.lock import COMPONENTS  # pydantic takes 100 ms, and most completions do not need it
 
     return [CompletionItem(name) for name in (*COMPONENTS, "packages", "all") if name.startswith(incomplete)]
-
-
-def profile_keys() -> Iterator[tuple[str, bool]]:
-    """Every key of a profile with its own name, and whether it has a value rather than more keys."""
-    from imgbuild.config.profile import Profile  # it takes 100 ms, and most completions do not need it
-
-    yield from _keys(Profile, "")
-
-
-def _keys(model: type[Any], above: str) -> Iterator[tuple[str, bool]]:
-    for name, field in model.model_fields.items():
-        kinds = (field.annotation, *get_args(field.annotation))  # a section, or a section or null
-        section = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
-        yield f"{above}{name}", section is None
-        if section is not None:
-            yield from _keys(section, f"{above}{name}.")
 
 
 def _names_and_files(kind: str, incomplete: str) -> list[CompletionItem]:

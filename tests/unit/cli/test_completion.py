@@ -12,7 +12,6 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from imgbuild.cli.commands import COMMANDS
-from imgbuild.cli.completion import profile_keys
 from imgbuild.cli.main import main
 from imgbuild.config.shipped import shipped
 from tests.support.deadline import HUNG
@@ -63,8 +62,19 @@ def test_keys() -> None:
     assert completed("--set", "time.z") == ["time.zone="]
     assert completed("explain", "time") == ["time", "time.zone", "time.ntp_servers", "time.allow", "time.local_stratum"]
     assert "kernel=" not in completed("--set", "kernel") and "kernel.flavour=" in completed("--set", "kernel")
-    keys = [key for key, _ in profile_keys()]
-    assert len(keys) == len({*keys}) and {"containerd.nerdctl_full.version", "repositories.keys.kubernetes"} <= {*keys}
+    keys = completed("--set", "")
+    assert len(keys) == len({*keys}) and not [key for key in keys if "[]" in key or "NAME" in key]
+    assert "extends=" not in keys  # a profile's file has it, and --set cannot change it
+    assert {"containerd.nerdctl_full.version=", "repositories.keys.kubernetes=", "users="} <= {*keys}
+
+
+def test_everything_that_can_be_explained() -> None:
+    assert completed("explain", "nodes[].ma") == ["nodes[].mac", "nodes[].machine"] + [
+        f"nodes[].machine.{key}" for key in ("bmc", "bmc_login", "bmc_verify", "memory_mib", "cpus", "disk_gib")
+    ]
+    assert completed("explain", "users[].s") == ["users[].ssh_keys", "users[].sudo", "users[].shell"]
+    assert completed("explain", "IB60") == ["IB601", "IB602", "IB603", "IB604", "IB605", "IB606", "IB607"]
+    assert "IB601" not in completed("explain", "")
 
 
 def test_names_are_completed_without_importing_the_pipeline() -> None:

@@ -16,6 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
+from imgbuild.config import replacement
 from imgbuild.config.declared import documents, nearest, place, places, root
 from imgbuild.config.profile import Profile
 from imgbuild.config.reference import FORMS
@@ -59,6 +60,14 @@ def test_the_recipe_has_the_lines_that_settings_answer() -> None:
     ]
     assert len(lines) > 30
     assert not [line for line in lines if line not in quoted]
+
+
+def test_units_are_words_that_a_time_in_their_place_is_converted_to() -> None:
+    """``wait: 5m`` is told 300 only where the unit is one of these."""
+    units = {p.setting.unit for model in documents().values() for p in places(model) if p.setting and p.setting.unit}
+    assert units == {"MiB", "GiB", "bytes", "milliseconds", "seconds", "days"}
+    found = replacement.find(place(Profile, ("disks", 0, "wait")), "5m", "5m")
+    assert found is not None and found.value == 300
 
 
 def test_places_are_found_by_values_and_by_patterns() -> None:
