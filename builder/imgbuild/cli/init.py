@@ -11,6 +11,7 @@ import click
 from imgbuild.cli.options import Place
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
+from imgbuild.config.schema import WHERE, Kind
 from imgbuild.config.shipped import PROFILE_NAME, shipped
 from imgbuild.diagnostics.errors import HostError, UsageError
 from imgbuild.outputs.caller import give_file, make_folder
@@ -93,13 +94,13 @@ def command(says: Says, place: Path, profile: str, cluster: bool) -> None:  # fm
         hint = "use letters, digits, dots, dashes and underscores; it also becomes the name of the output folder"
         raise UsageError(f"{path.stem!r} is not a valid profile name", hint)
     shown = shlex.quote(str(path))
-    files = {path: PROFILE.format(file=shown, profile=profile)}
+    files = {path: _modeline("profile") + PROFILE.format(file=shown, profile=profile)}
     words = f"--profile {shown}"
     if cluster:
         beside = path.with_name("cluster.yaml")
         if beside == path:
             raise UsageError("the profile and the cluster file cannot both be cluster.yaml", "give another FILE")
-        files[beside] = CLUSTER.format(file=shlex.quote(str(beside)), profile=shown)
+        files[beside] = _modeline("cluster") + CLUSTER.format(file=shlex.quote(str(beside)), profile=shown)
         words += f" --cluster {shlex.quote(str(beside))}"
     write_new(files)
     if says.json:
@@ -108,6 +109,11 @@ def command(says: Says, place: Path, profile: str, cluster: bool) -> None:  # fm
         for file in files:
             says.out.print(str(file))
         says.note(f"put your SSH key in {path}, then run: imgbuild check {words}")
+
+
+def _modeline(kind: Kind) -> str:
+    """The line by which an editor finds the schema, to complete and check keys."""
+    return f"# yaml-language-server: $schema={WHERE.format(kind=kind)}\n"
 
 
 def write_new(files: dict[Path, str]) -> None:

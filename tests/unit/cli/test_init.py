@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
+from jsonschema import Draft202012Validator
 
 from imgbuild.cli.init import CLUSTER, PROFILE, write_new
 from imgbuild.cli.main import main
@@ -61,6 +64,14 @@ def test_every_line_that_is_commented_out_is_valid_too(profile: str) -> None:
     Path("node.yaml").write_text(head + extends + re.sub(r"(?m)^#", "", text))
     assert "vm.max_map_count" in run("explain", "kernel.sysctl", "--profile", "node.yaml").stdout
     assert check("--profile", "node.yaml").keys() - DATED == ASKED
+
+
+def test_an_editor_finds_the_schema_and_marks_nothing() -> None:
+    assert run("init", "--cluster").exit_code == 0
+    for file, kind in (("node.yaml", "profile"), ("cluster.yaml", "cluster")):
+        text, schema = Path(file).read_text(), json.loads(run("schema", kind).stdout)
+        assert text.startswith(f"# yaml-language-server: $schema={schema['$id']}\n")
+        assert not list(Draft202012Validator(schema).iter_errors(yaml.safe_load(text)))
 
 
 def test_where_it_writes() -> None:
