@@ -17,7 +17,7 @@ from imgbuild.config.data import versions
 from imgbuild.config.declared import ITEM
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
-from imgbuild.facts.derive import minor
+from imgbuild.facts.derive import minor, version
 from imgbuild.facts.kubernetes_types import (
     ARGUMENTS,
     PROGRAMS,
@@ -147,7 +147,10 @@ class FieldCheck:
                     self._wrong((*path, index), "a mapping of name and value", "write {name: v, value: '4'}")
         else:
             self._wrong(path, "a mapping", "write NAME: VALUE pairs below it, without dashes before the name")
-        table: Mapping[str, str | None] = versions("kubernetes-owned")["arguments"][PROGRAMS[self.kind, pattern(path)]]
+        program = PROGRAMS[self.kind, pattern(path)]
+        table: Mapping[str, str | None] = versions("kubernetes-owned")["arguments"][program]
+        gone = self._gone(versions("kubernetes-owned")["gone"][program])
+        plugins = self._gone(versions("kubernetes-owned")["gone plugins"])
         seen: set[str] = set()
         for at, name, given in rows:
             bare = str(name).lstrip("-")
@@ -157,9 +160,22 @@ class FieldCheck:
                 self._wrong(at, "text", "write a single text")
             elif bare in table:
                 self._owned(at, table[bare])
+            elif bare in gone:
+                why = f"{program} has no argument {bare} since Kubernetes {gone[bare]}, and does not start with it"
+                self._report("IB260", at, why, "remove it", of_key=True)
+            elif bare.endswith("able-admission-plugins") and (lost := sorted({*str(given).split(",")} & {*plugins})):
+                why = (
+                    f"{program} has no plugin {lost[0]} since Kubernetes {plugins[lost[0]]}, and does not start with it"
+                )
+                self._report("IB260", at, why, f"remove {lost[0]} from the list")
             elif bare in seen and facts is not None and facts.kubeadm_api == "v1beta3":
                 self._report("IB261", at, f"{bare} is there twice: kubeadm up to 1.30 takes it once", "remove one")
             seen.add(bare)
+
+    def _gone(self, table: Mapping[str, str]) -> Mapping[str, str]:
+        """The names that this Kubernetes no longer has, with the first minor without each."""
+        now = version(minor(self.release))
+        return {name: first for first, names in table.items() if now >= version(first) for name in names.split()}
 
     def _wrong(self, path: Path, what: str, hint: str) -> None:
         self._report("IB261", path, f"{self._name(path)} must be {what}", hint)

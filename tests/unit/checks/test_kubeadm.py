@@ -77,6 +77,28 @@ def test_each_mistake_has_its_finding(fields: str, code: str, key: str, hint: st
     assert hint in found.hint
 
 
+@pytest.mark.parametrize(
+    ("fields", "first", "named"),
+    [
+        ("apiServer: {extraArgs: {insecure-port: '0'}}", "1.24", "insecure-port"),
+        ("controllerManager: {extraArgs: [{name: pod-eviction-timeout, value: 1m}]}", "1.27", "pod-eviction-timeout"),
+        ("scheduler: {extraArgs: {port: '0'}}", "1.24", "port"),
+        ("apiServer: {extraArgs: {enable-admission-plugins: 'NodeRestriction,PodSecurityPolicy'}}", "1.25", "PodSec"),
+        ("kubeletExtraArgs: {network-plugin: cni}", "1.24", "network-plugin"),
+        ("kubeletExtraArgs: {container-runtime: remote}", "1.27", "container-runtime"),
+    ],
+)
+def test_an_argument_of_older_recipes_keeps_its_program_from_starting(fields: str, first: str, named: str) -> None:
+    key = "node_registration" if fields.startswith("kubelet") else "kubeadm"
+    (found,) = told(fields, key=key)
+    assert (found.code, found.severity) == ("IB260", Severity.ERROR)
+    assert f"{named}" in found.message
+    assert f"since Kubernetes {first}" in found.message
+    assert found.hint.startswith("remove ")
+    if first == "1.27":  # an older Kubernetes still has it
+        assert told(fields, "kubernetes.version=1.26.15", key=key, on="centos8-efi") == []
+
+
 def test_a_file_that_is_mounted_can_be_read() -> None:
     volume = "extraVolumes: [{name: a, hostPath: /srv/a, mountPath: /srv/a, readOnly: true}]"
     assert told(f"apiServer: {{extraArgs: {{oidc-ca-file: /srv/a/ca.pem}}, {volume}}}") == []

@@ -12,12 +12,13 @@ CODES = (
     Code(
         "IB260",
         ERROR,
-        "This Kubernetes has no such field",
+        "This Kubernetes has no such field or argument",
         why=(
             "kubeadm and the kubelet read their configuration strictly, and refuse a field that they do not know. "
-            "The fields are those of Kubernetes' own types, by minor version."
+            "The fields are those of Kubernetes' own types, by minor version. No program starts with an argument or an "
+            "admission plugin that it no longer has, such as `insecure-port` or `network-plugin` of older recipes."
         ),
-        fix="Write the field's own name, or use a version that has it.",
+        fix="Write the field's own name, remove the argument, or use a version that has it.",
         bad="kubernetes: {kubelet: {maxPod: 200}}",
         good="kubernetes: {kubelet: {maxPods: 200}}",
     ),
