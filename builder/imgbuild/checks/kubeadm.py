@@ -2,13 +2,17 @@
 
 Sources, Kubernetes 1.24 to 1.37: cmd/kubeadm/app/apis/kubeadm/validation/validation.go (ValidateClusterConfiguration,
 ValidateEtcd, ValidateMountPath, ValidateIgnorePreflightErrors); cmd/kubeadm/app/phases/controlplane/volumes.go (what
-kubeadm mounts); cmd/kubeadm/app/util/patches/patches.go (parseFilename).
+kubeadm mounts); cmd/kubeadm/app/util/patches/patches.go (parseFilename). What the API server reads:
+k8s.io/apiserver/pkg/audit/policy/reader.go (LoadPolicyFromBytes; v1 alone since 1.24), pkg/apis/audit/validation, and
+pkg/apis/apiserver/validation/validation_encryption.go (ValidateEncryptionConfiguration).
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -165,6 +169,8 @@ def _readable(context: Context, component: str, part: Mapping[str, Any]) -> None
         if own != value:
             if own not in context.profile.kubernetes.control_plane_files:
                 _missing(context, at, value)
+            elif name in _READERS:
+                _accepted(context, own, _READERS[name])
             continue
         inside = any(PurePosixPath(value).is_relative_to(mount) for mount in mounts if mount.startswith("/"))
         if not inside and not value.startswith(_MOUNTED):
@@ -242,12 +248,88 @@ def _better(name: str) -> str:
     return f"begin with {', '.join(TARGETS)}; then +strategic, +merge or +json; then .yaml or .json"
 
 
+def _accepted(context: Context, name: str, read: Callable[[Mapping[str, Any]], Iterator[tuple[str, str]]]) -> None:
+    """A file that the API server reads when it starts: it ends if it refuses the content, which is never shown."""
+    try:
+        first = next(iter(_documents(context.profile.kubernetes.control_plane_files[name])), None)
+    except (yaml.YAMLError, ValueError):
+        first = {}
+    for what, hint in read(first if isinstance(first, dict) else {}):
+        context.report("IB269", (*_FILES, name), f"the API server does not start with {name}: {what}", hint)
+
+
+def _policy(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if (policy.get("apiVersion"), policy.get("kind")) != ("audit.k8s.io/v1", "Policy"):
+        yield "it is not a Policy of audit.k8s.io/v1", "write apiVersion: audit.k8s.io/v1 and kind: Policy"
+    rules = policy.get("rules")
+    if not rules or not isinstance(rules, list):
+        yield "it has no rules", "add one: rules: [{level: Metadata}]"
+        return
+    levels = ("None", "Metadata", "Request", "RequestResponse")
+    for index, rule in enumerate(rules):
+        level = rule.get("level") if isinstance(rule, dict) else None
+        if level not in levels:
+            hint = closest(str(level), levels) or f"write one of {', '.join(levels)}"
+            yield f"rules[{index}] has no valid level", hint
+
+
+def _encryption(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    wanted = ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
+    if (config.get("apiVersion"), config.get("kind")) != wanted:
+        yield f"it is not an {wanted[1]} of {wanted[0]}", f"write apiVersion: {wanted[0]} and kind: {wanted[1]}"
+    for index, row in enumerate(_listed(config, "resources") or [{}]):
+        for key, example in (("resources", "[secrets]"), ("providers", "[{identity: {}}]")):
+            if not _listed(row, key):
+                yield f"resources[{index}] has no {key}", f"add {key}: {example}"
+        for number, provider in enumerate(_listed(row, "providers")):
+            at = f"resources[{index}].providers[{number}]"
+            given = [key for key, value in provider.items() if value is not None] if isinstance(provider, dict) else []
+            if len(given) != 1 or given[0] not in (*_KEY_SIZES, "kms", "identity"):
+                yield (
+                    f"{at} is not one provider",
+                    "write one of aescbc, aesgcm, secretbox, kms and identity in each item",
+                )
+            elif given[0] in _KEY_SIZES:
+                yield from _keys(f"{at}.{given[0]}", provider[given[0]], _KEY_SIZES[given[0]])
+
+
+def _keys(at: str, provider: object, sizes: Sequence[int]) -> Iterator[tuple[str, str]]:
+    new = "`head -c 32 /dev/urandom | base64` makes one"
+    if not _listed(provider, "keys"):
+        yield f"{at} has no keys", f"add keys: [{{name: key1, secret: …}}]; {new}"
+    for index, key in enumerate(_listed(provider, "keys")):
+        name, secret = (key.get("name"), key.get("secret")) if isinstance(key, dict) else (None, None)
+        if not name or not isinstance(name, str):
+            yield f"{at}.keys[{index}] has no name", "add name: key1"
+        try:
+            size = len(base64.b64decode(re.sub(r"[\r\n]", "", str(secret or "")), validate=True))
+        except binascii.Error:
+            size = 0
+        if size not in sizes:
+            long = " or ".join(map(str, sizes))
+            yield f"{at}.keys[{index}].secret is not a key of {long} bytes in base64", f"give another key: {new}"
+
+
+def _listed(value: object, key: str) -> list[Any]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
+
+
+_KEY_SIZES: Mapping[str, Sequence[int]] = {"aescbc": (16, 24, 32), "aesgcm": (16, 24, 32), "secretbox": (32,)}
+"""The providers that have keys, and how long such a key is (bytes)."""
+_READERS = {"audit-policy-file": _policy, "encryption-provider-config": _encryption}
+
+
+def _documents(text: str) -> Sequence[Any]:
+    return [part for part in yaml.load_all(text, yaml.CSafeLoader) if part is not None]
+
+
 def _parsed(context: Context, at: Path, name: str, text: str, *, patch: bool = False) -> None:
     """The text of a YAML or JSON file, which its reader must be able to read."""
     if not name.endswith((".yaml", ".yml", ".json")):
         return
     try:
-        documents: Sequence[Any] = [part for part in yaml.load_all(text, yaml.CSafeLoader) if part is not None]
+        documents = _documents(text)
     except (yaml.YAMLError, ValueError):
         context.report("IB269", at, f"{name} is not YAML", "check its indentation and quotes: the text begins after |")
         return

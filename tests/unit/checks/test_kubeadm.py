@@ -10,7 +10,8 @@ from tests.support.checking import codes, findings, well_formed
 
 ON = "debian12-efi"
 OLD = ("kubernetes.version=1.30.14",)
-AUDIT = "kubernetes.control_plane_files.\"audit.yaml\"='kind: Policy'"
+POLICY = "apiVersion: audit.k8s.io/v1, kind: Policy"
+AUDIT = f"kubernetes.control_plane_files.\"audit.yaml\"='{{{POLICY}, rules: [{{level: None}}]}}'"
 EXTERNAL = "endpoints: ['https://10.0.0.21:2379'], caFile: /etc/imgbuild/control-plane/ca.crt"
 
 
@@ -97,6 +98,42 @@ def test_an_argument_of_older_recipes_keeps_its_program_from_starting(fields: st
     assert found.hint.startswith("remove ")
     if first == "1.27":  # an older Kubernetes still has it
         assert told(fields, "kubernetes.version=1.26.15", key=key, on="centos8-efi") == []
+
+
+AUDITED, ENCRYPTED = "audit-policy-file", "encryption-provider-config"
+AES = "resources: [{resources: [secrets], providers: [{aescbc: {keys: [{name: k, secret: %s}]}}, {identity: {}}]}]"
+ENCRYPTION = "apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration"
+
+
+def read(argument: str, content: str) -> list[Finding]:
+    """The findings about a file that the API server reads."""
+    file = f"kubernetes.control_plane_files.\"a.yaml\"='{{{content}}}'"
+    return told(f"apiServer: {{extraArgs: {{{argument}: /etc/imgbuild/control-plane/a.yaml}}}}", file)
+
+
+@pytest.mark.parametrize(
+    ("argument", "content", "hint"),
+    [
+        (AUDITED, POLICY.replace("v1", "v1beta1") + ", rules: [{level: None}]", "audit.k8s.io/v1 "),
+        (AUDITED, POLICY, "rules: "),
+        (AUDITED, f"{POLICY}, rules: [{{level: metadata}}]", '"Metadata"'),
+        (ENCRYPTED, f"apiVersion: v1, kind: EncryptionConfig, {AES % ('A' * 43 + '=')}", "EncryptionC"),
+        (ENCRYPTED, ENCRYPTION, "add resources"),
+        (ENCRYPTED, f"{ENCRYPTION}, {AES % 'aGVsbG8='}", "head -c 32"),
+        (ENCRYPTED, f"{ENCRYPTION}, {AES % 'not-base64'}", "head -c 32"),
+        (ENCRYPTED, f"{ENCRYPTION}, resources: [{{resources: [a], providers: [{{aes: {{}}}}]}}]", "one of"),
+    ],
+)  # fmt: skip
+def test_the_api_server_does_not_start_with_such_a_file(argument: str, content: str, hint: str) -> None:
+    found = read(argument, content)
+    assert codes(found) == {"IB269"}
+    assert hint in found[0].hint
+    assert "aGVsbG8=" not in f"{found}"
+
+
+def test_the_api_server_reads_a_policy_and_keys() -> None:
+    assert read(AUDITED, f"{POLICY}, rules: [{{level: RequestResponse}}]") == []
+    assert read(ENCRYPTED, f"{ENCRYPTION}, {AES % ('A' * 43 + '=')}") == []
 
 
 def test_a_file_that_is_mounted_can_be_read() -> None:

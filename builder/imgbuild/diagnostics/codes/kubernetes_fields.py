@@ -94,7 +94,8 @@ CODES = (
         bad="kubernetes: {kubeadm: {apiServer: {extraArgs: {audit-policy-file: /etc/audit.yaml}}}}",
         good="""
             kubernetes:
-              control_plane_files: {audit.yaml: "apiVersion: audit.k8s.io/v1"}
+              control_plane_files:
+                audit.yaml: "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}"
               kubeadm: {apiServer: {extraArgs: {audit-policy-file: /etc/imgbuild/control-plane/audit.yaml}}}
         """,
     ),
@@ -111,7 +112,10 @@ CODES = (
         "IB269",
         ERROR,
         "A file that its reader cannot read",
-        why="The text is not YAML, or not what a patch of this type is.",
+        why=(
+            "The text is not YAML, or not what a patch of this type is. Or the API server does not start with it: an "
+            "audit policy of a version that is gone or without rules, an encryption key of the wrong length."
+        ),
         fix="Correct the text.",
         bad='kubernetes: {patches: {kube-apiserver.yaml: "spec: {priority: 1"}}',
         good='kubernetes: {patches: {kube-apiserver.yaml: "spec: {priority: 1}"}}',
