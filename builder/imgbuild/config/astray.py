@@ -57,11 +57,11 @@ class Key:
 
 def advice(key: Key) -> str:
     """What to write in place of the key, and where; empty if unknown."""
-    rule = _RULES.get((_pattern(key.section), key.word))
+    rule = _RULES.get((pattern(key.section), key.word))
     return (rule(key) if rule is not None else "") or _in_settings(key) or _spelled(key) or _split(key)
 
 
-def _pattern(path: Path) -> str:
+def pattern(path: Path) -> str:
     here = declared.anywhere(path)
     return here.key if here is not None else ""
 
@@ -91,7 +91,7 @@ def with_value(text: str, key: Key) -> str:
         return text
     for section in (key.section, ()):
         path, here = section, dict(document.data)
-        while len(here) == 1 and _pattern((*path, next(iter(here)))):
+        while len(here) == 1 and pattern((*path, next(iter(here)))):
             path = (*path, next(iter(here)))
             inner = here[str(path[-1])]
             here = inner if isinstance(inner, dict) and _sections(path) else {}
@@ -100,7 +100,8 @@ def with_value(text: str, key: Key) -> str:
             for part in reversed(path[len(key.section) if path[:-1] == key.section else len(section) : -1]):
                 line = f"{part}: {{{line}}}"
             return f"write {line}"
-    return text
+    within = re.fullmatch(r"write (\w+): \{(.*)\}", text)
+    return f"write {within[2]}" if within is not None and key.section == (within[1],) else text
 
 
 def _sections(path: Path) -> bool:
@@ -116,7 +117,7 @@ def _takes_any(path: Path) -> bool:
 
 # The network of a node
 
-_CARDS = tuple(f"nodes[].network.{name}[]" for name in ("interfaces", "bonds", "vlans"))
+CARDS = tuple(f"nodes[].network.{name}[]" for name in ("interfaces", "bonds", "vlans"))
 _DNS = ("dns", "nameservers", "nameserver", "dns_servers", "resolvers")
 _SEARCH = ("search", "search_domains", "domains", "dns_search", "searchdomains")
 _IP = ("ip", "ips", "ipaddr", "ip_address", "ipaddress", "ipv4", "address", "address4", "addr")
@@ -276,7 +277,7 @@ def _in_settings(key: Key) -> str:
     if not key.above:
         return ""
     of_node = ("nodes", 0, *key.path)
-    cluster, node = _pattern(key.path) if key.path[0] in _top("cluster") else "", _pattern(of_node)
+    cluster, node = pattern(key.path) if key.path[0] in _top("cluster") else "", pattern(of_node)
     own = len(key.above) > 1
     if key.word == "settings" and len(key.path) == 1:
         return "remove the inner settings, and write its keys one level up"
@@ -290,14 +291,14 @@ def _in_settings(key: Key) -> str:
     if cluster:
         return _of_cluster(key)
     if node:
-        return f"it is a key of each node: write it there, as {_pattern(of_node)}"
+        return f"it is a key of each node: write it there, as {pattern(of_node)}"
     return ""
 
 
 # Any section
 
 
-def _snake(word: str) -> str:
+def snake(word: str) -> str:
     """``vipInterface`` and ``vip-interface`` as keys are written here."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).replace("-", "_").lower()
 
@@ -312,7 +313,7 @@ def _siblings(key: Key) -> Mapping[str, declared.Place]:
 
 def _spelled(key: Key) -> str:
     """One or several, and other forms of the same words."""
-    word = _snake(key.word)
+    word = snake(key.word)
     forms = (word, f"{word}s", f"{word}es", word.removesuffix("s"), word.removesuffix("es"))
     found = next((name for name in _siblings(key) if name in forms), None)
     if found is None:
@@ -323,7 +324,7 @@ def _spelled(key: Key) -> str:
 
 def _split(key: Key) -> str:
     """``vip_interface`` for ``interface`` in ``vip``."""
-    word = _snake(key.word)
+    word = snake(key.word)
     siblings = _siblings(key)
     for at in [found.start() for found in re.finditer("_", word)]:
         head, tail = word[:at], word[at + 1 :]
@@ -344,8 +345,8 @@ def _top(kind: str) -> frozenset[str]:
 
 _Rule = Callable[[Key], str]
 _RULES: Mapping[tuple[str, str], _Rule] = {
-    **{(card, word): _dns for card in _CARDS for word in (*_DNS, *_SEARCH)},
-    **{(card, word): _addresses for card in _CARDS for word in (*_IP, *_MASKS)},
+    **{(card, word): _dns for card in CARDS for word in (*_DNS, *_SEARCH)},
+    **{(card, word): _addresses for card in CARDS for word in (*_IP, *_MASKS)},
     **{("vip", word): _vip_address for word in (*_IP, "addresses", "vip", "virtual_ip")},
     **{("nodes[]", word): _node_address for word in (*_IP, "addresses")},
     **{("nodes[]", word): _of_node_address for word in (*_GATEWAY, *_DNS, *_MASKS)},

@@ -58,6 +58,11 @@ def of_registry(path: Path, data: Mapping[str, Any]) -> str:
     return f"images have containerd: {{registries: {{{name}: {_mirrored(given, name)}}}}}: write that in its place"
 
 
+def of_proxy(path: Path, value: object) -> str:
+    """What to write if the address of a proxy, which may have a login, is in place of the section."""
+    return "write {http: URL, https: URL}, with the proxy's address in both" if path == ("proxy",) and value else ""
+
+
 def section(place: declared.Place | None, path: Path, value: Any) -> str:
     """What to write in place of a text where a section belongs, if that is not the value of one of its keys."""
     if place is not None and place.key == "mirrors" and is_host(value):

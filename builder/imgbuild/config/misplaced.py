@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imgbuild.config import astray, declared, kubernetes_names
+from imgbuild.config import astray, declared, kubernetes_names, other_names
 from imgbuild.config.flow import flow
 from imgbuild.config.layers import value_at
 from imgbuild.config.shipped import shipped
@@ -49,16 +49,33 @@ _TABLE: Mapping[str, str] = {
     **dict.fromkeys(("kernel_args", "kernelArguments", "cmdline", "bootargs"), "write kernel: {arguments: [ARGUMENT]}"),
     **dict.fromkeys(("controlPlaneEndpoint", "control_plane_endpoint", "apiserver", "api_server"),
                     "it is endpoint: HOST:PORT in the cluster file (--cluster)"),
-    **dict.fromkeys(("podSubnet", "pod_subnet", "clusterCIDR", "cluster-cidr", "pod-cidr", "podCIDR"),
+    **dict.fromkeys(("podSubnet", "pod_subnet", "clusterCIDR", "cluster-cidr", "pod-cidr", "podCIDR", "cluster_cidr",
+                     "pod_network_cidr", "kube_pods_subnet"),
                     "write kubernetes: {pod_cidr: 10.244.0.0/16}"),
-    **dict.fromkeys(("serviceSubnet", "service_subnet", "service-cidr", "serviceCIDR"),
+    **dict.fromkeys(("serviceSubnet", "service_subnet", "service-cidr", "serviceCIDR", "service_cidr",
+                     "service_cluster_ip_range", "kube_service_addresses"),
                     "write kubernetes: {service_cidr: 10.96.0.0/12}"),
-    **dict.fromkeys(("kubernetesVersion", "kubernetes_version", "k8s_version", "kubeVersion"),
+    **dict.fromkeys(("kubernetesVersion", "kubernetes_version", "k8s_version", "kubeVersion", "kube_version"),
                     "write kubernetes: {version: 1.34.11}"),
     **dict.fromkeys(("imageRepository", "image_repo"), "write kubernetes: {image_repository: HOST/PATH}"),
-    **dict.fromkeys(("dnsDomain", "cluster_domain"), "write kubernetes: {dns_domain: cluster.local}"),
+    **dict.fromkeys(("dnsDomain", "cluster_domain", "service_dns_domain"),
+                    "write kubernetes: {dns_domain: cluster.local}"),
     **dict.fromkeys(("advertiseAddress", "apiserver_advertise_address"),
                     "write kubernetes: {advertise_address: ADDRESS}"),
+    **dict.fromkeys(("apiserver_bind_port", "bind_port", "bindPort", "kube_apiserver_port"),
+                    "write kubernetes: {api_port: 6443}"),
+    "max_pods": "write kubernetes: {kubelet: {maxPods: 200}}",
+    "etcd_data_dir": "write kubernetes: {kubeadm: {etcd: {local: {dataDir: /data/etcd}}}}",
+    **dict.fromkeys(("kube_network_plugin", "network_plugin", "cni"),
+                    "remove it: Cilium is the network (cilium.enabled)"),
+    **dict.fromkeys(("container_manager", "container_runtime", "cri_socket"), "remove it: containerd is the runtime"),
+    **dict.fromkeys(("kube_proxy_mode", "proxy_mode"),
+                    "remove it: Cilium takes kube-proxy's place; kubernetes.kube_proxy: true keeps kube-proxy"),
+    "http_proxy": "write proxy: {http: http://HOST:PORT}",
+    "https_proxy": "write proxy: {https: http://HOST:PORT}",
+    **dict.fromkeys(("ca_certs", "ca_certificates", "trusted_ca"), "write trust: {certificates: [{file: PATH}]}"),
+    **dict.fromkeys(("mounts", "fs_setup", "disk_setup", "data_disks"), "write disks: [{mount: /data, size: 100GB}]"),
+    **dict.fromkeys(("growpart", "resize_rootfs"), "remove it: the image grows to its disk at first boot"),
     **dict.fromkeys(("lacp-rate", "lacpRate", "bond-lacp-rate", "bond_lacp_rate"), "write lacp_rate: fast"),
     **dict.fromkeys(("transmit-hash-policy", "xmit-hash-policy", "hash_policy", "bond-xmit-hash-policy"),
                     "write xmit_hash_policy: layer3+4"),
@@ -107,7 +124,7 @@ def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any], above: P
     word = str(path[-1])
     kind = next((kind for kind, other in declared.documents().items() if issubclass(other, model)), "")
     key = astray.Key(kind, path, data, above)
-    if found := astray.advice(key):
+    if found := other_names.advice(key) or astray.advice(key):
         return found
     top = next(
         (k for k, m in declared.documents().items() if len(path) == 1 and k != kind and word in m.model_fields), ""
@@ -121,20 +138,23 @@ def advice(model: type[BaseModel], path: Path, data: Mapping[str, Any], above: P
     opposite = _opposite(word, declared.keys_at(model, path[:-1]))
     if opposite:
         return f"write {opposite}: {_turned(data, path)}"
-    beside = [name for name in declared.keys_at(model, path[:-1]) if word in name.split("_")] if len(path) > 1 else []
-    if len(beside) == 1:  # servers in time: ntp_servers, not the machines of a cluster
-        return f"did you mean {format_path((*path[:-1], beside[0]))}?"
     known = [place for other, place in _named(word) if other == kind]
     above = path[:-1]
     near = [place for place in known if _near(place, above)]
     table = _TABLE if len(path) > 1 else {**_TABLE, **_TOP}
-    if word in table and not near:
-        text = table[word]
+    text = (
+        (not near and table.get(word))
+        or kubernetes_names.advice(key)
+        or (not near and table.get(astray.snake(word)))
+        or ""
+    )
+    if text:
         if kind == "cluster" or key.above:
             text = text.replace(" in the cluster file (--cluster)", " at the top of this file")
         return astray.with_value(text, key)
-    if found := kubernetes_names.advice(key):
-        return found
+    beside = [name for name in declared.keys_at(model, path[:-1]) if word in name.split("_")] if len(path) > 1 else []
+    if len(beside) == 1:  # sandbox in containerd: sandbox_image
+        return f"did you mean {format_path((*path[:-1], beside[0]))}?"
     if len(near) == 1 or (not near and len(known) == 1):
         return f"did you mean {(near or known)[0].key}?"
     if 1 < len(near or known) <= 4:
@@ -217,11 +237,12 @@ def _kinds(data: Mapping[str, Any], *, cloud_config: bool) -> Iterator[tuple[str
     if {"bootstrap_token", "ca"} & data.keys() and "service_account_private_key" in data:
         yield "secrets", ("a file of a cluster's secrets", "pass it with --secrets")
     network = data.get("network")
-    if isinstance(network, dict) and {"ethernets", "version", "renderer"} & network.keys():
+    own = data.keys() & _OWN
+    if isinstance(network, dict) and {"ethernets", "version", "renderer"} & network.keys() and not own:
         fix = "give a node's network in the cluster file: nodes[].network (docs/reference/cluster.md)"
         yield "netplan", ("a netplan file", fix)
     keys = {"runcmd", "write_files", "bootcmd", "ssh_authorized_keys"} & data.keys()
-    if (keys or cloud_config) and not data.keys() & _OWN:
+    if (keys or cloud_config) and not own:
         yield "cloud-config", ("a cloud-config of cloud-init", "set these in a profile: users, files and run")
     if {"format", "profiles"} <= data.keys():
         yield "lock", ("a lock file", "pass the profile: a build finds the lock beside it")
@@ -241,8 +262,9 @@ def _tops(kind: str) -> frozenset[str]:
 
 def report(document: Document, kind: str, findings: Findings) -> bool:
     """Add a finding if a file is of another kind than ``kind``; return whether it is."""
-    ours = ("extends",) in document.marks  # the data no longer has it
-    found, file = file_kind(document.data, kind, cloud_config=document.cloud_config and not ours), document.name
+    # The data no longer has extends.
+    data = {**document.data, "extends": None} if ("extends",) in document.marks else document.data
+    found, file = file_kind(data, kind, cloud_config=document.cloud_config), document.name
     if found is not None:
         what, fix = found
         wanted = {"cluster": "a cluster file", "secrets": "a file of a cluster's secrets"}.get(kind, f"a {kind}")

@@ -112,7 +112,7 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
     advice = _of_file(model, path, item["input"], private=private)
     if advise and not private:
         advice = _advice(model, path, item, mark, of_key=of_key) or advice
-    advice = in_place.of_registry(path, layered.data) or advice
+    advice = in_place.of_registry(path, layered.data) or in_place.of_proxy(path, item["input"]) or advice
     if advice and item["type"] == "value_error" and advice != hint:
         message = f"{message}: {hint}"  # what a value of this kind is
     hint = advice or hint
@@ -125,13 +125,14 @@ def _finding(model: type[BaseModel], item: ErrorDetails, layered: Layered, findi
 
 
 def _plain_section(model: type[BaseModel], path: Path, value: object) -> bool:
-    """Whether a value in place of a section is never private: on, off, a number, or the host of a registry."""
+    """Whether a value in place of a section is never private: on, off, a number, a version, a registry's host."""
     place = declared.place(model, path)
     if place is None or place.secret:
         return False
     if place.key.startswith("containerd.registries.") and in_place.is_host(value):
         return True
-    return place.model is not None and (isinstance(value, int | float) or replacement.is_switch(value))
+    numbered = isinstance(value, str) and re.fullmatch(r"v?[0-9]+\.[0-9]+\.[0-9]+", value) is not None
+    return place.model is not None and (numbered or isinstance(value, int | float) or replacement.is_switch(value))
 
 
 def _may_be_empty(model: type[BaseModel], path: Path) -> bool:
