@@ -6,7 +6,9 @@ that the agent would get: the chart's defaults, what imgbuild adds, and the user
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Set
+from typing import Any
 
 from packaging.version import Version
 
@@ -14,16 +16,21 @@ from imgbuild.checks.cilium_keys import reads
 from imgbuild.checks.context import Context
 from imgbuild.config.cluster import Cluster
 from imgbuild.config.data import versions
+from imgbuild.config.load import defaults_of
 from imgbuild.config.profile import Profile
+from imgbuild.config.recover import put_back
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.cilium_values import VALUES, chart_release, chart_values
 from imgbuild.facts.conditions import Configuration
 from imgbuild.facts.derive import version
 
 
-def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
-    """All findings of the table. ``release``: the chart's minor; ``leaves``: the user's values by path."""
-    agent = configured(context.profile, context.cluster)
+def rules(context: Context, release: Version, leaves: Mapping[Path, object], wrong: Set[Path]) -> None:
+    """All findings of the table. ``release``: the chart's minor; ``leaves``: the user's values by path.
+
+    ``wrong``: those that are reported already; a default is in their place, because nothing follows from them.
+    """
+    agent = configured(_recovered(context, wrong) if wrong else context.profile, context.cluster)
     for rule in versions("cilium-agent")["rules"]:
         if not _applies(rule, release, context.profile.cilium.version) or not agent.holds(rule["when"]):
             continue
@@ -34,6 +41,15 @@ def rules(context: Context, release: Version, leaves: Mapping[Path, object]) -> 
             context.report(
                 rule["code"], (*VALUES, *place), _message(rule), rule["fix"], lesser=rule.get("lesser", False)
             )
+
+
+def _recovered(context: Context, wrong: Set[Path]) -> Profile:
+    profile = context.profile
+    values: Any = copy.deepcopy(profile.cilium.values)
+    ground = defaults_of(context.target.id).data["cilium"]["values"]
+    for path in wrong:
+        put_back(values, ground, path)
+    return profile.model_copy(update={"cilium": profile.cilium.model_copy(update={"values": values})})
 
 
 def configured(profile: Profile, cluster: Cluster) -> Configuration:

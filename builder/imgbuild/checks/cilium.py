@@ -13,7 +13,7 @@ from typing import Any
 from packaging.version import Version
 
 from imgbuild.checks import agent, devices, dsr
-from imgbuild.checks.cilium_keys import keys
+from imgbuild.checks.cilium_keys import as_written, keys
 from imgbuild.checks.combinations import combinations
 from imgbuild.checks.context import Context
 from imgbuild.checks.pins import pinned
@@ -60,13 +60,12 @@ def check(context: Context) -> None:
     _helm(context, str(release))
     _kernel(context, str(release))
     leaves = dict(flat(profile.cilium.values))
-    keys(context, release, leaves)
-    _words(context, release, leaves)
+    wrong = {*keys(context, release, leaves), *_words(context, release, leaves)}
     _ranges(context, leaves)
     _native_cidr(context, leaves)
     _images(context, leaves)
     combinations(context, release, leaves)
-    agent.rules(context, release, leaves)
+    agent.rules(context, release, leaves, wrong)
     devices.check(context, leaves)
     dsr.check(context, leaves)
 
@@ -153,17 +152,19 @@ def _feature(context: Context, key: str, feature: Mapping[str, Any], release: Ve
             )  # fmt: skip
 
 
-def _words(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
-    table = versions("cilium")
+def _words(context: Context, release: Version, leaves: Mapping[Path, object]) -> set[Path]:
+    """Returns the paths of the values that have a finding."""
+    table, wrong = versions("cilium"), set()
     for path, value in leaves.items():
-        name, where = ".".join(map(str, path)), (*VALUES, *path)
+        name, where, said = ".".join(map(str, path)), (*VALUES, *path), as_written(value)
         allowed = table["enums"].get(name)
         if isinstance(allowed, dict):  # by the first minor that has these values
             allowed = allowed[max((m for m in allowed if version(m) <= release), key=version, default=min(allowed))]
         if allowed is not None and value not in allowed:
             words = ", ".join(a for a in allowed if a)
+            wrong.add(path)
             context.report(
-                "IB615", where, f"{value!r:.60} is not a valid {name}: the chart accepts any value, the agent does not",
+                "IB615", where, f"{said} is not a valid {name}: the chart accepts any value, the agent does not",
                 closest(str(value), allowed) or f"write one of {words}",
             )  # fmt: skip
         for kind, fits in (
@@ -172,7 +173,11 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
         ):
             if name in table["kinds"][kind] and not fits:
                 said = "true or false" if kind == "boolean" else "an integer"
-                context.report("IB616", where, f"{name} is {said} in the chart, not {value!r:.60}", f"write {said}")
+                wrong.add(path)
+                context.report(
+                    "IB616", where, f"{name} is {said} in the chart, not {as_written(value)}", f"write {said}"
+                )
+    return wrong
 
 
 def _ranges(context: Context, leaves: Mapping[Path, object]) -> None:

@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
+from imgbuild.config.flow import flow
 from imgbuild.config.layers import closest
 from imgbuild.diagnostics.findings import Path, few
 from imgbuild.facts.cilium_values import VALUES
@@ -22,12 +23,16 @@ _MOST = 20
 """Unknown keys that get their own finding: searching for the nearest known key takes time."""
 
 
-def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> None:
-    """All findings about keys. ``release``: the chart's minor; ``leaves``: the values by path, mappings too."""
+def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> set[Path]:
+    """All findings about keys. ``release``: the chart's minor; ``leaves``: the values by path, mappings too.
+
+    Returns the paths of plain values in place of a mapping.
+    """
     rows: Mapping[str, Mapping[str, str]] = versions("cilium")["keys"]
     sections = {".".join(row.split(".")[:length]) for row in rows for length in range(1, row.count(".") + 1)}
     known = _known(release)
     said: set[Path] = set()
+    plain: set[Path] = set()
     unknown: list[Path] = []
     for path in leaves:
         name = ".".join(map(str, path))
@@ -41,9 +46,11 @@ def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> N
             unknown.append(path)
         elif known.get(path) is False and not isinstance(leaves[path], dict):
             said.add(path)
+            plain.add(path)
+            switch = isinstance(leaves[path], bool) and known.get((*path, "enabled"))
             context.report(
-                "IB616", (*VALUES, *path), f"{name} is a mapping in the chart, not {leaves[path]!r:.60}",
-                "write the keys below it",
+                "IB616", (*VALUES, *path), f"{name} is a mapping in the chart, not {as_written(leaves[path])}",
+                f"write {{enabled: {as_written(leaves[path])}}}" if switch else "write the keys below it",
             )  # fmt: skip
     first = unknown if len(unknown) <= _MOST + 1 else unknown[:_MOST]
     for path in first:
@@ -55,6 +62,12 @@ def keys(context: Context, release: Version, leaves: Mapping[Path, object]) -> N
             "IB611", (*VALUES, *rest[0]), f"{len(rest)} more keys that Cilium's chart does not read: {names}",
             "look them up in the chart's values.yaml", of_key=True,
         )  # fmt: skip
+    return plain
+
+
+def as_written(value: object) -> str:
+    """A value as YAML writes it, and a text in quotes."""
+    return f"{value!r:.60}" if isinstance(value, str) else f"{flow(value):.60}"
 
 
 @cache
@@ -95,10 +108,12 @@ def _unknown(context: Context, release: Version, path: Path) -> None:
     name, where = ".".join(map(str, path)), (*VALUES, *path)
     known = _known(release)
     if len(path) == 1 and "." in name and (name.split(".")[0],) in known:
-        first, _, rest = name.partition(".")
+        nested = "…"
+        for part in reversed(name.split(".")):
+            nested = f"{{{part}: {nested}}}"
         context.report(
             "IB610", where, f"{name} is not a key: only helm's --set splits at dots",
-            f"write {first}: {{{rest}: …}}, nested", of_key=True,
+            f"write {nested[1:-1]}, nested", of_key=True,
         )  # fmt: skip
         return
     spans = [(first, last) for other, first, last in _spans() if other[: len(path)] == path]

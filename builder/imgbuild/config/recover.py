@@ -33,7 +33,7 @@ def recover(model: type[M], given: object, ground: Mapping[str, Any]) -> tuple[M
         if () in gone:
             return None, places
         for place in gone:
-            _put_back(data, ground, place)
+            put_back(data, ground, place)
         places |= gone
     return None, places
 
@@ -56,7 +56,8 @@ def _place(item: ErrorDetails, data: object, ground: object) -> Path:
     return path[:-1] if here is None else path
 
 
-def _put_back(data: Any, ground: Any, path: Path) -> None:
+def put_back(data: Any, ground: Any, path: Path) -> None:
+    """The value of ``ground`` at ``path`` in place of that of ``data``, which is gone if ``ground`` has none."""
     for part in path[:-1]:
         data = _inside(data, part)
         ground = _inside(ground, part)

@@ -254,3 +254,29 @@ def test_the_table_names_only_keys_and_facts_that_are_there() -> None:
         walk(rule.get("requires", []))
         for key in rule["at"]:
             read(key)
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "message", "hint"),
+    [
+        (
+            "bandwidthManager=true",
+            "IB616",
+            "bandwidthManager is a mapping in the chart, not true",
+            "write {enabled: true}",
+        ),
+        ("kubeProxyReplacement=partial", "IB616", "not 'partial'", "write true or false"),
+        ("routingMode=vxlan", "IB615", "'vxlan' is not a valid routingMode", "write one of native, tunnel"),
+        (
+            '"hubble.relay.enabled"=true',
+            "IB610",
+            "hubble.relay.enabled is not a key",
+            "write hubble: {relay: {enabled: …}}, nested",
+        ),
+    ],
+)
+def test_a_value_that_is_wrong_by_itself_has_one_finding(value: str, code: str, message: str, hint: str) -> None:
+    (found,) = findings("centos8-efi", [f"cilium.values.{value}"])
+    assert found.code == code
+    assert message in found.message
+    assert found.hint == hint
