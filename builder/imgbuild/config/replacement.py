@@ -55,6 +55,11 @@ _PEERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("image", "golden", "bake"), ("baked",)),
     **dict.fromkeys(("package", "rpm", "deb", "repo"), ("packages",)),
     **dict.fromkeys(("binary", "tarball"), ("binaries",)),
+    **dict.fromkeys(("open-vm-tools", "vmtoolsd", "vmware-tools", "vsphere", "esxi"), ("vmware",)),
+    **dict.fromkeys(("qemu-guest-agent", "qemu-ga", "kvm", "proxmox"), ("qemu",)),
+    **dict.fromkeys(("hyperv-daemons", "hyper-v"), ("hyperv",)),
+    **dict.fromkeys(("disk", "local"), ("install",)),
+    **dict.fromkeys(("ram", "memory", "netboot"), ("diskless",)),
 }  # fmt: skip
 
 
@@ -117,7 +122,10 @@ def _candidates(place: Place, value: Any, written: str) -> Iterator[Replacement]
             yield Replacement(re.sub("[_ ]", "-", value.strip().lower()))
         if place.path[-1:] == ("zone",):
             yield from _zones(value)
-        yield from _texts(value, place.hint)
+        if place.path[:1] == ("pxe",) and "://" not in value:  # what boots over the network has no https
+            yield Replacement(f"http://{value.strip()}")
+        if place.path[:1] != ("packages",) or not re.match(r"@|.*/", value):  # neither a group nor a file is a package
+            yield from _texts(value, place.hint)
         yield from _numbers(place, value)
         yield from _versions(place, value)
         if not fits(place.hint, "d"):
@@ -161,6 +169,9 @@ def _texts(value: str, hint: Any) -> Iterator[Replacement]:
         digest = re.match(r"[0-9a-fA-F]{64}(?=\s)", text)
         if digest:  # sha256sum prints the file's name too
             yield Replacement(digest[0].lower())
+        listed = re.match(r"(?:deb(?:-src)?\s+(?:\[[^]]*\]\s+)?|baseurl\s*=\s*)?(https?://[^\s@]+)(?:\s|$)", text)
+        if listed:  # of apt's sources.list and yum's .repo files
+            yield Replacement(listed[1])
         without = re.sub(r"^[a-z][a-z0-9+.-]*://", "", text, flags=re.IGNORECASE).rstrip("/")
         yield Replacement(without)
         if "@" in without.partition("/")[0]:  # a login
@@ -285,6 +296,10 @@ def _shapes(place: Place, value: Any) -> Iterator[Replacement]:
             yield Replacement([{"name": name, **(item or {})} for name, item in value.items()])
         yield Replacement([value])
         return
+    if get_origin(place.type) is dict:
+        parts = re.split(r"[\s,;]+", value) if isinstance(value, str) else value if isinstance(value, list) else []
+        if parts and all(isinstance(part, str) and "=" in part for part in parts):  # kubectl label, --node-labels
+            yield Replacement(dict(part.split("=", 1) for part in parts))
     if value is None or isinstance(value, bool | list):
         return
     if get_origin(place.type) is list:
@@ -294,11 +309,17 @@ def _shapes(place: Place, value: Any) -> Iterator[Replacement]:
         for several in (parts, [value]) if len(parts) > 1 else ([value],):  # a separator is seldom a mistake
             yield Replacement(several)
             yield Replacement([one if fits(item.hint, one) else _first(item.hint, one) for one in several])
-    model = place.model
-    if model is not None:
-        taint = re.fullmatch(r"([^=:]+)(?:=([^:]*))?:([A-Za-z]+)", value) if isinstance(value, str) else None
-        if taint:
-            yield Replacement({"key": taint[1], **({"value": taint[2]} if taint[2] else {}), "effect": taint[3]})
+            yield Replacement([_taint(one) for one in several])
+    if place.model is not None:
+        yield Replacement(_taint(value))
+
+
+def _taint(value: Any) -> Any:
+    """A taint as kubectl writes it, ``key=value:Effect``; anything else as it is."""
+    taint = re.fullmatch(r"([^=:]+)(?:=([^:]*))?:([A-Za-z]+)", value) if isinstance(value, str) else None
+    if taint is None:
+        return value
+    return {"key": taint[1], **({"value": taint[2]} if taint[2] else {}), "effect": taint[3]}
 
 
 def _first(hint: Any, value: Any) -> Any:

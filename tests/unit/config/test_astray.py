@@ -140,7 +140,7 @@ CLUSTERS: list[tuple[str, str, str | None]] = [
     (f"{CP}, node_labels: {{rack: a}}}}]", "write labels: {rack: a}", f"{CP}, labels: {{rack: a}}}}]"),
     (f"{CP}, network: {{interfaces: [{{name: eth0, dhcp4: 'yes'}}]}}}}]", "write dhcp: true", f"{CP}, network: {{interfaces: [{{name: eth0, dhcp: true}}]}}}}]"),
     (f"{CP}, label: {{rack: a}}}}]", "write labels: {rack: a}", f"{CP}, labels: {{rack: a}}}}]"),
-    (f"{CP}, label: rack=a}}]", "did you mean nodes[0].labels?", None),
+    (f"{CP}, label: rack=a}}]", "write labels: {rack: a}", f"{CP}, labels: {{rack: a}}}}]"),
     ("nodes: [{name: cp1, type: master}]", "write role: control-plane", "nodes: [{name: cp1, role: control-plane}]"),
     ("nodes: [{name: cp1, type: hunter2}]", "write role: control-plane or worker", None),
     (f"vip: {{ip: 10.0.0.10}}\n{CP}}}]", "write address: 10.0.0.10", f"vip: {{address: 10.0.0.10}}\n{CP}}}]"),
