@@ -44,8 +44,12 @@ def command(
     place = open_cache(place) if is_there(place) else place
     named = store or os.environ.get("IMGBUILD_STORE")
     files = open_store(place, named) if is_there(place) or named else Store(place / "store")
+    if named and not (named.startswith(SCHEMES) or Path(named).exists()):
+        raise UsageError(f"there is no store {named}", "correct its path; imgbuild fetch makes a new one")
     if action == "verify":
         return _verify(says, place, files, named)
+    if named and named.startswith(SCHEMES):
+        says.note(f"this is what this machine keeps; {named} itself is neither listed nor pruned here")
     found = entries(place, files)
     if action == "list":
         return _list(says, found)
@@ -98,17 +102,11 @@ def _verify(says: Says, place: Path, files: Store, named: str | None) -> int:
 
 
 def _beside(says: Says, named: str | None) -> list[Damage]:
-    """What is wrong with a bundle that is the store; a registry is not read, and a folder has to be there.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """What is wrong with a bundle that is the store; a registry is not read."""
     if named is None or Path(named).is_dir():
         return []
     if named.startswith(SCHEMES):
         says.note(f"{named} itself is not read: what a run takes from there is compared with its checksum then")
         return []
-    if not Path(named).is_file():
-        raise UsageError(f"there is no store {named}", "correct its path; imgbuild fetch makes a new one")
     with says.steps().step(f"Verify {named}"):
         return [Damage(Path(named), what) for what in open_bundle(Path(named)).damage()]

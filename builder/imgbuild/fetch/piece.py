@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _WHOLE = re.compile(r"bytes \*/([0-9]{1,18})")
 _PIECED = "it was assembled from several answers"
-_SPARE = 16 << 20  # bytes that stay free on the disk
+_MIB = 1 << 20
+_SPARE = 16 * _MIB  # bytes that stay free on the disk
 _BLOCK = 1 << 20
 _SYNCED = 64 << 20  # bytes from one sync to the next
 _LOCAL = "file://"
@@ -199,7 +200,9 @@ def _total(total: int | None, there: int, part: Part, wanted: Wanted) -> int | N
     folder = part.path.parent
     free = shutil.disk_usage(folder).free
     if total - there > free - _SPARE:
-        raise Failure(f"it needs {(total - there) >> 20} MiB, and {folder} has {free >> 20} MiB free", hint=SPACE)
+        needed = (total - there + _SPARE + _MIB - 1) // _MIB
+        spare = f"{_SPARE // _MIB} MiB of which stay free"
+        raise Failure(f"it needs {needed} MiB, {spare}, and {folder} has {free // _MIB} MiB", hint=SPACE)
     return total
 
 

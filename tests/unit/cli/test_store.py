@@ -298,7 +298,17 @@ def test_a_folder_may_have_any_other_name(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / "old.bundle").mkdir()
     for place in ("old.bundle", "a:b", "x/://y"):
+        Path(place).mkdir(parents=True, exist_ok=True)
         assert run("cache", "list", "--store", place).exit_code == 0
+
+
+@pytest.mark.parametrize("words", [("list",), ("verify",), ("prune", "--older-than", "1d")])
+def test_a_store_that_is_not_there_is_not_empty(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A typing mistake in a nightly job would prune nothing, for months."""
+    done = run("cache", *words, "--store", str(tmp_path / "typo"))
+    assert done.exit_code == 2 and f"there is no store {tmp_path}/typo" in done.stderr
+    done = run("cache", *words, "--store", "oci://registry.test/farm")
+    assert done.exit_code == 0 and "oci://registry.test/farm itself is n" in done.stderr
 
 
 def test_a_host_without_a_cache(tmp_path: Path) -> None:

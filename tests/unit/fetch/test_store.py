@@ -226,7 +226,7 @@ def test_a_disk_that_is_too_small_and_a_file_that_cannot_be_read(
             store.fetch(one(f"file://{tmp_path}/{place}"), Recorder(), QUICK)
         assert str(tmp_path) in caught.value.hint and "network" not in caught.value.hint
     monkeypatch.setattr("imgbuild.fetch.piece.shutil.disk_usage", lambda _: type("usage", (), {"free": 1 << 20}))
-    with Server(right) as server, pytest.raises(FetchError, match="MiB free") as caught:
+    with Server(right) as server, pytest.raises(FetchError, match="16 MiB of which stay free") as caught:
         store.fetch(one(server.url), Recorder(), QUICK)
     assert caught.value.hint == "free some space, or use a folder on a larger disk: --store DIR"
 
@@ -356,7 +356,7 @@ def test_a_disk_that_is_full(size: int | None, tmp_path: Path) -> None:
 
     with Server(right if size else endless) as server:
         said = mounted("-t tmpfs -o size=10m none", folder, command(folder, [one(server.url, size=size)]))
-    assert ("MiB free" if size else "cannot be written: No space left") in said
+    assert ("MiB of which stay free" if size else "cannot be written: No space left") in said
 
 
 def test_the_layout_is_written_whole_and_repaired(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
