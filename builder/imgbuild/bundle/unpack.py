@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from imgbuild.bundle.read import Bundle
@@ -14,8 +15,10 @@ from imgbuild.outputs.caller import give_tree
 _KINDS = ("profile", "wheel")
 
 
-def unpack(bundle: Bundle, folder: Path) -> int:
+def unpack(bundle: Bundle, folder: Path, more: Callable[[Path], None] = lambda _: None) -> int:
     """Write profile/ and wheels/ to the new folder ``folder``, complete or not at all; return how many files.
+
+    ``more`` adds to the folder before it gets its name.
 
     Raises:
         UsageError: the folder exists.
@@ -32,6 +35,7 @@ def unpack(bundle: Bundle, folder: Path) -> int:
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("xb") as out:
                 bundle.copy(path, out)
+        more(new)
         give_tree(new)
         new.chmod(0o755)
         new.rename(folder)

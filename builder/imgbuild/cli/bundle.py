@@ -231,9 +231,8 @@ def _unpack(says: Says, bundle: Bundle, folder: Path, *, packages: bool) -> int:
         raise UsageError(
             f"{bundle.file} has no packages", "make it from a lock that has them; or leave out --packages"
         )  # fmt: skip
-    count = unpack(bundle, folder)
-    if packages:
-        unpack_packages(bundle, folder, says.steps())
+    steps = says.steps()
+    count = unpack(bundle, folder, lambda new: unpack_packages(bundle, new, steps) if packages else None)
     about = bundle.contents
     if says.json:
         for left in about.left_out:

@@ -6,6 +6,7 @@ A line has what is needed to fetch a package and to install exactly that one. It
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -156,7 +157,10 @@ class Packages(Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        """Each package is there once, from a repository that is there."""
+        """Each package is there once, from a repository that is there and whose name can be that of a folder."""
+        for name in self.repositories:
+            if not re.fullmatch(_NAME, name):
+                raise ValueError(f"{name!r} cannot be the name of a repository")
         seen = set[tuple[str, str, str]]()
         for package in self.every:
             if package.repository not in self.repositories:

@@ -18,6 +18,7 @@ from imgbuild.bundle.write import Part, part_of, write_bundle
 from imgbuild.config.lock import FORMAT as LOCK_FORMAT
 from imgbuild.config.lock import NAME, Lock, Section
 from imgbuild.config.lock_file import lock_text, read_lock
+from imgbuild.config.target import target_names
 from imgbuild.diagnostics.errors import HostError, InvalidInput, UsageError
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.diagnostics.progress import Steps
@@ -117,6 +118,11 @@ def unpack_packages(bundle: Bundle, folder: Path, steps: Steps) -> None:
     section = lock.section(bundle.contents.profile) if lock is not None else None
     if section is None or section.packages is None:
         raise HostError(f"the lock in {bundle.file} has no packages", "make the bundle again: imgbuild bundle")
+    target = section.packages.target
+    if target not in target_names():
+        raise HostError(
+            f"the packages in {bundle.file} are for {target}, which is not known here", "use the imgbuild that made it"
+        )
     with tempfile.TemporaryDirectory(prefix=".packages-", dir=folder) as name:
         store = Store(Path(name), carried=bundle)
         for artifact in package_files(section.packages):

@@ -17,10 +17,12 @@ from click.testing import CliRunner, Result
 from pydantic import ValidationError
 
 from imgbuild import __version__
-from imgbuild.bundle.layout import Contents, ImageIn, LeftOut
+from imgbuild.bundle.layout import BLOBS, Contents, ImageIn, LeftOut
 from imgbuild.bundle.read import open_bundle
 from imgbuild.bundle.write import part_of, write_bundle
 from imgbuild.cli.main import main
+from imgbuild.config.lock import Lock, Section
+from imgbuild.config.lock_file import lock_text
 from imgbuild.diagnostics.findings import Findings
 from imgbuild.facts.images import Image
 from imgbuild.facts.packages import requested
@@ -30,8 +32,9 @@ from imgbuild.pipeline import Input, Request, prepare
 from tests.support.checking import ADMIN
 from tests.support.debs import deb, locked
 from tests.support.events import of_kind, result_of
-from tests.support.locks import whole_lock
+from tests.support.locks import made_up_packages, whole_lock
 from tests.support.publishers import sha256
+from tests.unit.bundle.conftest import about
 
 ARCHIVE = b"an archive of images"
 LAYERS = ("distro-containerd", "container-host")
@@ -222,6 +225,36 @@ def test_packages_are_carried_and_make_a_repository(monkeypatch: pytest.MonkeyPa
     done = run("fetch", "-p", "node.yaml", "--set", ADMIN, "--offline", "--store", "node.bundle")
     assert done.exit_code == 0
     assert {line.split()[5] for line in lines} <= {path.name for path in Path("other/store/blobs/sha256").iterdir()}
+
+
+EVIL = "../../../repository"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("target: debian12", "target: debian99", "are for debian99, which is not known here"),
+        (
+            "      repositories:\n",
+            f"      repositories:\n        {EVIL}: {{urls: ['https://a.test'], obtained: index}}\n",
+            "has no",
+        ),
+    ],
+)
+def test_packages_of_a_bundle_of_somebody_else(old: str, new: str, why: str) -> None:
+    """A repository's name is that of a folder, and a target that of a file."""
+    ready = prepare(Request("node.yaml", (), (ADMIN,)), Findings())
+    text = lock_text(
+        Lock(format=1, profiles={"node": Section(files={}, images={}, packages=made_up_packages(ready.resolved))})
+    )
+    assert old in text
+    own = part_of("profile/imgbuild.lock", "profile", text.replace(old, new).encode())
+    debs = part_of(f"{BLOBS}{sha256(b'deb')}", "package", b"deb")
+    contents = about().model_copy(update={"options": ("--profile", "debian12-efi")})
+    write_bundle(Path("evil.bundle"), contents, [own, debs], None)
+    done = run("bundle", "unpack", "evil.bundle", "new", "--unsigned", "--packages", code=3)
+    assert why in done.stderr and not Path("repository").exists()
+    assert not Path("new").exists() and not list(Path().glob(".new*")), "so the fix works with the same name"
 
 
 def test_a_lock_without_packages_has_no_repository() -> None:

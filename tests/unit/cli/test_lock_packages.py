@@ -121,6 +121,7 @@ def test_a_lock_edited_by_hand_is_refused(servers: Publishers, chooser: Chooser)
     for wrong in (
         text.replace(line, line.replace(" 100 ", " many ")), text.replace(line, f"{line}\n{line}"),
         text.replace(line, line.replace(" bookworm ", " sid ")), text.replace("suite: bookworm", "suite: 12"),
+        text.replace("repositories:\n", "repositories:\n        /x: {urls: ['https://a.test'], obtained: index}\n"),
     ):  # fmt: skip
         Path("imgbuild.lock").write_text(wrong)
         assert [found.severity.value for found in said()] == ["error"], wrong
