@@ -219,9 +219,10 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         raise UsageError(f"there is no file {file}", "correct the path of the bundle") from error
     except OSError as error:
         raise HostError(f"the bundle {file} cannot be read: {error.strerror}", "run imgbuild as its owner") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise HostError(f"{file} is not a regular file", "copy the bundle to a disk first, and name that file")
     with open(number, "rb") as stream:  # noqa: PTH123 - a descriptor
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise HostError(f"{file} is not a regular file", "copy the bundle to a disk first, and name that file")
         yield stream
 
 

@@ -45,6 +45,8 @@ def command(says: Says, given: Given, names: bool, digests: bool) -> int:
             says.note(remark)
     elif names:
         print_names(says.out, lines)
+        for line in (line for line in lines if line.problem):
+            says.note(f"{line.image.reference} has no digest, and is not listed: {line.problem}")
     else:
         print_lines(says.out, lines, remarks)
     return 3 if any(line.problem for line in lines) else 0
@@ -112,8 +114,8 @@ def notes(resolved: Resolved) -> list[str]:
 
 
 def print_names(console: Console, lines: Sequence[Line]) -> None:
-    """One name per line, with its digest if it was looked up."""
-    for line in lines:
+    """One name per line, with its digest if it was looked up; an image whose digest was not found is left out."""
+    for line in (line for line in lines if line.problem is None):
         console.print(line.image.reference if line.digest is None else f"{line.image.name}@{line.digest}")
 
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from imgbuild.cli.main import main
 from imgbuild.config.lock_file import read_lock
 from imgbuild.diagnostics.findings import Findings
+from imgbuild.facts.images import Image
 from imgbuild.fetch.registry import AnswerError, ImageMissingError, Trouble, _reason
 from imgbuild.image.preload import Missing
 from tests.support.checking import ADMIN
@@ -92,3 +93,18 @@ def test_the_reason_is_whole_words_of_the_cause() -> None:
 def test_a_web_server_does_not_lack_an_image() -> None:
     assert not AnswerError("pinging container registry h: invalid status code from registry 404 (Not Found)").absent
     assert AnswerError("reading manifest 1 in h/x: manifest unknown").absent
+
+
+def test_names_with_digests_tell_what_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bare tag was printed as if it were pinned, and nothing told why the exit code was 3."""
+
+    def found(_asked: object, image: Image, _sources: object) -> tuple[str, None]:
+        if "etcd" in image.name:
+            raise ImageMissingError("the answer", "the fix")
+        return f"sha256:{'a' * 64}", None
+
+    monkeypatch.setattr("imgbuild.cli.images.digest_of", found)
+    done = CliRunner().invoke(main, ["images", "--names", "--digests", "-p", "node.yaml", "--set", ADMIN])
+    assert done.exit_code == 3 and all("@sha256:" in line for line in done.stdout.splitlines())
+    assert "pause" in done.stdout and "etcd" not in done.stdout
+    assert "has no digest, and is not listed: the answer" in " ".join(done.stderr.split())
