@@ -40,6 +40,8 @@ from tests.support.places import SUPPORT
 pytestmark = [pytest.mark.slow, pytest.mark.image, pytest.mark.boot, pytest.mark.xdist_group("cluster-boot")]
 
 STAGES = ("clock", "kernel", "disks", "containerd", "images", "kubeadm", "kubeconfig", "cilium", "addons", "verify")
+UNFLUSHED = STAGES[:4]
+"""They only inspect: their marks are on the disk once a later stage has set its own."""
 IN_CLUSTER = set(CLUSTER) - {"vip", "balancer", "addons"}
 """Checks that a node skips until it is in a cluster; this one has no virtual address, no balancer and no addons."""
 
@@ -125,6 +127,8 @@ def test_a_control_plane_comes_up_through_every_stage_after_a_power_cut_in_one(u
     assert up.result.boots == 1
     console = up.result.files["console"].read_text(errors="replace")
     first = STAGES.index(up.cut.stage)
+    if up.cut.stage in UNFLUSHED or up.cut.stage == STAGES[len(UNFLUSHED)]:
+        first = 0  # the cut may have taken their marks too
     # What was marked before the cut is not done again; all else is, and is said with its time.
     later = re.findall(rf"imgbuild: \[\d+/{len(STAGES)}\] (\w+): \d+ s", console)
     assert later, console[-3000:]
