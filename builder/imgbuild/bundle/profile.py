@@ -96,7 +96,7 @@ class _Move:
         self.left_out.append(
             LeftOut(
                 where=str(path), what="the cluster's keys and token",
-                fix="copy its secrets file by a safe way and pass it with --secrets; else a build makes new ones",
+                fix="copy its secrets file in a safe way and pass it with --secrets; else a build makes new ones",
             )
         )  # fmt: skip
         return self.place(path)
@@ -198,7 +198,7 @@ class _Walk:
         place = self._refer((*path, form), str(name), file)
         content = _bytes(file)
         if _private(reference, content.decode("utf-8-sig", "replace").rstrip("\r\n")):
-            self._leave(path, f"the secret file {name}", f"copy it by a safe way to {place}, with mode 0600")
+            self._leave(path, f"the secret file {name}", f"copy it in a safe way to {place}, with mode 0600")
         else:
             self.move.files[place] = content
 
@@ -213,7 +213,7 @@ class _Walk:
             file = self.file.parent / name
             there = self._refer((*path, "source"), name, file)
             if private:
-                self._leave((*path, "source"), f"the secret file {name}", f"copy it by a safe way to {there}")
+                self._leave((*path, "source"), f"the secret file {name}", f"copy it in a safe way to {there}")
             else:
                 self.move.files[there] = _bytes(file)
         elif private and value.get("content"):

@@ -60,7 +60,7 @@ _URL = r"(https?|docker|oci-archive)://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~%+@:/-]
 @click.option(
     "--image-url",
     metavar="URL",
-    callback=_like(_URL, "an address by http, https or docker, without a login"),
+    callback=_like(_URL, "an address with http, https or docker, without a login"),
     help="Where the system fetches the disk image; a folder ends in a slash.",
 )
 @click.option(

@@ -130,6 +130,6 @@ def _stale(given: Given) -> None:
 def _unchecked(given: Given, system: str, url: str) -> None:
     if urlsplit(url).scheme == "http":
         given.tell(
-            "IB886", None, (), f"{system} does not compare a checksum, and {urlsplit(url).hostname} is asked by http",
-            "serve the image by https",
+            "IB886", None, (), f"{system} does not compare a checksum, and {urlsplit(url).hostname} is asked over http",
+            "serve the image over https",
         )  # fmt: skip

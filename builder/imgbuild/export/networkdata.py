@@ -18,7 +18,7 @@ from imgbuild.render.network import bond_options, name_server_device
 
 
 def network_data(given: Given, unit: Unit) -> dict[str, Value] | None:
-    """The document; None for a node that uses DHCP. What it cannot say is a finding."""
+    """The document; None for a node that uses DHCP. What it cannot express is a finding."""
     network = unit.node.network
     if network is None:
         return None
@@ -63,7 +63,7 @@ def _cannot_say(given: Given, unit: Unit, network: NodeNetwork) -> None:
                 if getattr(device, key) is unusual:
                     given.tell(
                         "IB885", unit.node, ("network", kind, number, key),
-                        f"a config drive cannot say {key} of {device.name}",
+                        f"a config drive cannot express {key} of {device.name}",
                         "remove it, or export to a system that passes network-config on: libvirt, proxmox, kubevirt, "
                         "ironic, tinkerbell",
                     )  # fmt: skip

@@ -216,5 +216,5 @@ Tinkerbell: for each node Hardware (and the Machine of its BMC), a Template in {
 4. kubectl -n {namespace} get workflows
 
 A Template has the node's seed, with keys of the cluster, and Kubernetes does not keep it like a Secret: delete it when
-the workflow has ended. image2disk compares no checksum: serve the image by https.
+the workflow has ended. image2disk compares no checksum: serve the image over https.
 """

@@ -11,7 +11,7 @@ gets it unchanged. What was tried with `cloud-init devel net-convert` of a dozen
   `route add … || true`, which does nothing where net-tools is not installed; ``to: default`` works from 25.3 only.
   netplan reports gateway4 as deprecated and accepts it.
 - Name servers are set on the interface with the gateway: NetworkManager overwrites a global resolv.conf.
-- What version 1 cannot say, and sysconfig therefore never writes, is added by render/ifcfg.py.
+- What version 1 cannot express, and sysconfig therefore never writes, is added by render/ifcfg.py.
 - ``default_route: false`` is ``use-routes: false``: systemd-networkd 252 with ``UseRoutes=true`` and
   ``UseGateway=false`` takes routes of options 33 and 121, and a default route in 121 as well (tried with dnsmasq).
 - An interface without a MAC: version 1 has its name only. In version 2 it is matched by its name, in stock mode by e*:

@@ -87,7 +87,7 @@ async def _serve(options: Options, state: Path, tell: Tell, who: Who | None) -> 
     )  # fmt: skip
     tls = _certificate(options.tls)
     if tls is not None and any(word.startswith(_NO_HTTPS) for node in tree.nodes.nodes for word in node.diskless):
-        tell.line("live-boot of these nodes fetches no live root by https: none of them gets further than its kernel")
+        tell.line("live-boot of these nodes fetches no live root over https: none of them gets further than its kernel")
     async with AsyncExitStack() as stack:
         where = stack.enter_context(_bound(options.address, options.port))
         port = int(where.getsockname()[1])

@@ -88,7 +88,7 @@ def test_https_with_a_certificate_of_the_operators_own(network: Segment, lab: Pa
         assert caught.value.returncode == 60, "curl: the certificate's authority is not known"
         with pytest.raises(subprocess.CalledProcessError):
             machine.curl(f"http://{SERVER}:8080/boot.ipxe")
-        assert "live-boot of these nodes fetches no live root by https" in server.text()
+        assert "live-boot of these nodes fetches no live root over https" in server.text()
         (link,) = re.findall(r"page: (\S+)", server.text())
         head = machine.call("curl", "-sSi", *trust, link)
         assert "HttpOnly" in head and "Secure" in head and "303" in head

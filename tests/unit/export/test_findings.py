@@ -106,7 +106,7 @@ def test_an_image_of_another_form_or_without_a_checksum(tmp_path: Path) -> None:
 def test_metal3_refuses_what_a_config_drive_cannot_say(key: str, value: bool, tmp_path: Path) -> None:
     more = {"dhcp": True, "gateway": None} if key != "on_link" else {"gateway": "10.1.0.1"}
     made = exported("metal3", tmp_path, [static(**{key: value, **more})])
-    assert f"cannot say {key} of eth0" in only(made, "IB885")
+    assert f"cannot express {key} of eth0" in only(made, "IB885")
     assert exported("ironic", tmp_path, [static(**{key: value, **more})]).said() == []
 
 

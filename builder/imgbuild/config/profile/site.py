@@ -22,7 +22,7 @@ def _proxy(value: str) -> str:
     if value.startswith("https://"):
         raise ValueError(
             "write http://HOST:PORT: it is how the proxy itself is reached, also for https addresses; CentOS 7's curl "
-            "cannot reach one by https"
+            "cannot reach one over https"
         )
     if value.startswith("socks"):
         raise ValueError("write http://HOST:PORT of an HTTP proxy: apt, yum and dnf do not all know SOCKS")

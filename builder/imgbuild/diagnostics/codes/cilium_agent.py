@@ -56,7 +56,7 @@ CODES = (
         ERROR,
         "BPF masquerading without kube-proxy's replacement",
         why=(
-            "Agents from 1.15 to 1.18 refuse to start; 1.14 masquerades by iptables, and from 1.19 on the setting "
+            "Agents from 1.15 to 1.18 refuse to start; 1.14 masquerades with iptables, and from 1.19 on the setting "
             "silently has no effect."
         ),
         fix="Set `kubernetes.kube_proxy: false`.",

@@ -64,10 +64,10 @@ CODES = (
     Code(
         "IB886",
         WARNING,
-        "An image that is fetched by http, and not checked",
+        "An image that is fetched over http, and not checked",
         why="The system compares no checksum, so whoever is on the way can change the image.",
-        fix="Serve the image by https.",
-        setup="`imgbuild export --to tinkerbell` with an address by http.",
+        fix="Serve the image over https.",
+        setup="`imgbuild export --to tinkerbell` with an http:// address.",
     ),
     Code(
         "IB887",

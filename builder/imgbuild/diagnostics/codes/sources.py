@@ -135,7 +135,7 @@ CODES = (
         "A repository or a base image of another release, version or distribution, or a part of a repository",
         why=(
             "Its packages are for another system, or hold another version of Kubernetes; or the address is above or "
-            "below the one at which package managers look for a repository. A base image is told by the name that its "
+            "below the one at which package managers look for a repository. A base image is recognised by the name that its "
             "distribution gives it."
         ),
         fix="Use the address that is named.",

@@ -57,7 +57,7 @@ def write_table(disk: Path, layout: DiskLayout) -> None:
     if (root.start, root.size) != (layout.root_offset, layout.root_bytes):
         raise HostError(
             f"sfdisk put the root partition at byte {root.start}, not {layout.root_offset}",
-            "report this with the output of 'sfdisk --version': it is a mistake in imgbuild or a changed sfdisk",
+            "report this with the output of 'sfdisk --version': it is a bug in imgbuild or a changed sfdisk",
         )
 
 

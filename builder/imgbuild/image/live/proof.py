@@ -13,7 +13,7 @@ from imgbuild.facts.drivers import BootDrivers, network_drivers
 from imgbuild.image.overlay import inside
 from imgbuild.image.proof import initramfs
 
-_REPORT = "report this: it is a mistake in imgbuild or in the target's packages; no live root was written"
+_REPORT = "report this: it is a bug in imgbuild or in the target's packages; no live root was written"
 _OTHER_KERNEL = "choose another kernel.flavour, or set pxe.live: false"
 
 

@@ -253,5 +253,5 @@ def _built_in(root: _Ext4, version: str) -> set[str]:
 def _broken(why: str, hint: str = "") -> HostError:
     return HostError(
         f"the disk would not boot as it should: {why}",
-        hint or "report this: it is a mistake in imgbuild or in the target's packages; no image was written",
+        hint or "report this: it is a bug in imgbuild or in the target's packages; no image was written",
     )

@@ -57,7 +57,7 @@ def read_list(text: str) -> tuple[Package, ...]:
 def _broken(why: str) -> HostError:
     return HostError(
         f"the root file system's list of packages ({LIST}) cannot be used: {why}",
-        "report this: it is a mistake in imgbuild or in the base",
+        "report this: it is a bug in imgbuild or in the base",
     )
 
 
