@@ -73,6 +73,13 @@ def test_the_files_that_the_contributing_guide_names_are_there() -> None:
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
+def test_the_modules_that_the_pages_name_are_there() -> None:
+    """``checks/build_host.py``: below the package, or from the root."""
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", page.read_text()):
+            assert (ROOT / name).exists() or (ROOT / "builder/imgbuild" / name).exists(), f"{page.name}: {name}"
+
+
 def test_every_folder_of_the_package_is_installed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {path.parent.relative_to(ROOT / "builder") for path in (ROOT / "builder").rglob("__init__.py")}
