@@ -188,7 +188,7 @@ def _disk(text: str) -> tuple[str, int]:
     """A disk as it is written: serial number and bytes."""
     found = _DISK.fullmatch(text)
     if found is None:
-        raise click.BadParameter(f"{text!r} is not a size: write 20GB, 100MiB or 20GB:SERIAL", param_hint="--disk")
+        raise click.BadParameter(f"{text!r} is not a size: write 20GB, 100MiB or 20GB:SERIAL", param_hint="'--disk'")
     return found[found.re.groups] or "", size_bytes(found[1])
 
 

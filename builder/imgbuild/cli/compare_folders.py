@@ -36,7 +36,8 @@ def folder_differences(a: Path, b: Path) -> Iterator[Difference]:
     for name in _FACTS:
         if old.get(name) != new.get(name):
             yield value_difference(name, old.get(name), new.get(name), kind="fact")
-    yield from value_differences(_values(old), _values(new))
+    values = ({key: value for key, value in _values(made).items() if key not in _FACTS} for made in (old, new))
+    yield from value_differences(*values)
     before, after = _files(a, old), _files(b, new)
     for name in sorted({*before, *after}, key=lambda name: name.split("/")):
         yield from _file(name, before.get(name), after.get(name), a, b)

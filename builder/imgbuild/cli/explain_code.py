@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from imgbuild.cli.wrap import wrap
-from imgbuild.config.layers import closest
 from imgbuild.config.setting_words import without_links
 from imgbuild.diagnostics.codes import CODES, RETIRED
 from imgbuild.diagnostics.codes.row import Code, cluster_text, profile_text
@@ -30,8 +29,7 @@ def code(word: str) -> Code:
     if name in RETIRED:
         raise UsageError(f"{name} is no longer reported", "see the list of codes in docs/reference/findings.md")
     if name not in CODES:
-        hint = closest(name, sorted(CODES)) or "see the list of codes in docs/reference/findings.md"
-        raise UsageError(f"there is no code {name}", hint)
+        raise UsageError(f"there is no code {name}", "see the list of codes in docs/reference/findings.md")
     return CODES[name]
 
 

@@ -51,5 +51,5 @@ def _refuse(command: click.Command, ctx: click.Context, args: list[str]) -> None
     told = [*words, *(word for word in placed if words or word in shipped("profiles"))]
     for word in told:
         if isinstance(word, str) and names_a_profile(word):
-            call = " ".join([ctx.command_path, *(a.human_readable_name for a in arguments if a.required)])
+            call = " ".join([ctx.command_path, *(str(a.name).upper() for a in arguments if a.required)])
             raise click.UsageError(f"pass a profile with an option: {call} --profile {word}", ctx)

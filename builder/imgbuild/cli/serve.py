@@ -156,12 +156,12 @@ def _network(where: Interface, dhcp: str | None) -> Network:
     try:
         ends = ipaddress.IPv4Address(first), ipaddress.IPv4Address(last)
     except ValueError:
-        raise click.BadParameter(f"{dhcp!r} is not two IPv4 addresses: FIRST,LAST", param_hint="--dhcp") from None
+        raise click.BadParameter(f"{dhcp!r} is not two IPv4 addresses: FIRST,LAST", param_hint="'--dhcp'") from None
     if any(end not in where.network for end in ends) or ends[0] > ends[1]:
         text = f"{dhcp} is not a range in {where.network}, the network of {where.name}"
-        raise click.BadParameter(text, param_hint="--dhcp")
+        raise click.BadParameter(text, param_hint="'--dhcp'")
     if ends[0] <= ipaddress.IPv4Address(where.address) <= ends[1]:
-        raise click.BadParameter(f"{dhcp} contains {where.address}, which {where.name} has", param_hint="--dhcp")
+        raise click.BadParameter(f"{dhcp} contains {where.address}, which {where.name} has", param_hint="'--dhcp'")
     return Network(where.name, where.address, where.prefix, (str(ends[0]), str(ends[1])))
 
 
@@ -170,7 +170,7 @@ def _url(url: str | None) -> str | None:
     if url is None:
         return None
     if not _URL.fullmatch(url):
-        raise click.BadParameter(f"{url!r} is not an address such as http://10.0.0.2:8080/", param_hint="--url")
+        raise click.BadParameter(f"{url!r} is not an address such as http://10.0.0.2:8080/", param_hint="'--url'")
     return url if url.endswith("/") else f"{url}/"
 
 

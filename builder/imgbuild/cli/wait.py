@@ -136,7 +136,7 @@ def _asking(link: str | None, state: Path | None, kubeconfig: Path | None, ca: P
         parts = urlsplit(link)
         keys = parse_qs(parts.query).get("key", [])
         if parts.scheme not in ("http", "https") or not keys:
-            raise click.BadParameter("is not the link that imgbuild serve printed, with ?key=…", param_hint="--serve")
+            raise click.BadParameter("not the link that imgbuild serve printed, with ?key=…", param_hint="'--serve'")
         where = Where(f"{parts.scheme}://{parts.netloc}/", keys[0], ca)
     else:
         found = running(state or Path())

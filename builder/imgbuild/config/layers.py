@@ -139,7 +139,8 @@ def find(kinds: Sequence[str], name: str, beside: FilePath | None = None) -> tup
         path = folder / f"{name}.yaml"
         return path, os.path.relpath(path, data_dir("profiles").parent)
     path = (beside / name) if beside is not None and not FilePath(name).is_absolute() else FilePath(name)
-    if is_file(path) or path.suffix in (".yaml", ".yml"):
+    there = "/" in name and os.path.exists(path)  # noqa: PTH110 - Path.exists raises for a name that is too long
+    if there or is_file(path) or path.suffix in (".yaml", ".yml"):
         return path, str(path)
     return None
 

@@ -83,6 +83,8 @@ def wording(item: ErrorDetails, mark: Mark | None, *, private: bool) -> tuple[st
     if kind == "string_type" and isinstance(value, (int, float)) and not isinstance(value, bool):
         written = as_written(mark) or str(value)
         return f"{wanted}, but YAML reads {written} as the number {value}", f'write it in quotes: "{written}"'
+    if isinstance(value, float) and as_written(mark).strip("+-").isdigit():  # too many digits for YAML's integers
+        return f"{as_written(mark)} is out of range", "write a number with fewer digits"
     if found is not None:
         return f"{wanted}, not {shown}", characters.instead(found[0])
     return f"{wanted}, not {shown}", _FIXES[wanted]

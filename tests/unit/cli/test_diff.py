@@ -86,6 +86,7 @@ def test_output_folders() -> None:
     done = run("diff", "out/a", "out/b")
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
+    assert [line for line in lines if "firmware" in line.partition(":")[0]] == [lines[0]]
     assert lines[0] == 'firmware: "efi" -> "bios"'
     assert 'time.zone: "UTC" -> "Asia/Tokyo"' in lines
     assert "differs, not shown (it can hold secrets): nodes/node1/user-data" in lines

@@ -127,11 +127,12 @@ def test_one_bad_profile(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("--profile", "nowhere"), "IB106"), (("--profile", "folder"), "IB106"),
+        (("--profile", "nowhere"), "IB106"), (("--profile", "folder"), "IB106"), (("--profile", "./folder"), "IB100"),
+        (("--profile", "./nowhere"), "IB106"), (("--profile", "/" + "x" * 300), "IB106"),
         (("--profile", "folder.yaml"), "IB100"),
         (("--profile", "x" * 5000), "IB106"), (("--profile", "centos7-efi", "--layer", "nowhere"), "IB106"),
         (("--profile", "centos7-efi", "--layer", "folder.yaml"), "IB100"), (("--profile", ""), "IB106"),
-        (("--profile", "centos7-efi", "--cluster", "nowhere.yaml"), "IB100"), (("--profile", "/dev/null"), "IB106"),
+        (("--profile", "centos7-efi", "--cluster", "nowhere.yaml"), "IB100"), (("--profile", "/dev/null"), "IB100"),
         (("--profile", "centos7-efi", "--cluster", "folder"), "IB100"),
         (("--profile", "centos7-efi", "--set", "nonsense"), "IB108"),
         (("--profile", "centos7-efi", "--set", "extends=debian12-efi"), "IB111"),
@@ -141,6 +142,16 @@ def test_bad_words_on_the_command_line(arguments: Sequence[str], code: str, tmp_
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder.yaml").mkdir()
     assert [f[0] for f in refused(tmp_path, {}, *arguments)] == [code]
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [("2000000", "write a number of at most 1048576"), ("9" * 23, "write a number with fewer digits"),
+     ("20.5", "write decimal digits alone, without quotes")],
+)  # fmt: skip
+def test_a_number_that_does_not_fit_is_told_what_is_wrong_with_it(number: str, fix: str) -> None:
+    _, found = imgbuild("--profile", "centos7-efi", "--set", f"image.size_mib={number}")
+    assert [(f["code"], f["hint"]) for f in found if f["severity"] == "error"] == [("IB113", fix)]
 
 
 def test_a_circle_of_layers(tmp_path: Path) -> None:
