@@ -38,6 +38,8 @@ RUNS: dict[str, tuple[Sequence[str], int]] = {
     "explain, no such key": (("explain", "tmie", "-p", "centos7-efi"), 2),
     "schema": (("schema", "profile"), 0),
     "explain, no profile": (("explain", "time.zone"), 0),
+    "explain, a code": (("explain", "IB205"), 0),
+    "explain, a code without an example": (("explain", "IB901"), 0),
     "lock, no such profile": (("lock", "-p", "nowhere.yaml"), 1),
     "fetch": (("fetch", "-p", "debian12-efi", "-l", "distro-containerd", "-l", "container-host", "--set", FILE), 0),
     "fetch, not there": (("fetch", "-p", "debian12-efi", "--offline", "--store", "other"), 3),
