@@ -30,9 +30,15 @@ def check(context: Context) -> None:
                     f"{network} contains loopback, link-local, multicast or reserved addresses",
                     "use a private network, for example 10.244.0.0/16 for pods and 10.96.0.0/12 for Services",
                 )  # fmt: skip
-    _families(context, pods, services)
-    _sizes(context, pods, services)
-    _overlaps(context, pods, services)
+    # A default in place of an invalid network conflicts with nothing.
+    wrong = context.resolved.loaded.recovered
+    given: list[Networks] = [
+        () if ("kubernetes", key) in wrong else every for key, every in (("pod_cidr", pods), ("service_cidr", services))
+    ]
+    if all(given):
+        _families(context, *given)
+    _sizes(context, *given)
+    _overlaps(context, *given)
     own_address.check(context, pods, services)
     devices.check_vip(context)
     _nodes(context)

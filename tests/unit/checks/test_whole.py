@@ -180,3 +180,10 @@ def test_what_is_missing_is_missing_in_the_users_file(layers: tuple[str, ...], t
     prepare(Request(str(file), layers), findings)
     (found,) = [item for item in findings.items if item.code == "IB450"]
     assert found.mark is not None and found.mark.file == str(file)
+
+
+@pytest.mark.parametrize("pods", ["10.244.0.0/33", "'10.32.0.0/16, fd00:10:244::/56'"])
+@pytest.mark.parametrize("services", ["10.244.0.0/16", "'10.96.0.0/16,fd00:10:96::/108'"])
+def test_an_invalid_network_is_compared_with_no_other(pods: str, services: str) -> None:
+    sets = (f"kubernetes.pod_cidr={pods}", f"kubernetes.service_cidr={services}", "cilium.values.ipv6.enabled=true")
+    assert codes(findings("debian12-efi", sets)).isdisjoint({"IB220", "IB221", "IB224"})
