@@ -34,8 +34,7 @@ def check(context: Context) -> None:
         path: Path = ("files", index, file.key_of_text)
         for pattern, names, look in (
             (_MODULES, _lines(file.text), _module),
-            (_SYSCTLS, [line.partition("=")[0].lstrip("-").strip() for line in _lines(file.text) if "=" in line],
-             _sysctl),
+            (_SYSCTLS, [key for key, _ in sysctls_of(file.text)], _sysctl),
         ):  # fmt: skip
             if pattern.fullmatch(file.path):
                 for name in names:
@@ -45,6 +44,12 @@ def check(context: Context) -> None:
 def _lines(text: str) -> list[str]:
     """The lines of a configuration file without comments (modules-load.d(5), sysctl.d(5))."""
     return [line for each in text.splitlines() if (line := each.strip()) and line[0] not in "#;"]
+
+
+def sysctls_of(text: str) -> list[tuple[str, str]]:
+    """Key and value of each line of a file in sysctl.d."""
+    rows = [line.partition("=") for line in _lines(text) if "=" in line]
+    return [(key.lstrip("-").strip(), value.strip()) for key, _, value in rows]
 
 
 def _given_modules(context: Context) -> Mapping[int, str]:

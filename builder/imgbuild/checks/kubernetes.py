@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Any
 
 from packaging.version import Version
 
+from imgbuild.checks.absent import sysctls_of
 from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import minor, preflight, since, sysctl_name, version
+from imgbuild.facts.kernel_settings import SYSCTL_FILE
 
 
 def check(context: Context) -> None:
@@ -204,6 +207,13 @@ def _binaries(context: Context) -> None:
         )  # fmt: skip
 
 
+def _preflight_sysctl(context: Context, path: Path, name: str, wanted: str, fix: str, where: str = "") -> None:
+    if name.startswith("net.bridge."):
+        context.report("IB213", path, f"{where}kubeadm up to 1.29 refuses {name} other than {wanted}", fix)
+    else:
+        context.report("IB212", path, f"{where}kubeadm's preflight requires {name} to be {wanted}", fix)
+
+
 def _sysctls(context: Context) -> None:
     """kubeadm's preflight reads these in /proc (versions/kubeadm-preflight.yaml)."""
     profile, release = context.profile, context.profile.kubernetes.version
@@ -214,16 +224,22 @@ def _sysctls(context: Context) -> None:
         if row.get("family") not in (None, *context.resolved.families) or str(values.get(name, "")).strip() == wanted:
             continue
         path = ("kernel", "sysctl", spelled.get(name, name))
+        fix = f'set kernel.sysctl."{name}": {wanted}'
         if name.startswith("net.bridge."):
-            context.report(
-                "IB213", path, f"kubeadm up to 1.29 refuses {name} other than {wanted}",
-                f'set kernel.sysctl."{name}": {wanted} (Cilium uses no Linux bridge, so it has no other effect)',
-            )  # fmt: skip
-        else:
-            context.report(
-                "IB212", path, f"kubeadm's preflight requires {name} to be {wanted}",
-                f'set kernel.sysctl."{name}": {wanted}',
-            )  # fmt: skip
+            fix += " (Cilium uses no Linux bridge, so it has no other effect)"
+        _preflight_sysctl(context, path, name, wanted, fix)
+    rows = {row["key"]: row["value"] for row in preflight(release, "sysctls")}
+    for index, file in enumerate(profile.files):
+        at, ours = PurePosixPath(file.path), PurePosixPath(SYSCTL_FILE)
+        if at.parent != ours.parent or at.suffix != ".conf" or at.name < ours.name:
+            continue  # imgbuild's own file, which is read later, decides
+        last = {sysctl_name(key): value for key, value in sysctls_of(file.text)}
+        for name in rows.keys() & last.keys():
+            if last[name] != rows[name]:
+                _preflight_sysctl(
+                    context, ("files", index, file.key_of_text), name, rows[name],
+                    f"remove {name} from it: imgbuild sets it to {rows[name]}", where=f"{file.path}: ",
+                )  # fmt: skip
     if 6 not in context.resolved.families:
         return
     for name in ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"):

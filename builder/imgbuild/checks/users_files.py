@@ -41,8 +41,12 @@ _KUBEADMS = (
 # What cloud-init writes from a node's network-config (the renderers in its cloudinit/net), and what adds to it.
 _NETWORK = re.compile(
     r"/etc/sysconfig/network-scripts/(?:ifcfg|route|route6)-(?P<device>[^/]+)|/etc/network/interfaces(?:\.d/[^/]+)?|"
-    r"/etc/netplan/[^/]+\.yaml|/etc/(?:systemd/network|NetworkManager/system-connections)/[^/]*cloud-init[^/]*"
+    r"/etc/netplan/[^/]+\.yaml|/etc/systemd/network/[^/]+\.(?:network|netdev)|"
+    r"/etc/NetworkManager/system-connections/[^/]+"
 )
+# Units that come with containerd and the kubelet: a file of the same name in /etc is read in their place.
+_UNIT = re.compile(r"/etc/systemd/system/(?P<unit>(?:containerd|kubelet)\.service)(?:\.d/10-kubeadm\.conf)?")
+_DROP_IN = "/etc/systemd/system/{}.d/20-mine.conf"
 _CLOUD_CFG = "/etc/cloud/cloud.cfg.d/"
 # Files that other programs write: path, owner, what to do instead.
 _OWNED = (
@@ -126,6 +130,12 @@ def _files(context: Context) -> None:
             if any(file.path == owned or file.path.startswith(f"{owned}/") for owned in paths):
                 context.report("IB460", path, f"{file.path} is {whose}: the node might not come up with your file", fix)
         _network(context, path, file.path)
+        unit = _UNIT.fullmatch(file.path)
+        if unit is not None:
+            context.report(
+                "IB458", path, f"{file.path} replaces the file of that name that comes with {unit['unit']}",
+                f"write a drop-in: {_DROP_IN.format(unit['unit'])}; else you maintain this file", lesser=True,
+            )  # fmt: skip
         _kubeadms(context, path, file.path)
         if file.content is None:
             context.report(

@@ -9,6 +9,9 @@ from imgbuild.config.profile import Profile
 from imgbuild.facts.derive import sysctl_path
 from imgbuild.facts.resolved import Resolved
 
+SYSCTL_FILE = "/etc/sysctl.d/99-zz-imgbuild.conf"
+"""imgbuild's own file; one whose name sorts after it is read later and decides (sysctl.d(5))."""
+
 
 def modules(profile: Profile) -> list[str]:
     """The modules to load at boot: stargz mounts layers through FUSE."""

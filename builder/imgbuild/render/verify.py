@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from imgbuild.config.profile import File, Profile
 from imgbuild.facts.derive import sysctl_name
 from imgbuild.facts.disks import has_disks
-from imgbuild.facts.kernel_settings import modules, sysctls
+from imgbuild.facts.kernel_settings import SYSCTL_FILE, modules, sysctls
 from imgbuild.facts.resolved import Resolved
 from imgbuild.facts.runtimes import snapshotters
 from imgbuild.render import containerd
@@ -34,7 +34,7 @@ def check_names(resolved: Resolved) -> frozenset[str]:
 _READS = {
     "/etc/localtime": "time-zone",
     "/etc/modules-load.d/imgbuild.conf": "modules",
-    "/etc/sysctl.d/99-zz-imgbuild.conf": "sysctl:",
+    SYSCTL_FILE: "sysctl:",
     "/etc/udev/rules.d/99-zz-imgbuild-rp-filter.rules": "rp-filter",
     f"/{SYSTEM}/imgbuild-rp-filter.service": "rp-filter",
     f"/{SYSTEM}/sys-fs-bpf.mount": "bpffs",
@@ -57,7 +57,6 @@ _AFTER = {
     f"/{SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
 }
 """A user's file in the same folder that is read after imgbuild's own can change what these checks look at."""
-_SYSCTLS = "/etc/sysctl.d/99-zz-imgbuild.conf"
 _SYSCTL = re.compile(r"(?m)^[ \t]*-?[ \t]*([A-Za-z0-9_./*-]+)[ \t]*=")
 
 
@@ -81,7 +80,7 @@ def _looked_at(file: File) -> Iterator[str]:
         # systemd.unit(5), NetworkManager.conf(5), sysctl.d(5): by name, whatever the folder's other files are
         if folder == ours.rpartition("/")[0] and name.endswith(".conf") and name > ours.rpartition("/")[2]:
             yield check
-    if folder == "/etc/sysctl.d" and name.endswith(".conf") and name > _SYSCTLS.rpartition("/")[2]:
+    if folder == "/etc/sysctl.d" and name.endswith(".conf") and name > SYSCTL_FILE.rpartition("/")[2]:
         for key in _SYSCTL.findall(file.text):
             yield "sysctl:" if "*" in key else f"sysctl:{sysctl_name(key)}"
             if key.endswith("rp_filter"):

@@ -39,7 +39,10 @@ def files(path: str, text: str = "x") -> list[str]:
         ("/etc/netplan/50-cloud-init.yaml", Severity.ERROR),
         ("/etc/netplan/99-mine.yaml", Severity.WARNING),
         ("/etc/NetworkManager/system-connections/cloud-init-ens192.nmconnection", Severity.ERROR),
+        ("/etc/NetworkManager/system-connections/ens192.nmconnection", Severity.WARNING),
         ("/etc/NetworkManager/conf.d/mine.conf", None),
+        ("/etc/systemd/network/10-mine.network", Severity.WARNING),
+        ("/etc/systemd/network/10-mine.link", None),
     ],
 )
 def test_files_of_the_network(path: str, severity: Severity | None, tmp_path: Path) -> None:
@@ -55,6 +58,36 @@ def test_without_a_cluster_file_the_first_card_is_cloud_inits() -> None:
     for name, severity in (("eth0", Severity.ERROR), ("eth1", Severity.WARNING)):
         found = findings("centos8-efi", files(f"/etc/sysconfig/network-scripts/ifcfg-{name}"))
         assert [(each.code, each.severity) for each in found] == [("IB460", severity)]
+
+
+@pytest.mark.parametrize(
+    ("path", "drop_in"),
+    [
+        ("/etc/systemd/system/containerd.service", "containerd.service.d/"),
+        ("/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "kubelet.service.d/"),
+        ("/etc/systemd/system/kubelet.service.d/20-mine.conf", None),
+    ],
+)
+def test_a_unit_in_place_of_the_packages_own(path: str, drop_in: str | None) -> None:
+    found = findings("centos8-efi", files(path, "[Service]\n"))
+    assert [(each.code, each.severity) for each in found] == ([("IB458", Severity.WARNING)] if drop_in else [])
+    assert drop_in is None or drop_in in found[0].hint
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "code"),
+    [
+        ("/etc/sysctl.d/k8s.conf", "net.ipv4.ip_forward = 0\n", "IB212"),
+        ("/etc/sysctl.d/k8s.conf", "-net/bridge/bridge-nf-call-iptables=0\n", "IB213"),
+        ("/etc/sysctl.d/k8s.conf", "net.ipv4.ip_forward = 0\nnet.ipv4.ip_forward = 1\n", None),
+        ("/etc/sysctl.d/10-mine.conf", "net.ipv4.ip_forward = 0\n", None),  # imgbuild's own is read later
+        ("/etc/sysctl.conf", "net.ipv4.ip_forward = 0\n", None),
+    ],
+)
+def test_a_file_of_sysctls_that_is_read_last(path: str, text: str, code: str | None) -> None:
+    found = findings("centos8-efi", [*files(path, text), "kubernetes.version=1.29.15"])
+    wrong = [each for each in found if each.code in ("IB212", "IB213")]
+    assert [(each.code, each.key) for each in wrong] == ([(code, "files[0].content")] if code else [])
 
 
 def test_a_configuration_of_containerd_is_toml() -> None:

@@ -96,7 +96,7 @@ CODES = (
         "A file that replaces one that imgbuild writes",
         why=(
             "The profile has no effect on it then. Files that decide which packages are installed "
-            "are read before yours is there."
+            "are read before yours is there. The units of containerd and the kubelet come with these programs."
         ),
         fix="Use the key of the profile that does it.",
         lesser=WARNING,
