@@ -163,11 +163,14 @@ def _arguments(context: Context) -> None:
         name = argument.partition("=")[0]
         path = ("kernel", "arguments", index)
         if name in _OURS:
+            fix = _OURS[name] or "remove it: imgbuild sets it"
+            if _OURS[name] == "set selinux.mode" and not context.target.selinux:
+                fix = f"remove it: imgbuild has no SELinux policy for {context.target.name}"
             context.report(
                 "IB310",
                 path,
                 f"{argument} conflicts with an argument that imgbuild manages",
-                _OURS[name] or "remove it: imgbuild sets it",
+                fix,
             )
         if argument in seen:
             context.report("IB311", path, f"duplicate argument {argument}", "remove one of them")

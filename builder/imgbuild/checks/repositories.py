@@ -42,6 +42,12 @@ def _base(context: Context) -> None:
                 "set base.source as well, or base.sha256: null",
             )  # fmt: skip
         return
+    if context.target.image.base is None:
+        context.report(
+            "IB432", ("base", "source"), f"{context.target.name} is installed from packages: no base image is read",
+            "set base.source: null",
+        )  # fmt: skip
+        return  # what is wrong with it does not matter
     if any(ord(c) < 32 for c in base.source) or not base.source.strip():
         context.report(
             "IB430", ("base", "source"), "this is neither a path nor a URL", "give a folder, a file or a URL"
@@ -64,11 +70,6 @@ def _base(context: Context) -> None:
             "set base.sha256 (sha256sum FILE); only a folder needs none",
         )  # fmt: skip
     _other_system(context, base.source)
-    if context.target.image.base is None:
-        context.report(
-            "IB432", ("base", "source"), f"{context.target.name} is installed from packages: no base image is read",
-            "set base.source: null",
-        )  # fmt: skip
 
 
 # The names of the distributions' own cloud images and archives: CentOS-8-GenericCloud-…, debian-12-generic-…

@@ -187,3 +187,12 @@ def test_what_is_missing_is_missing_in_the_users_file(layers: tuple[str, ...], t
 def test_an_invalid_network_is_compared_with_no_other(pods: str, services: str) -> None:
     sets = (f"kubernetes.pod_cidr={pods}", f"kubernetes.service_cidr={services}", "cilium.values.ipv6.enabled=true")
     assert codes(findings("debian12-efi", sets)).isdisjoint({"IB220", "IB221", "IB224"})
+
+
+def test_debian_is_told_once_that_it_has_neither_a_base_image_nor_selinux() -> None:
+    (found,) = findings("debian12-efi", ["base.source=https://x.org/base.qcow2"])
+    assert (found.code, found.hint) == ("IB432", "set base.source: null")
+    (found,) = findings("debian12-efi", ["kernel.arguments[2]=selinux=0"])
+    assert found.code == "IB310" and found.hint.startswith("remove it: ")
+    (found,) = findings("centos8-efi", ["kernel.arguments[2]=selinux=0"])
+    assert found.hint == "set selinux.mode"
