@@ -23,7 +23,10 @@ while [ "$#" -ge 3 ]; do
     [ "$(cat "$file" 2>/dev/null)" = "$line" ] || { echo "$line" >"$file" && note "$1"; }
   elif ! grep -qxF -e "$line" "$file"; then
     text=$(grep -v "^$2=" "$file" || true)
-    printf '%s\n%s\n' "$text" "$line" >"$file"
+    # Whole or not at all: cloud-init does not write it again.
+    printf '%s\n%s\n' "$text" "$line" >"$folder/.imgbuild"
+    sync
+    mv "$folder/.imgbuild" "$file"
     note "$1"
   fi
   shift 3

@@ -78,6 +78,7 @@ _RULED: Sequence[_Ruled] = (
         lambda conf: not conf["others"] and not conf["balancer"],
         {"take_detour": _NOTHING, "leave_detour": _NOTHING},
     ),
+    _Ruled(lambda conf: not conf["group"], {"settle_name": _NOTHING}),
     _Ruled(_is_alone, {"cluster_is_there": _NO, "join": _NO}),
     _Ruled(
         lambda conf: conf["node_role"] != "init",

@@ -19,6 +19,7 @@ from imgbuild.facts.resolved import Resolved
 from imgbuild.render.network import network_config
 from imgbuild.render.userdata import Include, user_data
 from tests.support.deadline import HUNG
+from tests.support.node.power import Power
 from tests.support.nodes import cluster_of, resolved, seed_of
 from tests.support.places import TESTS
 from tests.support.sysconfig import RELEASES, SCRIPTS, ifcfg, write
@@ -64,7 +65,7 @@ class Machine:
         self.commands = commands(target, given)
         self.bin = folder / "bin"
         self.bin.mkdir()
-        for name in ("cat", "grep", "sh"):
+        for name in ("cat", "grep", "mv", "sh", "sync"):
             (self.bin / name).symlink_to(f"/bin/{name}")
         for name, text in ({"nmcli": NM} if programs is None else programs).items():
             (self.bin / name).write_text(text)
@@ -76,7 +77,7 @@ class Machine:
         assert words[:3] == ["per_seed", "ifcfg", "sh"]
         words = [word.replace("=/etc/", f"={self.root}/etc/") for word in words[2:]]
         return subprocess.run(
-            words, capture_output=True, text=True, check=False,
+            words, capture_output=True, text=True, check=False, start_new_session=True,
             env={"PATH": str(self.bin), "LOG": str(self.log), **environment},
         )  # fmt: skip
 
@@ -211,6 +212,20 @@ def test_nothing_that_applies_it_is_said(tmp_path: Path) -> None:
     done = machine.boot()
     assert done.returncode == 0
     assert "imgbuild: the network of eth0 changes at the next boot" in done.stderr
+
+
+def test_a_power_cut_costs_no_line_of_an_interface(tmp_path: Path) -> None:
+    """cloud-init writes the files once for a seed: what is lost there stays lost."""
+    machine = Machine("centos8", case("dhcpdns"), tmp_path)
+    file = machine.root / SCRIPTS / "ifcfg-eth0"
+    text, before = file.read_text(), machine.file("eth0")
+    power = Power(machine.root, machine.bin, tmp_path / "power")
+
+    def prepare() -> None:
+        file.write_text(text)
+
+    for number in power.cuts(prepare, machine.boot):
+        assert machine.file("eth0") == before | {"DNS1": "10.1.0.2", "DOMAIN": "corp.example"}, number
 
 
 def test_a_network_that_cloud_init_has_not_written_is_an_error(tmp_path: Path) -> None:

@@ -389,6 +389,22 @@ def test_helm(room: Room, mirror: Mirror, program: bytes, code: int) -> None:
         assert not mirror.asked
 
 
+def test_a_program_is_not_marked_before_it_is_on_the_disk(room: Room, mirror: Mirror) -> None:
+    """An empty file may be executed, too: it ends with 0."""
+    packed = archive({"linux-amd64/helm": HELM})
+    (mirror.folder / "h.tgz").write_bytes(packed)
+    sums = f"helm.sha256={hashlib.sha256(packed).hexdigest()}"
+    power, helm = room.power(), room.upper / "usr/local/bin/helm"
+
+    def prepare() -> None:
+        room.lay(tree("debian12-efi", mode="stock", sets=(f'helm.urls=["{mirror.url}/h.tgz"]', sums)))
+        helm.unlink(missing_ok=True)
+        (room.upper / "var/lib/imgbuild/installed-helm").unlink(missing_ok=True)
+
+    for number in power.cuts(prepare, lambda: room.step("60-helm", image=False)):
+        assert helm.read_bytes() == HELM, number
+
+
 CHART_YAML = (
     b'apiVersion: v2\nname: cilium\nversion: "1.19.6"\nannotations:\n  artifacthub.io/crds: |\n'
     b"    - kind: CiliumNode\n      version: v2\n      name: ciliumnodes.cilium.io\n"

@@ -258,6 +258,33 @@ def test_kernel_arguments_reach_the_entries_and_what_makes_them(room: Room) -> N
     assert room.read("/etc/default/grub") == f'GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX="crashkernel=auto {wanted}"\n'
 
 
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_power_cut_costs_no_kernel_argument_of_the_base(room: Room, quote: str) -> None:
+    """The next grub2-mkconfig writes what is there."""
+    arguments(room)
+    text = f"GRUB_CMDLINE_LINUX={quote}crashkernel=auto rd.lvm.lv=a/b{quote}\n"
+    wanted = 'GRUB_CMDLINE_LINUX="crashkernel=auto rd.lvm.lv=a/b net.ifnames=0 console=tty0 console=ttyS0,115200"\n'
+    power = room.power()
+    for number in power.cuts(
+        lambda: room.write("/etc/default/grub", text),
+        lambda: room.run("bash", "/usr/libexec/imgbuild/boot-arguments", image=False),
+    ):
+        assert room.read("/etc/default/grub") == wanted, number
+
+
+def test_a_power_cut_costs_no_setting_of_the_kernel(room: Room) -> None:
+    el(room, "centos7-efi", mode="stock")
+    room.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+    steps(room, "10-repositories", "20-packages", "30-kernel", image=False)
+    text = room.read("/etc/sysconfig/kernel")
+    assert "UPDATEDEFAULT=yes\n" in text
+    power = room.power()
+    for number in power.cuts(
+        lambda: room.write("/etc/sysconfig/kernel", text), lambda: room.step("30-kernel", image=False)
+    ):
+        assert room.read("/etc/sysconfig/kernel") == text, number
+
+
 def test_kernel_arguments_that_grubby_passes_over(room: Room) -> None:
     arguments(room, faults="no-arguments\n")
     done = room.run("bash", "/usr/libexec/imgbuild/boot-arguments", image=False)

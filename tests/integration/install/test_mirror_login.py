@@ -26,6 +26,7 @@ from tests.support.install.keys import Signer, signer
 from tests.support.install.room import Room, resolved, tree
 from tests.support.mirror import Mirror
 from tests.support.mirror_login import LOGIN, Authority, asking
+from tests.support.node.power import Power
 
 KINDS = ("password", "certificate", "both")
 STORE = "/etc/ssl/certs/ca-certificates.crt"
@@ -226,6 +227,32 @@ def test_which_repositories_get_a_login(tmp_path: Path, awk: str) -> None:
     update()
     assert (repos / "all.repo").read_text() == text and (repos / "all.repo").stat().st_mode & 0o777 == 0o640
     assert [path.name for path in repos.iterdir()] == ["all.repo"]
+
+
+def test_a_power_cut_costs_no_repository(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    file, table = root / "etc/yum.repos.d/all.repo", root / "etc/imgbuild/logins/repositories"
+    file.parent.mkdir(parents=True)
+    table.parent.mkdir(parents=True)
+    table.write_text("a.example\tusername\tn\n")
+    text = "[base]\nbaseurl=https://a.example/\n"
+    power = Power(root, tmp_path / "bin", tmp_path / "power")
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "IMGBUILD_ROOT": str(root)}
+
+    def prepare() -> None:
+        file.write_text(text)
+        file.chmod(0o644)
+
+    def script() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", static("node", "etc/imgbuild/logins-update-rpm").decode()],
+            env=environment, capture_output=True, text=True, check=False, start_new_session=True,
+        )  # fmt: skip
+
+    for number in power.cuts(prepare, script):
+        block = "# imgbuild: login, mode 644\nusername=n\n# imgbuild: end of login\n"
+        assert file.read_text() == text.replace("\n", f"\n{block}", 1), number
+        assert file.stat().st_mode & 0o777 == 0o600, number
 
 
 @pytest.mark.parametrize("base", ["centos8-efi", "debian12-efi"])

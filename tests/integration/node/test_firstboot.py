@@ -52,6 +52,20 @@ def test_one_control_plane_without_secrets(tmp_path: Path) -> None:
     assert not (node.world / "calls").exists()
 
 
+def test_the_kubeconfig_that_was_there_is_kept_also_after_a_power_cut(tmp_path: Path) -> None:
+    """The new one may have its name on the disk, and nothing in it."""
+    node = BootNode(tmp_path, secrets=False, endpoint="")
+    node.write("root/.kube/config", "mine\n")
+    assert node.run().returncode == 0
+    config, mine = node.root / "root/.kube/config", node.root / "root/.kube/config.before-imgbuild"
+    made = config.read_text()
+    config.write_text("")
+    for mark in ("firstboot.done", "firstboot/kubeconfig"):
+        (node.root / "var/lib/imgbuild" / mark).unlink()
+    assert node.run().returncode == 0
+    assert (config.read_text(), mine.read_text()) == (made, "mine\n")
+
+
 def test_further_disks_that_come_late(tmp_path: Path) -> None:
     """The unit gave up, so containerd did not start: first boot tries again, and starts what waited."""
     node = BootNode(tmp_path, secrets=False, endpoint="")

@@ -14,6 +14,7 @@ from imgbuild.machine.report import Lines, parse_plot, parse_verify
 from imgbuild.machine.times import parse_times
 from tests.support.deadline import HUNG
 from tests.support.node.fakenode import Node
+from tests.support.node.power import Power
 from tests.support.profiles import CASES, HOST, resolved
 
 FSTAB = """\
@@ -67,6 +68,21 @@ def test_apply_makes_links_masks_and_starts_in_order(tmp_path: Path, name: str, 
         assert f"systemctl enable --quiet {unit}" in log
     assert log.index("modprobe br_netfilter") < log.index("systemctl restart systemd-sysctl.service")
     assert "swapoff -a" in log
+
+
+def test_a_power_cut_costs_no_line_of_fstab(tmp_path: Path) -> None:
+    """Without it the root file system stays read-only."""
+    node = _stock(tmp_path, "centos7-efi", [])
+    power = Power(node.root / "etc", node.stand_ins / "bin", tmp_path / "power")
+    for number in power.cuts(lambda: node.write("/etc/fstab", FSTAB), lambda: node.run("apply")):
+        fstab = (node.root / "etc/fstab").read_text().splitlines()
+        assert [line for line in fstab if not line.startswith("#")] == ["UUID=1 / ext4 defaults 0 1"], number
+        assert len(fstab) == 4, number
+    assert not (node.root / "etc/fstab.imgbuild").exists()
+    node.write("/etc/fstab", FSTAB.splitlines(keepends=True)[0])
+    before = (node.root / "etc/fstab").stat()
+    assert node.run("apply").returncode == 0
+    assert (node.root / "etc/fstab").stat().st_ino == before.st_ino  # nothing to change: not written
 
 
 def test_apply_again_restarts_nothing_until_a_file_changes(tmp_path: Path) -> None:

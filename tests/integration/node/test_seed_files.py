@@ -10,6 +10,7 @@ import pytest
 
 from imgbuild.render.seed_files import CONF, SCRIPT
 from imgbuild.render.templates import render, static
+from tests.support.node.power import Power
 
 SYSTEMCTL = """#!/bin/bash
 printf '%s\\n' "$*" >> "$LOG"
@@ -125,6 +126,26 @@ def test_names_are_kept_in_etc_hosts(machine: Machine) -> None:
     machine.put("/var/lib/cloud/instance/cloud-config.txt", "hostname: a\n")
     machine.run()
     assert (machine.root / "etc/hosts").read_text() == "127.0.0.1 localhost\n127.0.1.1 a\n"
+
+
+def test_a_power_cut_costs_no_line_of_etc_hosts(machine: Machine, tmp_path: Path) -> None:
+    own, update = "/etc/imgbuild/hosts", static("node", "etc/imgbuild/hosts-update").decode()
+    block = "# imgbuild: hosts\n10.0.0.1 a.example\n# imgbuild: end of hosts\n"
+    power = Power(machine.root, machine.bin, tmp_path / "power")
+    environment = {"PATH": f"{machine.bin}:/usr/bin:/bin", "IMGBUILD_ROOT": str(machine.root)}
+
+    def prepare() -> None:
+        machine.put("/etc/hosts", "127.0.0.1 localhost\n")
+        machine.put(own, block)
+
+    def script() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", update], env=environment, capture_output=True, text=True, check=False, start_new_session=True
+        )
+
+    for number in power.cuts(prepare, script):
+        assert (machine.root / "etc/hosts").read_text() == "127.0.0.1 localhost\n" + block, number
+    assert sorted(path.name for path in (machine.root / "etc").iterdir() if path.is_file()) == ["hosts"]
 
 
 IP = """#!/bin/bash

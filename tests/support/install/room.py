@@ -12,6 +12,7 @@ from imgbuild.facts.resolved import Resolved, resolve
 from imgbuild.render.install import install_tree
 from imgbuild.render.nodefile import NodeTree
 from tests.support.deadline import HUNG
+from tests.support.node.power import Power
 
 STANDIN = Path(__file__).parent / "standins" / "standin.py"
 EL_TOOLS = ("yum", "dnf", "rpm", "grubby", "lsinitrd", "grub2-editenv", "systemctl", "gpg", "uname")
@@ -96,12 +97,17 @@ class Room:
             text=True,
             check=False,
             timeout=HUNG,
+            start_new_session=True,
             env={**os.environ, **own, **env},
         )
 
     def step(self, name: str, *, image: bool = True) -> subprocess.CompletedProcess[str]:
         """One step of install.d, by itself."""
         return self.run("bash", f"/usr/libexec/imgbuild/install.d/{name}", image=image)
+
+    def power(self) -> Power:
+        """What fails at a command of a step."""
+        return Power(self.upper, self.upper / "usr/local/sbin", self.upper / "standin/power", "/standin/power")
 
     def calls(self) -> list[str]:
         return self.read("/standin/calls").splitlines()

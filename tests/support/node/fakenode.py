@@ -124,7 +124,7 @@ class Node:
         env = {"PATH": path, "IMGBUILD_ROOT": str(self.root), "STAND_INS": str(self.stand_ins), "HOME": "/root"}
         env |= {k: v for k, v in os.environ.items() if k == "IMGBUILD_REPORT_PORT"} | self.environment
         command = [*([bash] if bash else []), program, *argv[1:]]
-        return subprocess.run(command, env=env, capture_output=True, timeout=HUNG)
+        return subprocess.run(command, env=env, capture_output=True, timeout=HUNG, start_new_session=True)
 
     def checks(self, *words: str) -> dict[str, dict[str, Any]]:
         """verify --json, by name."""

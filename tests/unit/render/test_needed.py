@@ -21,6 +21,7 @@ from tests.support.profiles import resolved
 LIB = "/usr/libexec/imgbuild"
 CONF = {
     "node_role": "init", "ca_hash": "", "vip": "", "balancer": "", "others": "", "cilium_acceleration": "",
+    "group": "",
 }  # fmt: skip
 
 
@@ -48,6 +49,12 @@ BALANCED = "start_balancer() {\n    listens\n}\nlistens() { :; }\nstart_balancer
 def test_what_the_cluster_rules_out_is_nothing(balancer: str, there: bool) -> None:
     short = "start_balancer() { :; }\nstart_balancer\n"
     assert reduced(BALANCED, balancer=balancer) == (BALANCED if there else short)
+
+
+def test_only_one_of_several_machines_with_a_seed_names_itself() -> None:
+    text = "common_name() {\n    :\n}\nsettle_name() {\n    common_name\n}\nsettle_name\n"
+    assert reduced(text, group="w") == text
+    assert reduced(text) == "settle_name() { :; }\nsettle_name\n"
 
 
 def test_a_file_outside_of_the_scripts_and_a_node_without_a_cluster_stay_as_they_are() -> None:

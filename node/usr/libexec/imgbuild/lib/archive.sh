@@ -176,7 +176,11 @@ unpack() {
 
 # done_mark NAME SHA256: what was unpacked once is not fetched again.
 done_mark() { [ "$(cat "$STATE/installed-$1" 2> /dev/null || true)" = "$2" ]; }
-set_mark() { write "$STATE/installed-$1" <<< "$2"; }
+# A power cut must not leave the mark without what it marks.
+set_mark() {
+    in_image || sync
+    write "$STATE/installed-$1" <<< "$2"
+}
 
 # Files that no package installed get their SELinux label too: permissive mode may become enforcing later.
 label() {

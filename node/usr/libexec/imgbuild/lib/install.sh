@@ -54,10 +54,10 @@ retry() {
     return 1
 }
 
-# write FILE: standard input becomes FILE, whole or not at all.
+# write FILE: standard input becomes FILE, whole or not at all, also if power fails.
 write() {
     mkdir -p "${1%/*}"
-    cat > "$1.imgbuild-new"
+    dd of="$1.imgbuild-new" conv=fsync status=none
     chmod 0644 "$1.imgbuild-new"
     mv -f "$1.imgbuild-new" "$1"
 }
