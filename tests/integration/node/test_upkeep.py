@@ -63,7 +63,7 @@ case $name in
             'get nodes --output '*) cat "$WORLD/nodes" ;;
             'get pods --namespace kube-system --selector k8s-app=kube-dns --field-selector status.phase=Running '*)
                 cat "$WORLD/coredns" ;;
-            'delete pod '*' --namespace kube-system --wait=false') ;;
+            'delete pod '*' --namespace kube-system --wait=false') [ ! -e "$WORLD/mute" ] || exit 1 ;;
             *) unknown "$words" ;;
         esac
         ;;
@@ -248,6 +248,17 @@ def test_coredns_is_spread_once_by_one_node(
         assert done.returncode == 0, done.stderr
     calls = [line.split() for line in node.calls("kubectl") if " delete pod " in line]
     assert [words[words.index("pod") + 1] for words in calls] == deleted
+
+
+def test_a_replica_of_coredns_that_was_not_deleted_is_deleted_later(tmp_path: Path) -> None:
+    node = ControlPlane(tmp_path, left=300)
+    node.set(coredns=TOGETHER, nodes=TWO, mute="")
+    done = node.run()
+    assert done.returncode == 0
+    assert "CoreDNS was not checked" in done.stderr
+    (node.world / "mute").unlink()
+    assert node.run().returncode == 0
+    assert len([line for line in node.calls("kubectl") if " delete pod " in line]) == 2
 
 
 def test_openssl_is_there() -> None:
