@@ -23,20 +23,26 @@ class Trust:
         return "its signature was not verified" if self.signed else "it is not signed"
 
 
-def wrong_with(bundle: Bundle, signers: Path | None) -> tuple[Trust, list[str]]:
-    """Everything that is wrong with a bundle. ``signers``: who may have signed it; None: nobody has to.
+_DAMAGED = "copy it again from where it was made, and compare; or ask for it there"
+
+
+def wrong_with(bundle: Bundle, signers: Path | None) -> tuple[Trust, list[HostError]]:
+    """Everything that is wrong with a bundle, each with its fix.
+
+    ``signers``: who may have signed it; None: nobody has to.
 
     Raises:
         UsageError: there is no such file of signers.
     """
-    wrong: list[str] = []
+    wrong: list[HostError] = []
     signer = None
     if signers is not None and bundle.signature is None:
-        wrong.append("it is not signed")
+        fix = "get one that was made with --sign-key; or pass --unsigned, if you trust whoever made it"
+        wrong.append(HostError("it is not signed", fix))
     elif signers is not None and bundle.signature is not None:
         try:
             signer = verified_by(bundle.sums, bundle.signature, signers)
         except HostError as error:
-            wrong.append(str(error))
-    wrong += bundle.damage()
+            wrong.append(error)
+    wrong += (HostError(what, _DAMAGED) for what in bundle.damage())
     return Trust(signer, bundle.signature is not None), wrong

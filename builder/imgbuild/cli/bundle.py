@@ -189,8 +189,8 @@ def _verify(says: Says, bundle: Bundle, signers: Path | None) -> Trust:
     with steps.step(f"Verify {bundle.file} ({bundle.end >> 20} MiB)"):
         trust, wrong = wrong_with(bundle, signers)
     if wrong:
-        text = f"{bundle.file} must not be used: {'; '.join(wrong)}"
-        raise HostError(text, "copy it again from where it was made, and compare; or ask for it there")
+        text = f"{bundle.file} must not be used: {'; '.join(map(str, wrong))}"
+        raise HostError(text, "\n".join(dict.fromkeys(error.hint for error in wrong)))
     return trust
 
 

@@ -104,10 +104,14 @@ def verified_by(content: bytes, signature: bytes, signers: Path) -> str:
             if _ssh_keygen(["-Y", "verify", "-n", NAMESPACE, "-I", name, *where], content).returncode == 0:
                 return name
     if names.returncode:
-        raise HostError(f"the signature is not by a signer in {signers}", "ask whoever made it for the public key")
+        raise HostError(
+            f"the signature is not by a signer in {signers}",
+            f"ask whoever made it for the public key, by another way, and add its line to {signers}",
+        )
     raise HostError(
-        "the signature does not match: what it is for was changed, or it was made for something else than imgbuild",
-        "copy it again from where it was made",
+        "the signature does not match: what it is for was changed, or signer or signature are for something else than "
+        "imgbuild",
+        f'copy it again from where it was made; namespaces in {signers} must have "imgbuild"',
     )
 
 

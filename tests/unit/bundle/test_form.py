@@ -33,7 +33,7 @@ from tests.unit.bundle.conftest import LARGE, SMALL, about, parts
 def wrong(file: Path, signers: Path | None) -> list[str]:
     """What is reported about a bundle, at opening or later. ``signers`` None: without its signature."""
     try:
-        return wrong_with(open_bundle(file), signers)[1]
+        return [str(error) for error in wrong_with(open_bundle(file), signers)[1]]
     except DamagedError as error:
         return [str(error)]
 
@@ -233,16 +233,24 @@ def _strip(bundle: Path, found: Bundle) -> None:
 def test_without_its_signature(bundle: Path, signers: Path) -> None:
     _strip(bundle, open_bundle(bundle))
     trust, problems = wrong_with(open_bundle(bundle), signers)
-    assert problems == ["it is not signed"] and trust.signer is None
+    (problem,) = problems
+    assert (str(problem), trust.signer) == ("it is not signed", None) and "--sign-key" in problem.hint
     trust, problems = wrong_with(open_bundle(bundle), None)
     assert not problems and str(trust) == "it is not signed"
 
 
-@pytest.mark.parametrize("change", [lambda text: text.replace('"imgbuild"', '"git"'), lambda _: ""])
-def test_a_signer_who_may_not(bundle: Path, signers: Path, change: Callable[[str], str]) -> None:
+@pytest.mark.parametrize(
+    ("change", "fix"),
+    [
+        (lambda text: text.replace('"imgbuild"', '"git"'), 'must have "imgbuild"'),
+        (lambda _: "", "ask whoever made it for the public key"),
+    ],
+)
+def test_a_signer_who_may_not(bundle: Path, signers: Path, change: Callable[[str], str], fix: str) -> None:
+    """To copy it again, which helps a damaged one, helps neither."""
     signers.write_text(change(signers.read_text()))
-    (said,) = wrong(bundle, signers)
-    assert "signature" in said
+    (problem,) = wrong_with(open_bundle(bundle), signers)[1]
+    assert "signature" in str(problem) and fix in problem.hint
 
 
 def test_there_is_no_file_of_signers(bundle: Path, tmp_path: Path) -> None:
