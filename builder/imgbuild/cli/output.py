@@ -148,7 +148,10 @@ def ends_well(command: Command) -> Command:
     return _last_option(_FORMAT, run)
 
 
+_NO_LOCKS = "name a folder on a file system with locks: a local disk, or NFS of version 4 or with its lock service"
 _FIXES = {
+    errno.ENOLCK: _NO_LOCKS,
+    errno.EOPNOTSUPP: _NO_LOCKS,
     errno.EACCES: "run imgbuild as a user who may do that, or name a file or folder of your own",
     errno.EPERM: "run imgbuild as a user who may do that, or name a file or folder of your own",
     errno.EROFS: "name a folder on another file system: this one is mounted read-only",
@@ -194,7 +197,8 @@ def _told(error: BaseException, says: Says) -> int:
     if isinstance(error, OSError):
         if error.errno == errno.ENOMEM:
             no_memory()
-        where = f"{error.filename}: " if error.filename else "cannot write the output: "
+        unlocked = "cannot lock a file: " if _FIXES.get(error.errno or 0) is _NO_LOCKS else ""
+        where = f"{error.filename}: " if error.filename else unlocked or "cannot write the output: "
         says.error(ImgbuildError(f"{where}{error.strerror or error}", _FIXES.get(error.errno or 0, _OTHER)))
     else:
         says.error(ImgbuildError("interrupted", "run it again; what was there before is unchanged"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -300,6 +301,19 @@ def test_a_folder_may_have_any_other_name(tmp_path: Path, monkeypatch: pytest.Mo
     for place in ("old.bundle", "a:b", "x/://y"):
         Path(place).mkdir(parents=True, exist_ok=True)
         assert run("cache", "list", "--store", place).exit_code == 0
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NFS of version 3 is if its lock service does not run."""
+
+    def refuse(_number: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with Server(serve(FILES)) as server:
+        done = run("fetch", *images(f"http://127.0.0.1:{server.port}"), "--store", str(tmp_path / "store"))
+    assert done.exit_code == 3 and "cannot lock a file: No locks available" in done.stderr
+    assert "fix: name a folder on a file system with locks" in done.stderr
 
 
 @pytest.mark.parametrize("words", [("list",), ("verify",), ("prune", "--older-than", "1d")])
