@@ -106,8 +106,8 @@ for_good() {
 
 undo() {
     echo "undoing an attempt of kubeadm"
-    if [ "$way" = join ] && [ -e "$manifests/etcd.yaml" ]; then
-        leave_etcd
+    if [ -e "$manifests/etcd.yaml" ]; then
+        case $way:$ca_hash in join:* | reset:?*) leave_etcd ;; esac
     fi
     # It calls the kubelet, containerd and, for a node that the cluster knows, the API server.
     run_kubeadm reset --force --cri-socket "$cri_socket" || later "kubeadm reset failed: $error"
@@ -119,12 +119,13 @@ undo() {
 }
 
 # This node's etcd member may vote by now, and the others need its vote to remove it: it stays up until they have.
-# Without limit, like joining.
+# Without limit, like joining; for an interrupted imgbuild-reset two minutes, because that one does not insist either.
 leave_etcd() {
+    local try=0
     find_endpoint
     while true; do
         ask_endpoint
-        if [ "$answer" = foreign ]; then
+        if [ "$answer:$way" = foreign:join ]; then
             die "the server at $endpoint is not of this cluster's CA ($words): an interrupted join of this node must" \
                 "leave etcd before the next one, and the server there does not know it"
         elif [ "$answer" != ours ]; then
@@ -138,6 +139,9 @@ leave_etcd() {
             waiting "to leave etcd, which an interrupted join has entered: $words"
         fi
         rm -rf "$admin"
+        if [ "$way" = reset ] && [ $((++try)) -ge 12 ]; then
+            return 0
+        fi
         other waiting pause 10
     done
 }
