@@ -42,19 +42,20 @@ def command(says: Says, key: str, given: Given, nodes_file: Path | None) -> None
                 click.echo(line)
         return
     findings = Findings()
-    loaded = None
+    loaded = pinned = None
     if given.profile is not None:
         loaded = load(given.profile, given.layers, given.sets, given.mode, findings)
         if loaded is None:
             raise InvalidInput(findings)
         from imgbuild.pipeline import with_lock  # takes half the run time
 
-        loaded, _ = with_lock(given.request(), loaded, findings)
+        loaded, pinned = with_lock(given.request(), loaded, findings)
     elif given.layers or given.sets or given.mode:
         raise click.UsageError("--layer, --set and --mode require --profile, which they are applied on top of")
     nodes = load_cluster(nodes_file, findings) if nodes_file is not None else None
     if loaded is not None and nodes is not None:
-        loaded = settle(loaded, nodes.cluster, nodes.layered, Findings()).resolved.loaded
+        fill = pinned.fill if pinned else None
+        loaded = settle(loaded, nodes.cluster, nodes.layered, Findings(), fill).resolved.loaded
     found = explain(key, loaded, nodes.layered if nodes is not None else None, render=not findings.errors)
     if says.json:
         says.result(**as_json(found))

@@ -17,7 +17,7 @@ from imgbuild.cli.lock_packages import choose_packages, tell_packages
 from imgbuild.cli.options import Given, Place, input_options, store_option
 from imgbuild.cli.output import Says, ends_well
 from imgbuild.cli.parsing import Command
-from imgbuild.config.cluster import DEFAULT
+from imgbuild.config.cluster import DEFAULT, Cluster
 from imgbuild.config.cluster_file import load_cluster
 from imgbuild.config.load import Loaded, load, with_values
 from imgbuild.config.lock import COMPONENTS, FORMAT, NAME, Component, ImagePin, Lock, Pin, Section, Update
@@ -29,6 +29,7 @@ from imgbuild.facts.images import images, sources
 from imgbuild.facts.locked import updated, version_of
 from imgbuild.facts.node_settings import settle
 from imgbuild.facts.outside import Need, needs, values
+from imgbuild.facts.resolved import Resolved
 from imgbuild.fetch.pin import Pulled, pin_files, pin_images
 from imgbuild.image.cache import default_cache, open_store
 from imgbuild.image.chart_digests import exact
@@ -42,7 +43,11 @@ _ALL, _PACKAGES = "all", "packages"
 @ends_well
 @input_options(cluster=False, lock=False)
 @click.option(
-    "--cluster", "nodes_file", metavar="FILE", type=Place(), help="Also pin the images that this cluster file adds."
+    "--cluster",
+    "nodes_file",
+    metavar="FILE",
+    type=Place(),
+    help="Also pin what this cluster file and its settings add.",
 )
 @click.option(
     "--update", "updates", metavar="NAME[=VERSION]", multiple=True, shell_complete=components_to_update,
@@ -88,8 +93,12 @@ def _lock(
     asked = _asked(updates, {*before.files, *before.images})
     chosen = _chosen(loaded, before, asked.versions, says)
     loaded = updated(loaded, {n: u.version for n, u in chosen.items()}, Mark("--update", 1, 1), findings)
-    every = needs(loaded.profile, loaded.target, {name: update.version for name, update in chosen.items()})
-    wanted = _images(loaded, cluster, findings)
+    versions = {name: update.version for name, update in chosen.items()}
+    own = needs(loaded.profile, loaded.target, versions)
+    nodes, profiles = _nodes(loaded, cluster, findings)
+    wanted = _images(profiles, nodes)
+    of_nodes = [need for one in profiles for need in needs(one.profile, one.target, versions)]
+    every = list({need.name: need for need in (*of_nodes, *own)}.values())
     if findings.errors:
         raise InvalidInput(findings)
     _used(asked, loaded, every, packages=packages)
@@ -102,7 +111,7 @@ def _lock(
     failures = dict(files.failures)
     if "cilium" in files.pins:
         try:
-            new = _exact(loaded, every, files.pins, new, steps)
+            new = _exact(loaded, own, files.pins, new, steps)
         except HostError as error:
             failures["cilium"] = error
     with surroundings(profile), steps.step(f"Pin {len(wanted)} images"):
@@ -113,7 +122,7 @@ def _lock(
         again_packages = bool(asked.names & {_ALL, _PACKAGES})
         old_packages = None if again_packages else before.packages
         try:
-            chosen_packages = choose_packages(_filled(loaded, every, files.pins), old_packages, store, steps)
+            chosen_packages = choose_packages(_filled(loaded, own, files.pins), old_packages, store, steps)
         except HostError as error:
             failures["packages"] = error
     if failures:
@@ -216,12 +225,16 @@ def _used(asked: _Asked, loaded: Loaded, every: Sequence[Need], *, packages: boo
             )
 
 
-def _images(loaded: Loaded, cluster: Path | None, findings: Findings) -> dict[str, Pulled]:
-    """The images of all nodes by their references, each with the addresses of its registries."""
+def _nodes(loaded: Loaded, cluster: Path | None, findings: Findings) -> tuple[Cluster, Sequence[Resolved]]:
+    """The nodes of a cluster file, and the profiles that they have with its settings."""
     read = load_cluster(cluster, findings) if cluster is not None else None
     nodes, layered = (read.cluster, read.layered) if read is not None else (DEFAULT, None)
     settled = settle(loaded, nodes, layered, findings)
-    profiles = [settled.resolved, *(own.resolved for own in settled.own)]
+    return nodes, [settled.resolved, *(own.resolved for own in settled.own)]
+
+
+def _images(profiles: Sequence[Resolved], nodes: Cluster) -> dict[str, Pulled]:
+    """The images of all nodes by their references, each with the addresses of its registries."""
     return {
         image.reference: Pulled(image, sources(one.profile, image)) for one in profiles for image in images(one, nodes)
     }

@@ -5,7 +5,7 @@ What the lock and the profile disagree about is an error: a build with a lock us
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,16 @@ class Pinned:
     def mark(self, *path: str | int) -> Mark:
         """The place of one of its values."""
         return self.file.mark("profiles", self.name, *path)
+
+    def fill(self, loaded: Loaded) -> Loaded:
+        """A profile with the settings of a cluster file, with the values of its pins; `check_nodes` tells of others."""
+        filled: list[tuple[Path, Any, Mark]] = []
+        for need in needs(loaded.profile, loaded.target, self.chosen):
+            pin = self.section.files.get(need.name)
+            if pin is not None and _agree(need, self, loaded, Findings()):
+                place = self.mark("files", need.name)
+                filled += ((path, value, place) for path, value in values(need, pin, loaded.profile.mirrors))
+        return with_values(loaded, filled, Findings())
 
 
 def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tuple[Loaded, Pinned | None]:
@@ -108,18 +118,23 @@ def check_packages(pinned: Pinned, resolved: Resolved, findings: Findings) -> No
 
 def check_nodes(pinned: Pinned, nodes: Sequence[Resolved], cluster: Cluster, findings: Findings) -> None:
     """Findings about the profiles of nodes, with the settings of a cluster file: what they need and is not pinned."""
+    known, more, pins = {need.name for need in pinned.needs}, dict[str, None](), pinned.section.files
+    agreed = {n.name for n in pinned.needs if n.name in pins and _agree(n, pinned, nodes[0].loaded, Findings())}
     for node in nodes:
-        every = needs(node.profile, node.target, pinned.chosen)
-        for need in every:
-            if need.name in pinned.section.files:
-                _agree(need, pinned, node.loaded, findings)
-        known = {need.name for need in pinned.needs}
-        _missing([need.name for need in every if need.name not in known], pinned, findings)
-    _images(pinned, [image for node in nodes for image in images(node, cluster)], findings)
+        for need in needs(node.profile, node.target, pinned.chosen):
+            if need.name in pins:
+                _agree(need, pinned, node.loaded, findings, _ONE_PIN if need.name in agreed else "")
+            if need.name not in known:
+                more[need.name] = None
+    _missing(list(more), pinned, findings)
+    _images(pinned, [image for node in nodes for image in images(node, cluster)], {*known, *more}, findings)
 
 
-def _images(pinned: Pinned, pulled: Sequence[Image], findings: Findings) -> None:
-    """Findings about images that are not pinned, and about pins that nothing uses."""
+_ONE_PIN = "set it in the profile, as a lock has one pin for it; or give these nodes a profile of their own"
+
+
+def _images(pinned: Pinned, pulled: Sequence[Image], used: Set[str], findings: Findings) -> None:
+    """Findings about images that are not pinned, and about pins that nothing uses. ``used``: the names of files."""
     section, at = pinned.section, ("profiles", pinned.name)
     for in_cluster_file in (False, True):
         names = [image.reference for image in pulled if image.in_cluster_file is in_cluster_file]
@@ -131,7 +146,6 @@ def _images(pinned: Pinned, pulled: Sequence[Image], findings: Findings) -> None
             )  # fmt: skip
     wanted = {image.reference for image in pulled}
     spare = [name for name in section.images if name not in wanted]
-    used = {need.name for need in pinned.needs}
     spare += [name for name in section.files if name not in used]
     if spare:
         findings.add(
@@ -160,14 +174,15 @@ def _updated(
     return with_values(loaded, new, findings), chosen
 
 
-def _agree(need: Need, pinned: Pinned, loaded: Loaded, findings: Findings) -> bool:
+def _agree(need: Need, pinned: Pinned, loaded: Loaded, findings: Findings, fix: str = "") -> bool:
     """Whether the profile and the pin are about the same file; else that is a finding."""
     pin = pinned.section.files[need.name]
     if need.version != pin.version:
         key = VERSION_KEYS.get(need.component) if need.component else (*need.key, "version")
         findings.add(
             "IB812", f"{need.name}: the profile has {need.version or 'no version'}, the lock {pin.version or 'none'}",
-            key=format_path(key or need.key), mark=loaded.layered.mark(key or need.key), hint=f"run {pinned.again}",
+            key=format_path(key or need.key), mark=loaded.layered.mark(key or need.key),
+            hint=fix or f"run {pinned.again}",
         )  # fmt: skip
         return False
     if need.sha256 is not None and need.sha256 != pin.sha256:
@@ -175,14 +190,14 @@ def _agree(need: Need, pinned: Pinned, loaded: Loaded, findings: Findings) -> bo
         findings.add(
             "IB813", f"{need.name}: the profile's sha256 is {need.sha256}, the lock has {pin.sha256}",
             key=format_path(key), mark=loaded.layered.mark(key),
-            hint=f"run {pinned.again}, which compares the profile's with the publisher's",
+            hint=fix or f"run {pinned.again}, which compares the profile's with the publisher's",
         )  # fmt: skip
         return False
     two = another(need, pin) if need.sha256 is None else None
     if two is not None:
         findings.add(
             "IB812", f"{need.name}: the profile has {two[0]}, the lock {two[1]}", key=format_path(need.key),
-            mark=loaded.layered.mark(need.key), hint=f"run {pinned.again}",
+            mark=loaded.layered.mark(need.key), hint=fix or f"run {pinned.again}",
         )  # fmt: skip
         return False
     return True

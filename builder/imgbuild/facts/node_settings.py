@@ -7,7 +7,7 @@ would be lost silently, or the nodes would not match. Each setting declares its 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -84,24 +84,28 @@ class Settled:
         return _changed(self.common, self.profile.profile, self.resolved.profile)
 
 
-def settle(loaded: Loaded, cluster: Cluster, layered: Layered | None, findings: Findings) -> Settled:
+def settle(
+    loaded: Loaded, cluster: Cluster, layered: Layered | None, findings: Findings,
+    fill: Callable[[Loaded], Loaded] | None = None,
+) -> Settled:  # fmt: skip
     """The profile with the settings of all nodes, and the profiles of nodes that have settings of their own.
 
-    ``layered`` is the cluster file's. Every problem goes to ``findings``: a key that a profile does not have, a node's
-    that must be the same for the whole cluster or, in baked mode, one that is part of the image.
+    ``layered`` is the cluster file's; ``fill`` adds what the lock has for a profile with settings. Every problem goes
+    to ``findings``: a key that a profile does not have, a node's that must be the same for the whole cluster or, in
+    baked mode, one that is part of the image.
     """
     profile = resolve(loaded)
     if layered is None or not cluster.settings:
-        return Settled(profile, profile, own_profiles(profile, cluster, layered, frozenset(), findings), None)
+        return Settled(profile, profile, own_profiles(profile, cluster, layered, frozenset(), findings, fill), None)
     said = Findings()
     document = _document(layered, ("settings",), said)
-    settled = Settled(profile, resolve(overlaid(loaded, document, said)), (), document)
+    settled = Settled(profile, resolve(_overlaid(loaded, document, said, fill)), (), document)
     findings.extend(said.items)
     for path in settled.changed():
         place = nearest(Profile, path)
         if not place.cluster_wide or (place.scope == "image" and profile.profile.mode == "baked"):
             refuse_for_all(settled, path, findings)
-    own = own_profiles(settled.resolved, cluster, layered, _marks(document), findings)
+    own = own_profiles(settled.resolved, cluster, layered, _marks(document), findings, fill)
     return replace(settled, own=own)
 
 
@@ -125,8 +129,9 @@ def _marks(document: Document | None) -> frozenset[Mark]:
 
 
 def own_profiles(
-    everyone: Resolved, cluster: Cluster, layered: Layered | None, common: frozenset[Mark], findings: Findings
-) -> list[Own]:
+    everyone: Resolved, cluster: Cluster, layered: Layered | None, common: frozenset[Mark], findings: Findings,
+    fill: Callable[[Loaded], Loaded] | None = None,
+) -> list[Own]:  # fmt: skip
     """The profiles of the nodes that have settings, one for each distinct set of settings."""
     groups: dict[str, list[int]] = {}
     for number, node in enumerate(cluster.nodes):
@@ -138,7 +143,7 @@ def own_profiles(
     for numbers in groups.values():
         said = Findings()
         document = _document(layered, ("nodes", numbers[0], "settings"), said)
-        mine = resolve(overlaid(everyone.loaded, document, said))
+        mine = resolve(_overlaid(everyone.loaded, document, said, fill))
         each = Own(tuple(numbers), tuple(cluster.nodes[n].name for n in numbers), mine, document.name, common)
         each.tell(said, findings)
         changed = _changed(document, everyone.profile, mine.profile)
@@ -147,6 +152,14 @@ def own_profiles(
     if everyone.profile.mode == "baked":
         _file_systems(everyone, out, findings)
     return out
+
+
+def _overlaid(
+    loaded: Loaded, document: Document, findings: Findings, fill: Callable[[Loaded], Loaded] | None
+) -> Loaded:
+    """The profile with these settings, and then with what the lock has for it."""
+    found = overlaid(loaded, document, findings)
+    return found if fill is None else fill(found)
 
 
 def _changed(document: Document, before: Profile, after: Profile) -> list[Path]:

@@ -147,7 +147,7 @@ def prepare(request: Request, findings: Findings, *, base: bool = False) -> Inpu
         raise InvalidInput(findings)
     loaded, pinned = with_lock(request, loaded, findings)
     loaded = replace(loaded, name=request.name or loaded.name)
-    settled = settle(loaded, cluster, layered, findings)
+    settled = settle(loaded, cluster, layered, findings, pinned.fill if pinned else None)
     resolved, own = settled.resolved, settled.own
     if pinned is not None:
         check_packages(pinned, resolved, findings)

@@ -479,6 +479,34 @@ def test_json(servers: Publishers) -> None:
     assert not [name for name in ("file", "changed", "pins") if f"| `{name}` | `lock` |" not in result]
 
 
+@pytest.mark.parametrize(
+    ("everybody", "settings", "mode"),
+    [
+        (True, "addons: [{name: a, url: '{url}/a.yaml'}, {name: b, url: '{url}/b.yaml'}]", "baked"),
+        (True, "kubernetes: {source: binaries}", "stock"),
+        (False, "kubernetes: {source: binaries}", "stock"),
+        (False, "containerd: {images: [{name: b, urls: ['{url}/b.yaml'], sha256: '{sum}'}]}", "stock"),
+    ],
+)
+def test_what_the_settings_of_a_cluster_file_need_is_pinned(
+    servers: Publishers, everybody: bool, settings: str, mode: str
+) -> None:
+    """The fix of IB814 is to run lock with the cluster file, which pinned images alone."""
+    servers.files["/a.yaml"], servers.files["/b.yaml"] = b"kind: A", b"kind: B"
+    servers.kubernetes("1.35.8")
+    servers.crictl("1.35.0")
+    profile(servers, f"addons: [{{name: a, url: '{servers.url}/a.yaml'}}]\n")
+    text = settings.replace("{url}", servers.url).replace("{sum}", sha256(b"kind: B"))
+    node = "{name: cp1, role: control-plane" + ("" if everybody else f", settings: {{{text}}}") + "}"
+    own = f"settings: {{{text}}}\n" if everybody else ""
+    Path("lab.yaml").write_text(f"name: lab\n{own}nodes: [{node}]\n")
+    lock("--mode", mode)
+    found = [each for each in said(cluster=Path("lab.yaml"), mode=mode) if each.code == "IB814"]
+    assert found and "--cluster lab.yaml" in found[0].hint
+    lock("--mode", mode, "--cluster", "lab.yaml")
+    assert not said(cluster=Path("lab.yaml"), mode=mode)
+
+
 def test_a_nodes_own_version_has_to_be_pinned_too(servers: Publishers) -> None:
     profile(servers)
     lock("--mode", "stock")
@@ -489,6 +517,10 @@ def test_a_nodes_own_version_has_to_be_pinned_too(servers: Publishers) -> None:
     found = [each for each in said(cluster=Path("lab.yaml"), mode="stock") if each.code == "IB812"]
     assert len(found) == 1 and "nerdctl-full: the profile has 2.3.3, the lock 2.3.5" in found[0].message
     assert found[0].mark is not None and (found[0].mark.file, found[0].mark.line) == ("lab.yaml", 4)
+    assert found[0].hint.startswith("set it in the profile"), "one lock cannot pin both"
+    both = said("helm.version=4.2.0", cluster=Path("lab.yaml"), mode="stock")
+    (other,) = (each for each in both if "helm" in each.key)
+    assert other.code == "IB812" and other.hint.startswith("run imgbuild lock")
 
 
 def test_a_link_to_a_lock_stays_one(servers: Publishers) -> None:
