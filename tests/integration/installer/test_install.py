@@ -278,7 +278,7 @@ def test_a_disk_by_its_serial_number(node: InstallNode, ground: Ground, told: st
     whole(disk, ground.image)
 
 
-@pytest.mark.parametrize("damage", ["sha256", "extent", "short", "long", "key", "version"])
+@pytest.mark.parametrize("damage", ["sha256", "extent", "short", "long", "key", "number", "version"])
 def test_a_damaged_transfer_leaves_no_disk(node: InstallNode, ground: Ground, tmp_path: Path, damage: str) -> None:
     disk = node.disk("vda", 30)
     folder = tmp_path / "pxe"
@@ -296,6 +296,8 @@ def test_a_damaged_transfer_leaves_no_disk(node: InstallNode, ground: Ground, tm
         lines.remove([line for line in lines if line.startswith("extent")][-1])
     elif damage == "key":
         lines.insert(3, "reboot $(reboot)")
+    elif damage == "number":
+        lines = [line.replace("root ", "root x", 1) for line in lines]
     else:
         lines[0] = "imgbuild-extents 2"
     (folder / "disk.extents").write_text("\n".join(lines) + "\n")
@@ -306,7 +308,8 @@ def test_a_damaged_transfer_leaves_no_disk(node: InstallNode, ground: Ground, tm
     said = {
         "sha256": "disk.extents says 000000", "extent": "does not return what was written at byte",
         "short": "was not written whole", "long": "has more than disk.extents lists",
-        "key": "has a line 'reboot'", "version": "has the format '2', this installer reads 1",
+        "key": "has a line 'reboot'", "number": "where a number is needed",
+        "version": "has the format '2', this installer reads 1",
     }  # fmt: skip
     assert done.code == 1
     assert said[damage] in done.output
