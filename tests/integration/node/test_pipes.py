@@ -109,6 +109,7 @@ FINE = [
     "a | { iconv -c || true; }",
     "load() { ctr images import - && cat > /dev/null; }\na | other images load",
     "write() { mkdir -p b; cat > c; }\na | write d",
+    "write() { mkdir -p b; dd of=c conv=fsync; mv c d; }\na | write d",
     "a | while IFS= read -r b; do for c in 1 2; do break; done; done",
     "while read -r b; do c || continue; done < <(a)",
     "while read -r b; do break; done <<< \"$(a)\"",

@@ -185,7 +185,7 @@ class StockNode(BootNode):
     """The same with the scripts as they reach a stock node with that cluster.conf."""
 
     def _tree(self, found: Resolved) -> NodeTree:
-        self.conf = {"balancer": "", "others": "", "cilium_acceleration": "", **self.conf}
+        self.conf = {"group": "", "balancer": "", "others": "", "cilium_acceleration": "", **self.conf}
         text = "".join(f"{name}='{value}'\n" for name, value in self.conf.items())
         own = NodeTree((NodeFile("/etc/imgbuild/cluster.conf", text.encode()),))
         tree = node_tree(found)

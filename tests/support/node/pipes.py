@@ -260,8 +260,12 @@ def _python(words: list[str]) -> str | None:
     return None if words[:1] == ["-c"] and "json.load(sys.stdin)" in words[1] else "python3 may not read to its end"
 
 
+def _dd(words: list[str]) -> str | None:
+    return "dd may stop early" if any(word.startswith(("if=", "count=")) for word in words) else None
+
+
 KNOWN = {
-    "openssl": _openssl, "python3": _python,
+    "openssl": _openssl, "python3": _python, "dd": _dd,
     "grep": _grep, "egrep": _grep, "fgrep": _grep, "sed": _sed, "head": _head, "read": _read,
     **dict.fromkeys(("awk", "gawk", "mawk", "nawk"), _awk),
     "mapfile": lambda words: "mapfile -n goes early" if "n" in _arguments(words, "dnOsuCc")[0] else None,
