@@ -87,7 +87,7 @@ def test_the_finding_names_what_is_left_out() -> None:
 
 def test_files_that_are_read_after_ours_change_what_is_expected(tmp_path: Path) -> None:
     files = {
-        "/etc/sysctl.d/99-zzz.conf": "net.ipv4.ip_forward = 0\nnet/ipv4/conf/all/rp_filter=1\n# vm.swappiness = 1\n",
+        "/etc/sysctl.d/99-zzz.conf": "net.ipv4.ip_forward = 1\nnet/ipv4/conf/all/rp_filter=0\n# vm.swappiness = 1\n",
         "/etc/systemd/system/buildkit.service.d/20-mine.conf": "[Service]\nExecStart=\nExecStart=/opt/buildkitd\n",
         "/etc/systemd/networkd.conf.d/99-mine.conf": "[Network]\nManageForeignRoutes=yes\n",
     }
