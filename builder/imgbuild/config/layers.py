@@ -192,9 +192,9 @@ def chain(path: FilePath, name: str, kind: str, findings: Findings) -> list[Docu
     return _chain(path, name, kind, findings, (), [0])
 
 
-def _read(path: FilePath, findings: Findings, name: str) -> Document | None:
+def _read(path: FilePath, findings: Findings, name: str, cause: Mark | None) -> Document | None:
     if not is_shipped(path, name):
-        return read(path, findings, name)
+        return read(path, findings, name, cause=cause)
     document, said = read_shipped(path, name)
     findings.extend(said.items)
     return document
@@ -208,8 +208,9 @@ def read_shipped(path: FilePath, name: str) -> tuple[Document | None, Findings]:
 
 
 def _chain(
-    path: FilePath, name: str, kind: str, findings: Findings, above: tuple[tuple[FilePath, str], ...], count: list[int]
-) -> list[Document]:
+    path: FilePath, name: str, kind: str, findings: Findings, above: tuple[tuple[FilePath, str], ...], count: list[int],
+    cause: Mark | None = None,
+) -> list[Document]:  # fmt: skip
     count[0] += 1
     if count[0] > MAX_FILES:
         if count[0] == MAX_FILES + 1:
@@ -218,7 +219,7 @@ def _chain(
                 "IB107", f"over {MAX_FILES} files are extended", key="extends", mark=Mark(name, 1, 1), hint=hint
             )
         return []
-    document = _read(path, findings, name)
+    document = _read(path, findings, name, cause)
     if document is None:
         return []
     document = renamed.with_new_names(document, renamed.PROFILE, findings)
@@ -253,7 +254,7 @@ def _chain(
                 hint="remove one of these extends: lines",
             )  # fmt: skip
             continue
-        out += _chain(found[0], found[1], kind, findings, open_files, count)
+        out += _chain(found[0], found[1], kind, findings, open_files, count, here)
     return [*out, document]
 
 

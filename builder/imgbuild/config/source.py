@@ -364,13 +364,14 @@ def read(
     private: bool = False,
     shipped: bool = False,
     start: str = _START,
+    cause: Mark | None = None,
 ) -> Document | None:
-    """Read one YAML file; ``name`` is its name in messages. Every problem is a finding, none an exception.
+    """Read one YAML file; ``name`` is its name in messages, ``cause`` what names it. No problem is an exception.
 
     ``private``, ``shipped`` and ``start``: as for `parse`.
     """
     name = name or str(path)
-    here = Mark(name, 1, 1)
+    here = cause or Mark(name, 1, 1)
     try:
         # Without waiting: a pipe without a writer would block forever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:

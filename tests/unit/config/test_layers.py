@@ -139,14 +139,25 @@ def test_extends_is_found_beside_the_file_that_says_it(tmp_path: Path) -> None:
     [
         ("{a: 1}", "IB107"), ("1", "IB107"), ("null", "IB107"), ("true", "IB107"), ("[1]", "IB107"), ("[[a]]", "IB107"),
         ("nope", "IB106"), ("''", "IB106"), ("nope.yaml", "IB100"), ('"a\\0b.yaml"', "IB103"), (".", "IB106"),
-        ("../..", "IB106"), ("'*'", "IB106"), ("base", "IB106"), ("x" * 300, "IB106"),
-        ("x" * 300 + ".yaml", "IB100"), ("/etc/passwd", "IB103"), ("/etc", "IB106"), ("loop.yaml", "IB100"),
+        ("../..", "IB100"), ("'*'", "IB106"), ("base", "IB106"), ("x" * 300, "IB106"),
+        ("x" * 300 + ".yaml", "IB100"), ("/etc/passwd", "IB103"), ("/etc", "IB100"), ("loop.yaml", "IB100"),
     ],
 )  # fmt: skip
 def test_extends_that_cannot_be(tmp_path: Path, text: str, code: str) -> None:
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     write(tmp_path, a=f"extends: {text}\n")
     assert names(tmp_path, "a")[1][:1] == [code]
+
+
+def test_a_file_that_cannot_be_read_is_reported_where_it_is_named(tmp_path: Path) -> None:
+    write(tmp_path, a="x: 1\nextends: [centos7-efi, nope.yaml]\n")
+    findings = Findings()
+    chain(tmp_path / "a.yaml", "a.yaml", "profiles", findings)
+    (found,) = findings.items
+    assert (found.code, found.mark and (found.mark.file, found.mark.line, found.mark.column)) == (
+        "IB100",
+        ("a.yaml", 2, 24),
+    )
 
 
 def test_circles_are_shown_whole(tmp_path: Path) -> None:
