@@ -89,7 +89,8 @@ KUBEADM = (
     "etcd: {local: {dataDir: /srv/etcd/data, extraArgs: {listen-metrics-urls: 'http://0.0.0.0:2381'}}}, "
     "timeouts: {controlPlaneComponentHealthCheck: 10m}}"
 )
-FILE = "kubernetes.control_plane_files.\"audit.yaml\"='kind: Policy'"
+POLICY = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}"
+FILE = f"kubernetes.control_plane_files.\"audit.yaml\"='{POLICY}'"
 
 
 def test_fields_of_kubeadm_in_its_configuration(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_fields_of_kubeadm_in_its_configuration(tmp_path: Path) -> None:
     for node, has in (("cp1", True), ("cp2", True), ("w1", False)):
         file = files(made, node).get("/etc/imgbuild/control-plane/audit.yaml")
         assert (file is not None) is has
-        assert file is None or (file["permissions"], file["content"]) == ("0600", "kind: Policy")
+        assert file is None or (file["permissions"], file["content"]) == ("0600", POLICY)
     assert "etcd_data=/srv/etcd/data\n" in files(made, "cp1")["/etc/imgbuild/cluster.conf"]["content"]
 
 
@@ -162,7 +163,7 @@ def test_the_certificates_of_an_external_etcd_are_mounted_by_kubeadm(tmp_path: P
     external = (
         f"endpoints: ['https://10.0.0.21:2379'], caFile: {folder}/ca.crt, certFile: {folder}/c, keyFile: {folder}/k"
     )
-    own = 'kubernetes.control_plane_files={ca.crt: a, c: b, k: c, "audit.yaml": "kind: Policy"}'
+    own = f'kubernetes.control_plane_files={{ca.crt: a, c: b, k: c, "audit.yaml": "{POLICY}"}}'
     audit = f"apiServer: {{extraArgs: {{audit-policy-file: {folder}/audit.yaml}}}}"
     made = rendered(tmp_path, CP, f"kubernetes.kubeadm={{etcd: {{external: {{{external}}}}}, {audit}}}", own)
     config = parts(made, "cp1")["ClusterConfiguration"]
