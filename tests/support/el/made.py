@@ -73,10 +73,8 @@ def make_image(rootfs: Rootfs, release: str, firmware: Firmware, folder: Path, *
 def build(world: World, firmware: Firmware, folder: Path, *sets: str) -> Made:
     """The image by the real command; what is built once more takes the cached root file system."""
     profile, cache = f"centos{world.release}-{firmware}", folder / "cache"
-    # Debian's images have the default format, whose compression takes half a minute of both cores.
-    more = {"image": {"formats": ["qcow2-zstd"]}, "run": [_ROUTE, _RUN_IF_THERE]}
-    (folder / "more.yaml").write_text(json.dumps(more))
-    layers = (str(world.layer), str(folder / "more.yaml"))
+    (folder / "run.yaml").write_text(json.dumps({"run": [_ROUTE, _RUN_IF_THERE]}))
+    layers = (str(world.layer), str(folder / "run.yaml"))
     words = [word for layer in layers for word in ("--layer", layer)]
     words += [word for value in sets for word in ("--set", value)]
     done = imgbuild("--profile", profile, *words, "--output", folder, cache=cache)
