@@ -59,14 +59,18 @@ def check(context: Context, leaves: Mapping[Path, object]) -> None:
 def check_vip(context: Context) -> None:
     """kube-vip's interface, on every control plane."""
     name = context.cluster.vip.interface if context.cluster.vip else None
-    for number, node in context.nodes:
-        names = interface_names(context, number, node)
-        if name is not None and node.role == "control-plane" and names and name not in names:
-            context.cluster_finding(
-                "IB427", ("vip", "interface"),
-                f"{_where(context, number)} has no interface {name} (it has {in_words(names)})",
-                closest(name, names) or "name one that every control plane has, or null for the default route's",
-            )  # fmt: skip
+    planes = [(number, node) for number, node in context.nodes if node.role == "control-plane"]
+    has = {number: found for number, node in planes if (found := interface_names(context, number, node))}
+    without = [number for number, names in has.items() if name is not None and name not in names]
+    if name is None or not without:
+        return
+    first, *rest = without
+    context.cluster_finding(
+        "IB427", ("vip", "interface"),
+        f"{_where(context, first)}{_more(len(rest))} {'have' if rest else 'has'} no interface {name}"
+        f" ({context.cluster.nodes[first].name} has {in_words(has[first])})",
+        closest(name, has[first]) or "name one that every control plane has, or null for the default route's",
+    )  # fmt: skip
 
 
 def interface_names(context: Context, number: int, node: Node) -> Sequence[str]:

@@ -53,9 +53,9 @@ def locked(loaded: Loaded, file: LockFile, again: str, findings: Findings) -> tu
     """The profile with the values of its pins, and the pins; the profile itself and None if the lock lacks it."""
     section = file.section(loaded.name)
     if section is None:
-        others = few(sorted(file.lock.profiles), 3) or "none"
+        others = f", only of {few(sorted(file.lock.profiles), 3)}" if file.lock.profiles else ""
         findings.add(
-            "IB811", f"{file.path} has no pins of the profile {loaded.name}, only of {others}", key="profiles",
+            "IB811", f"{file.path} has no pins of the profile {loaded.name}{others}", key="profiles",
             mark=file.mark("profiles"), hint=f"run {again}; or pass --no-lock to build without pins",
         )  # fmt: skip
         return loaded, None

@@ -172,3 +172,6 @@ def test_kube_vip_s_interface(tmp_path: Path) -> None:
         found = told(tmp_path, CP + node("n2", "ens3"), head=head.replace("NAME", name))
         assert [f.code for f in found] == wanted
     assert found[0].key == "vip.interface" and "n1 (" in found[0].message
+    second = CP.replace("n1", "n2").replace("00:00:0", "00:01:0").replace("1.1/", "1.2/")
+    (one,) = told(tmp_path, CP + second, head=head.replace("NAME", "ens3"))
+    assert ") and 1 more node have no interface ens3 (n1 has eth0" in one.message
