@@ -12,6 +12,7 @@ from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.diagnostics.findings import Path, format_path
 from imgbuild.facts.derive import sysctl_name, version
+from imgbuild.facts.kernel_settings import lines_of, sysctls_of
 
 _MODULES = re.compile(r"/(?:etc|usr/lib|usr/local/lib)/modules-load\.d/[^/]+\.conf")
 _SYSCTLS = re.compile(r"/(?:etc|usr/lib|usr/local/lib)/sysctl\.d/[^/]+\.conf|/etc/sysctl\.conf")
@@ -33,23 +34,12 @@ def check(context: Context) -> None:
     for index, file in enumerate(context.profile.files):
         path: Path = ("files", index, file.key_of_text)
         for pattern, names, look in (
-            (_MODULES, _lines(file.text), _module),
+            (_MODULES, lines_of(file.text), _module),
             (_SYSCTLS, [key for key, _ in sysctls_of(file.text)], _sysctl),
         ):  # fmt: skip
             if pattern.fullmatch(file.path):
                 for name in names:
                     look(context, path, name, names, release, where=f"{file.path}: ")
-
-
-def _lines(text: str) -> list[str]:
-    """The lines of a configuration file without comments (modules-load.d(5), sysctl.d(5))."""
-    return [line for each in text.splitlines() if (line := each.strip()) and line[0] not in "#;"]
-
-
-def sysctls_of(text: str) -> list[tuple[str, str]]:
-    """Key and value of each line of a file in sysctl.d."""
-    rows = [line.partition("=") for line in _lines(text) if "=" in line]
-    return [(key.lstrip("-").strip(), value.strip()) for key, _, value in rows]
 
 
 def _given_modules(context: Context) -> Mapping[int, str]:

@@ -156,7 +156,7 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
     """Returns the paths of the values that have a finding."""
     table, wrong = versions("cilium"), set()
     for path, value in leaves.items():
-        name, where, said = ".".join(map(str, path)), (*VALUES, *path), as_written(value)
+        name, where = ".".join(map(str, path)), (*VALUES, *path)
         allowed = table["enums"].get(name)
         if isinstance(allowed, dict):  # by the first minor that has these values
             allowed = allowed[max((m for m in allowed if version(m) <= release), key=version, default=min(allowed))]
@@ -164,7 +164,8 @@ def _words(context: Context, release: Version, leaves: Mapping[Path, object]) ->
             words = ", ".join(a for a in allowed if a)
             wrong.add(path)
             context.report(
-                "IB615", where, f"{said} is not a valid {name}: the chart accepts any value, the agent does not",
+                "IB615", where,
+                f"{as_written(value)} is not a valid {name}: the chart accepts any value, the agent does not",
                 closest(str(value), allowed) or f"write one of {words}",
             )  # fmt: skip
         for kind, fits in (

@@ -8,6 +8,7 @@ from imgbuild.config.layers import closest
 from imgbuild.facts.derive import since, sysctl_name, version
 
 # Arguments that imgbuild or the boot loader sets, and the key to use instead.
+_SELINUX = "set selinux.mode"
 _OURS = {
     "root": "remove it: imgbuild sets root= from the image's own file system",
     "ro": "",
@@ -19,8 +20,8 @@ _OURS = {
     "cgroup_no_v1": "set kernel.cgroup",
     "net.ifnames": "set kernel.interface_names",
     "biosdevname": "set kernel.interface_names",
-    "selinux": "set selinux.mode",
-    "enforcing": "set selinux.mode",
+    "selinux": _SELINUX,
+    "enforcing": _SELINUX,
     "ds": "remove it: cloud-init finds the seed by its label",
     "ip": "set the node's addresses in the cluster file",
 }
@@ -164,7 +165,7 @@ def _arguments(context: Context) -> None:
         path = ("kernel", "arguments", index)
         if name in _OURS:
             fix = _OURS[name] or "remove it: imgbuild sets it"
-            if _OURS[name] == "set selinux.mode" and not context.target.selinux:
+            if fix == _SELINUX and not context.target.selinux:
                 fix = f"remove it: imgbuild has no SELinux policy for {context.target.name}"
             context.report(
                 "IB310",

@@ -8,12 +8,11 @@ from typing import Any
 
 from packaging.version import Version
 
-from imgbuild.checks.absent import sysctls_of
 from imgbuild.checks.context import Context
 from imgbuild.config.data import versions
 from imgbuild.diagnostics.findings import Path
 from imgbuild.facts.derive import minor, preflight, since, sysctl_name, version
-from imgbuild.facts.kernel_settings import SYSCTL_FILE
+from imgbuild.facts.kernel_settings import SYSCTL_FILE, sysctls_of
 
 
 def check(context: Context) -> None:

@@ -13,6 +13,17 @@ SYSCTL_FILE = "/etc/sysctl.d/99-zz-imgbuild.conf"
 """imgbuild's own file; one whose name sorts after it is read later and decides (sysctl.d(5))."""
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a configuration file without comments (modules-load.d(5), sysctl.d(5))."""
+    return [line for each in text.splitlines() if (line := each.strip()) and line[0] not in "#;"]
+
+
+def sysctls_of(text: str) -> list[tuple[str, str]]:
+    """Key and value of each line of a file in sysctl.d."""
+    rows = [line.partition("=") for line in lines_of(text) if "=" in line]
+    return [(key.lstrip("-").strip(), value.strip()) for key, _, value in rows]
+
+
 def modules(profile: Profile) -> list[str]:
     """The modules to load at boot: stargz mounts layers through FUSE."""
     more = ["fuse"] if profile.containerd.stargz.enabled else []

@@ -16,7 +16,7 @@ from imgbuild.facts.registries import source
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.failure import FetchError
 from imgbuild.fetch.limits import Limits
-from imgbuild.fetch.oci_format import CHART_ARCHIVE, DIGEST
+from imgbuild.fetch.oci_format import CHART_ARCHIVE, DIGEST, hex_of
 from imgbuild.fetch.publisher import text_at
 from imgbuild.fetch.registry import AnswerError, Registries
 
@@ -83,15 +83,13 @@ class Charts:
         try:
             found = json.loads(self._registries.manifest(place, f"{path}:{tag}"))
             layers = [layer for layer in found["layers"] if layer["mediaType"] == CHART_ARCHIVE]
-            digest, size = str(layers[0]["digest"]), int(layers[0]["size"])
-            if not DIGEST.fullmatch(digest):
-                raise ValueError(digest)
+            sha256, size = hex_of(layers[0]["digest"]), int(layers[0]["size"])
         except AnswerError as error:
             raise FetchError(f"{host}: {error}", "check the chart's address, its version and the login") from error
         except (ValueError, TypeError, KeyError, IndexError):
             raise FetchError(f"{host}/{path}:{tag} is not a chart", "check the chart's address") from None
         at = f"{place.url}/v2/{path}"
-        return Found((f"{at}/blobs/{digest}",), digest.removeprefix("sha256:"), size, f"{at}/manifests/{tag}")
+        return Found((f"{at}/blobs/sha256:{sha256}",), sha256, size, f"{at}/manifests/{tag}")
 
 
 def _joined(address: str, urls: Any) -> tuple[str, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from imgbuild.config.profile import File, Profile
 from imgbuild.facts.derive import sysctl_name
 from imgbuild.facts.disks import has_disks
-from imgbuild.facts.kernel_settings import SYSCTL_FILE, modules, sysctls
+from imgbuild.facts.kernel_settings import SYSCTL_FILE, modules, sysctls, sysctls_of
 from imgbuild.facts.resolved import Resolved
 from imgbuild.facts.runtimes import snapshotters
 from imgbuild.render import containerd
@@ -57,7 +56,6 @@ _AFTER = {
     f"/{SYSTEM}/buildkit.service.d/10-imgbuild.conf": "buildkit",
 }
 """A user's file in the same folder that is read after imgbuild's own can change what these checks look at."""
-_SYSCTL = re.compile(r"(?m)^[ \t]*-?[ \t]*([A-Za-z0-9_./*-]+)[ \t]*=")
 
 
 def left_out(resolved: Resolved) -> dict[str, str]:
@@ -81,7 +79,7 @@ def _looked_at(file: File) -> Iterator[str]:
         if folder == ours.rpartition("/")[0] and name.endswith(".conf") and name > ours.rpartition("/")[2]:
             yield check
     if folder == "/etc/sysctl.d" and name.endswith(".conf") and name > SYSCTL_FILE.rpartition("/")[2]:
-        for key in _SYSCTL.findall(file.text):
+        for key, _ in sysctls_of(file.text):
             yield "sysctl:" if "*" in key else f"sysctl:{sysctl_name(key)}"
             if key.endswith("rp_filter"):
                 yield "rp-filter"
