@@ -218,16 +218,16 @@ def _sysctls(context: Context) -> None:
     profile, release = context.profile, context.profile.kubernetes.version
     spelled = {sysctl_name(key): key for key in profile.kernel.sysctl}
     values = {sysctl_name(key): value for key, value in context.resolved.sysctls.items()}
-    for row in preflight(release, "sysctls"):
-        name, wanted = row["key"], row["value"]
-        if row.get("family") not in (None, *context.resolved.families) or str(values.get(name, "")).strip() == wanted:
+    families = (None, *context.resolved.families)
+    rows = {row["key"]: row["value"] for row in preflight(release, "sysctls") if row.get("family") in families}
+    for name, wanted in rows.items():
+        if str(values.get(name, "")).strip() == wanted:
             continue
         path = ("kernel", "sysctl", spelled.get(name, name))
         fix = f'set kernel.sysctl."{name}": {wanted}'
         if name.startswith("net.bridge."):
             fix += " (Cilium uses no Linux bridge, so it has no other effect)"
         _preflight_sysctl(context, path, name, wanted, fix)
-    rows = {row["key"]: row["value"] for row in preflight(release, "sysctls")}
     for index, file in enumerate(profile.files):
         at, ours = PurePosixPath(file.path), PurePosixPath(SYSCTL_FILE)
         if at.parent != ours.parent or at.suffix != ".conf" or at.name < ours.name:

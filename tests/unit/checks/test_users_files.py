@@ -82,6 +82,7 @@ def test_a_unit_in_place_of_the_packages_own(path: str, drop_in: str | None) -> 
         ("/etc/sysctl.d/k8s.conf", "net.ipv4.ip_forward = 0\nnet.ipv4.ip_forward = 1\n", None),
         ("/etc/sysctl.d/10-mine.conf", "net.ipv4.ip_forward = 0\n", None),  # imgbuild's own is read later
         ("/etc/sysctl.conf", "net.ipv4.ip_forward = 0\n", None),
+        ("/etc/sysctl.d/k8s.conf", "net.ipv6.conf.default.forwarding = 0\n", None),  # only asked for with IPv6
     ],
 )
 def test_a_file_of_sysctls_that_is_read_last(path: str, text: str, code: str | None) -> None:
