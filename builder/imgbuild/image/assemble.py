@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from imgbuild.image.disk import grub, selinux
 from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import make_root
 from imgbuild.image.formats.qcow2 import Compression
-from imgbuild.image.formats.write import DiskRecord, ImageFiles, compressions, write_files
+from imgbuild.image.formats.write import DiskRecord, ImageFiles, Written, compressions, write_files
 from imgbuild.image.live.disk import write_disk_files
 from imgbuild.image.live.proof import prove_initrd
 from imgbuild.image.live.root import LiveParts, take_initrd, write_root
@@ -37,7 +38,7 @@ from imgbuild.image.rootfs.build import Rootfs
 from imgbuild.image.scratch import scratch
 from imgbuild.image.sizes import MIB
 from imgbuild.image.system import kept
-from imgbuild.image.system.edited import Disk, edited, why_whole
+from imgbuild.image.system.edited import Disk, Source, edited, why_whole
 from imgbuild.image.system.kept import System
 from imgbuild.image.system.make import make
 from imgbuild.image.system.working import DamagedError
@@ -86,6 +87,10 @@ def assemble(
         raise HostError("a disk image can only be made as root", "run imgbuild with sudo, or with --no-image")
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or rootfs.tar.stat().st_mtime)
     additions = Additions(layout, tree, kernel_args, preload, epoch)
+
+    def told(disk: DiskRecord) -> None:
+        known(disk, epoch)
+
     try:
         with scratch(work, "assemble") as folder, ExitStack() as stack:
             disk = None
@@ -99,16 +104,17 @@ def assemble(
                     steps.note(f"the whole root file system is unpacked: {why}")
             root = folder / "root"
             disk = disk or _whole(rootfs, additions, root, folder, live, steps)
-            with steps.step("Prove what it boots"):
-                proof = prove(disk.path, layout, disk.kernel, folder, drivers, disk.reach)
-                steps.note(f"{layout.firmware} starts {proof.kernel}")
-            if live is not None:
-                _make_live(live, disk, root, additions, drivers, proof.kernel, folder, steps)
-            shutil.rmtree(root, ignore_errors=True)
-            with steps.step(f"Write it as {', '.join(files.formats)}"):
-                written = write_files(
-                    disk.path, files, folder, epoch, steps, disk.source, lambda made: known(made, epoch)
-                )
+            if disk.source is not None:
+                proof, written = _prove_and_write(disk, disk.source, layout, drivers, files, folder, epoch, steps, told)
+            else:
+                with steps.step("Prove what it boots"):
+                    proof = prove(disk.path, layout, disk.kernel, folder, drivers)
+                    steps.note(f"{layout.firmware} starts {proof.kernel}")
+                if live is not None:
+                    _make_live(live, disk, root, additions, drivers, proof.kernel, folder, steps)
+                shutil.rmtree(root, ignore_errors=True)
+                with steps.step(f"Write it as {', '.join(files.formats)}"):
+                    written = write_files(disk.path, files, folder, epoch, steps, known=told)
     except OSError as err:
         if err.errno in {28, 122}:  # ENOSPC, EDQUOT
             raise no_space("make the disk image") from err
@@ -157,6 +163,27 @@ def _verify(rootfs: Rootfs) -> None:
             raise HostError(
                 f"the root file system in the cache cannot be used: {why}", "run imgbuild again: it builds a new one"
             ) from why
+
+
+def _prove_and_write(
+    disk: Disk,
+    source: Source,
+    layout: DiskLayout,
+    drivers: BootDrivers | None,
+    files: ImageFiles,
+    folder: Path,
+    epoch: int,
+    steps: Steps,
+    known: Callable[[DiskRecord], None],
+) -> tuple[BootProof, Written]:
+    """Both at once, for a disk most of which is kept: the one waits for tools, the other for the disk."""
+    step = f"Prove what it boots, and write it as {', '.join(files.formats)}"
+    with steps.step(step), ThreadPoolExecutor(1) as beside:
+        proving = beside.submit(prove, disk.path, layout, disk.kernel, folder, drivers, disk.read)
+        written = write_files(disk.path, files, folder, epoch, steps, source, known, proving)
+        proof = proving.result()
+        steps.note(f"{layout.firmware} starts {proof.kernel}")
+    return proof, written
 
 
 def _make_live(

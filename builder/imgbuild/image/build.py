@@ -36,7 +36,7 @@ from imgbuild.image.rootfs.base import Base, base_of, base_tar, kept_base, named
 from imgbuild.image.rootfs.build import Rootfs, build_rootfs, is_kept, looked_up
 from imgbuild.image.rootfs.locked import locked_build, locked_mirrors
 from imgbuild.image.rootfs.mirror import DebianMirrors, debian_mirrors, own_archives
-from imgbuild.image.rootfs.packages import described
+from imgbuild.image.rootfs.packages import Package, described
 from imgbuild.image.rootfs.plan import RootfsPlan
 from imgbuild.image.rootfs.supply import Supply
 from imgbuild.image.surroundings import NOWHERE, refuse_logins, surroundings
@@ -126,19 +126,14 @@ def build_image(
     Raises:
         HostError: the host, a mirror or the build failed; the old image is unchanged.
     """
-    from imgbuild.image.sbom import Contents, file_name, sbom  # CycloneDX takes 100 ms, and most runs build no image
-
     resolved, profile, target = of.resolved, of.resolved.profile, of.resolved.target
     preload = fetch(profile, of.found, store, steps) if of.found else None
     rootfs, layout = _rootfs(of, cache, store, steps, fresh=fresh)
     with in_use(rootfs.tar), new_group(folder, "image", run) as group, ThreadPoolExecutor(1) as beside:
-        bill: list[Future[bytes]] = []
+        bills: list[Future[tuple[str, bytes]]] = []
 
         def describe(disk: DiskRecord, epoch: int) -> None:
-            contents = Contents(
-                resolved.name, profile, target, rootfs.packages, of.found, disk.blocks_sha256, epoch, of.packages
-            )  # fmt: skip
-            bill.append(beside.submit(sbom, contents))
+            bills.append(beside.submit(_bill, of, rootfs.packages, disk.blocks_sha256, epoch))
 
         refuse_logins(profile, rootfs.tar)
         guest = Appliance(profile.firmware, target.name, target.vmware)
@@ -150,7 +145,8 @@ def build_image(
             rootfs, layout, of.node, arguments, files, work, steps, drivers, preload, parts, cache, describe
         )
         with steps.step("Write the bill of materials"):
-            write_file(group / file_name(resolved.name), OutFile(bill[0].result()))
+            name, bill = bills[0].result()
+            write_file(group / name, OutFile(bill))
         with steps.step(f"Write {SUMS}"):
             sums = write_sums(group, signer, made.sums)
         write_file(boot / KERNEL, OutFile(made.proof.kernel_file))
@@ -158,6 +154,17 @@ def build_image(
             write_file(boot / INITRD, OutFile(made.proof.initrd_file))
         write_sums(boot, signer)
     return ImageRecord(made.proof, made.disk, rootfs, sums, preload)
+
+
+def _bill(of: Ingredients, packages: Sequence[Package], disk: str, epoch: int) -> tuple[str, bytes]:
+    """The bill of materials, and the name of its file."""
+    from imgbuild.image.sbom import Contents, file_name, sbom  # CycloneDX takes 100 ms, and most runs build no image
+
+    resolved = of.resolved
+    contents = Contents(
+        resolved.name, resolved.profile, resolved.target, packages, of.found, disk, epoch, of.packages
+    )  # fmt: skip
+    return file_name(resolved.name), sbom(contents)
 
 
 def _rootfs(

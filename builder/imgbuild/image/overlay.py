@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.tool import run
 from imgbuild.render.nodefile import NodeTree
 
+_ENABLED = frozenset({"enabled", "enabled-runtime", "alias"})
 _MAX_LINKS = 40  # like the kernel's own limit
 
 
@@ -76,21 +78,25 @@ def enable_units(root: Path, tree: NodeTree) -> None:
     """
     if tree.mask:
         run(["systemctl", f"--root={root}", "--quiet", "mask", *tree.mask], what="mask units")
-    for unit in tree.enable:
-        run(["systemctl", f"--root={root}", "enable", unit], what=f"enable {unit}")
-        # A unit without an [Install] section is "enabled" with exit code 0 and no effect.
-        state = _state(root, unit)
-        if state not in {"enabled", "enabled-runtime", "alias"}:
-            raise HostError(
-                f"{unit} cannot be enabled: it is {state}",
-                "check the unit: it needs an [Install] section, and must not be masked",
-            )
+    if not tree.enable:
+        return
+    run(["systemctl", f"--root={root}", "enable", *tree.enable], what=f"enable {', '.join(tree.enable)}")
+    # A unit without an [Install] section is "enabled" with exit code 0 and no effect.
+    states = _states(root, tree.enable)
+    if len(states) < len(tree.enable) or not _ENABLED.issuperset(states):
+        for unit in tree.enable:
+            state = "".join(_states(root, [unit]))
+            if state not in _ENABLED:
+                raise HostError(
+                    f"{unit} cannot be enabled: it is {state}",
+                    "check the unit: it needs an [Install] section, and must not be masked",
+                )
 
 
-def _state(root: Path, unit: str) -> str:
-    """The output of systemctl is-enabled for ``unit``; its exit code is less precise."""
-    argv: list[str | Path] = ["sh", "-c", 'systemctl --root="$1" is-enabled "$2" || true', "sh", root, unit]
-    return run(argv, what=f"look at {unit}").decode().strip()
+def _states(root: Path, units: Sequence[str]) -> Sequence[str]:
+    """The output of systemctl is-enabled for ``units``, a line each; its exit code is less precise."""
+    argv = ["sh", "-c", 'systemctl "$@" || true', "sh", f"--root={root}", "is-enabled", *units]
+    return run(argv, what=f"look at {', '.join(units)}").decode().split()
 
 
 def _place(root: Path, path: str) -> Path:

@@ -20,7 +20,7 @@ NAME = "boot.json"
 class MediumFacts(BaseModel):
     """A CD or a USB disk: the file system's ``label``, the live root's place on it, where the live system mounts it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     label: str
     root: str
@@ -32,7 +32,7 @@ class MediumFacts(BaseModel):
 class BootFile(BaseModel):
     """``live``: there is a live root to boot; ``kernel``, ``initrd`` and ``root`` are names in pxe/."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     version: Literal[1] = 1
     cluster: str

@@ -9,6 +9,7 @@ import re
 import subprocess
 import tarfile
 import xml.etree.ElementTree as ET
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ import pytest
 from imgbuild.config.profile.extras import Format
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.formats import FORMATS
+from imgbuild.image.blocks import FileBlocks
+from imgbuild.image.formats.qcow2 import write_qcow2
 from imgbuild.image.formats.write import write_files
 from tests.support.deadline import HUNG
 from tests.support.image.plan import image_files
@@ -192,3 +195,36 @@ def test_a_tool_that_fails_leaves_no_half_file(
     with pytest.raises(HostError, match=r"cannot write the disk image as raw\.xz: xz exited with status 1: xz: no"):
         write_files(raw, files, tmp_path / "work", 0, Recorder())
     assert not [path for path in files.folder.iterdir() if path.name != "node.zstd.qcow2"]
+
+
+@pytest.mark.parametrize("formats", [("qcow2-zstd",), ("qcow2", "containerdisk"), ("raw.xz", "qcow2-zstd")])
+def test_a_disk_that_would_not_boot_leaves_no_file(raw: Path, tmp_path: Path, formats: tuple[Format, ...]) -> None:
+    (tmp_path / "work").mkdir()
+    files = image_files(tmp_path / "out", "node", formats)
+    proof: Future[object] = Future()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_files, raw, files, tmp_path / "work", 0, Recorder(), proof=proof)
+        with pytest.raises(TimeoutError):
+            writing.result(1)
+        there = {path.name for path in files.folder.iterdir()}
+        assert there <= {".node.qcow2.part", ".node.zstd.qcow2.part"}  # nothing, before a long conversion
+        proof.set_exception(HostError("it would not boot"))
+        with pytest.raises(HostError, match="it would not boot"):
+            writing.result()
+    assert not list(files.folder.iterdir())
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_proof_that_fails_ends_a_long_conversion(raw: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+
+    def look() -> None:
+        told.append(1)
+        if len(told) == 3:
+            raise HostError("it would not boot")
+
+    blocks = FileBlocks(raw)
+    with pytest.raises(HostError):
+        write_qcow2(blocks, tmp_path / "disk.qcow2", "zlib", lambda _digest: None, look)
+    blocks.close()
+    assert len(told) == 3

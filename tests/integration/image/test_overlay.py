@@ -103,6 +103,17 @@ def test_a_unit_that_does_not_exist(root: Path) -> None:
 
 
 def test_a_unit_that_enabling_does_nothing_for(root: Path) -> None:
+    _unit(root, "a.service", "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
     _unit(root, "s.service", "[Service]\nExecStart=/bin/true\n")
-    with pytest.raises(HostError, match="it is static"):
-        enable_units(root, NodeTree(enable=("s.service",)))
+    with pytest.raises(HostError, match=r"^s\.service cannot be enabled: it is static"):
+        enable_units(root, NodeTree(enable=("a.service", "s.service")))
+
+
+def test_units_are_enabled_under_their_other_names_too(root: Path) -> None:
+    _unit(root, "a.service", "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\nAlias=b.service\n")
+    _unit(root, "c.timer", "[Timer]\nOnBootSec=1\n[Install]\nWantedBy=timers.target\n")
+    _unit(root, "c.service", "[Service]\nExecStart=/bin/true\n")
+    enable_units(root, NodeTree(enable=("a.service", "c.timer")))
+    made = root / "etc/systemd/system"
+    assert (made / "b.service").is_symlink()
+    assert (made / "timers.target.wants/c.timer").is_symlink()

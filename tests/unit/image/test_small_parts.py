@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +14,10 @@ import pytest
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.formats import bootable, suffix_of
+from imgbuild.image import scratch as scratches
 from imgbuild.image.proof import initramfs
 from imgbuild.image.requirements import lacks, missing_tools
-from imgbuild.image.scratch import scratch
+from imgbuild.image.scratch import scratch, small_scratch
 from imgbuild.image.tool import run
 from tests.support.places import ROOT
 
@@ -30,6 +34,39 @@ def test_a_scratch_folder_goes_and_takes_dead_ones_along(tmp_path: Path) -> None
         with scratch(tmp_path, "work") as two:
             assert sorted(tmp_path.iterdir()) == sorted([one, two])
     assert not list(tmp_path.iterdir())
+
+
+def test_small_files_are_in_memory_if_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = tmp_path / "memory"
+    monkeypatch.setattr(scratches, "_MEMORY", memory)
+    monkeypatch.setattr(os, "setxattr", lambda *_args: None)  # a unit test is not root
+
+    def parent(size: int) -> Path:
+        with small_scratch(tmp_path / "beside", "root", size) as folder:
+            assert folder.stat().st_mode & 0o777 == 0o700
+            return folder.parent
+
+    assert parent(1) == tmp_path / "beside"  # this machine has none
+    memory.mkdir()
+    assert parent(1) == memory
+    assert parent(shutil.disk_usage(memory).free) == tmp_path / "beside"
+
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    assert parent(1) == tmp_path / "beside"
+    assert not list(memory.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder for another user")
+def test_a_folder_of_another_users_stays(tmp_path: Path) -> None:
+    other = tmp_path / "work-other"
+    other.mkdir()
+    (other / ".lock").touch()
+    os.chown(other, 12345, 12345)
+    with scratch(tmp_path, "work"):
+        assert other.is_dir()
 
 
 def _cpio(*names: str) -> bytes:

@@ -70,8 +70,15 @@ class Kept:
     size: int
 
 
-def write_qcow2(blocks: Blocks, output: Path, kind: Compression, kept: Callable[[bytes], Kept | None]) -> None:
-    """Write the disk to ``output``. ``kept`` finds a compressed block by its digest, each at most once.
+def write_qcow2(
+    blocks: Blocks,
+    output: Path,
+    kind: Compression,
+    kept: Callable[[bytes], Kept | None],
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the disk to ``output``. ``kept`` finds a compressed block by its digest, each at most once. ``look`` is
+    called before each block, and may raise.
 
     The bytes are the same for the same disk, as long as ``kept`` has what `compress` gives.
     """
@@ -95,6 +102,7 @@ def write_qcow2(blocks: Blocks, output: Path, kind: Compression, kept: Callable[
         out.seek(start)
         stream = _Stream(out.fileno(), start)
         for number in used:
+            look()
             there = found.get(number)
             size = there.size if there is not None else len(data := next(fresh))
             at = stream.place(size)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from imgbuild.config.profile.extras import Format
 from imgbuild.diagnostics.progress import Steps
@@ -37,6 +37,8 @@ _QCOW2: Mapping[Format, Compression] = {"qcow2": "zlib", "qcow2-zstd": "zstd"}
 _MADE_FROM: Mapping[Format, Format] = {"ova": "vmdk", "containerdisk": "qcow2"}
 # The slowest first, so that the last one does not run alone.
 _ORDER: Sequence[Format] = ("raw.xz", "vmdk", "raw.zst", "qcow2", "qcow2-zstd", "vhdx", "vhd", "raw")
+_PROVEN: Future[None] = Future()
+_PROVEN.set_result(None)
 
 
 class Pack(Protocol):
@@ -103,20 +105,23 @@ def _bases(formats: Sequence[Format]) -> Set[Format]:
 
 def write_files(
     disk: Path, files: ImageFiles, work: Path, epoch: int, steps: Steps, source: Source | None = None,
-    known: Callable[[DiskRecord], None] = lambda _record: None,
+    known: Callable[[DiskRecord], None] = lambda _record: None, proof: Future[Any] = _PROVEN,
 ) -> Written:  # fmt: skip
     """Write every form of the raw ``disk``. Each file appears complete or not at all. ``source``: where the rest of it
     is; None if it is all in the file. ``known`` is called once, with the record of the disk: before a qcow2 is written,
-    which needs it, else at the end.
+    which needs it, else at the end. No file appears before ``proof`` has a result, and only a qcow2 is begun.
 
     Raises:
         HostError: a tool is missing or failed, or there is no space. Forms that were finished are kept.
+        Exception: what ``proof`` raises.
     """
     files.folder.mkdir(parents=True, exist_ok=True)
     cores = processors()
     bases = _bases(files.formats)
-    if source is not None and bases - _QCOW2.keys():
-        source.fill()
+    if bases - _QCOW2.keys():
+        proof.result()
+        if source is not None:
+            source.fill()
     blocks = FileBlocks(disk) if source is None else source.blocks()
 
     def record() -> DiskRecord:
@@ -130,7 +135,8 @@ def write_files(
         if base in _QCOW2:
             kind = _QCOW2[base]
             with nullcontext() if source is None else source.pack(kind) as pack:
-                write_qcow2(blocks, part, kind, pack.take if pack is not None else lambda _digest: None)
+                taken = pack.take if pack is not None else lambda _digest: None
+                write_qcow2(blocks, part, kind, taken, lambda: proof.result() if proof.done() else None)
             return
         _convert(base, disk, part, cores)
 
@@ -138,7 +144,7 @@ def write_files(
         """One conversion of the disk, and the archives that are made of it."""
         wanted = base in files.formats
         made = files.path(base) if wanted else work / files.path(base).name
-        new = _appear(made, lambda part: convert(base, part))
+        new = _appear(made, lambda part: convert(base, part), proof)
         archives = list(_archives(base, made, disk, files, epoch))
         if wanted:
             return [new, *archives]
@@ -175,8 +181,8 @@ class _New:
     """Its name, size and time."""
 
 
-def _appear(output: Path, write: Callable[[Path], None]) -> _New:
-    """Write a file that appears complete or not at all."""
+def _appear(output: Path, write: Callable[[Path], None], proof: Future[Any] = _PROVEN) -> _New:
+    """Write a file that appears complete or not at all, and only if ``proof`` has a result."""
     part = output.with_name(f".{output.name}.part")
     start = time.monotonic()
     try:
@@ -185,6 +191,7 @@ def _appear(output: Path, write: Callable[[Path], None]) -> _New:
             synced = beside.submit(sync, part)
             sha256 = sha256_of(part)
             synced.result()
+        proof.result()
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)

@@ -47,18 +47,18 @@ def prove(
     expected: str,
     work: Path,
     drivers: BootDrivers | None = None,
-    reach: Callable[[str], None] | None = None,
+    read: Callable[[str], bytes | None] | None = None,
 ) -> BootProof:
     """Read the raw ``disk`` and return what it boots; ``expected`` is the kernel version that it must be.
 
-    ``work`` is a folder for extracted files; ``drivers`` are those of every image unless a test has others. ``reach``
-    is called with each path of the root file system before it is read.
+    ``work`` is a folder for extracted files; ``drivers`` are those of every image unless a test has others. ``read``
+    gives the content of a file of the root file system, for a disk whose file has only a part of it.
 
     Raises:
         HostError: it would not boot; it names the first step that would go wrong.
     """
     partitions = read_table(disk)
-    root = _Ext4(disk, partitions[-1], work, reach)
+    root = _Ext4(disk, partitions[-1], work, read)
     uuid = root.uuid()
     if uuid != layout.root_uuid:
         raise _broken(f"the root file system has the UUID {uuid}, not {layout.root_uuid}")
@@ -162,9 +162,11 @@ def _loaded(root: _Ext4, entry: Entry, path: str) -> bytes:
 class _Ext4:
     """Files of an ext4 inside the disk, read by debugfs."""
 
-    def __init__(self, disk: Path, partition: Partition, work: Path, reach: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, disk: Path, partition: Partition, work: Path, read: Callable[[str], bytes | None] | None
+    ) -> None:
         self._device = f"{disk}?offset={partition.start}"
-        self._work, self._reach = work, reach
+        self._work, self._read = work, read
 
     def uuid(self) -> str:
         out = run(["dumpe2fs", "-h", self._device], what="read the root file system").decode()
@@ -173,8 +175,8 @@ class _Ext4:
 
     def find(self, path: str) -> bytes | None:
         """A file's content, None if it is missing. debugfs exits with 0 even then, but writes no file."""
-        if self._reach is not None:
-            self._reach(path)
+        if self._read is not None:
+            return self._read(path)
         target = self._work / "dumped"
         target.unlink(missing_ok=True)
         run(["debugfs", "-R", f'dump "{path}" "{target}"', self._device], what=f"read {path} from the disk")

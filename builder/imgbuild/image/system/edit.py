@@ -17,6 +17,8 @@ from imgbuild.image.tool import failure, no_space
 
 _LABEL = "security.selinux"
 _UNFIT = re.compile(r'["\n\r\0]')  # debugfs' command lines know quotes, but no way to write one
+_REGULAR = re.compile(r"Type: regular\b.*?\bSize: (\d+)$", re.DOTALL | re.MULTILINE)
+_RUN = re.compile(r"\((\d+)(?:-(\d+))?(\[u\])?\):(\d+)")  # of an extent tree; its own blocks are (ETB0):1234
 _NO_SPACE = ("Could not allocate", "No space left", "No free space")
 
 
@@ -125,3 +127,30 @@ def blocks_of(device: str, paths: Sequence[str], work: Path) -> list[int]:
     """
     out = debugfs(device, [f'blocks "/{path}"' for path in paths], work)
     return [int(word) for line in out.lines for word in line.split() if word.isdigit()]
+
+
+@dataclass(frozen=True)
+class Extents:
+    """Where the content of a file is: its ``size`` in bytes, and its ``runs``, each with the number of its first block
+    in the file, that of its first block in the file system, and its length in blocks. Between them are zeros."""
+
+    size: int
+    runs: Sequence[tuple[int, int, int]]
+
+
+def extents_of(device: str, path: str, work: Path) -> Extents | None:
+    """The extents of a file; None if there is none at this path.
+
+    Raises:
+        HostError: debugfs fails.
+    """
+    told = "\n".join(debugfs(device, [f'stat "{path}"'], work).lines)
+    size = _REGULAR.search(told)
+    if size is None:
+        return None
+    runs = []
+    for found in _RUN.finditer(told.partition("\nEXTENTS:\n")[2]):
+        start, end, unwritten, place = found.groups()
+        if not unwritten:
+            runs.append((int(start), int(place), int(end or start) - int(start) + 1))
+    return Extents(int(size[1]), runs)

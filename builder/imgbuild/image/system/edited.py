@@ -16,14 +16,15 @@ from imgbuild.image.disk.layout import DiskLayout
 from imgbuild.image.disk.partition import check_root, resize_root
 from imgbuild.image.formats.qcow2 import Compression
 from imgbuild.image.preload import FOLDER
+from imgbuild.image.scratch import small_scratch
 from imgbuild.image.sizes import MIB
-from imgbuild.image.system.edit import apply, blocks_of, fits
+from imgbuild.image.system.edit import apply, blocks_of, extents_of, fits
 from imgbuild.image.system.kept import System
 from imgbuild.image.system.listing import INIT_SCRIPTS
 from imgbuild.image.system.make import size_of
 from imgbuild.image.system.packs import Pack
 from imgbuild.image.system.partial import Partial
-from imgbuild.image.system.working import Working
+from imgbuild.image.system.working import PAGE, Working
 
 _POLICY = "/etc/selinux/"
 _POLICY_CONFIG = "/etc/selinux/config"
@@ -50,7 +51,7 @@ class Source:
         Raises:
             DamagedError: a block of the kept file system is not what it was.
         """
-        self.working.fill_all()
+        self.working.fill()
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Disk:
     path: Path
     kernel: str
     source: Source | None = None
-    reach: Callable[[str], None] | None = None
-    """Called before a file of the root file system is read; None if all of it is in the disk's file."""
+    read: Callable[[str], bytes | None] | None = None
+    """The content of a file of the root file system, if it is there; None if all of them are in the disk's file."""
 
 
 def why_whole(additions: Additions, system: System) -> str | None:
@@ -97,7 +98,11 @@ def edited(additions: Additions, system: System, folder: Path, stack: ExitStack,
     for path in system.dropped:
         steps.note(f"removed {path} of the base: it adds to the boot menu, and can change what starts")
     others = [path for firmware, path in layout.boot.module_dirs.items() if firmware != layout.firmware]
-    partial = Partial(folder / "root", system.kit, system.listing, others)
+    if additions.preload is None:
+        small = stack.enter_context(small_scratch(folder, "root", _room(additions, system)))
+    else:
+        small = folder  # the archive of the container images is large
+    partial = Partial(small / "root", system.kit, system.listing, others)
     for path in _paths(additions, system):
         partial.reach(path)
     boot = add(partial.root, additions, lambda: system.core(layout.firmware), steps)
@@ -115,10 +120,17 @@ def edited(additions: Additions, system: System, folder: Path, stack: ExitStack,
         write_boot_loader(disk, partial.root, additions, boot, folder)
         check_root(disk, layout)
 
-    def reach(path: str) -> None:
-        working.fill(blocks_of(working.device, [path.lstrip("/")], folder))
+    def read(path: str) -> bytes | None:
+        file = extents_of(working.device, path, folder)
+        return None if file is None else working.content(file)
 
-    return Disk(disk, boot.kernel, Source(system, working), reach)
+    return Disk(disk, boot.kernel, Source(system, working), read)
+
+
+def _room(additions: Additions, system: System) -> int:
+    """The size of a partial root in bytes, at most: GRUB's modules are there twice."""
+    files = sum(PAGE + len(file.content) for file in additions.tree.files)
+    return 2 * system.kit.stat().st_size + files
 
 
 def _grown(system: System, layout: DiskLayout, folder: Path, epoch: int) -> Path | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.blocks import BLOCK, ZERO, Blocks, copy_data, hashed, sha256, with_data
+from imgbuild.image.system.edit import Extents
 
 PAGE = 4096
 """A block of the file system: bytes."""
@@ -39,7 +40,7 @@ class Working:
         self._base, self._meta = base.open("rb"), meta.open("rb")
         self._disk = disk.open("r+b")
         self._own: set[int] = set()
-        self._filled: set[int] = set()
+        self._filled = False
         copy_data(grown or meta, self._disk.fileno(), offset)
 
     @property
@@ -51,26 +52,34 @@ class Working:
         """These blocks of the file system (4096 bytes each) are the build's own, whatever the base has there."""
         self._own.update(pages)
 
-    def fill(self, pages: Iterable[int]) -> None:
-        """Copy the base's content of these blocks of the file system into the disk, and what is next to them.
+    def fill(self) -> None:
+        """Copy the base's content into the disk's file, which is then the disk itself.
 
         Raises:
             DamagedError: a block of the base is not what it was.
         """
-        for number in sorted({page // _PAGES for page in pages} - self._filled):
-            self._filled.add(number)
-            if number < len(self._digests) and self._digests[number] != ZERO:
-                at = self._offset + number * BLOCK
-                block = self._merged(number, os.pread(self._disk.fileno(), BLOCK, at))
-                os.pwrite(self._disk.fileno(), block, at)
+        first = self._offset // BLOCK
+        for number, digest in enumerate(self._digests):
+            if digest != ZERO:
+                os.pwrite(self._disk.fileno(), self._read(first + number), (first + number) * BLOCK)
+        self._filled = True
 
-    def fill_all(self) -> None:
-        """Copy everything: the disk's file is then the disk itself.
+    def content(self, file: Extents) -> bytes:
+        """The content of a file of the file system.
 
         Raises:
             DamagedError: a block of the base is not what it was.
         """
-        self.fill(number * _PAGES for number in range(len(self._digests)))
+        content = bytearray(-(-file.size // PAGE) * PAGE)
+        for start, place, count in file.runs:
+            for number in range(place // _PAGES, (place + count - 1) // _PAGES + 1):
+                first = max(place, number * _PAGES)
+                end = min(place + count, (number + 1) * _PAGES)
+                block = self._read(self._offset // BLOCK + number)
+                at = (start + first - place) * PAGE
+                size = (end - first) * PAGE
+                content[at : at + size] = block[(first - number * _PAGES) * PAGE :][:size]
+        return bytes(content[: file.size])
 
     def blocks(self) -> Blocks:
         """The disk's blocks as they are now; nothing must write to it any more."""
@@ -87,8 +96,6 @@ class Working:
         A page counts as written if it has content here, if it had metadata, or if it is the build's own.
         """
         base = self._verified(number)
-        if number in self._filled and written == base:
-            return base
         meta = os.pread(self._meta.fileno(), BLOCK, number * BLOCK)
         pages = []
         for page in range(_PAGES):
@@ -110,7 +117,7 @@ class Working:
         """Block ``number`` of the disk."""
         written = os.pread(self._disk.fileno(), BLOCK, number * BLOCK)
         inside = number - self._offset // BLOCK
-        if 0 <= inside < len(self._digests) and self._digests[inside] != ZERO:
+        if not self._filled and 0 <= inside < len(self._digests) and self._digests[inside] != ZERO:
             return self._merged(inside, written)
         return written
 
@@ -119,18 +126,9 @@ class Working:
         first = self._offset // BLOCK
         digests = [ZERO] * (size // BLOCK)
         digests[first : first + len(self._digests)] = self._digests[: len(digests) - first]
-        for number, digest in hashed(self._digest, with_data(self._disk.fileno(), size)):
+        for number, digest in hashed(lambda n: sha256(self._read(n)), with_data(self._disk.fileno(), size)):
             digests[number] = digest
         return digests
-
-    def _digest(self, number: int) -> bytes:
-        """The digest of block ``number`` of the disk."""
-        inside = number - self._offset // BLOCK
-        if inside in self._filled:  # most of them are the base's, without a change
-            digest = sha256(os.pread(self._disk.fileno(), BLOCK, number * BLOCK))
-            if digest == self._digests[inside]:
-                return digest
-        return sha256(self._read(number))
 
 
 class _WorkingBlocks:
