@@ -21,6 +21,7 @@ from imgbuild.fetch.failure import AGAIN, SPACE, Failure, Stopped, retry_after
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.logins import refused
 from imgbuild.fetch.part import Origin, Part
+from imgbuild.fetch.writeback import Writeback
 
 if TYPE_CHECKING:
     from imgbuild.fetch.exchange import Reply
@@ -31,7 +32,6 @@ _PIECED = "it was assembled from several answers"
 _MIB = 1 << 20
 _SPARE = 16 * _MIB  # bytes that stay free on the disk
 _BLOCK = _MIB
-_SYNCED = 64 * _MIB  # bytes from one sync to the next
 _LOCAL = "file://"
 _ADDRESS = "correct the address, or set a mirror that has the file (mirrors)"
 _ABSENT = f"{_ADDRESS}; an address of imgbuild.lock is found again by imgbuild lock --update all"
@@ -129,15 +129,17 @@ def _received(url: str, part: Part, wanted: Wanted, report: Transfer) -> str:
 def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, wanted: Wanted, report: Transfer) -> int:
     """Write the blocks from ``start`` on; return where they end.
 
-    Each is hashed while the next one is received, and the disk gets what is there meanwhile: whoever syncs the file in
-    the end waits for little.
+    Each is hashed, and written to the disk, while the next ones are received.
     """
     most = wanted.limits.max_bytes if total is None else total
-    with part.path.open("r+b", buffering=0) as out, ThreadPoolExecutor(2) as beside:
+    with (
+        part.path.open("r+b", buffering=0) as out,
+        Writeback(out.fileno(), start) as writeback,
+        ThreadPoolExecutor(1) as beside,
+    ):
         out.seek(start)
-        at = synced = start
+        at = start
         hashed: Future[None] | None = None
-        syncing: Future[None] | None = None
         report(at, total)
         for block in blocks:
             _add(out, block)
@@ -148,15 +150,11 @@ def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, w
             if at > most:
                 raise Failure(f"the server sends more than {at - len(block)} bytes, and does not stop", hint=_ADDRESS)
             report(at, total)
-            if at - synced >= _SYNCED and (syncing is None or syncing.done()):
-                if syncing is not None:
-                    syncing.result()  # the kernel reports an error of the disk once
-                syncing, synced = beside.submit(os.fdatasync, out.fileno()), at
+            writeback.wrote(at)
             if wanted.stop.is_set():
                 raise Stopped
-        for pending in (hashed, syncing):
-            if pending is not None:
-                pending.result()
+        if hashed is not None:
+            hashed.result()
     return at
 
 

@@ -19,6 +19,7 @@ from typing import Literal
 
 import zstandard
 
+from imgbuild.fetch.writeback import Writeback
 from imgbuild.image.blocks import BLOCK, ZERO, Blocks, processors
 
 Compression = Literal["zlib", "zstd"]
@@ -30,6 +31,7 @@ _REFCOUNTS = BLOCK // 2  # in a block of 16 bits each
 _COPIED, _COMPRESSED = 1 << 63, 1 << 62
 _SECTORS_AT = 62 - (_BITS - 8)  # the bit from which on an L2 entry counts the further sectors of a compressed cluster
 _HEADER = 112
+_COPIED_AT_ONCE = 32 << 20  # bytes
 _AHEAD = 256  # blocks that are compressed before the first of them is written
 _ZSTD_LEVEL = 3  # QEMU's own (block/qcow2-threads.c: the library's default)
 
@@ -98,9 +100,8 @@ def write_qcow2(
 
     counts = [1] * (start // BLOCK) + [0] * (counted * _REFCOUNTS - start // BLOCK)
     l2 = {table: [0] * _PER_TABLE for table in tables}
-    with output.open("wb") as out:
-        out.seek(start)
-        stream = _Stream(out.fileno(), start)
+    with output.open("wb") as out, Writeback(out.fileno()) as writeback:
+        stream = _Stream(out.fileno(), start, writeback)
         for number in used:
             look()
             there = found.get(number)
@@ -127,8 +128,8 @@ def write_qcow2(
 class _Stream:
     """The clusters' part of the file; neighbouring pieces of one source are copied in one go, by the kernel."""
 
-    def __init__(self, out: int, start: int) -> None:
-        self._out, self._end = out, start
+    def __init__(self, out: int, start: int, writeback: Writeback) -> None:
+        self._out, self._end, self._writeback = out, start, writeback
         self._run: tuple[int, int, int, int] | None = None  # source, at, target, size
 
     def place(self, size: int) -> int:
@@ -140,6 +141,7 @@ class _Stream:
 
     def put(self, data: bytes) -> None:
         os.pwrite(self._out, data, self._end - len(data))
+        self._writeback.wrote(self._end)
 
     def copy(self, there: Kept) -> None:
         target = self._end - there.size
@@ -165,11 +167,12 @@ class _Stream:
             if not done:
                 raise OSError("a file of compressed blocks ended early")
             at, to, left = at + done, to + done, left - done
+            self._writeback.wrote(to)
 
 
 def _copied(source: int, out: int, size: int, at: int, to: int) -> int:
     try:
-        return os.copy_file_range(source, out, size, at, to)
+        return os.copy_file_range(source, out, min(size, _COPIED_AT_ONCE), at, to)
     except OSError:  # between two file systems, before Linux 5.19
         return os.pwrite(out, os.pread(source, min(size, 1 << 22), at), to)
 

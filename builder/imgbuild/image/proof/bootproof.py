@@ -82,10 +82,10 @@ def prove(
     if version != expected:
         raise _broken(f"the default entry starts kernel {version}, not {expected}")
     initrd_file = b"".join(_loaded(root, entry, path) for path in entry.initrd)
-    held = initramfs.modules(initrd_file) | _built_in(root, version)
+    built_in, built = _built_in(root, version), _modules(root, version)
     drivers = drivers or boot_drivers()
-    wanted = {*drivers.always, *(set(drivers.where_built) & _modules(root, version))}
-    if missing := sorted(wanted - held):
+    wanted = {*drivers.always, *(set(drivers.where_built) & built)}
+    if missing := sorted(wanted - built_in - initramfs.modules(initrd_file)):
         raise _broken(
             f"the initramfs {entry.initrd[0]} lacks {', '.join(missing)}",
             "build it for any machine, not for this one (initramfs-tools: MODULES=most, dracut: --no-hostonly)",

@@ -6,13 +6,15 @@ import gzip
 import lzma
 from collections.abc import Generator, Iterator
 
+import zstandard
+
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.tool import run
 
 _NEWC = (b"070701", b"070702")
 _HEADER = 110
 _END = "TRAILER!!!"
-_TOOLS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4", b"\x04\x22\x4d\x18": "lz4", b"BZh": "bzip2"}
+_TOOLS = {b"\x02\x21\x4c\x18": "lz4", b"\x04\x22\x4d\x18": "lz4", b"BZh": "bzip2"}
 
 
 def names(image: bytes) -> Iterator[str]:
@@ -70,6 +72,11 @@ def _unpacked(data: bytes) -> bytes:
         return gzip.decompress(data)
     if data.startswith((b"\xfd7zXZ", b"\x5d\x00\x00")):
         return lzma.decompress(data)
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        try:
+            return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).readall()
+        except zstandard.ZstdError as error:
+            raise HostError(f"the initramfs is damaged: {error}") from error
     for magic, tool in _TOOLS.items():
         if data.startswith(magic):
             return run([tool, "-dcq"], what="read the initramfs", data=data)
