@@ -272,9 +272,10 @@ def installing() -> Figure:
 
 def stored() -> list[Figure]:
     """Files into the store, and a fetch that finds them there."""
-    times, peak = bench_store.rate()
+    times, synced, peak = bench_store.rate()
     return [
         Figure("one file of 1 GiB from loopback into the store, against curl", times, 1.25, "times"),
+        Figure("the same, against curl and a sync of its file", synced, 1.25, "times"),
         Figure("the same, peak memory", peak, 60.0, "MB"),
         Figure("a fetch that finds 100 files in the store, whole process", bench_store.warm(), 1.0, "s"),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,11 +61,12 @@ class Part:
         new.write_text(json.dumps(asdict(origin)))
         new.replace(self._about)
 
-    def feed(self, block: bytes, at: int) -> None:
+    def feed(self, blocks: Iterable[bytes], at: int) -> None:
         """Count bytes that are written at ``at`` into the sum."""
         self._read_up_to(at)
-        self._sum.update(block)
-        self._summed += len(block)
+        for block in blocks:
+            self._sum.update(block)
+            self._summed += len(block)
 
     def sha256(self) -> str:
         """That of all of it (hex). Only what another process had received is read for it."""

@@ -8,7 +8,6 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from imgbuild.diagnostics.progress import Transfer
 from imgbuild.fetch.address import shown
 from imgbuild.fetch.failure import AGAIN, SPACE, Failure, Stopped, retry_after
+from imgbuild.fetch.hashing import Hashing
 from imgbuild.fetch.limits import Limits
 from imgbuild.fetch.logins import refused
 from imgbuild.fetch.part import Origin, Part
@@ -135,17 +135,14 @@ def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, w
     with (
         part.path.open("r+b", buffering=0) as out,
         Writeback(out.fileno(), start) as writeback,
-        ThreadPoolExecutor(1) as beside,
+        Hashing(part, start) as hashing,
     ):
         out.seek(start)
         at = start
-        hashed: Future[None] | None = None
         report(at, total)
         for block in blocks:
             _add(out, block)
-            if hashed is not None:
-                hashed.result()
-            hashed = beside.submit(part.feed, block, at)
+            hashing.add(block)
             at += len(block)
             if at > most:
                 raise Failure(f"the server sends more than {at - len(block)} bytes, and does not stop", hint=_ADDRESS)
@@ -153,8 +150,6 @@ def _write(blocks: Iterable[bytes], part: Part, start: int, total: int | None, w
             writeback.wrote(at)
             if wanted.stop.is_set():
                 raise Stopped
-        if hashed is not None:
-            hashed.result()
     return at
 
 
