@@ -28,7 +28,7 @@ from imgbuild.image.system.packs import KINDS, Pack, pack_of, sizes_of
 FOLDER = "systems"
 """The cache's folder of them."""
 RECORD = "system.json"
-_VERSION = 2  # of what is in the folder: another one is another key
+_VERSION = 3  # of what is in the folder: another one is another key
 
 
 @dataclass(frozen=True)
