@@ -28,7 +28,8 @@ class Hashing:
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
-        self._hand_over()
+        if self._blocks:
+            self._hand_over()
         self._pool.shutdown()
         if kind is None:
             self._finish()
