@@ -35,7 +35,7 @@ from imgbuild.image.live.root import LiveParts, take_initrd, write_root
 from imgbuild.image.preload import Preload
 from imgbuild.image.proof.bootproof import BootProof, prove
 from imgbuild.image.rootfs.build import Rootfs
-from imgbuild.image.scratch import scratch
+from imgbuild.image.scratch import scratch, sweep_memory
 from imgbuild.image.sizes import MIB
 from imgbuild.image.system import kept
 from imgbuild.image.system.edited import Disk, Source, edited, why_whole
@@ -91,6 +91,7 @@ def assemble(
     def told(disk: DiskRecord) -> None:
         known(disk, epoch)
 
+    sweep_memory()
     try:
         with scratch(work, "assemble") as folder, ExitStack() as stack:
             disk = None

@@ -80,7 +80,13 @@ def enable_units(root: Path, tree: NodeTree) -> None:
         run(["systemctl", f"--root={root}", "--quiet", "mask", *tree.mask], what="mask units")
     if not tree.enable:
         return
-    run(["systemctl", f"--root={root}", "enable", *tree.enable], what=f"enable {', '.join(tree.enable)}")
+    enable: list[str | Path] = ["systemctl", f"--root={root}", "enable"]
+    try:
+        run([*enable, *tree.enable], what=f"enable {', '.join(tree.enable)}")
+    except HostError:
+        for unit in tree.enable:  # it prints the reason first, then what it did for the others
+            run([*enable, unit], what=f"enable {unit}")
+        raise
     # A unit without an [Install] section is "enabled" with exit code 0 and no effect.
     states = _states(root, tree.enable)
     if len(states) < len(tree.enable) or not _ENABLED.issuperset(states):

@@ -43,7 +43,7 @@ _BOTH = (
     Tool("dumpe2fs", "e2fsprogs", "prove what the disk boots"),
     Tool("sfdisk", "fdisk", "partition the disk"),
     Tool("qemu-img", "qemu-utils", "write the disk image"),
-    Tool("zstd", "zstd", "read the initramfs, write the disk image as raw.zst"),
+    Tool("zstd", "zstd", "read the metadata of repositories, write the disk image as raw.zst"),
 )
 _EFI = (
     Tool("mkfs.vfat", "dosfstools", "make the EFI system partition"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 _LOCK = ".lock"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - its folders are this user's alone
+_SMALL = "imgbuild"
 _LABEL = "security.selinux"
 
 
@@ -35,13 +36,20 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 @contextmanager
-def small_scratch(beside: Path, prefix: str, size: int) -> Iterator[Path]:
+def small_scratch(beside: Path, size: int) -> Iterator[Path]:
     """A working folder for thousands of small files, of ``size`` bytes together: in memory if there is room for twice
     as much, else as `scratch` makes it, in ``beside``. On some disks such files take seconds.
     """
+    sweep_memory()
     fits = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= 2 * size
-    with scratch(_MEMORY if fits and _keeps_labels(_MEMORY) else beside, f"imgbuild-{prefix}") as folder:
+    with scratch(_MEMORY if fits and _keeps_labels(_MEMORY) else beside, _SMALL) as folder:
         yield folder
+
+
+def sweep_memory() -> None:
+    """Remove what a killed run left in memory, where it would stay until the machine is restarted."""
+    if _MEMORY.is_dir():
+        sweep(_MEMORY, _SMALL)
 
 
 def _keeps_labels(parent: Path) -> bool:
@@ -58,12 +66,12 @@ def sweep(parent: Path, prefix: str) -> list[Path]:
     """Remove the working folders below ``parent`` whose owner is gone; return what was removed."""
     gone = []
     for folder in sorted(parent.glob(f"{prefix}-*")):
-        if folder.lstat().st_uid != os.geteuid():
-            continue  # anybody can make one in memory
         try:
+            if folder.lstat().st_uid != os.geteuid():
+                continue  # anybody can make one in memory
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
-            continue  # another user's, or being created right now
+            continue  # being created right now, or removed
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tarfile
+import threading
 import xml.etree.ElementTree as ET
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -223,8 +224,9 @@ def test_a_proof_that_fails_ends_a_long_conversion(raw: Path, tmp_path: Path) ->
         if len(told) == 3:
             raise HostError("it would not boot")
 
-    blocks = FileBlocks(raw)
+    blocks, threads = FileBlocks(raw), threading.active_count()
     with pytest.raises(HostError):
         write_qcow2(blocks, tmp_path / "disk.qcow2", "zlib", lambda _digest: None, look)
     blocks.close()
     assert len(told) == 3
+    assert threading.active_count() == threads

@@ -117,3 +117,12 @@ def test_units_are_enabled_under_their_other_names_too(root: Path) -> None:
     made = root / "etc/systemd/system"
     assert (made / "b.service").is_symlink()
     assert (made / "timers.target.wants/c.timer").is_symlink()
+
+
+def test_the_unit_that_cannot_be_enabled_is_named_with_the_reason(root: Path) -> None:
+    names = ("a.service", "b.service", "c.service", "d.service")
+    for name in names:
+        _unit(root, name, "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
+    _unit(root, "s.service", "[Service]\nExecStart=/bin/true\n[Install]\nAlias=x.timer\n")
+    with pytest.raises(HostError, match=r"cannot enable s\.service: .* cannot alias s\.service as x\.timer"):
+        enable_units(root, NodeTree(enable=(names[0], "s.service", *names[1:])))

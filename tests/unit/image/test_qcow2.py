@@ -14,6 +14,7 @@ from imgbuild.image.blocks import BLOCK, ZERO, FileBlocks, disk_digest, with_dat
 from imgbuild.image.cache import Unfit
 from imgbuild.image.formats.qcow2 import Compression, compress, write_qcow2
 from imgbuild.image.system.packs import pack_of, sizes_of
+from imgbuild.image.system.working import DamagedError
 
 KINDS: tuple[Compression, ...] = ("zlib", "zstd")
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img")
@@ -120,3 +121,13 @@ def test_holes_are_not_read_and_count_as_zeros(tmp_path: Path) -> None:
     changed = tmp_path / "changed"
     changed.write_bytes(raw.read_bytes()[:-1] + b"\1")
     assert disk_digest(FileBlocks(changed).digests) != disk_digest(found.digests)
+
+
+def test_a_damaged_block_does_not_get_into_a_pack(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.write_bytes(os.urandom(3 * BLOCK))
+    digests = FileBlocks(raw).digests
+    raw.write_bytes(os.urandom(BLOCK))
+    with pytest.raises(DamagedError), pack_of(tmp_path, "zstd", FileBlocks(raw, digests)):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]

@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.facts.formats import bootable, suffix_of
 from imgbuild.image import scratch as scratches
 from imgbuild.image.proof import initramfs
 from imgbuild.image.requirements import lacks, missing_tools
-from imgbuild.image.scratch import scratch, small_scratch
+from imgbuild.image.scratch import scratch, small_scratch, sweep
 from imgbuild.image.tool import run
 from tests.support.places import ROOT
 
@@ -42,7 +43,7 @@ def test_small_files_are_in_memory_if_there_is_room(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "setxattr", lambda *_args: None)  # a unit test is not root
 
     def parent(size: int) -> Path:
-        with small_scratch(tmp_path / "beside", "root", size) as folder:
+        with small_scratch(tmp_path / "beside", size) as folder:
             assert folder.stat().st_mode & 0o777 == 0o700
             return folder.parent
 
@@ -57,6 +58,24 @@ def test_small_files_are_in_memory_if_there_is_room(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "setxattr", refuse)
     assert parent(1) == tmp_path / "beside"
     assert not list(memory.iterdir())
+
+
+def test_what_a_killed_run_left_in_memory_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = tmp_path / "memory"
+    left = memory / "imgbuild-left"
+    left.mkdir(parents=True)
+    (left / ".lock").touch()
+    (left / "secret.key").touch()
+    monkeypatch.setattr(scratches, "_MEMORY", memory)
+    with small_scratch(tmp_path / "beside", shutil.disk_usage(memory).free) as folder:  # no room for this run
+        assert folder.parent == tmp_path / "beside"
+        assert not left.exists()
+
+
+def test_a_folder_that_another_run_removes_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "work-gone"
+    monkeypatch.setattr(Path, "glob", lambda *_args: iter([gone]))
+    assert sweep(tmp_path, "work") == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder for another user")
@@ -77,6 +96,17 @@ def _cpio(*names: str) -> bytes:
         head = b"070701" + b"".join(b"%08x" % f for f in fields) + name.encode() + b"\0"
         out += head + b"\0" * (-len(head) % 4)
     return out
+
+
+@pytest.mark.parametrize("missing", [1, 4, 20, 10**6])
+def test_an_initramfs_that_is_cut_is_damaged(missing: int) -> None:
+    names = [f"lib/modules/6.1/kernel/{number}.ko" for number in range(500)]
+    whole = zstandard.ZstdCompressor(write_checksum=True).compress(_cpio(*names))
+    assert len(initramfs.modules(whole + whole)) == 500
+    for image in (whole, whole + whole):
+        cut = image[: max(len(image) - missing, len(image) - len(whole) + 6)]
+        with pytest.raises(HostError, match="the initramfs is damaged"):
+            initramfs.modules(cut)
 
 
 def test_an_initramfs_with_microcode_before_it() -> None:

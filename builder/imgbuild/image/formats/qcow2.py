@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -50,7 +51,7 @@ def compress(kind: Compression, block: bytes) -> bytes:
     return out if len(out) < BLOCK else block
 
 
-def compressed(kind: Compression, blocks: Blocks, numbers: Sequence[int]) -> Iterator[bytes]:
+def compressed(kind: Compression, blocks: Blocks, numbers: Sequence[int]) -> Generator[bytes]:
     """These blocks compressed, in order, with few of them in memory at a time."""
     with ThreadPoolExecutor(processors()) as pool:
         todo = iter(numbers)
@@ -101,7 +102,7 @@ def write_qcow2(
 
     counts = [1] * (start // BLOCK) + [0] * (counted * _REFCOUNTS - start // BLOCK)
     l2 = {table: [0] * _PER_TABLE for table in tables}
-    with output.open("wb") as out, Writeback(out.fileno()) as writeback:
+    with closing(fresh), output.open("wb") as out, Writeback(out.fileno()) as writeback:
         stream = _Stream(out.fileno(), start, writeback)
         for number in used:
             look()

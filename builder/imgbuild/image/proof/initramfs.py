@@ -14,6 +14,7 @@ from imgbuild.image.tool import run
 _NEWC = (b"070701", b"070702")
 _HEADER = 110
 _END = "TRAILER!!!"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _TOOLS = {b"\x02\x21\x4c\x18": "lz4", b"\x04\x22\x4d\x18": "lz4", b"BZh": "bzip2"}
 
 
@@ -72,12 +73,24 @@ def _unpacked(data: bytes) -> bytes:
         return gzip.decompress(data)
     if data.startswith((b"\xfd7zXZ", b"\x5d\x00\x00")):
         return lzma.decompress(data)
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        try:
-            return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).readall()
-        except zstandard.ZstdError as error:
-            raise HostError(f"the initramfs is damaged: {error}") from error
+    if data.startswith(_ZSTD):
+        return _unpacked_zstd(data)
     for magic, tool in _TOOLS.items():
         if data.startswith(magic):
             return run([tool, "-dcq"], what="read the initramfs", data=data)
     raise HostError(f"the initramfs is compressed in an unknown format (it starts with {data[:6].hex()})")
+
+
+def _unpacked_zstd(data: bytes) -> bytes:
+    """All of its frames; a reader of a stream would take one that is cut for the end."""
+    out = []
+    try:
+        while data:
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            out.append(frame.decompress(data))
+            if not frame.eof:
+                raise HostError("the initramfs is damaged: it ends early")
+            data = frame.unused_data
+    except zstandard.ZstdError as error:
+        raise HostError(f"the initramfs is damaged: {error}") from error
+    return b"".join(out)

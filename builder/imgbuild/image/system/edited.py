@@ -99,7 +99,7 @@ def edited(additions: Additions, system: System, folder: Path, stack: ExitStack,
         steps.note(f"removed {path} of the base: it adds to the boot menu, and can change what starts")
     others = [path for firmware, path in layout.boot.module_dirs.items() if firmware != layout.firmware]
     if additions.preload is None:
-        small = stack.enter_context(small_scratch(folder, "root", _room(additions, system)))
+        small = stack.enter_context(small_scratch(folder, _room(additions, system)))
     else:
         small = folder  # the archive of the container images is large
     partial = Partial(small / "root", system.kit, system.listing, others)

@@ -24,6 +24,12 @@ _PAGES = BLOCK // PAGE
 class DamagedError(HostError):
     """A block of the kept file system is not what it was."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "the file system in the cache differs from its record",
+            "it was removed, and the next run makes it again; if that repeats, check the disk of the cache",
+        )
+
 
 class Working:
     """``disk`` with the metadata of a kept file system at ``offset`` bytes; ``base`` is that file system, ``meta`` its
@@ -107,10 +113,7 @@ class Working:
     def _verified(self, number: int) -> bytes:
         block = os.pread(self._base.fileno(), BLOCK, number * BLOCK)
         if sha256(block) != self._digests[number]:
-            raise DamagedError(
-                "the file system in the cache differs from its record",
-                "it was removed, and the next run makes it again; if that repeats, check the disk of the cache",
-            )
+            raise DamagedError
         return block
 
     def _read(self, number: int) -> bytes:
