@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+_ANSWER = 120
+"""Seconds: client-go waits for as long as it takes, and an emulated server beside another one takes its time."""
+
 
 class ApiError(Exception):
     """The server's answer, when it is no success."""
@@ -84,6 +87,8 @@ class Client:
         connection = http.client.HTTPSConnection(host, port, timeout=10, context=self._tls)
         headers = {"Content-Type": kind} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
         try:
+            connection.connect()
+            connection.sock.settimeout(_ANSWER)
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             data = answer.read()
