@@ -22,6 +22,7 @@ from imgbuild.diagnostics.progress import Steps
 from imgbuild.facts.drivers import BootDrivers, boot_drivers
 from imgbuild.facts.live import INITRD as LIVE_INITRD
 from imgbuild.facts.live import ROOT
+from imgbuild.image.blocks import DamagedError
 from imgbuild.image.cache import Unfit, subfolder, verified
 from imgbuild.image.content import Additions, add, unpack, write_boot_loader
 from imgbuild.image.disk import grub, selinux
@@ -41,7 +42,6 @@ from imgbuild.image.system import kept
 from imgbuild.image.system.edited import Disk, Source, edited, why_whole
 from imgbuild.image.system.kept import System
 from imgbuild.image.system.make import make
-from imgbuild.image.system.working import DamagedError
 from imgbuild.image.tool import no_space
 from imgbuild.outputs.pxe import INITRD
 from imgbuild.render.nodefile import NodeTree

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from imgbuild.diagnostics.errors import HostError
+
 BLOCK = 65536
 """Bytes: the cluster of a qcow2."""
 ZEROS = bytes(BLOCK)
@@ -29,12 +31,24 @@ class Blocks(Protocol):
         """The content of a block. Called by several threads."""
 
 
+class DamagedError(HostError):
+    """A block of the kept file system is not what it was."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the file system in the cache differs from its record",
+            "it was removed, and the next run makes it again; if that repeats, check the disk of the cache",
+        )
+
+
 class FileBlocks:
-    """The blocks of a sparse file that no longer changes."""
+    """The blocks of a sparse file that no longer changes. With ``digests``, which are known from before, each block is
+    compared with its own whenever it is read.
+    """
 
     def __init__(self, path: Path, digests: Sequence[bytes] | None = None) -> None:
         self._file = path.open("rb")
-        self._digests = digests
+        self._digests = self._known = digests
 
     @property
     def digests(self) -> Sequence[bytes]:
@@ -47,7 +61,15 @@ class FileBlocks:
         return self._digests
 
     def read(self, number: int) -> bytes:
-        return os.pread(self._file.fileno(), BLOCK, number * BLOCK)
+        """The content of a block.
+
+        Raises:
+            DamagedError: it is not what it was.
+        """
+        block = os.pread(self._file.fileno(), BLOCK, number * BLOCK)
+        if self._known is not None and sha256(block) != self._known[number]:
+            raise DamagedError
+        return block
 
     def close(self) -> None:
         """Close the file."""

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from imgbuild.image.disk.selinux import LABEL
+
 _LOCK = ".lock"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - its folders are this user's alone
 _SMALL = "imgbuild"
-_LABEL = "security.selinux"
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def _keeps_labels(parent: Path) -> bool:
     """Whether files below ``parent`` can have SELinux labels."""
     try:
         with tempfile.TemporaryDirectory(dir=parent) as folder:
-            os.setxattr(folder, _LABEL, b"system_u:object_r:tmp_t:s0\0")
+            os.setxattr(folder, LABEL, b"system_u:object_r:tmp_t:s0\0")
     except OSError:
         return False
     return True

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.image.blocks import BLOCK, FileBlocks
+from imgbuild.image.blocks import BLOCK, DamagedError, FileBlocks
 from imgbuild.image.system.edit import debugfs, extents_of
-from imgbuild.image.system.working import DamagedError, Working
+from imgbuild.image.system.working import Working
 
 pytestmark = pytest.mark.image
 

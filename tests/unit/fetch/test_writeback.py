@@ -19,6 +19,14 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_number: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+
+
 def test_it_is_synced_at_every_64_mib(synced: list[int], tmp_path: Path) -> None:
     with (tmp_path / "file").open("wb") as out, Writeback(out.fileno(), 10 * MIB) as writeback:
         for end in (70 * MIB, 73 * MIB, 74 * MIB):
@@ -27,11 +35,8 @@ def test_it_is_synced_at_every_64_mib(synced: list[int], tmp_path: Path) -> None
     assert synced == [number]
 
 
-def test_an_error_of_the_disk_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_number: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "fdatasync", fail)
+@pytest.mark.usefixtures("broken")
+def test_an_error_of_the_disk_is_raised(tmp_path: Path) -> None:
     with (
         (tmp_path / "file").open("wb") as out,
         pytest.raises(OSError, match="Input/output"),
@@ -40,11 +45,8 @@ def test_an_error_of_the_disk_is_raised(tmp_path: Path, monkeypatch: pytest.Monk
         writeback.wrote(64 * MIB)
 
 
-def test_the_error_of_the_block_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_number: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "fdatasync", fail)
+@pytest.mark.usefixtures("broken")
+def test_the_error_of_the_block_comes_first(tmp_path: Path) -> None:
     with (
         (tmp_path / "file").open("wb") as out,
         pytest.raises(ValueError, match="wrong"),

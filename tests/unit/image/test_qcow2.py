@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from imgbuild.image.blocks import BLOCK, ZERO, FileBlocks, disk_digest, with_data
+from imgbuild.image.blocks import BLOCK, ZERO, DamagedError, FileBlocks, disk_digest, with_data
 from imgbuild.image.cache import Unfit
 from imgbuild.image.formats.qcow2 import Compression, compress, write_qcow2
 from imgbuild.image.system.packs import pack_of, sizes_of
-from imgbuild.image.system.working import DamagedError
 
 KINDS: tuple[Compression, ...] = ("zlib", "zstd")
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img")

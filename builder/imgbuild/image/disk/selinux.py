@@ -12,6 +12,8 @@ from pathlib import Path
 from imgbuild.diagnostics.errors import HostError
 from imgbuild.image.tool import run
 
+LABEL = "security.selinux"
+"""The extended attribute of a file that has its label."""
 _POLICY = "etc/selinux/targeted/contexts/files/file_contexts"
 
 

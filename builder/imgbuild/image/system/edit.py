@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgbuild.diagnostics.errors import HostError
+from imgbuild.image.disk.selinux import LABEL
 from imgbuild.image.system.listing import Place
 from imgbuild.image.system.partial import Changes
 from imgbuild.image.tool import failure, no_space
 
-_LABEL = "security.selinux"
 _UNFIT = re.compile(r'["\n\r\0]')  # debugfs' command lines know quotes, but no way to write one
 _REGULAR = re.compile(r"Type: regular\b.*?\bSize: (\d+)$", re.DOTALL | re.MULTILINE)
 _RUN = re.compile(r"\((\d+)(?:-(\d+))?(\[u\])?\):(\d+)")  # of an extent tree; its own blocks are (ETB0):1234
@@ -78,13 +78,13 @@ def _made(root: Path, path: str, place: Place, *, new: bool) -> Iterator[str]:
 
 def _labelled(root: Path, path: str, work: Path) -> Iterator[str]:
     try:
-        label = os.getxattr(root / path, _LABEL, follow_symlinks=False)
+        label = os.getxattr(root / path, LABEL, follow_symlinks=False)
     except OSError:
         return
     value = work / f"label-{label.hex()}"
     if not value.exists():
         value.write_bytes(label)
-    yield f'ea_set -f "{value}" "/{path}" {_LABEL}'
+    yield f'ea_set -f "{value}" "/{path}" {LABEL}'
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from imgbuild.diagnostics.errors import HostError
-from imgbuild.image.blocks import BLOCK, ZERO, Blocks, copy_data, hashed, sha256, with_data
+from imgbuild.image.blocks import BLOCK, ZERO, Blocks, FileBlocks, copy_data, hashed, sha256, with_data
 from imgbuild.image.system.edit import Extents
 
 PAGE = 4096
 """A block of the file system: bytes."""
 _EMPTY = bytes(PAGE)
 _PAGES = BLOCK // PAGE
-
-
-class DamagedError(HostError):
-    """A block of the kept file system is not what it was."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the file system in the cache differs from its record",
-            "it was removed, and the next run makes it again; if that repeats, check the disk of the cache",
-        )
 
 
 class Working:
@@ -43,7 +32,7 @@ class Working:
         self, disk: Path, offset: int, base: Path, meta: Path, digests: Sequence[bytes], grown: Path | None = None
     ) -> None:  # fmt: skip
         self.path, self._offset, self._digests = disk, offset, digests
-        self._base, self._meta = base.open("rb"), meta.open("rb")
+        self._base, self._meta = FileBlocks(base, digests), meta.open("rb")
         self._disk = disk.open("r+b")
         self._own: set[int] = set()
         self._filled = False
@@ -101,7 +90,7 @@ class Working:
 
         A page counts as written if it has content here, if it had metadata, or if it is the build's own.
         """
-        base = self._verified(number)
+        base = self._base.read(number)
         meta = os.pread(self._meta.fileno(), BLOCK, number * BLOCK)
         pages = []
         for page in range(_PAGES):
@@ -109,12 +98,6 @@ class Working:
             ours = written[there] != _EMPTY or meta[there] != _EMPTY or number * _PAGES + page in self._own
             pages.append(written[there] if ours else base[there])
         return b"".join(pages)
-
-    def _verified(self, number: int) -> bytes:
-        block = os.pread(self._base.fileno(), BLOCK, number * BLOCK)
-        if sha256(block) != self._digests[number]:
-            raise DamagedError
-        return block
 
     def _read(self, number: int) -> bytes:
         """Block ``number`` of the disk."""
